@@ -1,0 +1,13 @@
+//! The words every other floor speaks: counts as types, varints, digests, a seeded generator.
+//!
+//! Reading order: [`count`] (newtypes), [`varint`], [`digest`], [`prng`].
+//! Absent on purpose: anything that knows the machine, the log or the host.
+
+pub mod count;
+pub mod digest;
+pub mod prng;
+pub mod varint;
+
+pub use count::{Generation, GuestPhys, GuestVirt, Icount, NodeId, Seq};
+pub use digest::{Digest, digest_bytes};
+pub use prng::Prng;

@@ -1,0 +1,99 @@
+//! LEB128 varints: 7 bits a byte, low group first, the top bit says "more follows".
+//!
+//! ```text
+//! value      bytes
+//! 0..=127    0vvvvvvv
+//! ..=16383   1vvvvvvv 0vvvvvvv
+//! u64::MAX   nine bytes of ff, then 01
+//! ```
+//!
+//! Decoding is strict: at most ten bytes, no bits past the 64th, and no encoding longer than it
+//! needs to be (so that equal logs are equal bytes).
+
+use thiserror::Error;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum VarintError {
+    #[error("varint runs past the end of its bytes")]
+    Truncated,
+    #[error("varint does not fit 64 bits")]
+    TooLarge,
+    #[error("varint is longer than it needs to be")]
+    NotCanonical,
+}
+
+/// Appends `value`; 1 to 10 bytes.
+pub fn put_u64(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends a signed value in zigzag form (0, -1, 1, -2, …), so that small ones stay short.
+pub fn put_i64(out: &mut Vec<u8>, value: i64) {
+    put_u64(out, ((value << 1) ^ (value >> 63)) as u64);
+}
+
+/// Takes a varint off the front of `bytes`.
+pub fn get_u64(bytes: &mut &[u8]) -> Result<u64, VarintError> {
+    let mut value = 0u64;
+    for (i, &byte) in bytes.iter().enumerate() {
+        let group = u64::from(byte & 0x7f);
+        if i == 9 && byte > 1 {
+            return Err(VarintError::TooLarge);
+        }
+        value |= group << (7 * i);
+        if byte & 0x80 == 0 {
+            if i > 0 && byte == 0 {
+                return Err(VarintError::NotCanonical);
+            }
+            *bytes = &bytes[i + 1..];
+            return Ok(value);
+        }
+    }
+    Err(VarintError::Truncated)
+}
+
+/// Takes a zigzag varint off the front of `bytes`.
+pub fn get_i64(bytes: &mut &[u8]) -> Result<i64, VarintError> {
+    let raw = get_u64(bytes)?;
+    Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_width_comes_back() {
+        for shift in 0..64 {
+            for value in [1u64 << shift, (1u64 << shift) - 1, u64::MAX >> shift] {
+                let mut out = Vec::new();
+                put_u64(&mut out, value);
+                put_i64(&mut out, value as i64);
+                let mut rest = out.as_slice();
+                assert_eq!(get_u64(&mut rest), Ok(value));
+                assert_eq!(get_i64(&mut rest), Ok(value as i64));
+                assert!(rest.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn bad_encodings_are_refused_and_take_nothing() {
+        let cases: [(&[u8], VarintError); 5] = [
+            (&[], VarintError::Truncated),
+            (&[0x80], VarintError::Truncated),
+            (&[0x80, 0x00], VarintError::NotCanonical),
+            (&[0xff; 11], VarintError::TooLarge),
+            (&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02], VarintError::TooLarge),
+        ];
+        for (bytes, expected) in cases {
+            let mut rest = bytes;
+            assert_eq!(get_u64(&mut rest), Err(expected), "{bytes:x?}");
+            assert_eq!(rest, bytes);
+        }
+    }
+}
