@@ -1,7 +1,14 @@
 //! The log: what the machine could not compute for itself, and what it said, with positions.
 //!
-//! Reading order: [`entry`] (what an entry means).
+//! Reading order: [`entry`] (what an entry means), [`code`] (its bytes), [`frame`] (a batch of
+//! entries with a checksum: the unit that is written and sent).
+//!
+//! Absent on purpose: files (`host::logdir` has them) and any idea of who writes a log and why.
 
+pub mod code;
 pub mod entry;
+pub mod frame;
 
+pub use code::{EntryError, PAYLOAD_BYTES_MAX};
 pub use entry::{Entry, Event, OutputMark, Start};
+pub use frame::{FRAME_BYTES_MAX, Frame, FrameBuilder, FrameError, decode_frame};

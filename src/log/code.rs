@@ -1,0 +1,307 @@
+//! The bytes of one entry inside a frame.
+//!
+//! ```text
+//! size    field
+//! 1       kind
+//! varint  position: instructions since the entry before
+//! ...     payload, by kind
+//!
+//! kind  entry                payload
+//! 0x01  answer: time         varint  ticks since the time before
+//! 0x02  answer: entropy      u16
+//! 0x03  answer: host id      varint
+//! 0x04  network frame        varint  receive number, past the expected one; varint length; bytes
+//! 0x05  console input        varint  length; bytes
+//! 0x06  timer due            varint  ticks since the time before
+//! 0x07  entropy delivered    varint  length; bytes
+//! 0x10  output mark: net     varint  frame number, past the expected one; varint length; u32 digest
+//! 0x11  output mark: console varint  offset, past the expected one; varint length; u32 digest
+//! 0x20  horizon              -
+//! 0x21  state digest         16 bytes
+//! 0x22  generation           varint  generation; u64 node; u8 why (0 boot, 1 takeover, 2 alone, 3 switch-over)
+//! 0x23  joined               u64 node
+//! 0x24  switch-over          -
+//! 0x25  end: pass            -
+//! 0x26  end: fail            varint  the guest's number (32 bits)
+//! 0x27  end: reset           -
+//! ```
+//!
+//! Integers of a fixed size are little-endian, varints as in [`crate::base::varint`]. What "before"
+//! and "expected" mean is in [`Running`]: all of it is zero at the start of a frame, so a frame can
+//! be read without any other. Differences of times and numbers wrap at 64 bits, so that every value
+//! has exactly one encoding and none is unencodable.
+//!
+//! Absent on purpose: the sequence number (the frame counts) and checksums (the frame has one).
+
+use thiserror::Error;
+
+use super::entry::{Event, OutputMark, Start};
+use crate::base::varint::{self, VarintError};
+use crate::base::{Digest, Generation, Icount, NodeId};
+use crate::cpu::Answer;
+use crate::machine::{Channel, Exit, Input};
+
+/// The most bytes that a network frame, console input or entropy entry can carry.
+pub const PAYLOAD_BYTES_MAX: usize = 64 << 10;
+
+/// More than any encoded entry takes: the largest payload, and its kind and varints.
+pub const ENTRY_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64;
+
+/// Bytes that are no entry, although the frame around them is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum EntryError {
+    #[error("no entry is of kind {kind:#04x}")]
+    UnknownKind { kind: u8 },
+    #[error("the entry runs past the end of its frame")]
+    Truncated,
+    #[error(transparent)]
+    Varint(#[from] VarintError),
+    #[error("a payload of {len} bytes is over the bound of {PAYLOAD_BYTES_MAX}")]
+    PayloadTooLong { len: u64 },
+    #[error("{value} is too large for its field")]
+    TooLarge { value: u64 },
+    #[error("no generation starts for reason {why}")]
+    UnknownStart { why: u8 },
+    #[error("the position {at} + {delta} is past the end of counting")]
+    PositionOverflow { at: Icount, delta: u64 },
+}
+
+mod kind {
+    pub const ANSWER_TIME: u8 = 0x01;
+    pub const ANSWER_ENTROPY: u8 = 0x02;
+    pub const ANSWER_HOST_ID: u8 = 0x03;
+    pub const NET_FRAME: u8 = 0x04;
+    pub const CONSOLE: u8 = 0x05;
+    pub const TIMER_DUE: u8 = 0x06;
+    pub const ENTROPY: u8 = 0x07;
+    pub const OUTPUT_NET: u8 = 0x10;
+    pub const OUTPUT_CONSOLE: u8 = 0x11;
+    pub const HORIZON: u8 = 0x20;
+    pub const DIGEST: u8 = 0x21;
+    pub const GENERATION: u8 = 0x22;
+    pub const JOINED: u8 = 0x23;
+    pub const SWITCH_OVER: u8 = 0x24;
+    pub const END_PASS: u8 = 0x25;
+    pub const END_FAIL: u8 = 0x26;
+    pub const END_RESET: u8 = 0x27;
+}
+
+/// What the entries so far in this frame let the next one leave out. All zero at a frame's start.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Running {
+    /// Position of the entry before.
+    at: u64,
+    /// The time that the last answer or timer-due entry carried.
+    time: u64,
+    /// One past the last network frame received.
+    rx_seq: u64,
+    /// One past the last network frame sent.
+    tx_seq: u64,
+    /// One past the last console byte written.
+    console: u64,
+}
+
+impl Running {
+    /// Appends one entry. The caller has checked that `at` is not before the entry before, and that
+    /// the payload is within bounds.
+    pub(super) fn encode(&mut self, out: &mut Vec<u8>, at: Icount, event: &Event) {
+        let delta = at.get() - self.at;
+        self.at = at.get();
+        let mut head = |kind: u8| {
+            out.push(kind);
+            varint::put_u64(out, delta);
+        };
+        match event {
+            Event::Input(Input::Answer(Answer::Time(time))) => {
+                head(kind::ANSWER_TIME);
+                varint::put_u64(out, step(&mut self.time, *time));
+            }
+            Event::Input(Input::Answer(Answer::Entropy(bits))) => {
+                head(kind::ANSWER_ENTROPY);
+                out.extend_from_slice(&bits.to_le_bytes());
+            }
+            Event::Input(Input::Answer(Answer::HostId(id))) => {
+                head(kind::ANSWER_HOST_ID);
+                varint::put_u64(out, *id);
+            }
+            Event::Input(Input::NetFrame { rx_seq, frame }) => {
+                head(kind::NET_FRAME);
+                varint::put_u64(out, step(&mut self.rx_seq, *rx_seq));
+                self.rx_seq = self.rx_seq.wrapping_add(1);
+                put_bytes(out, frame);
+            }
+            Event::Input(Input::Console(bytes)) => {
+                head(kind::CONSOLE);
+                put_bytes(out, bytes);
+            }
+            Event::Input(Input::TimerDue { time }) => {
+                head(kind::TIMER_DUE);
+                varint::put_u64(out, step(&mut self.time, *time));
+            }
+            Event::Input(Input::Entropy(bytes)) => {
+                head(kind::ENTROPY);
+                put_bytes(out, bytes);
+            }
+            Event::Output(mark) => {
+                let (kind, expected, next) = self.mark_context(mark.channel, mark.len);
+                let delta = step(expected, mark.seq);
+                *expected = expected.wrapping_add(next);
+                head(kind);
+                varint::put_u64(out, delta);
+                varint::put_u64(out, u64::from(mark.len));
+                out.extend_from_slice(&mark.digest.to_le_bytes());
+            }
+            Event::Horizon => head(kind::HORIZON),
+            Event::Digest(digest) => {
+                head(kind::DIGEST);
+                out.extend_from_slice(&digest.0.to_le_bytes());
+            }
+            Event::Generation { generation, node, why } => {
+                head(kind::GENERATION);
+                varint::put_u64(out, generation.get());
+                out.extend_from_slice(&node.get().to_le_bytes());
+                out.push(match why {
+                    Start::Boot => 0,
+                    Start::Takeover => 1,
+                    Start::Alone => 2,
+                    Start::SwitchOver => 3,
+                });
+            }
+            Event::Joined { node } => {
+                head(kind::JOINED);
+                out.extend_from_slice(&node.get().to_le_bytes());
+            }
+            Event::SwitchOver => head(kind::SWITCH_OVER),
+            Event::End(Exit::Pass) => head(kind::END_PASS),
+            Event::End(Exit::Fail(number)) => {
+                head(kind::END_FAIL);
+                varint::put_u64(out, u64::from(*number));
+            }
+            Event::End(Exit::Reset) => head(kind::END_RESET),
+        }
+    }
+
+    /// Takes one entry off the front of `bytes`.
+    pub(super) fn decode(&mut self, bytes: &mut &[u8]) -> Result<(Icount, Event), EntryError> {
+        let [kind] = get_array(bytes)?;
+        let delta = varint::get_u64(bytes)?;
+        let at =
+            self.at.checked_add(delta).ok_or(EntryError::PositionOverflow { at: Icount(self.at), delta })?;
+        let event = match kind {
+            kind::ANSWER_TIME => {
+                Event::Input(Input::Answer(Answer::Time(advance(&mut self.time, varint::get_u64(bytes)?))))
+            }
+            kind::ANSWER_ENTROPY => {
+                Event::Input(Input::Answer(Answer::Entropy(u16::from_le_bytes(get_array(bytes)?))))
+            }
+            kind::ANSWER_HOST_ID => Event::Input(Input::Answer(Answer::HostId(varint::get_u64(bytes)?))),
+            kind::NET_FRAME => {
+                let rx_seq = advance(&mut self.rx_seq, varint::get_u64(bytes)?);
+                self.rx_seq = rx_seq.wrapping_add(1);
+                Event::Input(Input::NetFrame { rx_seq, frame: get_bytes(bytes)? })
+            }
+            kind::CONSOLE => Event::Input(Input::Console(get_bytes(bytes)?)),
+            kind::TIMER_DUE => {
+                Event::Input(Input::TimerDue { time: advance(&mut self.time, varint::get_u64(bytes)?) })
+            }
+            kind::ENTROPY => Event::Input(Input::Entropy(get_bytes(bytes)?)),
+            kind::OUTPUT_NET => Event::Output(self.decode_mark(bytes, Channel::Net)?),
+            kind::OUTPUT_CONSOLE => Event::Output(self.decode_mark(bytes, Channel::Console)?),
+            kind::HORIZON => Event::Horizon,
+            kind::DIGEST => Event::Digest(Digest(u128::from_le_bytes(get_array(bytes)?))),
+            kind::GENERATION => {
+                let generation = Generation(varint::get_u64(bytes)?);
+                let node = NodeId(u64::from_le_bytes(get_array(bytes)?));
+                let why = match get_array(bytes)? {
+                    [0] => Start::Boot,
+                    [1] => Start::Takeover,
+                    [2] => Start::Alone,
+                    [3] => Start::SwitchOver,
+                    [why] => return Err(EntryError::UnknownStart { why }),
+                };
+                Event::Generation { generation, node, why }
+            }
+            kind::JOINED => Event::Joined { node: NodeId(u64::from_le_bytes(get_array(bytes)?)) },
+            kind::SWITCH_OVER => Event::SwitchOver,
+            kind::END_PASS => Event::End(Exit::Pass),
+            kind::END_FAIL => Event::End(Exit::Fail(get_u32(bytes)?)),
+            kind::END_RESET => Event::End(Exit::Reset),
+            kind => return Err(EntryError::UnknownKind { kind }),
+        };
+        self.at = at;
+        Ok((Icount(at), event))
+    }
+
+    fn decode_mark(&mut self, bytes: &mut &[u8], channel: Channel) -> Result<OutputMark, EntryError> {
+        let delta = varint::get_u64(bytes)?;
+        let len = get_u32(bytes)?;
+        let digest = u32::from_le_bytes(get_array(bytes)?);
+        let (_, expected, next) = self.mark_context(channel, len);
+        let seq = advance(expected, delta);
+        *expected = expected.wrapping_add(next);
+        Ok(OutputMark { channel, seq, len, digest })
+    }
+
+    /// The kind of a channel's marks, the number expected next on it, and how far a mark of `len`
+    /// bytes moves that.
+    fn mark_context(&mut self, channel: Channel, len: u32) -> (u8, &mut u64, u64) {
+        match channel {
+            Channel::Net => (kind::OUTPUT_NET, &mut self.tx_seq, 1),
+            Channel::Console => (kind::OUTPUT_CONSOLE, &mut self.console, u64::from(len)),
+        }
+    }
+}
+
+/// The length of the variable payload that an entry carries, 0 if none.
+pub(super) fn payload_len(event: &Event) -> usize {
+    match event {
+        Event::Input(
+            Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
+        ) => bytes.len(),
+        Event::Input(Input::Answer(_) | Input::TimerDue { .. })
+        | Event::Output(_)
+        | Event::Horizon
+        | Event::Digest(_)
+        | Event::Generation { .. }
+        | Event::Joined { .. }
+        | Event::SwitchOver
+        | Event::End(_) => 0,
+    }
+}
+
+/// Moves `running` to `value`; answers by how much it moved.
+fn step(running: &mut u64, value: u64) -> u64 {
+    value.wrapping_sub(std::mem::replace(running, value))
+}
+
+/// Moves `running` on by `delta`; answers where it is now.
+fn advance(running: &mut u64, delta: u64) -> u64 {
+    *running = running.wrapping_add(delta);
+    *running
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    varint::put_u64(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn get_array<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], EntryError> {
+    let (head, rest) = bytes.split_first_chunk().ok_or(EntryError::Truncated)?;
+    *bytes = rest;
+    Ok(*head)
+}
+
+fn get_u32(bytes: &mut &[u8]) -> Result<u32, EntryError> {
+    let value = varint::get_u64(bytes)?;
+    u32::try_from(value).map_err(|_| EntryError::TooLarge { value })
+}
+
+fn get_bytes(bytes: &mut &[u8]) -> Result<Vec<u8>, EntryError> {
+    let len = varint::get_u64(bytes)?;
+    if len > PAYLOAD_BYTES_MAX as u64 {
+        return Err(EntryError::PayloadTooLong { len });
+    }
+    let (head, rest) = bytes.split_at_checked(len as usize).ok_or(EntryError::Truncated)?;
+    *bytes = rest;
+    Ok(head.to_vec())
+}

@@ -1,0 +1,257 @@
+//! A frame: a batch of entries with consecutive numbers, the same bytes on disk and on the wire.
+//!
+//! ```text
+//! offset  size    field
+//! 0       1       mark, 0xa7 (so a hole of zeros is no frame)
+//! 1       3       length of the body in bytes, little-endian
+//! 4       4       CRC-32 (IEEE) of bytes 0..4 and of the body, little-endian
+//! 8       varint  body: number of the first entry, not 0
+//! ...     ...     body: one or more entries, see [`super::code`]
+//! ```
+//!
+//! A frame stands for itself: positions, times and numbers start from zero in each, so the first
+//! entry carries them whole and there is no base to keep. A frame is at most [`FRAME_BYTES_MAX`]
+//! long, whatever its length field says.
+//!
+//! Decoding promises: no bytes make it panic; it allocates a bounded multiple of the frame's own
+//! bytes; only bytes that [`FrameBuilder`] could have written are accepted, up to CRC collisions.
+
+use thiserror::Error;
+
+use super::code::{self, ENTRY_BYTES_MAX, EntryError, PAYLOAD_BYTES_MAX, Running};
+use super::entry::Entry;
+use crate::base::varint::{self, VarintError};
+use crate::base::{Icount, Seq};
+
+/// The longest frame.
+pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// Mark, length and CRC.
+pub const FRAME_PREFIX_BYTES: usize = 8;
+
+const MARK: u8 = 0xa7;
+const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - FRAME_PREFIX_BYTES;
+/// A first number and one entry without payload.
+const BODY_BYTES_MIN: usize = 3;
+
+/// Bytes that are not (or not yet) a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum FrameError {
+    /// So far so good, but the bytes end: with `need` bytes it may become a frame.
+    #[error("a frame of at least {need} bytes is cut off after {have}")]
+    Incomplete { have: usize, need: usize },
+    #[error("no frame starts here: the first byte is {found:#04x}, expected {MARK:#04x}")]
+    BadMark { found: u8 },
+    #[error("a frame body of {len} bytes is out of bounds ({BODY_BYTES_MIN} to {BODY_BYTES_MAX})")]
+    BadLength { len: usize },
+    #[error("the frame's checksum is {found:08x}, its bytes make {expected:08x}")]
+    BadCrc { expected: u32, found: u32 },
+    #[error("the frame's first entry number: {0}")]
+    BadSeq(VarintError),
+    #[error("the frame numbers its entries from {first}, which leaves no room for them")]
+    SeqOutOfRange { first: Seq },
+    /// The checksum is right and yet this is no entry: written by something else than this codec.
+    #[error("entry {seq}, {offset} bytes into the frame: {why}")]
+    BadEntry { seq: Seq, offset: usize, why: EntryError },
+}
+
+impl FrameError {
+    /// True when more bytes may make it a frame: the one error that a stream just waits out.
+    pub const fn is_incomplete(&self) -> bool {
+        matches!(self, FrameError::Incomplete { .. })
+    }
+}
+
+/// Collects entries into a frame. The buffer is kept from frame to frame.
+#[derive(Debug, Default)]
+pub struct FrameBuilder {
+    bytes: Vec<u8>,
+    running: Running,
+    /// First and last number and the last position, once there is an entry.
+    span: Option<(Seq, Seq, Icount)>,
+}
+
+impl FrameBuilder {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends an entry.
+    ///
+    /// # Panics
+    /// If `entry` does not follow the one before (number one higher, position not lower), carries
+    /// more than [`PAYLOAD_BYTES_MAX`], or the builder [is full](Self::is_full): whoever makes
+    /// entries sees to all three.
+    pub fn push(&mut self, entry: &Entry) {
+        assert!(code::payload_len(&entry.event) <= PAYLOAD_BYTES_MAX, "entry {} is too long", entry.seq);
+        assert!(!self.is_full(), "entry {} is put into a full frame", entry.seq);
+        let first = match self.span {
+            Some((first, last, at)) => {
+                assert!(entry.seq > last && entry.seq == last.next(), "entry {} after {last}", entry.seq);
+                assert!(entry.at >= at, "entry {} goes back from {at} to {}", entry.seq, entry.at);
+                first
+            }
+            None => {
+                assert!(entry.seq > Seq::ZERO, "entries are numbered from 1");
+                self.bytes.extend_from_slice(&[MARK, 0, 0, 0, 0, 0, 0, 0]);
+                varint::put_u64(&mut self.bytes, entry.seq.get());
+                entry.seq
+            }
+        };
+        self.running.encode(&mut self.bytes, entry.at, &entry.event);
+        self.span = Some((first, entry.seq, entry.at));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.span.is_none()
+    }
+
+    /// True when the largest possible entry would no longer fit: finish first.
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() > FRAME_BYTES_MAX - ENTRY_BYTES_MAX
+    }
+
+    /// Length of the frame if it were finished now; 0 when empty.
+    pub fn bytes_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn first_seq(&self) -> Option<Seq> {
+        self.span.map(|(first, _, _)| first)
+    }
+
+    pub fn last_seq(&self) -> Option<Seq> {
+        self.span.map(|(_, last, _)| last)
+    }
+
+    /// The frame, and an empty builder again. No entries, no bytes.
+    pub fn finish(&mut self) -> Vec<u8> {
+        if !self.is_empty() {
+            let body = (self.bytes.len() - FRAME_PREFIX_BYTES) as u32;
+            self.bytes[1..4].copy_from_slice(&body.to_le_bytes()[..3]);
+            let crc = crc_of(&self.bytes);
+            self.bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+        }
+        let frame = self.bytes.as_slice().to_vec();
+        self.bytes.clear();
+        self.running = Running::default();
+        self.span = None;
+        frame
+    }
+}
+
+/// CRC of a frame's bytes, leaving out the field that holds it.
+fn crc_of(frame: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&frame[..4]);
+    hasher.update(&frame[FRAME_PREFIX_BYTES..]);
+    hasher.finalize()
+}
+
+/// Length of the frame that starts at `bytes`, going by its length field alone.
+pub fn frame_len(bytes: &[u8]) -> Result<usize, FrameError> {
+    if let Some(&found) = bytes.first()
+        && found != MARK
+    {
+        return Err(FrameError::BadMark { found });
+    }
+    let have = bytes.len();
+    let Some(&[_, a, b, c]) = bytes.first_chunk() else {
+        return Err(FrameError::Incomplete { have, need: FRAME_PREFIX_BYTES + BODY_BYTES_MIN });
+    };
+    let len = u32::from_le_bytes([a, b, c, 0]) as usize;
+    if !(BODY_BYTES_MIN..=BODY_BYTES_MAX).contains(&len) {
+        return Err(FrameError::BadLength { len });
+    }
+    Ok(FRAME_PREFIX_BYTES + len)
+}
+
+/// A frame whose checksum is right; its entries are decoded one by one as they are asked for.
+#[derive(Clone, Debug)]
+pub struct Frame<'a> {
+    bytes: &'a [u8],
+    first_seq: Seq,
+    /// The entries' bytes.
+    entries: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Checks the frame at the front of `bytes`; what follows it does not matter.
+    pub fn check(bytes: &'a [u8]) -> Result<Self, FrameError> {
+        let need = frame_len(bytes)?;
+        let bytes = bytes.get(..need).ok_or(FrameError::Incomplete { have: bytes.len(), need })?;
+        let found = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+        let expected = crc_of(bytes);
+        if found != expected {
+            return Err(FrameError::BadCrc { expected, found });
+        }
+        let mut entries = &bytes[FRAME_PREFIX_BYTES..];
+        let first_seq = Seq(varint::get_u64(&mut entries).map_err(FrameError::BadSeq)?);
+        // Every entry takes at least two bytes, so this many numbers are enough.
+        if first_seq == Seq::ZERO || first_seq.get().checked_add(entries.len() as u64 / 2).is_none() {
+            return Err(FrameError::SeqOutOfRange { first: first_seq });
+        }
+        Ok(Self { bytes, first_seq, entries })
+    }
+
+    pub const fn first_seq(&self) -> Seq {
+        self.first_seq
+    }
+
+    /// The whole frame.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The entries in order. After an error there are no more.
+    pub fn entries(&self) -> Entries<'a> {
+        Entries {
+            frame_len: self.bytes.len(),
+            rest: self.entries,
+            seq: self.first_seq,
+            running: Running::default(),
+            started: false,
+        }
+    }
+}
+
+/// The entries of a frame, decoded as they are asked for.
+#[derive(Clone, Debug)]
+pub struct Entries<'a> {
+    frame_len: usize,
+    rest: &'a [u8],
+    seq: Seq,
+    running: Running,
+    started: bool,
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Entry, FrameError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() && self.started {
+            return None;
+        }
+        self.started = true;
+        let (seq, offset) = (self.seq, self.frame_len - self.rest.len());
+        match self.running.decode(&mut self.rest) {
+            Ok((at, event)) => {
+                self.seq = seq.next();
+                Some(Ok(Entry { seq, at, event }))
+            }
+            Err(why) => {
+                self.rest = &[];
+                Some(Err(FrameError::BadEntry { seq, offset, why }))
+            }
+        }
+    }
+}
+
+/// Decodes the frame at the front of `bytes`: its entries, and how many bytes it took.
+pub fn decode_frame(bytes: &[u8]) -> Result<(Vec<Entry>, usize), FrameError> {
+    let frame = Frame::check(bytes)?;
+    let entries = frame.entries().collect::<Result<_, _>>()?;
+    Ok((entries, frame.bytes.len()))
+}
+
+#[cfg(test)]
+mod tests;

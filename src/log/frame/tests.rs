@@ -1,0 +1,248 @@
+use super::*;
+use crate::base::{Digest, Generation, NodeId, Prng};
+use crate::cpu::Answer;
+use crate::log::{Event, OutputMark, Start};
+use crate::machine::{Channel, Exit, Input};
+
+/// One entry of every kind and variant, `seq` from 1.
+fn every_kind() -> Vec<Entry> {
+    let events = vec![
+        Event::Generation {
+            generation: Generation(1),
+            node: NodeId(0x0123_4567_89ab_cdef),
+            why: Start::Boot,
+        },
+        Event::Input(Input::Answer(Answer::Time(10_000_000))),
+        Event::Input(Input::Answer(Answer::Time(10_000_010))),
+        Event::Input(Input::Answer(Answer::Entropy(0xbeef))),
+        Event::Input(Input::Answer(Answer::HostId(u64::MAX))),
+        Event::Input(Input::NetFrame { rx_seq: 41, frame: vec![0xff; 60] }),
+        Event::Input(Input::NetFrame { rx_seq: 42, frame: Vec::new() }),
+        Event::Output(OutputMark { channel: Channel::Net, seq: 7, len: 60, digest: 0x1234_5678 }),
+        Event::Output(OutputMark { channel: Channel::Net, seq: 8, len: 1514, digest: 0 }),
+        Event::Output(OutputMark { channel: Channel::Console, seq: 0, len: 13, digest: u32::MAX }),
+        Event::Output(OutputMark { channel: Channel::Console, seq: 13, len: u32::MAX, digest: 1 }),
+        Event::Output(OutputMark { channel: Channel::Console, seq: 5, len: 0, digest: 1 }),
+        Event::Input(Input::Console(b"hello\n".to_vec())),
+        Event::Input(Input::TimerDue { time: 10_000_020 }),
+        Event::Input(Input::TimerDue { time: 3 }),
+        Event::Input(Input::Entropy(vec![1, 2, 3])),
+        Event::Horizon,
+        Event::Digest(Digest(0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100)),
+        Event::Joined { node: NodeId(u64::MAX) },
+        Event::Generation { generation: Generation(2), node: NodeId(2), why: Start::Takeover },
+        Event::Generation { generation: Generation(3), node: NodeId(2), why: Start::Alone },
+        Event::SwitchOver,
+        Event::Generation { generation: Generation(u64::MAX), node: NodeId(3), why: Start::SwitchOver },
+        Event::End(Exit::Pass),
+        Event::End(Exit::Fail(u32::MAX)),
+        Event::End(Exit::Reset),
+    ];
+    let at = |i: usize| Icount((i as u64).pow(5));
+    events
+        .into_iter()
+        .enumerate()
+        .map(|(i, event)| Entry { seq: Seq(i as u64 + 1), at: at(i), event })
+        .collect()
+}
+
+fn frame_of(entries: &[Entry]) -> Vec<u8> {
+    let mut builder = FrameBuilder::new();
+    entries.iter().for_each(|entry| builder.push(entry));
+    builder.finish()
+}
+
+/// A random entry that a builder accepts after (`seq`, `at`).
+fn random_entry(prng: &mut Prng, seq: Seq, at: Icount) -> Entry {
+    let mut entry = every_kind().swap_remove(prng.below(26) as usize);
+    entry.seq = seq;
+    let bits = prng.below(40);
+    entry.at = at.plus(prng.below(1 << bits));
+    match &mut entry.event {
+        Event::Input(Input::Answer(Answer::Time(time)) | Input::TimerDue { time }) => *time = prng.next_u64(),
+        Event::Input(
+            Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
+        ) => {
+            bytes.resize(prng.below(300) as usize, 0);
+            prng.fill(bytes);
+        }
+        _ => {}
+    }
+    entry
+}
+
+#[test]
+fn every_kind_comes_back_and_the_builder_starts_afresh() {
+    let entries = every_kind();
+    let mut builder = FrameBuilder::new();
+    assert!(builder.is_empty() && builder.finish().is_empty());
+    for round in 0..2 {
+        for entry in &entries {
+            builder.push(entry);
+        }
+        assert_eq!(builder.first_seq(), Some(Seq(1)), "round {round}");
+        assert_eq!(builder.last_seq(), Some(Seq(26)));
+        let (len, mut bytes) = (builder.bytes_len(), builder.finish());
+        assert_eq!(len, bytes.len());
+        assert!(builder.is_empty() && builder.bytes_len() == 0 && builder.first_seq().is_none());
+        bytes.extend_from_slice(b"what follows does not matter");
+        assert_eq!(decode_frame(&bytes), Ok((entries.clone(), len)));
+    }
+}
+
+#[test]
+fn any_entries_come_back() {
+    for seed in 0..200 {
+        let mut prng = Prng::new(seed);
+        let (mut seq, mut at) = (Seq(1 + prng.below(1 << 40)), Icount(prng.below(1 << 50)));
+        let entries: Vec<Entry> = (0..prng.between(1, 60))
+            .map(|_| {
+                let entry = random_entry(&mut prng, seq, at);
+                (seq, at) = (entry.seq.next(), entry.at);
+                entry
+            })
+            .collect();
+        let bytes = frame_of(&entries);
+        assert_eq!(decode_frame(&bytes), Ok((entries, bytes.len())), "seed {seed}");
+    }
+}
+
+#[test]
+fn common_entries_are_small() {
+    let time = |i: u64| Entry {
+        seq: Seq(1_000_000 + i),
+        at: Icount(5_000_000_000 + 100 * i),
+        event: Event::Input(Input::Answer(Answer::Time(7_000_000_000 + 20 * i))),
+    };
+    let one = frame_of(&[time(0)]).len();
+    assert_eq!(one, 8 + 3 + 1 + 5 + 5);
+    let many: Vec<_> = (0..100).map(time).collect();
+    assert_eq!(frame_of(&many).len(), one + 99 * 3);
+
+    let mark = |i: u64| Entry {
+        seq: Seq(1 + i),
+        at: Icount(100 * i),
+        event: Event::Output(OutputMark { channel: Channel::Net, seq: 500 + i, len: 100, digest: 9 }),
+    };
+    assert_eq!(frame_of(&[mark(0), mark(1)]).len() - frame_of(&[mark(0)]).len(), 8);
+}
+
+#[test]
+fn a_cut_frame_is_incomplete_at_every_byte() {
+    let bytes = frame_of(&every_kind());
+    for len in 0..bytes.len() {
+        let error = decode_frame(&bytes[..len]).unwrap_err();
+        let FrameError::Incomplete { have, need } = error else { panic!("{len}: {error}") };
+        assert!(have == len && need > len && need <= bytes.len());
+    }
+}
+
+#[test]
+fn no_flipped_bit_is_accepted() {
+    let bytes = frame_of(&every_kind());
+    for bit in 0..bytes.len() * 8 {
+        let mut bad = bytes.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        assert!(decode_frame(&bad).is_err(), "bit {bit}");
+        bad.resize(FRAME_BYTES_MAX, 0);
+        assert!(decode_frame(&bad).is_err(), "bit {bit} with more bytes after it");
+    }
+}
+
+/// `body` behind a right prefix: what only a forger or a bug can write.
+fn forged(body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![MARK];
+    bytes.extend_from_slice(&(body.len() as u32).to_le_bytes()[..3]);
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(body);
+    let crc = crc_of(&bytes);
+    bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+#[test]
+fn bodies_with_a_right_checksum_are_still_not_trusted() {
+    use EntryError::*;
+    let seq = Seq(1);
+    let bad = |offset, why| FrameError::BadEntry { seq, offset, why };
+    let max = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+    let cases: Vec<(Vec<u8>, FrameError)> = vec![
+        (vec![0, 0x20, 0], FrameError::SeqOutOfRange { first: Seq(0) }),
+        ([&max[..], &[0x20, 0]].concat(), FrameError::SeqOutOfRange { first: Seq::MAX }),
+        (vec![0x80, 0x00, 0], FrameError::BadSeq(VarintError::NotCanonical)),
+        (vec![1, 0x08, 0], bad(9, UnknownKind { kind: 8 })),
+        (vec![1, 0x00, 0], bad(9, UnknownKind { kind: 0 })),
+        (vec![1, 0x20, 0x80], bad(9, Varint(VarintError::Truncated))),
+        (vec![1, 0x02, 0, 7], bad(9, Truncated)),
+        (vec![1, 0x05, 0, 2, b'x'], bad(9, Truncated)),
+        (vec![1, 0x05, 0, 0x81, 0x80, 0x04], bad(9, PayloadTooLong { len: 65537 })),
+        ([&[1, 0x05, 0], &max[..]].concat(), bad(9, PayloadTooLong { len: u64::MAX })),
+        (vec![1, 0x22, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 4], bad(9, UnknownStart { why: 4 })),
+        (vec![1, 0x26, 0, 0x80, 0x80, 0x80, 0x80, 0x10], bad(9, TooLarge { value: 1 << 32 })),
+        (
+            [&[1, 0x20, 1, 0x20], &max[..]].concat(),
+            FrameError::BadEntry {
+                seq: Seq(2),
+                offset: 11,
+                why: PositionOverflow { at: Icount(1), delta: u64::MAX },
+            },
+        ),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(decode_frame(&forged(&body)), Err(expected), "{body:x?}");
+    }
+    assert_eq!(decode_frame(&[MARK, 0xff, 0xff, 0xff]), Err(FrameError::BadLength { len: 0xff_ffff }));
+    assert_eq!(decode_frame(&[MARK, 0, 0, 0]), Err(FrameError::BadLength { len: 0 }));
+    assert_eq!(decode_frame(&[0; 64]), Err(FrameError::BadMark { found: 0 }));
+}
+
+#[test]
+fn random_bodies_never_panic_and_whatever_is_accepted_is_canonical() {
+    let mut accepted = 0;
+    for seed in 0..20_000 {
+        let mut prng = Prng::new(seed);
+        let mut body = vec![0; prng.between(3, 40) as usize];
+        prng.fill(&mut body);
+        // Mostly plausible: small numbers and known kinds, so that decoding gets somewhere.
+        for byte in &mut body {
+            if prng.chance(2, 3) {
+                *byte &= 0x27;
+            }
+        }
+        let bytes = forged(&body);
+        if let Ok((entries, taken)) = decode_frame(&bytes) {
+            assert_eq!(taken, bytes.len(), "seed {seed}");
+            assert_eq!(frame_of(&entries), bytes, "seed {seed}");
+            accepted += 1;
+        }
+    }
+    assert!(accepted > 100, "only {accepted} were accepted: the test tests nothing");
+}
+
+#[test]
+fn a_builder_is_full_before_the_largest_entry_would_not_fit() {
+    let mut builder = FrameBuilder::new();
+    let mut seq = Seq(1);
+    while !builder.is_full() {
+        let event = Event::Input(Input::NetFrame { rx_seq: u64::MAX / 2, frame: vec![7; PAYLOAD_BYTES_MAX] });
+        builder.push(&Entry { seq, at: Icount(u64::MAX / 2), event });
+        seq = seq.next();
+    }
+    let bytes = builder.finish();
+    assert!(bytes.len() <= FRAME_BYTES_MAX && bytes.len() > FRAME_BYTES_MAX - 2 * ENTRY_BYTES_MAX);
+    assert_eq!(decode_frame(&bytes).unwrap().0.len() as u64, seq.get() - 1);
+}
+
+#[test]
+#[should_panic(expected = "goes back")]
+fn a_builder_refuses_to_go_back_in_position() {
+    let at = |seq, at| Entry { seq: Seq(seq), at: Icount(at), event: Event::Horizon };
+    frame_of(&[at(1, 10), at(2, 9)]);
+}
+
+#[test]
+#[should_panic(expected = "entry 3 after 1")]
+fn a_builder_refuses_a_gap_in_numbers() {
+    let at = |seq, at| Entry { seq: Seq(seq), at: Icount(at), event: Event::Horizon };
+    frame_of(&[at(1, 10), at(3, 10)]);
+}
