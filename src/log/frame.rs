@@ -169,9 +169,7 @@ pub fn frame_len(bytes: &[u8]) -> Result<usize, FrameError> {
 #[derive(Clone, Debug)]
 pub struct Frame<'a> {
     bytes: &'a [u8],
-    first_seq: Seq,
-    /// The entries' bytes.
-    entries: &'a [u8],
+    start: EntryCursor,
 }
 
 impl<'a> Frame<'a> {
@@ -185,16 +183,17 @@ impl<'a> Frame<'a> {
             return Err(FrameError::BadCrc { expected, found });
         }
         let mut entries = &bytes[FRAME_PREFIX_BYTES..];
-        let first_seq = Seq(varint::get_u64(&mut entries).map_err(FrameError::BadSeq)?);
+        let first = Seq(varint::get_u64(&mut entries).map_err(FrameError::BadSeq)?);
         // Every entry takes at least two bytes, so this many numbers are enough.
-        if first_seq == Seq::ZERO || first_seq.get().checked_add(entries.len() as u64 / 2).is_none() {
-            return Err(FrameError::SeqOutOfRange { first: first_seq });
+        if first == Seq::ZERO || first.get().checked_add(entries.len() as u64 / 2).is_none() {
+            return Err(FrameError::SeqOutOfRange { first });
         }
-        Ok(Self { bytes, first_seq, entries })
+        let offset = bytes.len() - entries.len();
+        Ok(Self { bytes, start: EntryCursor { offset, seq: first, running: Running::default() } })
     }
 
     pub const fn first_seq(&self) -> Seq {
-        self.first_seq
+        self.start.seq
     }
 
     /// The whole frame.
@@ -202,47 +201,58 @@ impl<'a> Frame<'a> {
         self.bytes
     }
 
+    /// A place before the first entry.
+    pub fn cursor(&self) -> EntryCursor {
+        self.start.clone()
+    }
+
     /// The entries in order. After an error there are no more.
-    pub fn entries(&self) -> Entries<'a> {
-        Entries {
-            frame_len: self.bytes.len(),
-            rest: self.entries,
-            seq: self.first_seq,
-            running: Running::default(),
-            started: false,
-        }
+    pub fn entries(&self) -> impl Iterator<Item = Result<Entry, FrameError>> + 'a {
+        let (bytes, mut cursor) = (self.bytes, self.cursor());
+        // At least one entry is asked for: a frame of none is not one that we write.
+        let mut open = true;
+        std::iter::from_fn(move || {
+            if !open {
+                return None;
+            }
+            let entry = cursor.next_in(bytes);
+            open = entry.is_ok() && cursor.offset < bytes.len();
+            Some(entry)
+        })
     }
 }
 
-/// The entries of a frame, decoded as they are asked for.
+/// A place between two entries of a frame. It borrows nothing, so it can be kept beside the bytes
+/// that it is a place in.
 #[derive(Clone, Debug)]
-pub struct Entries<'a> {
-    frame_len: usize,
-    rest: &'a [u8],
+pub struct EntryCursor {
+    offset: usize,
     seq: Seq,
     running: Running,
-    started: bool,
 }
 
-impl Iterator for Entries<'_> {
-    type Item = Result<Entry, FrameError>;
+impl EntryCursor {
+    /// Bytes into the frame.
+    pub const fn offset(&self) -> usize {
+        self.offset
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() && self.started {
-            return None;
-        }
-        self.started = true;
-        let (seq, offset) = (self.seq, self.frame_len - self.rest.len());
-        match self.running.decode(&mut self.rest) {
-            Ok((at, event)) => {
-                self.seq = seq.next();
-                Some(Ok(Entry { seq, at, event }))
-            }
-            Err(why) => {
-                self.rest = &[];
-                Some(Err(FrameError::BadEntry { seq, offset, why }))
-            }
-        }
+    /// The number of the entry that comes next.
+    pub const fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Decodes the entry here and moves on past it. `frame` must be the whole frame that the cursor
+    /// was made for; with other bytes the result makes no sense, but no harm is done. Stays where
+    /// it is on an error (the end of the frame is one).
+    pub fn next_in(&mut self, frame: &[u8]) -> Result<Entry, FrameError> {
+        let bad = |why| FrameError::BadEntry { seq: self.seq, offset: self.offset, why };
+        let mut rest = frame.get(self.offset..).ok_or(bad(EntryError::Truncated))?;
+        let mut running = self.running.clone();
+        let (at, event) = running.decode(&mut rest).map_err(bad)?;
+        let entry = Entry { seq: self.seq, at, event };
+        *self = Self { offset: frame.len() - rest.len(), seq: self.seq.next(), running };
+        Ok(entry)
     }
 }
 

@@ -1,14 +1,19 @@
 //! The log: what the machine could not compute for itself, and what it said, with positions.
 //!
 //! Reading order: [`entry`] (what an entry means), [`code`] (its bytes), [`frame`] (a batch of
-//! entries with a checksum: the unit that is written and sent).
+//! entries with a checksum: the unit that is written and sent), [`segment`] (the header of a file
+//! of frames), [`scan`] (frames of a whole segment, damage told apart).
 //!
 //! Absent on purpose: files (`host::logdir` has them) and any idea of who writes a log and why.
 
 pub mod code;
 pub mod entry;
 pub mod frame;
+pub mod scan;
+pub mod segment;
 
 pub use code::{EntryError, PAYLOAD_BYTES_MAX};
 pub use entry::{Entry, Event, OutputMark, Start};
-pub use frame::{FRAME_BYTES_MAX, Frame, FrameBuilder, FrameError, decode_frame};
+pub use frame::{EntryCursor, FRAME_BYTES_MAX, Frame, FrameBuilder, FrameError, decode_frame};
+pub use scan::{Damage, Fault, Place, Scan};
+pub use segment::{HeaderError, Lineage, SegmentHeader};

@@ -1,0 +1,274 @@
+//! Reading the frames of a segment from its bytes: entries in order, and damage told apart.
+//!
+//! A crash of the writer can only leave a *torn tail*: bytes after the last whole frame of the last
+//! segment. It may be cut. Everything else that is wrong is *rot*: bad bytes with good frames (or
+//! another segment) behind them, missing or repeated entries. It may not be cut, since what follows
+//! it did happen.
+//!
+//! ```text
+//! at a frame's start       is the frame whole?
+//!   yes                    its number must be the expected one  -> else OutOfSequence, and go on
+//!   no, a good frame later                                      -> Rot, go on there
+//!   no, none later         last segment: TornTail, the end; otherwise Rot, the end
+//! ```
+//!
+//! After damage a scan goes on where the log makes sense again, so that inspection shows what is
+//! left; who needs a whole log stops at the first. A scan holds places, not bytes: they are handed
+//! in with each call.
+
+use serde::Serialize;
+use thiserror::Error;
+
+use super::entry::Entry;
+use super::frame::{EntryCursor, Frame, FrameError, frame_len};
+use super::segment::HeaderError;
+use crate::base::{Icount, Seq};
+
+/// How many bytes a search for the next good frame may checksum in one scan. Honest rot needs a few
+/// frames' worth; bytes made to look like frame after frame could need the square of their length.
+const SEARCH_BYTES_MAX: usize = 256 << 20;
+
+/// One entry and where it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub entry: Entry,
+    /// Where the entry's bytes start in the segment.
+    pub offset: u64,
+    /// How many bytes it takes there.
+    pub len: u32,
+}
+
+/// Something wrong in a segment.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("at byte {offset}: {fault}")]
+pub struct Damage {
+    /// Bytes into the segment's file.
+    pub offset: u64,
+    pub fault: Fault,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// The writer stopped in the middle: nothing whole comes after.
+    #[error("torn tail: {bytes} bytes can be cut ({why})")]
+    TornTail { bytes: u64, why: FrameError },
+    /// The writer stopped in the middle of the header of a new last segment.
+    #[error("torn tail: the segment was just begun, its {bytes} bytes can be cut ({why})")]
+    TornHeader { bytes: u64, why: HeaderError },
+    /// Bad bytes, and more of the log after them.
+    #[error("rot: {bytes} bytes make no sense ({why}); {}", resumes_text(*resumes))]
+    Rot { bytes: u64, why: FrameError, resumes: Option<Seq> },
+    /// A whole frame with an entry that is none.
+    #[error("rot: {why}")]
+    BadEntry { why: FrameError },
+    #[error("{}", sequence_text(*expected, *found))]
+    OutOfSequence { expected: Seq, found: Seq },
+    #[error("rot: entry {seq} goes back from position {before} to {at}")]
+    PositionBack { seq: Seq, before: Icount, at: Icount },
+    #[error("the segment's header cannot be read: {why}")]
+    BadHeader { why: HeaderError },
+    /// The file's name says another first entry than its header.
+    #[error("the segment is named for entry {named}, but its header says {found}")]
+    Misnamed { named: Seq, found: Seq },
+    #[error("the segment is of another log: its {field} is {found}, the first segment's {expected}")]
+    OtherLineage { field: &'static str, expected: String, found: String },
+}
+
+impl Fault {
+    /// True for what a crash of the writer can leave: it may be cut.
+    pub const fn is_torn_tail(&self) -> bool {
+        matches!(self, Fault::TornTail { .. } | Fault::TornHeader { .. })
+    }
+}
+
+/// How much a scan has read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ScanTotals {
+    pub frames: u64,
+    pub entries: u64,
+}
+
+/// A walk over the frames of one segment.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// Where the next frame starts.
+    at: usize,
+    /// The frame that entries are being taken from: its start and end.
+    open: Option<(usize, usize, EntryCursor)>,
+    expected: Option<Seq>,
+    position: Icount,
+    last_segment: bool,
+    search_bytes_left: usize,
+    totals: ScanTotals,
+}
+
+/// What a search for a good frame came to.
+enum Search {
+    Found(usize, Seq),
+    Nothing,
+    GaveUp,
+}
+
+impl Scan {
+    /// A scan that starts at byte `at`. `expected` is the number of the entry that should come
+    /// first, `position` the last entry's before it. Only a `last_segment` can have a torn tail.
+    pub fn new(at: usize, expected: Option<Seq>, position: Icount, last_segment: bool) -> Self {
+        let search_bytes_left = SEARCH_BYTES_MAX;
+        let totals = ScanTotals::default();
+        Self { at, open: None, expected, position, last_segment, search_bytes_left, totals }
+    }
+
+    /// The number that the next entry should have; none after entries that could not be counted.
+    pub const fn expected(&self) -> Option<Seq> {
+        self.expected
+    }
+
+    /// Position of the last entry.
+    pub const fn position(&self) -> Icount {
+        self.position
+    }
+
+    /// Where the last whole frame ends.
+    pub const fn offset(&self) -> usize {
+        self.at
+    }
+
+    pub const fn totals(&self) -> ScanTotals {
+        self.totals
+    }
+
+    /// The next entry or damage in `bytes`, which are the whole segment; none at its end.
+    pub fn next_in(&mut self, bytes: &[u8]) -> Option<Result<Place, Damage>> {
+        match self.open.take() {
+            Some(open) => Some(self.next_entry(bytes, open)),
+            None => self.next_frame(bytes),
+        }
+    }
+
+    /// Like [`Scan::next_in`], for a segment that is still being written: none also when the
+    /// bytes end inside a frame, to be called again with more.
+    pub fn next_growing(&mut self, bytes: &[u8]) -> Option<Result<Place, Damage>> {
+        let rest = bytes.get(self.at..).unwrap_or_default();
+        if self.open.is_none() && Frame::check(rest).is_err_and(|why| why.is_incomplete()) {
+            return None;
+        }
+        self.next_in(bytes)
+    }
+
+    /// Makes offsets count from `by` bytes further on: the front of the bytes was dropped.
+    /// `by` is at most [`Scan::offset`], and no frame is being read.
+    pub fn rebase(&mut self, by: usize) {
+        assert!(self.open.is_none() && by <= self.at, "only bytes that are done with are dropped");
+        self.at -= by;
+    }
+
+    /// True between two frames.
+    pub const fn is_between_frames(&self) -> bool {
+        self.open.is_none()
+    }
+
+    fn next_frame(&mut self, bytes: &[u8]) -> Option<Result<Place, Damage>> {
+        let start = self.at;
+        let rest = bytes.get(start..).unwrap_or_default();
+        if rest.is_empty() {
+            return None;
+        }
+        let frame = match Frame::check(rest) {
+            Ok(frame) => frame,
+            Err(why) => return Some(Err(self.pass_over(bytes, start, why))),
+        };
+        self.at = start + frame.bytes().len();
+        self.totals.frames += 1;
+        let (found, open) = (frame.first_seq(), (start, self.at, frame.cursor()));
+        match self.expected {
+            Some(expected) if expected != found => {
+                self.open = Some(open);
+                self.expected = Some(found);
+                let fault = Fault::OutOfSequence { expected, found };
+                Some(Err(Damage { offset: start as u64, fault }))
+            }
+            _ => Some(self.next_entry(bytes, open)),
+        }
+    }
+
+    fn next_entry(
+        &mut self,
+        bytes: &[u8],
+        (start, end, mut cursor): (usize, usize, EntryCursor),
+    ) -> Result<Place, Damage> {
+        let offset = start + cursor.offset();
+        let damage = |fault| Damage { offset: offset as u64, fault };
+        let frame = bytes.get(start..end).unwrap_or_default();
+        let entry = cursor.next_in(frame).map_err(|why| {
+            // How many entries are lost with the rest of this frame cannot be known.
+            self.expected = None;
+            damage(Fault::BadEntry { why })
+        })?;
+        let len = (start + cursor.offset() - offset) as u32;
+        self.expected = Some(cursor.seq());
+        if cursor.offset() < frame.len() {
+            self.open = Some((start, end, cursor));
+        }
+        let before = std::mem::replace(&mut self.position, entry.at);
+        if entry.at < before {
+            return Err(damage(Fault::PositionBack { seq: entry.seq, before, at: entry.at }));
+        }
+        self.totals.entries += 1;
+        Ok(Place { entry, offset: offset as u64, len })
+    }
+
+    /// Moves past the bad bytes at `start`: to the next good frame, or to the end.
+    fn pass_over(&mut self, bytes: &[u8], start: usize, why: FrameError) -> Damage {
+        let (at, resumes) = match self.search(bytes, start + 1) {
+            Search::Found(at, seq) => (at, Some(seq)),
+            Search::Nothing if self.last_segment => {
+                self.at = bytes.len();
+                let fault = Fault::TornTail { bytes: (bytes.len() - start) as u64, why };
+                return Damage { offset: start as u64, fault };
+            }
+            Search::Nothing | Search::GaveUp => (bytes.len(), None),
+        };
+        self.at = at;
+        // The jump in numbers is part of this damage, not a second one.
+        self.expected = resumes;
+        Damage { offset: start as u64, fault: Fault::Rot { bytes: (at - start) as u64, why, resumes } }
+    }
+
+    /// Looks for a whole frame of this log at or after `from`.
+    fn search(&mut self, bytes: &[u8], from: usize) -> Search {
+        for at in from..bytes.len() {
+            let rest = &bytes[at..];
+            let Ok(len) = frame_len(rest) else { continue };
+            if len > rest.len() {
+                continue;
+            }
+            let Some(left) = self.search_bytes_left.checked_sub(len) else { return Search::GaveUp };
+            self.search_bytes_left = left;
+            if let Ok(frame) = Frame::check(rest)
+                && self.expected.is_none_or(|expected| frame.first_seq() >= expected)
+            {
+                return Search::Found(at, frame.first_seq());
+            }
+        }
+        Search::Nothing
+    }
+}
+
+fn resumes_text(resumes: Option<Seq>) -> String {
+    match resumes {
+        Some(seq) => format!("the log goes on with entry {seq}"),
+        None => "nothing after them in this segment does".into(),
+    }
+}
+
+fn sequence_text(expected: Seq, found: Seq) -> String {
+    let last = Seq(found.get().saturating_sub(1));
+    match found > expected {
+        true if last == expected => format!("rot: entry {expected} is missing"),
+        true => format!("rot: entries {expected} to {last} are missing"),
+        false => format!("rot: entry {found} comes again, expected entry {expected}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

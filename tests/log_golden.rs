@@ -1,0 +1,117 @@
+//! The formats that stay: today's code writes the committed golden files byte for byte, and reads
+//! them. A test here goes red when a format changes; then its version moves, and so does the file
+//! (`LOCKSTEP_BLESS=1 cargo test --test log_golden` writes the new ones).
+
+use std::path::PathBuf;
+
+use lockstep::base::{Digest, Generation, Icount, NodeId, Seq};
+use lockstep::cpu::Answer;
+use lockstep::log::scan::Scan;
+use lockstep::log::{Entry, Event, FrameBuilder, Lineage, OutputMark, SegmentHeader, Start};
+use lockstep::machine::{Channel, Exit, Input};
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+/// The committed file.
+fn golden(name: &str) -> Vec<u8> {
+    std::fs::read(path(name)).unwrap_or_else(|error| panic!("{}: {error}", path(name).display()))
+}
+
+/// Compares what is written today with the committed file, or commits it when blessing.
+fn check_golden(name: &str, written: &[u8]) {
+    if std::env::var_os("LOCKSTEP_BLESS").is_some() {
+        std::fs::write(path(name), written).expect("the golden file can be written");
+    }
+    assert!(golden(name) == written, "{name} is written differently today: did its version move?");
+}
+
+fn header() -> SegmentHeader {
+    SegmentHeader {
+        lineage: Lineage {
+            vm: "kv".into(),
+            guest: "kv.elf".into(),
+            guest_digest: Digest(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef),
+            ram_bytes: 128 << 20,
+            base_seq: Seq(0),
+            base_icount: Icount(0),
+            base_digest: Digest(0xfedc_ba98_7654_3210_fedc_ba98_7654_3210),
+        },
+        first_seq: Seq(1),
+        generation: Generation(1),
+    }
+}
+
+/// Every kind of entry, in three frames.
+fn frames() -> Vec<Vec<Entry>> {
+    let input = |at, input| (at, Event::Input(input));
+    let mark = |at, channel, seq, len, digest| (at, Event::Output(OutputMark { channel, seq, len, digest }));
+    let reign = |at, generation, node, why| {
+        (at, Event::Generation { generation: Generation(generation), node: NodeId(node), why })
+    };
+    let batches = [
+        vec![
+            reign(0, 1, 0x1111_2222_3333_4444, Start::Boot),
+            input(120, Input::Answer(Answer::Time(1000))),
+            input(220, Input::Answer(Answer::Time(1025))),
+            input(300, Input::Answer(Answer::Entropy(0xabcd))),
+            input(310, Input::Answer(Answer::HostId(3))),
+            mark(5_000, Channel::Console, 0, 14, 0x89ab_cdef),
+            mark(6_000, Channel::Console, 14, 300, 0x0123_4567),
+            (6_000, Event::Joined { node: NodeId(0x5555_6666_7777_8888) }),
+        ],
+        vec![
+            input(1_000_000, Input::NetFrame { rx_seq: 1, frame: (0..60).collect() }),
+            input(1_000_400, Input::Entropy(vec![9, 8, 7, 6])),
+            mark(1_002_000, Channel::Net, 1, 60, 0xcafe_f00d),
+            input(1_002_000, Input::TimerDue { time: 50_000 }),
+            input(1_003_000, Input::Console(b"typed\n".to_vec())),
+            (2_000_000, Event::Horizon),
+            (3_000_000, Event::Digest(Digest(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff))),
+        ],
+        vec![
+            (4_000_000, Event::SwitchOver),
+            reign(4_000_000, 2, 0x5555_6666_7777_8888, Start::SwitchOver),
+            reign(4_100_000, 3, 0x5555_6666_7777_8888, Start::Alone),
+            reign(4_200_000, 4, 0x9999_aaaa_bbbb_cccc, Start::Takeover),
+            (5_000_000_000, Event::End(Exit::Reset)),
+            (5_000_000_001, Event::End(Exit::Fail(7))),
+            (5_000_000_002, Event::End(Exit::Pass)),
+        ],
+    ];
+    let mut seq = Seq::ZERO;
+    let mut number = |(at, event)| {
+        seq = seq.next();
+        Entry { seq, at: Icount(at), event }
+    };
+    batches.into_iter().map(|batch| batch.into_iter().map(&mut number).collect()).collect()
+}
+
+fn segment_bytes() -> Vec<u8> {
+    let mut bytes = header().encode();
+    let mut builder = FrameBuilder::new();
+    for frame in frames() {
+        frame.iter().for_each(|entry| builder.push(entry));
+        bytes.extend(builder.finish());
+    }
+    bytes
+}
+
+#[test]
+fn todays_encoder_writes_the_golden_segment() {
+    check_golden("segment-v1.log", &segment_bytes());
+}
+
+#[test]
+fn todays_decoder_reads_the_golden_segment() {
+    let bytes = golden("segment-v1.log");
+    let (read, at) = SegmentHeader::decode(&bytes).unwrap();
+    assert_eq!(read, header());
+    let mut scan = Scan::new(at, Some(read.first_seq), Icount::ZERO, true);
+    let mut entries = Vec::new();
+    while let Some(place) = scan.next_in(&bytes) {
+        entries.push(place.unwrap().entry);
+    }
+    assert_eq!(entries, frames().concat());
+}
