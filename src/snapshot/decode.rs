@@ -1,0 +1,232 @@
+//! Chunks to a saved machine, from anybody.
+//!
+//! Promises: no bytes make it panic; it holds no more than the bytes that came, unpacked, and never
+//! more than the RAM size that the caller allows (and [`SECTION_BYTES_MAX`] for each of the other
+//! sections); chunks that are missing, repeated or out of order are refused.
+
+use thiserror::Error;
+
+use super::Parts;
+use super::chunk::{self, Head, Kind};
+use crate::base::varint::{self, VarintError};
+use crate::mem::PAGE_BYTES;
+
+/// The most configuration, and the most state, that a snapshot may hold.
+pub const SECTION_BYTES_MAX: u64 = 64 << 20;
+
+/// Chunks that are not a snapshot, or not one that we take.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SnapshotError {
+    #[error("the snapshot is cut off inside a chunk")]
+    CutOff,
+    #[error("a snapshot chunk of {len} bytes is out of bounds")]
+    BadLength { len: usize },
+    #[error("a snapshot chunk has {found} bytes, its length field says {expected}")]
+    WrongLength { expected: usize, found: usize },
+    #[error("a snapshot chunk's checksum is {found:08x}, its bytes make {expected:08x}")]
+    BadCrc { expected: u32, found: u32 },
+    #[error("no snapshot chunk is of kind {kind}")]
+    UnknownKind { kind: u8 },
+    #[error("this is no lockstep snapshot: it starts with {found:02x?}, not \"LKSTPSNP\"")]
+    BadMagic { found: [u8; 8] },
+    #[error("the snapshot has format version {found}, this lockstep reads version {}", chunk::VERSION)]
+    BadVersion { found: u32 },
+    #[error("snapshot chunk {found} came where chunk {expected} should")]
+    OutOfOrder { expected: u32, found: u32 },
+    #[error("a snapshot chunk of {found:?} came where {expected:?} should")]
+    WrongSection { expected: Kind, found: Kind },
+    #[error("the snapshot's {what} of {found} is over the bound of {max}")]
+    OverBound { what: &'static str, found: u64, max: u64 },
+    #[error("the snapshot's RAM size of {ram_bytes} bytes is not a number of pages")]
+    BadRamSize { ram_bytes: u64 },
+    #[error("a varint in a snapshot chunk: {0}")]
+    Varint(#[from] VarintError),
+    #[error("a block in a snapshot chunk claims {len} bytes, expected {expected:?}")]
+    BadBlockLength { len: u64, expected: Option<usize> },
+    #[error("a block in a snapshot chunk cannot be unpacked: {why}")]
+    BadBlock { why: String },
+    #[error("a snapshot chunk has {len} bytes too many")]
+    TrailingBytes { len: usize },
+    #[error("a run of {count} pages, {gap} after page {after}, does not fit")]
+    BadRun { after: u64, gap: u64, count: u64 },
+    #[error("the snapshot promises {expected} bytes of {section:?}, but more come")]
+    TooMuch { section: Kind, expected: u64 },
+    #[error("a snapshot chunk without content")]
+    EmptyChunk,
+    #[error("a chunk more than the {total} that the snapshot has")]
+    Surplus { total: u32 },
+    #[error("the snapshot is not complete: {done} of {total} chunks came")]
+    Unfinished { done: u32, total: u32 },
+}
+
+/// How far a transfer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub chunks_done: u32,
+    pub chunks_total: u32,
+}
+
+impl Progress {
+    pub const fn is_complete(self) -> bool {
+        self.chunks_done == self.chunks_total && self.chunks_total > 0
+    }
+}
+
+/// Takes a snapshot's chunks in order.
+#[derive(Debug)]
+pub struct Decoder {
+    ram_bytes_max: u64,
+    /// After the head: it, and what has come of the rest.
+    body: Option<(Head, Parts)>,
+    chunks_done: u32,
+    /// One past the last page that came.
+    page_end: u64,
+}
+
+impl Decoder {
+    /// A decoder for a machine with at most this much RAM.
+    pub const fn new(ram_bytes_max: u64) -> Self {
+        Self { ram_bytes_max, body: None, chunks_done: 0, page_end: 0 }
+    }
+
+    /// What the head said, once it has come.
+    pub fn head(&self) -> Option<&Head> {
+        self.body.as_ref().map(|(head, _)| head)
+    }
+
+    pub fn progress(&self) -> Progress {
+        Progress { chunks_done: self.chunks_done, chunks_total: self.head().map_or(0, |head| head.chunks) }
+    }
+
+    /// Takes the next chunk. After an error the decoder is of no more use.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Progress, SnapshotError> {
+        let (kind, number, payload) = chunk::open(bytes)?;
+        let Progress { chunks_done: done, chunks_total: total } = self.progress();
+        if self.progress().is_complete() {
+            return Err(SnapshotError::Surplus { total });
+        }
+        if number != done {
+            return Err(SnapshotError::OutOfOrder { expected: done, found: number });
+        }
+        match &mut self.body {
+            None if kind == Kind::Head => self.body = Some(self.begin(Head::decode(payload)?)?),
+            None => return Err(SnapshotError::WrongSection { expected: Kind::Head, found: kind }),
+            Some((head, parts)) => {
+                let expected = section_due(head, parts);
+                if kind != expected {
+                    return Err(SnapshotError::WrongSection { expected, found: kind });
+                }
+                match kind {
+                    Kind::Config => append(&mut parts.config, payload, kind, head.config_bytes)?,
+                    Kind::State => append(&mut parts.state, payload, kind, head.state_bytes)?,
+                    Kind::Head | Kind::Pages => {
+                        self.page_end = take_pages(head, parts, payload, self.page_end)?
+                    }
+                }
+            }
+        }
+        self.chunks_done += 1;
+        Ok(self.progress())
+    }
+
+    /// The machine, when all of it has come.
+    pub fn finish(self) -> Result<Parts, SnapshotError> {
+        let Progress { chunks_done: done, chunks_total: total } = self.progress();
+        match self.body {
+            Some((head, parts))
+                if done == total
+                    && parts.config.len() as u64 == head.config_bytes
+                    && parts.state.len() as u64 == head.state_bytes
+                    && parts.pages.len() as u64 == u64::from(head.pages) =>
+            {
+                Ok(parts)
+            }
+            _ => Err(SnapshotError::Unfinished { done, total }),
+        }
+    }
+
+    fn begin(&self, head: Head) -> Result<(Head, Parts), SnapshotError> {
+        let bound = |what, found, max| match found > max {
+            true => Err(SnapshotError::OverBound { what, found, max }),
+            false => Ok(()),
+        };
+        bound("RAM size", head.ram_bytes, self.ram_bytes_max)?;
+        bound("configuration", head.config_bytes, SECTION_BYTES_MAX)?;
+        bound("state", head.state_bytes, SECTION_BYTES_MAX)?;
+        let pages_max = head.ram_bytes / PAGE_BYTES as u64;
+        if !head.ram_bytes.is_multiple_of(PAGE_BYTES as u64) || pages_max > u64::from(u32::MAX) {
+            return Err(SnapshotError::BadRamSize { ram_bytes: head.ram_bytes });
+        }
+        bound("page count", u64::from(head.pages), pages_max)?;
+        let parts = Parts {
+            ram_bytes: head.ram_bytes,
+            icount: head.icount,
+            digest: head.digest,
+            config: Vec::new(),
+            state: Vec::new(),
+            pages: Vec::new(),
+        };
+        Ok((head, parts))
+    }
+}
+
+/// The section that the next chunk must belong to.
+fn section_due(head: &Head, parts: &Parts) -> Kind {
+    if (parts.config.len() as u64) < head.config_bytes {
+        Kind::Config
+    } else if (parts.state.len() as u64) < head.state_bytes {
+        Kind::State
+    } else {
+        Kind::Pages
+    }
+}
+
+fn append(section: &mut Vec<u8>, payload: &[u8], kind: Kind, expected: u64) -> Result<(), SnapshotError> {
+    let raw = chunk::get_block(payload, None)?;
+    if raw.is_empty() {
+        return Err(SnapshotError::EmptyChunk);
+    }
+    if (section.len() + raw.len()) as u64 > expected {
+        return Err(SnapshotError::TooMuch { section: kind, expected });
+    }
+    section.extend_from_slice(&raw);
+    Ok(())
+}
+
+/// Takes a chunk of pages; answers with one past its last.
+fn take_pages(
+    head: &Head,
+    parts: &mut Parts,
+    mut payload: &[u8],
+    mut page_end: u64,
+) -> Result<u64, SnapshotError> {
+    let pages_max = head.ram_bytes / PAGE_BYTES as u64;
+    let bytes = &mut payload;
+    let runs = varint::get_u64(bytes)?;
+    let mut numbers = Vec::new();
+    for _ in 0..runs {
+        let (gap, count) = (varint::get_u64(bytes)?, varint::get_u64(bytes)?);
+        let first = page_end.checked_add(gap);
+        let end = first.and_then(|first| first.checked_add(count));
+        let (Some(first), Some(end)) = (first, end) else {
+            return Err(SnapshotError::BadRun { after: page_end, gap, count });
+        };
+        if count == 0 || end > pages_max || numbers.len() as u64 + count > chunk::PIECE_PAGES_MAX as u64 {
+            return Err(SnapshotError::BadRun { after: page_end, gap, count });
+        }
+        numbers.extend(first as u32..end as u32);
+        page_end = end;
+    }
+    if numbers.is_empty() {
+        return Err(SnapshotError::EmptyChunk);
+    }
+    if parts.pages.len() + numbers.len() > head.pages as usize {
+        return Err(SnapshotError::TooMuch { section: Kind::Pages, expected: u64::from(head.pages) });
+    }
+    let raw = chunk::get_block(bytes, Some(numbers.len() * PAGE_BYTES))?;
+    parts.pages.extend(numbers.into_iter().zip(raw.chunks_exact(PAGE_BYTES).map(Box::from)));
+    Ok(page_end)
+}
+
+#[cfg(test)]
+mod tests;
