@@ -5,8 +5,9 @@
 //! 0       1       mark, 0xa7 (so a hole of zeros is no frame)
 //! 1       3       length of the body in bytes, little-endian
 //! 4       4       CRC-32 (IEEE) of bytes 0..4 and of the body, little-endian
-//! 8       varint  body: number of the first entry, not 0
-//! ...     ...     body: one or more entries, see [`super::code`]
+//! 8       2       body: how many entries, not 0, little-endian
+//! 10      varint  body: number of the first entry, not 0
+//! ...     ...     body: the entries, see [`super::code`]
 //! ```
 //!
 //! A frame stands for itself: positions, times and numbers start from zero in each, so the first
@@ -30,8 +31,10 @@ pub const FRAME_PREFIX_BYTES: usize = 8;
 
 const MARK: u8 = 0xa7;
 const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - FRAME_PREFIX_BYTES;
-/// A first number and one entry without payload.
-const BODY_BYTES_MIN: usize = 3;
+/// A count, a first number and one entry without payload.
+const BODY_BYTES_MIN: usize = 5;
+const COUNT_AT: usize = FRAME_PREFIX_BYTES;
+const FIRST_SEQ_AT: usize = COUNT_AT + 2;
 
 /// Bytes that are not (or not yet) a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -47,11 +50,13 @@ pub enum FrameError {
     BadCrc { expected: u32, found: u32 },
     #[error("the frame's first entry number: {0}")]
     BadSeq(VarintError),
-    #[error("the frame numbers its entries from {first}, which leaves no room for them")]
-    SeqOutOfRange { first: Seq },
+    #[error("the frame numbers {count} entries from {first}")]
+    BadCount { count: u16, first: Seq },
     /// The checksum is right and yet this is no entry: written by something else than this codec.
     #[error("entry {seq}, {offset} bytes into the frame: {why}")]
     BadEntry { seq: Seq, offset: usize, why: EntryError },
+    #[error("{len} bytes follow entry {last}, the last of the frame")]
+    TrailingBytes { last: Seq, len: usize },
 }
 
 impl FrameError {
@@ -66,6 +71,7 @@ impl FrameError {
 pub struct FrameBuilder {
     bytes: Vec<u8>,
     running: Running,
+    count: u16,
     /// First and last number and the last position, once there is an entry.
     span: Option<(Seq, Seq, Icount)>,
 }
@@ -92,12 +98,13 @@ impl FrameBuilder {
             }
             None => {
                 assert!(entry.seq > Seq::ZERO, "entries are numbered from 1");
-                self.bytes.extend_from_slice(&[MARK, 0, 0, 0, 0, 0, 0, 0]);
+                self.bytes.extend_from_slice(&[MARK, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
                 varint::put_u64(&mut self.bytes, entry.seq.get());
                 entry.seq
             }
         };
         self.running.encode(&mut self.bytes, entry.at, &entry.event);
+        self.count += 1;
         self.span = Some((first, entry.seq, entry.at));
     }
 
@@ -107,7 +114,7 @@ impl FrameBuilder {
 
     /// True when the largest possible entry would no longer fit: finish first.
     pub fn is_full(&self) -> bool {
-        self.bytes.len() > FRAME_BYTES_MAX - ENTRY_BYTES_MAX
+        self.bytes.len() > FRAME_BYTES_MAX - ENTRY_BYTES_MAX || self.count == u16::MAX
     }
 
     /// Length of the frame if it were finished now; 0 when empty.
@@ -127,6 +134,7 @@ impl FrameBuilder {
     pub fn finish(&mut self) -> Vec<u8> {
         if !self.is_empty() {
             let body = (self.bytes.len() - FRAME_PREFIX_BYTES) as u32;
+            self.bytes[COUNT_AT..FIRST_SEQ_AT].copy_from_slice(&self.count.to_le_bytes());
             self.bytes[1..4].copy_from_slice(&body.to_le_bytes()[..3]);
             let crc = crc_of(&self.bytes);
             self.bytes[4..8].copy_from_slice(&crc.to_le_bytes());
@@ -134,6 +142,7 @@ impl FrameBuilder {
         let frame = self.bytes.as_slice().to_vec();
         self.bytes.clear();
         self.running = Running::default();
+        self.count = 0;
         self.span = None;
         frame
     }
@@ -182,18 +191,25 @@ impl<'a> Frame<'a> {
         if found != expected {
             return Err(FrameError::BadCrc { expected, found });
         }
-        let mut entries = &bytes[FRAME_PREFIX_BYTES..];
+        let count = u16::from_le_bytes([bytes[COUNT_AT], bytes[COUNT_AT + 1]]);
+        let mut entries = &bytes[FIRST_SEQ_AT..];
         let first = Seq(varint::get_u64(&mut entries).map_err(FrameError::BadSeq)?);
-        // Every entry takes at least two bytes, so this many numbers are enough.
-        if first == Seq::ZERO || first.get().checked_add(entries.len() as u64 / 2).is_none() {
-            return Err(FrameError::SeqOutOfRange { first });
+        if first == Seq::ZERO || count == 0 || first.get().checked_add(u64::from(count)).is_none() {
+            return Err(FrameError::BadCount { count, first });
         }
         let offset = bytes.len() - entries.len();
-        Ok(Self { bytes, start: EntryCursor { offset, seq: first, running: Running::default() } })
+        Ok(Self {
+            bytes,
+            start: EntryCursor { offset, seq: first, left: count, running: Running::default() },
+        })
     }
 
     pub const fn first_seq(&self) -> Seq {
         self.start.seq
+    }
+
+    pub const fn last_seq(&self) -> Seq {
+        Seq(self.start.seq.get() + self.start.left as u64 - 1)
     }
 
     /// The whole frame.
@@ -208,15 +224,13 @@ impl<'a> Frame<'a> {
 
     /// The entries in order. After an error there are no more.
     pub fn entries(&self) -> impl Iterator<Item = Result<Entry, FrameError>> + 'a {
-        let (bytes, mut cursor) = (self.bytes, self.cursor());
-        // At least one entry is asked for: a frame of none is not one that we write.
-        let mut open = true;
+        let (bytes, mut cursor, mut failed) = (self.bytes, self.cursor(), false);
         std::iter::from_fn(move || {
-            if !open {
+            if failed || cursor.is_done() {
                 return None;
             }
             let entry = cursor.next_in(bytes);
-            open = entry.is_ok() && cursor.offset < bytes.len();
+            failed = entry.is_err();
             Some(entry)
         })
     }
@@ -228,6 +242,8 @@ impl<'a> Frame<'a> {
 pub struct EntryCursor {
     offset: usize,
     seq: Seq,
+    /// Entries from here on.
+    left: u16,
     running: Running,
 }
 
@@ -242,16 +258,25 @@ impl EntryCursor {
         self.seq
     }
 
+    /// True after the last entry.
+    pub const fn is_done(&self) -> bool {
+        self.left == 0
+    }
+
     /// Decodes the entry here and moves on past it. `frame` must be the whole frame that the cursor
     /// was made for; with other bytes the result makes no sense, but no harm is done. Stays where
-    /// it is on an error (the end of the frame is one).
+    /// it is on an error; asking for more entries than the frame has is one.
     pub fn next_in(&mut self, frame: &[u8]) -> Result<Entry, FrameError> {
         let bad = |why| FrameError::BadEntry { seq: self.seq, offset: self.offset, why };
         let mut rest = frame.get(self.offset..).ok_or(bad(EntryError::Truncated))?;
+        let left = self.left.checked_sub(1).ok_or(bad(EntryError::Truncated))?;
         let mut running = self.running.clone();
         let (at, event) = running.decode(&mut rest).map_err(bad)?;
+        if left == 0 && !rest.is_empty() {
+            return Err(FrameError::TrailingBytes { last: self.seq, len: rest.len() });
+        }
         let entry = Entry { seq: self.seq, at, event };
-        *self = Self { offset: frame.len() - rest.len(), seq: self.seq.next(), running };
+        *self = Self { offset: frame.len() - rest.len(), seq: self.seq.next(), left, running };
         Ok(entry)
     }
 }
@@ -259,7 +284,7 @@ impl EntryCursor {
 /// Decodes the frame at the front of `bytes`: its entries, and how many bytes it took.
 pub fn decode_frame(bytes: &[u8]) -> Result<(Vec<Entry>, usize), FrameError> {
     let frame = Frame::check(bytes)?;
-    let entries = frame.entries().collect::<Result<_, _>>()?;
+    let entries = frame.entries().collect::<Result<Vec<_>, _>>()?;
     Ok((entries, frame.bytes.len()))
 }
 

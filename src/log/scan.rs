@@ -206,7 +206,7 @@ impl Scan {
         })?;
         let len = (start + cursor.offset() - offset) as u32;
         self.expected = Some(cursor.seq());
-        if cursor.offset() < frame.len() {
+        if !cursor.is_done() {
             self.open = Some((start, end, cursor));
         }
         let before = std::mem::replace(&mut self.position, entry.at);

@@ -87,6 +87,8 @@ fn every_kind_comes_back_and_the_builder_starts_afresh() {
         assert!(builder.is_empty() && builder.bytes_len() == 0 && builder.first_seq().is_none());
         bytes.extend_from_slice(b"what follows does not matter");
         assert_eq!(decode_frame(&bytes), Ok((entries.clone(), len)));
+        let frame = Frame::check(&bytes).unwrap();
+        assert_eq!((frame.first_seq(), frame.last_seq()), (Seq(1), Seq(26)));
     }
 }
 
@@ -115,7 +117,7 @@ fn common_entries_are_small() {
         event: Event::Input(Input::Answer(Answer::Time(7_000_000_000 + 20 * i))),
     };
     let one = frame_of(&[time(0)]).len();
-    assert_eq!(one, 8 + 3 + 1 + 5 + 5);
+    assert_eq!(one, 8 + 2 + 3 + 1 + 5 + 5);
     let many: Vec<_> = (0..100).map(time).collect();
     assert_eq!(frame_of(&many).len(), one + 99 * 3);
 
@@ -149,11 +151,12 @@ fn no_flipped_bit_is_accepted() {
     }
 }
 
-/// `body` behind a right prefix: what only a forger or a bug can write.
-fn forged(body: &[u8]) -> Vec<u8> {
+/// `count` entries and `body` behind a right prefix: what only a forger or a bug can write.
+fn forged(count: u16, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![MARK];
-    bytes.extend_from_slice(&(body.len() as u32).to_le_bytes()[..3]);
+    bytes.extend_from_slice(&(body.len() as u32 + 2).to_le_bytes()[..3]);
     bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&count.to_le_bytes());
     bytes.extend_from_slice(body);
     let crc = crc_of(&bytes);
     bytes[4..8].copy_from_slice(&crc.to_le_bytes());
@@ -166,30 +169,34 @@ fn bodies_with_a_right_checksum_are_still_not_trusted() {
     let seq = Seq(1);
     let bad = |offset, why| FrameError::BadEntry { seq, offset, why };
     let max = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
-    let cases: Vec<(Vec<u8>, FrameError)> = vec![
-        (vec![0, 0x20, 0], FrameError::SeqOutOfRange { first: Seq(0) }),
-        ([&max[..], &[0x20, 0]].concat(), FrameError::SeqOutOfRange { first: Seq::MAX }),
-        (vec![0x80, 0x00, 0], FrameError::BadSeq(VarintError::NotCanonical)),
-        (vec![1, 0x08, 0], bad(9, UnknownKind { kind: 8 })),
-        (vec![1, 0x00, 0], bad(9, UnknownKind { kind: 0 })),
-        (vec![1, 0x20, 0x80], bad(9, Varint(VarintError::Truncated))),
-        (vec![1, 0x02, 0, 7], bad(9, Truncated)),
-        (vec![1, 0x05, 0, 2, b'x'], bad(9, Truncated)),
-        (vec![1, 0x05, 0, 0x81, 0x80, 0x04], bad(9, PayloadTooLong { len: 65537 })),
-        ([&[1, 0x05, 0], &max[..]].concat(), bad(9, PayloadTooLong { len: u64::MAX })),
-        (vec![1, 0x22, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 4], bad(9, UnknownStart { why: 4 })),
-        (vec![1, 0x26, 0, 0x80, 0x80, 0x80, 0x80, 0x10], bad(9, TooLarge { value: 1 << 32 })),
+    let cases: Vec<(u16, Vec<u8>, FrameError)> = vec![
+        (1, vec![0, 0x20, 0], FrameError::BadCount { count: 1, first: Seq(0) }),
+        (0, vec![1, 0x20, 0], FrameError::BadCount { count: 0, first: Seq(1) }),
+        (1, [&max[..], &[0x20, 0]].concat(), FrameError::BadCount { count: 1, first: Seq::MAX }),
+        (1, vec![0x80, 0x00, 0], FrameError::BadSeq(VarintError::NotCanonical)),
+        (1, vec![1, 0x08, 0], bad(11, UnknownKind { kind: 8 })),
+        (1, vec![1, 0x00, 0], bad(11, UnknownKind { kind: 0 })),
+        (1, vec![1, 0x20, 0x80], bad(11, Varint(VarintError::Truncated))),
+        (1, vec![1, 0x02, 0, 7], bad(11, Truncated)),
+        (1, vec![1, 0x05, 0, 2, b'x'], bad(11, Truncated)),
+        (1, vec![1, 0x05, 0, 0x81, 0x80, 0x04], bad(11, PayloadTooLong { len: 65537 })),
+        (1, [&[1, 0x05, 0], &max[..]].concat(), bad(11, PayloadTooLong { len: u64::MAX })),
+        (1, vec![1, 0x22, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 4], bad(11, UnknownStart { why: 4 })),
+        (1, vec![1, 0x26, 0, 0x80, 0x80, 0x80, 0x80, 0x10], bad(11, TooLarge { value: 1 << 32 })),
+        (1, vec![1, 0x20, 0, 0x20, 0], FrameError::TrailingBytes { last: seq, len: 2 }),
+        (2, vec![1, 0x20, 0], FrameError::BadEntry { seq: Seq(2), offset: 13, why: Truncated }),
         (
+            2,
             [&[1, 0x20, 1, 0x20], &max[..]].concat(),
             FrameError::BadEntry {
                 seq: Seq(2),
-                offset: 11,
+                offset: 13,
                 why: PositionOverflow { at: Icount(1), delta: u64::MAX },
             },
         ),
     ];
-    for (body, expected) in cases {
-        assert_eq!(decode_frame(&forged(&body)), Err(expected), "{body:x?}");
+    for (count, body, expected) in cases {
+        assert_eq!(decode_frame(&forged(count, &body)), Err(expected), "{body:x?}");
     }
     assert_eq!(decode_frame(&[MARK, 0xff, 0xff, 0xff]), Err(FrameError::BadLength { len: 0xff_ffff }));
     assert_eq!(decode_frame(&[MARK, 0, 0, 0]), Err(FrameError::BadLength { len: 0 }));
@@ -201,7 +208,7 @@ fn random_bodies_never_panic_and_whatever_is_accepted_is_canonical() {
     let mut accepted = 0;
     for seed in 0..20_000 {
         let mut prng = Prng::new(seed);
-        let mut body = vec![0; prng.between(3, 40) as usize];
+        let mut body = vec![0; prng.between(3, 24) as usize];
         prng.fill(&mut body);
         // Mostly plausible: small numbers and known kinds, so that decoding gets somewhere.
         for byte in &mut body {
@@ -209,14 +216,14 @@ fn random_bodies_never_panic_and_whatever_is_accepted_is_canonical() {
                 *byte &= 0x27;
             }
         }
-        let bytes = forged(&body);
+        let bytes = forged(prng.between(1, 8) as u16, &body);
         if let Ok((entries, taken)) = decode_frame(&bytes) {
             assert_eq!(taken, bytes.len(), "seed {seed}");
             assert_eq!(frame_of(&entries), bytes, "seed {seed}");
             accepted += 1;
         }
     }
-    assert!(accepted > 100, "only {accepted} were accepted: the test tests nothing");
+    assert!(accepted > 50, "only {accepted} were accepted: the test tests nothing");
 }
 
 #[test]
@@ -231,6 +238,17 @@ fn a_builder_is_full_before_the_largest_entry_would_not_fit() {
     let bytes = builder.finish();
     assert!(bytes.len() <= FRAME_BYTES_MAX && bytes.len() > FRAME_BYTES_MAX - 2 * ENTRY_BYTES_MAX);
     assert_eq!(decode_frame(&bytes).unwrap().0.len() as u64, seq.get() - 1);
+}
+
+#[test]
+fn a_builder_is_full_before_its_count_overflows() {
+    let mut builder = FrameBuilder::new();
+    for seq in 1..=u64::from(u16::MAX) {
+        assert!(!builder.is_full());
+        builder.push(&Entry { seq: Seq(seq), at: Icount(7), event: Event::Horizon });
+    }
+    assert!(builder.is_full());
+    assert_eq!(decode_frame(&builder.finish()).unwrap().0.len(), usize::from(u16::MAX));
 }
 
 #[test]
