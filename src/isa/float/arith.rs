@@ -13,6 +13,7 @@ fn zero_sum<F: Format>(a_negative: bool, b_negative: bool, rm: Rounding) -> u64 
     signed::<F>(if a_negative == b_negative { a_negative } else { rm == Rounding::Rdn }, 0)
 }
 
+#[inline(never)]
 pub fn add<F: Format>(a: u64, b: u64, rm: Rounding, flags: &mut Flags) -> u64 {
     match (unpack::<F>(a), unpack::<F>(b)) {
         (Value::Finite(x), Value::Finite(y)) => add_finite::<F>(x, y, rm, flags),
@@ -26,6 +27,7 @@ pub fn add<F: Format>(a: u64, b: u64, rm: Rounding, flags: &mut Flags) -> u64 {
     }
 }
 
+#[inline(never)]
 pub fn sub<F: Format>(a: u64, b: u64, rm: Rounding, flags: &mut Flags) -> u64 {
     add::<F>(a, b ^ F::SIGN, rm, flags)
 }
@@ -44,6 +46,7 @@ fn add_finite<F: Format>(a: Finite, b: Finite, rm: Rounding, flags: &mut Flags) 
     round_pack::<F>(normalise(large.negative, large.exponent + 1, sum), rm, flags)
 }
 
+#[inline(never)]
 pub fn mul<F: Format>(a: u64, b: u64, rm: Rounding, flags: &mut Flags) -> u64 {
     let negative = (a ^ b) & F::SIGN != 0;
     match (unpack::<F>(a), unpack::<F>(b)) {
@@ -61,6 +64,7 @@ pub fn mul<F: Format>(a: u64, b: u64, rm: Rounding, flags: &mut Flags) -> u64 {
     }
 }
 
+#[inline(never)]
 pub fn div<F: Format>(a: u64, b: u64, rm: Rounding, flags: &mut Flags) -> u64 {
     let negative = (a ^ b) & F::SIGN != 0;
     match (unpack::<F>(a), unpack::<F>(b)) {
@@ -87,6 +91,7 @@ pub fn div<F: Format>(a: u64, b: u64, rm: Rounding, flags: &mut Flags) -> u64 {
     }
 }
 
+#[inline(never)]
 pub fn sqrt<F: Format>(a: u64, rm: Rounding, flags: &mut Flags) -> u64 {
     match unpack::<F>(a) {
         Value::Finite(x) if !x.negative => {
@@ -108,6 +113,7 @@ pub fn sqrt<F: Format>(a: u64, rm: Rounding, flags: &mut Flags) -> u64 {
     }
 }
 
+#[inline(never)]
 pub fn fma<F: Format>(a: u64, b: u64, c: u64, rm: Rounding, flags: &mut Flags) -> u64 {
     let negative = (a ^ b) & F::SIGN != 0;
     let (x, y, z) = (unpack::<F>(a), unpack::<F>(b), unpack::<F>(c));
