@@ -7,6 +7,7 @@
 
 pub mod compressed;
 pub mod decode;
+pub mod float;
 pub mod insn;
 
 pub use decode::decode;
