@@ -1,1 +1,3 @@
-//! (being built)
+//! The real world: files, sockets, clocks.
+
+pub mod logdir;

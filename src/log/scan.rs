@@ -56,8 +56,8 @@ pub enum Fault {
     #[error("torn tail: the segment was just begun, its {bytes} bytes can be cut ({why})")]
     TornHeader { bytes: u64, why: HeaderError },
     /// Bad bytes, and more of the log after them.
-    #[error("rot: {bytes} bytes make no sense ({why}); {}", resumes_text(*resumes))]
-    Rot { bytes: u64, why: FrameError, resumes: Option<Seq> },
+    #[error("rot: {bytes} bytes make no sense ({why}); {}", resumes_text(*expected, *resumes))]
+    Rot { bytes: u64, why: FrameError, expected: Option<Seq>, resumes: Option<Seq> },
     /// A whole frame with an entry that is none.
     #[error("rot: {why}")]
     BadEntry { why: FrameError },
@@ -229,9 +229,11 @@ impl Scan {
             Search::Nothing | Search::GaveUp => (bytes.len(), None),
         };
         self.at = at;
+        let expected = self.expected;
         // The jump in numbers is part of this damage, not a second one.
-        self.expected = resumes;
-        Damage { offset: start as u64, fault: Fault::Rot { bytes: (at - start) as u64, why, resumes } }
+        self.expected = resumes.or(expected);
+        let fault = Fault::Rot { bytes: (at - start) as u64, why, expected, resumes };
+        Damage { offset: start as u64, fault }
     }
 
     /// Looks for a whole frame of this log at or after `from`.
@@ -254,18 +256,25 @@ impl Scan {
     }
 }
 
-fn resumes_text(resumes: Option<Seq>) -> String {
-    match resumes {
-        Some(seq) => format!("the log goes on with entry {seq}"),
-        None => "nothing after them in this segment does".into(),
+fn resumes_text(expected: Option<Seq>, resumes: Option<Seq>) -> String {
+    match (expected, resumes) {
+        (Some(lost), Some(next)) if next > lost => format!("{}, then the log goes on", lost_text(lost, next)),
+        (_, Some(next)) => format!("the log goes on with entry {next}"),
+        (_, None) => "nothing after them in this segment does".into(),
+    }
+}
+
+/// Says that the entries from `from` to before `next` are missing.
+fn lost_text(from: Seq, next: Seq) -> String {
+    match Seq(next.get().saturating_sub(1)) {
+        last if last == from => format!("entry {from} is missing"),
+        last => format!("entries {from} to {last} are missing"),
     }
 }
 
 fn sequence_text(expected: Seq, found: Seq) -> String {
-    let last = Seq(found.get().saturating_sub(1));
     match found > expected {
-        true if last == expected => format!("rot: entry {expected} is missing"),
-        true => format!("rot: entries {expected} to {last} are missing"),
+        true => format!("rot: {}", lost_text(expected, found)),
         false => format!("rot: entry {found} comes again, expected entry {expected}"),
     }
 }

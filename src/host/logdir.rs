@@ -1,0 +1,138 @@
+//! A log as a directory.
+//!
+//! ```text
+//! base.snap                  the state that the log starts from (a snapshot)
+//! 00000000000000000001.log   segments, each named by the number of its first entry
+//! 00000000000000183271.log   ...
+//! ```
+//!
+//! What a crash can leave, in the order of writing ([`LogWriter`]):
+//!
+//! | on disk | what happened | what to do |
+//! |---|---|---|
+//! | `base.snap.part` | crash while the base was written | nothing was recorded: remove the directory |
+//! | `base.snap`, no segment | crash before the first segment | an empty log |
+//! | last segment with part of its header | crash at its start | a torn tail: may be removed |
+//! | last segment ends in part of a frame | crash while writing | a torn tail: may be cut |
+//! | anything else that is wrong | not a crash of ours | rot: reported with its place |
+//!
+//! A segment is synced before the next one is begun, so only the last can be torn. A recording is
+//! never added to by another process, and never overwritten: an occupied directory is refused.
+//!
+//! Reading order: [`writer`], [`reader`], [`follow`]; `map` holds the one `unsafe`.
+
+pub mod follow;
+mod map;
+pub mod reader;
+pub mod writer;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::base::Seq;
+use crate::log::{Damage, FrameError, HeaderError};
+use crate::snapshot::SnapshotError;
+
+pub use follow::Follower;
+pub use reader::{LogDir, LogReader, Segment};
+pub use writer::LogWriter;
+
+/// The file that holds the state which the log starts from.
+pub const BASE_NAME: &str = "base.snap";
+/// The same while it is being written.
+pub const BASE_PART_NAME: &str = "base.snap.part";
+/// A segment is closed before it would grow past this.
+pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+
+/// What can go wrong between us and a log's files. [`LogError::fix`] says what to do.
+#[derive(Debug, Error)]
+pub enum LogError {
+    #[error("cannot {what} {}: {why}", path.display())]
+    Io { what: &'static str, path: PathBuf, why: io::Error },
+    #[error("{} already holds a log ({found})", dir.display())]
+    Occupied { dir: PathBuf, found: String },
+    #[error("{} holds no log", dir.display())]
+    NoLog { dir: PathBuf },
+    #[error("{}: {why}", path.display())]
+    BadHeader { path: PathBuf, why: HeaderError },
+    #[error("{}: {why}", path.display())]
+    BadBase { path: PathBuf, why: SnapshotError },
+    #[error("{}, {damage}", path.display())]
+    Damaged { path: PathBuf, damage: Damage },
+    /// Whoever appends made a mistake; nothing was written.
+    #[error("what should be appended to {} is no frame: {why}", path.display())]
+    NotAFrame { path: PathBuf, why: FrameError },
+    /// Whoever appends made a mistake; nothing was written.
+    #[error("a frame from entry {found} is appended to {}, expected {expected}", path.display())]
+    OutOfSequence { path: PathBuf, expected: Seq, found: Seq },
+    /// An earlier write or sync failed; what is on disk is not known, so nothing more is written.
+    #[error("{} can no longer be written after an earlier failure", path.display())]
+    Broken { path: PathBuf },
+}
+
+impl LogError {
+    fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |why| Self::Io { what, path: path.to_owned(), why }
+    }
+
+    /// What the user can do about it, if we know.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            LogError::Io { why, path, .. } => match why.kind() {
+                io::ErrorKind::NotFound => Some(format!(
+                    "check the path; only the last part of {} is created if it is missing",
+                    path.display()
+                )),
+                io::ErrorKind::PermissionDenied => Some("choose a directory that you may write to".into()),
+                io::ErrorKind::StorageFull => Some("free some space, or record elsewhere".into()),
+                _ => None,
+            },
+            LogError::Occupied { dir, .. } => Some(format!(
+                "choose another directory, or remove {} if it is no longer needed",
+                dir.display()
+            )),
+            LogError::NoLog { .. } => Some("record one with `lockstep run GUEST.elf --record DIR`".into()),
+            LogError::BadHeader { why: HeaderError::BadVersion { .. }, .. }
+            | LogError::BadBase { why: SnapshotError::BadVersion { .. }, .. } => {
+                Some("read it with the lockstep that wrote it".into())
+            }
+            LogError::Damaged { damage, .. } if damage.fault.is_torn_tail() => {
+                Some("its writer was cut off in the middle; what comes before is whole".into())
+            }
+            LogError::Damaged { .. } | LogError::BadHeader { .. } | LogError::BadBase { .. } => Some(
+                "see `lockstep log verify DIR` for all of the damage; restore the file from a copy".into(),
+            ),
+            LogError::NotAFrame { .. } | LogError::OutOfSequence { .. } | LogError::Broken { .. } => None,
+        }
+    }
+}
+
+/// The name of the segment that starts with entry `first`.
+pub fn segment_name(first: Seq) -> String {
+    format!("{:020}.log", first.get())
+}
+
+/// The entry that a segment of this name starts with; none if it is no segment's name.
+fn segment_first(name: &str) -> Option<Seq> {
+    let digits = name.strip_suffix(".log")?;
+    let is_number = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| digits.parse().ok().map(Seq))?
+}
+
+/// The segments in `dir` in order. A missing directory is an error, an empty one is not.
+fn segments_in(dir: &Path) -> Result<Vec<(Seq, PathBuf)>, LogError> {
+    let mut found = Vec::new();
+    for item in std::fs::read_dir(dir).map_err(LogError::io("read the directory", dir))? {
+        let item = item.map_err(LogError::io("read the directory", dir))?;
+        if let Some(first) = item.file_name().to_str().and_then(segment_first) {
+            found.push((first, item.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;
