@@ -5,16 +5,19 @@
 //! what it has not yet safely received ([`inbound`]). Together with the numbers in the VM's
 //! replicated log that makes frames exactly-once in both directions while the switch lives.
 //!
-//! Reading order: `ether` (addresses, frames), [`fence`], [`inbound`], `fabric` (which port a
+//! Reading order: [`ether`] (addresses, frames), [`fence`], [`inbound`], [`fabric`] (which port a
 //! frame goes to), `forward` and `nat` (who talks to which guest port), `gateway` (the host at
 //! 10.0.2.2), `port` (what VMs and the switch say to each other), `switch` (all of it together).
 //!
 //! Absent on purpose: time (`now` is an argument, in nanoseconds of any monotonic clock), sockets
 //! (`host::switch` and the simulator have them), and every queue without a maximum.
 
+pub mod ether;
+pub mod fabric;
 pub mod fence;
 pub mod inbound;
 
+pub use ether::Mac;
 pub use fence::{Fence, Verdict};
 pub use inbound::Inbound;
 
