@@ -6,7 +6,7 @@
 //! replicated log that makes frames exactly-once in both directions while the switch lives.
 //!
 //! Reading order: [`ether`] (addresses, frames), [`fence`], [`inbound`], [`fabric`] (which port a
-//! frame goes to), `forward` and `nat` (who talks to which guest port), `gateway` (the host at
+//! frame goes to), [`forward`] and [`nat`] (who talks to which guest port), [`gateway`] (the host at
 //! 10.0.2.2), `port` (what VMs and the switch say to each other), `switch` (all of it together).
 //!
 //! Absent on purpose: time (`now` is an argument, in nanoseconds of any monotonic clock), sockets
@@ -15,10 +15,15 @@
 pub mod ether;
 pub mod fabric;
 pub mod fence;
+pub mod forward;
+pub mod gateway;
 pub mod inbound;
+pub mod nat;
 
 pub use ether::Mac;
 pub use fence::{Fence, Verdict};
+pub use forward::{Forward, ForwardError, Proto};
+pub use gateway::{FromGateway, Gateway, GatewayConfig};
 pub use inbound::Inbound;
 
 /// One second in the nanoseconds that `now` counts.
