@@ -1,1 +1,37 @@
-//! (being built)
+//! The network piece that outlives the VM, as pure state: no socket, no clock, no thread.
+//!
+//! A VM dies and another node goes on in its place; its clients and peers must not notice. So the
+//! wire ends in a switch that remembers, per VM, what has been accepted from it ([`fence`]) and
+//! what it has not yet safely received ([`inbound`]). Together with the numbers in the VM's
+//! replicated log that makes frames exactly-once in both directions while the switch lives.
+//!
+//! Reading order: [`ether`] (addresses, frames), [`fence`], [`inbound`], [`fabric`] (which port a
+//! frame goes to), [`forward`] and [`nat`] (who talks to which guest port), [`gateway`] (the host at
+//! 10.0.2.2), [`port`] (what VMs and the switch say to each other), [`switch`] (all of it together).
+//!
+//! Absent on purpose: time (`now` is an argument, in nanoseconds of any monotonic clock), sockets
+//! (`host::switch` and the simulator have them), and every queue without a maximum.
+
+pub mod ether;
+pub mod fabric;
+pub mod fence;
+pub mod forward;
+pub mod gateway;
+pub mod inbound;
+pub mod nat;
+pub mod port;
+pub mod switch;
+
+pub use ether::Mac;
+pub use fence::{Fence, Verdict};
+pub use forward::{Forward, ForwardError, Proto};
+pub use gateway::{FromGateway, Gateway, GatewayConfig};
+pub use inbound::Inbound;
+pub use port::{Attach, FromSwitch, PortError, ToSwitch, Unframer};
+pub use switch::{CloseWhy, Command, PeerId, Switch, SwitchConfig};
+
+/// One second in the nanoseconds that `now` counts.
+pub const SECOND_NS: u64 = 1_000_000_000;
+
+/// One millisecond in the nanoseconds that `now` counts.
+pub const MILLISECOND_NS: u64 = 1_000_000;

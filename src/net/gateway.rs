@@ -1,0 +1,372 @@
+//! The host as the guest sees it: 10.0.2.2, in user mode, with nothing to install.
+//!
+//! Answers ARP and ping, and carries datagrams between forwarded host ports and the guest. It lives
+//! in the switch and so survives every takeover: the guest's clients keep their ports here, and what
+//! is known about the guest stays known.
+//!
+//! It trusts nothing the guest sends: lengths, checksums and addresses are verified, and whatever
+//! does not fit is counted and dropped. Absent on purpose: fragments, routes to anywhere else, and
+//! TCP, which a later gateway terminates.
+
+use core::net::SocketAddr;
+use std::collections::VecDeque;
+
+use serde::Serialize;
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv4Repr, IpProtocol,
+    Ipv4Packet, UdpPacket,
+};
+
+use super::ether::{self, Ipv4Address, Mac, Station, UDP_PAYLOAD_BYTES_MAX};
+use super::forward::Forward;
+use super::nat::{Client, Nat};
+use super::{MILLISECOND_NS, SECOND_NS};
+
+/// The gateway's Ethernet address.
+pub const GATEWAY_MAC: Mac = Mac([0x52, 0x54, 0x00, 0x4c, 0x53, 0xff]);
+/// The gateway's IPv4 address, in 10.0.2.0/24 as with QEMU's user network.
+pub const GATEWAY_IP: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
+/// The guest's IPv4 address by convention.
+pub const GUEST_IP: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
+
+/// Datagrams that wait until the guest's Ethernet address is known; more are dropped.
+pub const WAITING_MAX: usize = 64;
+/// Between two ARP requests for the same address.
+pub const ARP_RETRY_NS: u64 = 100 * MILLISECOND_NS;
+/// Requests without an answer after which the waiting datagrams are given up.
+pub const ARP_TRIES_MAX: u32 = 20;
+/// An address not heard of for this long is asked for again while it is still used (RFC 4861 uses
+/// 30 s for the same purpose).
+pub const NEIGHBOR_STALE_NS: u64 = 30 * SECOND_NS;
+/// An address not heard of for this long is no longer used.
+pub const NEIGHBOR_DEAD_NS: u64 = 40 * SECOND_NS;
+
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    pub mac: Mac,
+    pub ip: Ipv4Address,
+    /// Where forwarded datagrams go.
+    pub guest_ip: Ipv4Address,
+    pub forwards: Vec<Forward>,
+}
+
+impl GatewayConfig {
+    /// The conventional addresses with these forwards.
+    pub fn with_forwards(forwards: Vec<Forward>) -> Self {
+        Self { mac: GATEWAY_MAC, ip: GATEWAY_IP, guest_ip: GUEST_IP, forwards }
+    }
+}
+
+/// What the gateway wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FromGateway {
+    /// Put this frame on the segment.
+    Frame(Vec<u8>),
+    /// Send this datagram from the host socket of `forward` to `client`.
+    ToHost { forward: usize, client: SocketAddr, bytes: Vec<u8> },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct GatewayCounts {
+    pub datagrams_to_guest: u64,
+    pub datagrams_to_host: u64,
+    pub arp_replies: u64,
+    pub arp_requests: u64,
+    pub ping_replies: u64,
+    /// Client datagrams longer than a frame.
+    pub dropped_oversize: u64,
+    /// Client datagrams that came while too many waited for the guest's address.
+    pub dropped_waiting_full: u64,
+    /// Client datagrams given up because the guest never told its address.
+    pub dropped_unresolved: u64,
+    /// Guest packets that are not what their headers say: length, checksum, version.
+    pub dropped_malformed: u64,
+    /// Fragments from the guest.
+    pub dropped_fragments: u64,
+    /// Guest packets to an address or port behind which nobody is.
+    pub dropped_no_route: u64,
+    /// Guest packets of a kind that is not spoken here (IPv6, IGMP, …).
+    pub ignored: u64,
+    /// Clients that lost their port to newer ones.
+    pub clients_evicted: u64,
+    pub clients: u64,
+}
+
+/// What is known about the guest's Ethernet address.
+///
+/// ```text
+///   Unknown --datagram--> Asking --ARP from the guest--> Known
+///      ^                    | no answer to any request     | not heard of for NEIGHBOR_DEAD_NS
+///      +--------------------+------------------------------+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Neighbor {
+    Unknown,
+    /// `tries` requests are out; the next is due at `next`. Datagrams wait.
+    Asking {
+        tries: u32,
+        next: u64,
+    },
+    /// Heard of at `heard`; asked again at `asked` when that was long ago.
+    Known {
+        mac: Mac,
+        heard: u64,
+        asked: u64,
+    },
+}
+
+struct Waiting {
+    from_port: u16,
+    guest_port: u16,
+    bytes: Vec<u8>,
+}
+
+/// The gateway. Every call appends what is to be done to `out`.
+pub struct Gateway {
+    config: GatewayConfig,
+    nat: Nat,
+    neighbor: Neighbor,
+    waiting: VecDeque<Waiting>,
+    counts: GatewayCounts,
+}
+
+impl Gateway {
+    pub fn new(config: GatewayConfig) -> Self {
+        Self {
+            config,
+            nat: Nat::default(),
+            neighbor: Neighbor::Unknown,
+            waiting: VecDeque::new(),
+            counts: GatewayCounts::default(),
+        }
+    }
+
+    pub fn config(&self) -> &GatewayConfig {
+        &self.config
+    }
+
+    pub fn counts(&self) -> GatewayCounts {
+        let clients = self.nat.len() as u64;
+        GatewayCounts { clients, clients_evicted: self.nat.evicted(), ..self.counts }
+    }
+
+    fn station(&self) -> Station {
+        Station { mac: self.config.mac, ip: self.config.ip }
+    }
+
+    /// A datagram from `client` came to the host socket of `forward`.
+    pub fn datagram(
+        &mut self,
+        now: u64,
+        forward: usize,
+        client: SocketAddr,
+        bytes: &[u8],
+        out: &mut Vec<FromGateway>,
+    ) {
+        let Some(guest_port) = self.config.forwards.get(forward).map(|f| f.guest_port) else {
+            self.counts.dropped_no_route += 1;
+            return;
+        };
+        if bytes.len() > UDP_PAYLOAD_BYTES_MAX {
+            self.counts.dropped_oversize += 1;
+            return;
+        }
+        let from_port = self.nat.port_of(now, Client { forward, address: client });
+        match self.neighbor {
+            Neighbor::Known { mac, heard, asked } if now.saturating_sub(heard) < NEIGHBOR_DEAD_NS => {
+                if now.saturating_sub(heard) >= NEIGHBOR_STALE_NS && now.saturating_sub(asked) >= SECOND_NS {
+                    self.neighbor = Neighbor::Known { mac, heard, asked: now };
+                    self.ask(mac, out);
+                }
+                self.send_datagram(mac, from_port, guest_port, bytes, out);
+                return;
+            }
+            Neighbor::Known { .. } | Neighbor::Unknown => {
+                self.neighbor = Neighbor::Asking { tries: 1, next: now.saturating_add(ARP_RETRY_NS) };
+                self.ask(Mac::BROADCAST, out);
+            }
+            Neighbor::Asking { .. } => {}
+        }
+        if self.waiting.len() >= WAITING_MAX {
+            self.counts.dropped_waiting_full += 1;
+        } else {
+            self.waiting.push_back(Waiting { from_port, guest_port, bytes: bytes.to_vec() });
+        }
+    }
+
+    fn send_datagram(
+        &mut self,
+        mac: Mac,
+        from_port: u16,
+        guest_port: u16,
+        bytes: &[u8],
+        out: &mut Vec<FromGateway>,
+    ) {
+        let guest = Station { mac, ip: self.config.guest_ip };
+        self.counts.datagrams_to_guest += 1;
+        out.push(FromGateway::Frame(ether::udp(self.station(), from_port, guest, guest_port, bytes)));
+    }
+
+    fn ask(&mut self, to: Mac, out: &mut Vec<FromGateway>) {
+        self.counts.arp_requests += 1;
+        out.push(FromGateway::Frame(ether::arp(
+            ArpOperation::Request,
+            self.station(),
+            to,
+            self.config.guest_ip,
+        )));
+    }
+
+    /// When [`tick`](Self::tick) has something to do next.
+    pub fn next_deadline(&self) -> Option<u64> {
+        match self.neighbor {
+            Neighbor::Asking { next, .. } => Some(next),
+            Neighbor::Unknown | Neighbor::Known { .. } => None,
+        }
+    }
+
+    /// Asks again for an address that has not been told.
+    pub fn tick(&mut self, now: u64, out: &mut Vec<FromGateway>) {
+        let Neighbor::Asking { tries, next } = self.neighbor else { return };
+        if now < next {
+            return;
+        }
+        if tries >= ARP_TRIES_MAX {
+            self.neighbor = Neighbor::Unknown;
+            self.counts.dropped_unresolved += self.waiting.len() as u64;
+            self.waiting.clear();
+            return;
+        }
+        self.neighbor = Neighbor::Asking { tries: tries + 1, next: now.saturating_add(ARP_RETRY_NS) };
+        self.ask(Mac::BROADCAST, out);
+    }
+
+    /// A frame came from the segment, for us or for everybody.
+    pub fn frame(&mut self, now: u64, bytes: &[u8], out: &mut Vec<FromGateway>) {
+        let Ok(frame) = EthernetFrame::new_checked(bytes) else {
+            self.counts.dropped_malformed += 1;
+            return;
+        };
+        let source = Mac(frame.src_addr().0);
+        match frame.ethertype() {
+            EthernetProtocol::Arp => self.hear_arp(now, source, frame.payload(), out),
+            EthernetProtocol::Ipv4 => self.hear_ipv4(now, source, frame.payload(), out),
+            EthernetProtocol::Ipv6 | EthernetProtocol::Unknown(_) => self.counts.ignored += 1,
+        }
+    }
+
+    fn hear_arp(&mut self, now: u64, source: Mac, payload: &[u8], out: &mut Vec<FromGateway>) {
+        let repr = ArpPacket::new_checked(payload).and_then(|packet| ArpRepr::parse(&packet));
+        let Ok(ArpRepr::EthernetIpv4 {
+            operation,
+            source_hardware_addr,
+            source_protocol_addr,
+            target_protocol_addr,
+            ..
+        }) = repr
+        else {
+            self.counts.dropped_malformed += 1;
+            return;
+        };
+        if source_hardware_addr.0 != source.0 || !source.is_station() {
+            self.counts.dropped_malformed += 1;
+            return;
+        }
+        if source_protocol_addr == self.config.guest_ip {
+            self.learn(now, source, out);
+        }
+        if operation == ArpOperation::Request && target_protocol_addr == self.config.ip {
+            self.counts.arp_replies += 1;
+            let reply = ether::arp(ArpOperation::Reply, self.station(), source, source_protocol_addr);
+            out.push(FromGateway::Frame(reply));
+        }
+    }
+
+    /// The guest told its address: what waited for it can go.
+    fn learn(&mut self, now: u64, mac: Mac, out: &mut Vec<FromGateway>) {
+        self.neighbor = Neighbor::Known { mac, heard: now, asked: now };
+        while let Some(waiting) = self.waiting.pop_front() {
+            self.send_datagram(mac, waiting.from_port, waiting.guest_port, &waiting.bytes, out);
+        }
+    }
+
+    fn hear_ipv4(&mut self, now: u64, source: Mac, payload: &[u8], out: &mut Vec<FromGateway>) {
+        let packet = match Ipv4Packet::new_checked(payload) {
+            Ok(packet) if packet.version() == 4 && packet.verify_checksum() => packet,
+            Ok(_) | Err(_) => {
+                self.counts.dropped_malformed += 1;
+                return;
+            }
+        };
+        // A packet from where the guest is known to be shows that it is still there.
+        if let Neighbor::Known { mac, heard, .. } = &mut self.neighbor
+            && *mac == source
+            && packet.src_addr() == self.config.guest_ip
+        {
+            *heard = now;
+        }
+        if packet.dst_addr() != self.config.ip {
+            self.counts.dropped_no_route += 1;
+        } else if packet.more_frags() || packet.frag_offset() != 0 {
+            self.counts.dropped_fragments += 1;
+        } else {
+            match packet.next_header() {
+                IpProtocol::Icmp => self.hear_icmp(source, &packet, out),
+                IpProtocol::Udp => self.hear_udp(now, &packet, out),
+                _ => self.counts.ignored += 1,
+            }
+        }
+    }
+
+    fn hear_icmp(&mut self, source: Mac, packet: &Ipv4Packet<&[u8]>, out: &mut Vec<FromGateway>) {
+        let checksums = ChecksumCapabilities::default();
+        let icmp =
+            Icmpv4Packet::new_checked(packet.payload()).and_then(|icmp| Icmpv4Repr::parse(&icmp, &checksums));
+        match icmp {
+            Ok(Icmpv4Repr::EchoRequest { ident, seq_no, data }) => {
+                self.counts.ping_replies += 1;
+                let reply = Icmpv4Repr::EchoReply { ident, seq_no, data };
+                let to = Station { mac: source, ip: packet.src_addr() };
+                let frame = ether::ipv4(self.station(), to, IpProtocol::Icmp, reply.buffer_len(), |bytes| {
+                    reply.emit(&mut Icmpv4Packet::new_unchecked(bytes), &checksums);
+                });
+                out.push(FromGateway::Frame(frame));
+            }
+            Ok(_) => self.counts.ignored += 1,
+            Err(_) => self.counts.dropped_malformed += 1,
+        }
+    }
+
+    fn hear_udp(&mut self, now: u64, packet: &Ipv4Packet<&[u8]>, out: &mut Vec<FromGateway>) {
+        let datagram = match UdpPacket::new_checked(packet.payload()) {
+            Ok(datagram)
+                if datagram.verify_checksum(&packet.src_addr().into(), &packet.dst_addr().into()) =>
+            {
+                datagram
+            }
+            Ok(_) | Err(_) => {
+                self.counts.dropped_malformed += 1;
+                return;
+            }
+        };
+        let client = self.nat.client_of(now, datagram.dst_port()).filter(|client| {
+            let service = self.config.forwards.get(client.forward).map(|f| f.guest_port);
+            packet.src_addr() == self.config.guest_ip && service == Some(datagram.src_port())
+        });
+        let Some(client) = client else {
+            self.counts.dropped_no_route += 1;
+            return;
+        };
+        self.counts.datagrams_to_host += 1;
+        out.push(FromGateway::ToHost {
+            forward: client.forward,
+            client: client.address,
+            bytes: datagram.payload().to_vec(),
+        });
+    }
+}
+
+#[cfg(test)]
+#[path = "gateway_tests.rs"]
+mod tests;

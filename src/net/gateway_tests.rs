@@ -1,0 +1,225 @@
+//! The gateway against a guest that is honest, and against one that is not.
+
+use smoltcp::wire::IPV4_HEADER_LEN;
+
+use super::*;
+use crate::base::Prng;
+
+const GUEST: Station = Station { mac: Mac([0x52, 0x54, 0, 0x4c, 0x53, 1]), ip: GUEST_IP };
+const GATEWAY: Station = Station { mac: GATEWAY_MAC, ip: GATEWAY_IP };
+
+fn gateway() -> Gateway {
+    Gateway::new(GatewayConfig::with_forwards(vec!["udp:127.0.0.1:9000=7".parse().unwrap()]))
+}
+
+fn client(n: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], n))
+}
+
+fn from_guest(gateway: &mut Gateway, now: u64, frame: &[u8]) -> Vec<FromGateway> {
+    let mut out = Vec::new();
+    gateway.frame(now, frame, &mut out);
+    out
+}
+
+fn from_host(gateway: &mut Gateway, now: u64, n: u16, bytes: &[u8]) -> Vec<FromGateway> {
+    let mut out = Vec::new();
+    gateway.datagram(now, 0, client(n), bytes, &mut out);
+    out
+}
+
+fn tick(gateway: &mut Gateway, now: u64) -> Vec<FromGateway> {
+    let mut out = Vec::new();
+    gateway.tick(now, &mut out);
+    out
+}
+
+/// Source port and payload of a datagram for the guest.
+fn datagram(command: &FromGateway) -> (u16, Vec<u8>) {
+    let FromGateway::Frame(bytes) = command else { panic!("{command:?}") };
+    let frame = EthernetFrame::new_checked(&bytes[..]).unwrap();
+    let packet = Ipv4Packet::new_checked(frame.payload()).unwrap();
+    assert!(packet.verify_checksum());
+    assert_eq!((packet.src_addr(), packet.dst_addr()), (GATEWAY_IP, GUEST_IP));
+    let udp = UdpPacket::new_checked(packet.payload()).unwrap();
+    assert!(udp.verify_checksum(&GATEWAY_IP.into(), &GUEST_IP.into()));
+    assert_eq!(udp.dst_port(), 7);
+    (udp.src_port(), udp.payload().to_vec())
+}
+
+fn announce() -> Vec<u8> {
+    ether::arp(ArpOperation::Request, GUEST, Mac::BROADCAST, GUEST_IP)
+}
+
+#[test]
+fn arp_and_ping_are_answered() {
+    let mut gateway = gateway();
+    let asked = ether::arp(ArpOperation::Request, GUEST, Mac::BROADCAST, GATEWAY_IP);
+    let reply = ether::arp(ArpOperation::Reply, GATEWAY, GUEST.mac, GUEST_IP);
+    assert_eq!(from_guest(&mut gateway, 0, &asked), [FromGateway::Frame(reply)]);
+
+    let ping = |repr: Icmpv4Repr, from, to| {
+        ether::ipv4(from, to, IpProtocol::Icmp, repr.buffer_len(), |bytes| {
+            repr.emit(&mut Icmpv4Packet::new_unchecked(bytes), &ChecksumCapabilities::default());
+        })
+    };
+    let request = ping(Icmpv4Repr::EchoRequest { ident: 3, seq_no: 4, data: b"abc" }, GUEST, GATEWAY);
+    let reply = ping(Icmpv4Repr::EchoReply { ident: 3, seq_no: 4, data: b"abc" }, GATEWAY, GUEST);
+    assert_eq!(from_guest(&mut gateway, 0, &request), [FromGateway::Frame(reply)]);
+}
+
+#[test]
+fn a_datagram_waits_for_the_address_and_the_answer_finds_its_client() {
+    let mut gateway = gateway();
+    let out = from_host(&mut gateway, 0, 5555, b"1 PING");
+    let asked = ether::arp(ArpOperation::Request, GATEWAY, Mac::BROADCAST, GUEST_IP);
+    assert_eq!(out, [FromGateway::Frame(asked.clone())]);
+    assert_eq!(from_host(&mut gateway, 1, 6666, b"2 PING"), []);
+    assert_eq!(gateway.next_deadline(), Some(ARP_RETRY_NS));
+    assert_eq!(tick(&mut gateway, ARP_RETRY_NS), [FromGateway::Frame(asked)]);
+
+    let reply = ether::arp(ArpOperation::Reply, GUEST, GATEWAY_MAC, GATEWAY_IP);
+    let out = from_guest(&mut gateway, ARP_RETRY_NS + 1, &reply);
+    assert_eq!(gateway.next_deadline(), None);
+    let ports: Vec<(u16, Vec<u8>)> = out.iter().map(datagram).collect();
+    assert_eq!((&ports[0].1[..], &ports[1].1[..]), (&b"1 PING"[..], &b"2 PING"[..]));
+    assert_ne!(ports[0].0, ports[1].0);
+
+    let answer = ether::udp(GUEST, 7, GATEWAY, ports[1].0, b"2 PONG");
+    let expected = FromGateway::ToHost { forward: 0, client: client(6666), bytes: b"2 PONG".to_vec() };
+    assert_eq!(from_guest(&mut gateway, ARP_RETRY_NS + 2, &answer), [expected]);
+}
+
+#[test]
+fn a_guest_that_never_tells_its_address_costs_a_bounded_queue() {
+    let mut gateway = gateway();
+    let mut now = 0;
+    for n in 0..200 {
+        from_host(&mut gateway, now, n, b"x");
+    }
+    assert_eq!(gateway.counts().dropped_waiting_full, 200 - WAITING_MAX as u64);
+    while let Some(deadline) = gateway.next_deadline() {
+        now = deadline;
+        tick(&mut gateway, now);
+    }
+    assert_eq!(gateway.counts().dropped_unresolved, WAITING_MAX as u64);
+    assert_eq!(gateway.counts().arp_requests, u64::from(ARP_TRIES_MAX));
+    // And it starts anew with the next datagram.
+    assert_eq!(from_host(&mut gateway, now, 1, b"x").len(), 1);
+}
+
+#[test]
+fn an_announcement_moves_the_guest_and_a_silent_guest_is_asked_for_again() {
+    let mut gateway = gateway();
+    from_guest(&mut gateway, 0, &announce());
+    assert_eq!(from_host(&mut gateway, 1, 1, b"x").len(), 1);
+    let moved = Station { mac: Mac([2, 0, 0, 0, 0, 9]), ip: GUEST_IP };
+    from_guest(&mut gateway, 2, &ether::arp(ArpOperation::Request, moved, Mac::BROADCAST, GUEST_IP));
+    let FromGateway::Frame(frame) = &from_host(&mut gateway, 3, 1, b"x")[0] else { panic!() };
+    assert_eq!(ether::addresses(frame).unwrap().0, moved.mac);
+
+    let stale = NEIGHBOR_STALE_NS + 3;
+    let out = from_host(&mut gateway, stale, 1, b"x");
+    assert_eq!(out.len(), 2, "asked again, and still used");
+    assert_eq!(from_host(&mut gateway, stale + 1, 1, b"x").len(), 1, "but not with every datagram");
+    let out = from_host(&mut gateway, NEIGHBOR_DEAD_NS + 3, 1, b"x");
+    assert_eq!(
+        out,
+        [FromGateway::Frame(ether::arp(ArpOperation::Request, GATEWAY, Mac::BROADCAST, GUEST_IP))]
+    );
+}
+
+#[test]
+fn a_talking_guest_is_never_asked_for() {
+    let mut gateway = gateway();
+    from_guest(&mut gateway, 0, &announce());
+    let (port, _) = datagram(&from_host(&mut gateway, 0, 1, b"x")[0]);
+    for second in 1..100 {
+        let now = second * SECOND_NS;
+        assert_eq!(from_host(&mut gateway, now, 1, b"x").len(), 1);
+        assert_eq!(from_guest(&mut gateway, now, &ether::udp(GUEST, 7, GATEWAY, port, b"y")).len(), 1);
+    }
+    assert_eq!(gateway.counts().arp_requests, 0);
+}
+
+#[test]
+fn datagrams_that_do_not_fit_a_frame_are_dropped() {
+    let mut gateway = gateway();
+    from_guest(&mut gateway, 0, &announce());
+    assert_eq!(from_host(&mut gateway, 0, 1, &[0; UDP_PAYLOAD_BYTES_MAX]).len(), 1);
+    assert_eq!(from_host(&mut gateway, 0, 1, &[0; UDP_PAYLOAD_BYTES_MAX + 1]), []);
+    assert_eq!(gateway.counts().dropped_oversize, 1);
+}
+
+#[test]
+fn a_guest_cannot_speak_to_clients_that_did_not_ask_or_from_another_port_or_address() {
+    let mut gateway = gateway();
+    from_guest(&mut gateway, 0, &announce());
+    let (port, _) = datagram(&from_host(&mut gateway, 0, 1, b"x")[0]);
+    let other = Station { ip: Ipv4Address::new(10, 0, 2, 99), ..GUEST };
+    let outside = Station { ip: Ipv4Address::new(8, 8, 8, 8), ..GATEWAY };
+    for frame in [
+        ether::udp(GUEST, 7, GATEWAY, port + 1, b"y"),
+        ether::udp(GUEST, 8, GATEWAY, port, b"y"),
+        ether::udp(other, 7, GATEWAY, port, b"y"),
+        ether::udp(GUEST, 7, outside, port, b"y"),
+    ] {
+        assert_eq!(from_guest(&mut gateway, 0, &frame), []);
+    }
+    assert_eq!(gateway.counts().dropped_no_route, 4);
+}
+
+#[test]
+fn bad_checksums_and_fragments_are_dropped() {
+    let mut gateway = gateway();
+    from_guest(&mut gateway, 0, &announce());
+    let (port, _) = datagram(&from_host(&mut gateway, 0, 1, b"x")[0]);
+    let good = ether::udp(GUEST, 7, GATEWAY, port, b"answer");
+    for at in [14 + 10, 14 + IPV4_HEADER_LEN + 6, good.len() - 1] {
+        let mut bad = good.clone();
+        bad[at] ^= 0x40;
+        assert_eq!(from_guest(&mut gateway, 0, &bad), [], "byte {at}");
+    }
+    assert_eq!(gateway.counts().dropped_malformed, 3);
+
+    let mut fragment = good.clone();
+    let mut packet = Ipv4Packet::new_unchecked(&mut fragment[14..]);
+    packet.set_more_frags(true);
+    packet.fill_checksum();
+    assert_eq!(from_guest(&mut gateway, 0, &fragment), []);
+    assert_eq!(gateway.counts().dropped_fragments, 1);
+    assert_eq!(from_guest(&mut gateway, 0, &good).len(), 1);
+}
+
+#[test]
+fn mutilated_frames_never_panic() {
+    let ping = Icmpv4Repr::EchoRequest { ident: 3, seq_no: 4, data: b"abc" };
+    let good = [
+        announce(),
+        ether::udp(GUEST, 7, GATEWAY, super::super::nat::PORT_FIRST, b"answer"),
+        ether::ipv4(GUEST, GATEWAY, IpProtocol::Icmp, ping.buffer_len(), |bytes| {
+            ping.emit(&mut Icmpv4Packet::new_unchecked(bytes), &ChecksumCapabilities::default());
+        }),
+    ];
+    for seed in 0..20_000 {
+        let mut prng = Prng::new(seed);
+        let mut gateway = gateway();
+        let mut frame = good[prng.below(3) as usize].clone();
+        for _ in 0..prng.below(4) {
+            let at = prng.below(frame.len() as u64) as usize;
+            frame[at] = prng.next_u64() as u8;
+        }
+        frame.truncate(prng.between(0, frame.len() as u64) as usize);
+        if frame.len() >= 14 + IPV4_HEADER_LEN && prng.chance(1, 2) {
+            // Get past the header checksum, so that the lengths behind it are reached.
+            let header = usize::from(frame[14] & 0xf) * 4;
+            if header >= IPV4_HEADER_LEN && 14 + header <= frame.len() {
+                Ipv4Packet::new_unchecked(&mut frame[14..]).fill_checksum();
+            }
+        }
+        from_host(&mut gateway, 0, 1, b"x");
+        println!("seed {seed}");
+        from_guest(&mut gateway, 0, &frame);
+        ether::claims_ip(&frame, GATEWAY_IP);
+    }
+}

@@ -1,0 +1,549 @@
+//! The whole switch as one state: VMs, fences, queues, fabric and gateway.
+//!
+//! The world outside (`host::switch`, the simulator) owns connections and clocks. It tells what came
+//! ([`Switch::message`], [`Switch::datagram`], [`Switch::closed`], [`Switch::tick`]) and does the
+//! [`Command`]s that come back; while a VM's connection has room it fetches that VM's frames with
+//! [`Switch::next_frame`]. So a slow VM costs a bounded queue here and nothing elsewhere.
+//!
+//! A VM keeps its place here when its connection is lost, for its successor. Its attachments:
+//!
+//! ```text
+//!            Attach (standby)          Activate, higher generation
+//!   (new) ---------------------> Standby ----------------------> Active
+//!     |   Attach                                                    |
+//!     +-------------------------------------------------------------+
+//!   A second Active of the same life and generation replaces the first (it reconnected); one of a
+//!   higher generation fences it. A new life needs a higher generation, and numbers from 1 again.
+//! ```
+
+use core::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::SECOND_NS;
+use super::ether::{Mac, claims_ip};
+use super::fabric::{DropWhy, Fabric, Fate, GATEWAY_PORT, PortId};
+use super::fence::{Fence, FenceCounts, Verdict};
+use super::gateway::{FromGateway, Gateway, GatewayConfig, GatewayCounts};
+use super::inbound::{Inbound, InboundCounts};
+use super::port::{Attach, FromSwitch, PortError, ToSwitch};
+use crate::base::Generation;
+
+/// At most this many connections at once.
+pub const PEERS_MAX: usize = 256;
+/// At most this many VM names are remembered.
+pub const VMS_MAX: usize = 128;
+/// At most this many standby connections for one VM.
+pub const STANDBYS_MAX: usize = 8;
+/// Frames for a VM that nobody has been attached for are kept this long.
+pub const ABANDONED_NS: u64 = 60 * SECOND_NS;
+
+/// Names one connection; given by the world outside, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PeerId(pub u64);
+
+#[derive(Clone, Debug)]
+pub struct SwitchConfig {
+    pub gateway: GatewayConfig,
+}
+
+/// Why a connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CloseWhy {
+    /// The peer closed it, or the network did.
+    Gone,
+    /// Not this protocol, or not this version.
+    Garbage,
+    /// The first message was not `Attach`, or a later one was.
+    OutOfTurn,
+    /// The attachment was refused.
+    Refused,
+    /// Another generation reigns.
+    Fenced,
+    /// The same node has connected again.
+    Replaced,
+    /// Began a message and did not end it in time, or never said who it is.
+    Stalled,
+    /// Does not read what it is sent.
+    SlowReader,
+    /// Too many connections.
+    TooMany,
+    /// A status was asked and given.
+    Answered,
+}
+
+/// What the world outside is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    Send(PeerId, FromSwitch),
+    /// Close once everything sent before has left.
+    Close(PeerId, CloseWhy),
+    /// Send a datagram from the host socket of `forward`.
+    ToHost {
+        forward: usize,
+        client: SocketAddr,
+        bytes: Vec<u8>,
+    },
+}
+
+/// What is shown on request and at the end.
+#[derive(Clone, Debug, Serialize)]
+pub struct SwitchStatus {
+    pub vms: BTreeMap<String, VmStatus>,
+    pub peers: usize,
+    pub closed: BTreeMap<CloseWhy, u64>,
+    pub dropped: BTreeMap<DropWhy, u64>,
+    /// Frames for VMs that nobody is attached for.
+    pub dropped_abandoned: u64,
+    pub addresses: usize,
+    pub gateway: GatewayCounts,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct VmStatus {
+    pub generation: u64,
+    pub mac: Mac,
+    /// Whether somebody reigns and is connected.
+    pub active: bool,
+    pub standbys: usize,
+    pub tx_seq_last: u64,
+    /// Frames toward the VM that are not yet safe in its log.
+    pub waiting: usize,
+    pub fence: FenceCounts,
+    pub inbound: InboundCounts,
+}
+
+struct Vm {
+    name: String,
+    life: u64,
+    mac: Mac,
+    fence: Fence,
+    inbound: Inbound,
+    active: Option<PeerId>,
+    standbys: BTreeSet<PeerId>,
+    /// Since when nobody is attached, once a tick has seen it.
+    alone_since: Option<u64>,
+}
+
+impl Vm {
+    fn is_alone(&self) -> bool {
+        self.active.is_none() && self.standbys.is_empty()
+    }
+
+    fn attached(&self) -> FromSwitch {
+        FromSwitch::Attached { generation: self.fence.current(), tx_seq_last: self.fence.last() }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Peer {
+    /// Has not said who it is.
+    Fresh,
+    /// Speaks for VM number `vm`, for the guest's life `life`.
+    Attached { vm: usize, life: u64, mac: Mac },
+}
+
+/// The switch.
+pub struct Switch {
+    /// A VM's port is its index + 1.
+    vms: Vec<Vm>,
+    by_name: BTreeMap<String, usize>,
+    peers: BTreeMap<PeerId, Peer>,
+    fabric: Fabric,
+    gateway: Gateway,
+    /// Reused between calls.
+    from_gateway: Vec<FromGateway>,
+    closed: BTreeMap<CloseWhy, u64>,
+    dropped: BTreeMap<DropWhy, u64>,
+    dropped_abandoned: u64,
+    tick_next: u64,
+}
+
+fn port_of(vm: usize) -> PortId {
+    PortId(vm as u32 + 1)
+}
+
+impl Switch {
+    pub fn new(config: SwitchConfig) -> Self {
+        let mut fabric = Fabric::default();
+        fabric.move_pin(config.gateway.mac, GATEWAY_PORT);
+        Self {
+            vms: Vec::new(),
+            by_name: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            fabric,
+            gateway: Gateway::new(config.gateway),
+            from_gateway: Vec::new(),
+            closed: BTreeMap::new(),
+            dropped: BTreeMap::new(),
+            dropped_abandoned: 0,
+            tick_next: 0,
+        }
+    }
+
+    /// Somebody connected. If there are too many already, the answer closes it.
+    pub fn opened(&mut self, peer: PeerId, out: &mut Vec<Command>) {
+        if self.peers.len() >= PEERS_MAX {
+            self.count_close(CloseWhy::TooMany);
+            out.push(Command::Send(peer, FromSwitch::Refused { why: "too many connections".into() }));
+            out.push(Command::Close(peer, CloseWhy::TooMany));
+            return;
+        }
+        self.peers.insert(peer, Peer::Fresh);
+    }
+
+    /// The connection is gone; what it stood for stays, for whoever comes next.
+    pub fn closed(&mut self, peer: PeerId) {
+        if self.detach(peer) {
+            self.count_close(CloseWhy::Gone);
+        }
+    }
+
+    /// The world outside has a reason to close the connection.
+    pub fn fail(&mut self, peer: PeerId, why: CloseWhy, out: &mut Vec<Command>) {
+        if self.detach(peer) {
+            self.count_close(why);
+            out.push(Command::Close(peer, why));
+        }
+    }
+
+    /// Bytes came that are no message: says why, where it can be understood, and closes.
+    pub fn garbage(&mut self, peer: PeerId, error: &PortError, out: &mut Vec<Command>) {
+        if self.peers.contains_key(&peer) {
+            out.push(Command::Send(peer, FromSwitch::Refused { why: error.to_string() }));
+            self.fail(peer, CloseWhy::Garbage, out);
+        }
+    }
+
+    /// A message came. What a closed peer still had under way is ignored.
+    pub fn message(&mut self, now: u64, peer: PeerId, message: ToSwitch, out: &mut Vec<Command>) {
+        let Some(state) = self.peers.get(&peer) else { return };
+        match (*state, message) {
+            (Peer::Fresh, ToSwitch::Attach(attach)) => self.attach(peer, attach, out),
+            (Peer::Fresh, ToSwitch::Status) => {
+                out.push(Command::Send(peer, FromSwitch::Status { json: self.status_json() }));
+                self.fail(peer, CloseWhy::Answered, out);
+            }
+            (Peer::Fresh, _) | (Peer::Attached { .. }, ToSwitch::Attach(_) | ToSwitch::Status) => {
+                self.fail(peer, CloseWhy::OutOfTurn, out);
+            }
+            (Peer::Attached { vm, .. }, ToSwitch::Activate { generation, rx_seq_last }) => {
+                let reigned = self.vms[vm].active == Some(peer);
+                if self.reign(peer, generation, out) {
+                    let inbound = &mut self.vms[vm].inbound;
+                    if !reigned {
+                        inbound.resume_after(rx_seq_last);
+                    }
+                    inbound.confirm(rx_seq_last);
+                    out.push(Command::Send(peer, self.vms[vm].attached()));
+                }
+            }
+            (Peer::Attached { vm, .. }, ToSwitch::Frame { generation, seq, bytes }) => {
+                self.frame_from_vm(now, peer, vm, generation, seq, &bytes, out);
+            }
+            (Peer::Attached { vm, .. }, ToSwitch::Received { rx_seq }) => {
+                if self.vms[vm].active == Some(peer) {
+                    self.vms[vm].inbound.confirm(rx_seq);
+                }
+            }
+            (Peer::Attached { vm, .. }, ToSwitch::Ping) => {
+                let tx_seq_last = self.vms[vm].fence.last();
+                out.push(Command::Send(peer, FromSwitch::Pong { tx_seq_last }));
+            }
+        }
+    }
+
+    /// A datagram from a host client came to the socket of `forward`.
+    pub fn datagram(
+        &mut self,
+        now: u64,
+        forward: usize,
+        client: SocketAddr,
+        bytes: &[u8],
+        out: &mut Vec<Command>,
+    ) {
+        let mut from_gateway = std::mem::take(&mut self.from_gateway);
+        self.gateway.datagram(now, forward, client, bytes, &mut from_gateway);
+        self.carry(now, from_gateway, out);
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: u64, out: &mut Vec<Command>) {
+        let mut from_gateway = std::mem::take(&mut self.from_gateway);
+        self.gateway.tick(now, &mut from_gateway);
+        self.carry(now, from_gateway, out);
+        if now < self.tick_next {
+            return;
+        }
+        self.tick_next = now.saturating_add(SECOND_NS);
+        for vm in self.vms.iter_mut().filter(|vm| vm.is_alone()) {
+            let since = *vm.alone_since.get_or_insert(now);
+            if !vm.inbound.is_empty() && now.saturating_sub(since) >= ABANDONED_NS {
+                vm.inbound.forget();
+            }
+        }
+    }
+
+    /// When [`tick`](Self::tick) is wanted next, if nothing else happens.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let abandoned = self.vms.iter().any(|vm| vm.is_alone() && !vm.inbound.is_empty());
+        let sweep = abandoned.then_some(self.tick_next);
+        self.gateway.next_deadline().into_iter().chain(sweep).min()
+    }
+
+    /// The connections for which [`next_frame`](Self::next_frame) has something.
+    pub fn peers_with_frames(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.vms.iter().filter(|vm| vm.inbound.has_unsent()).filter_map(|vm| vm.active)
+    }
+
+    /// The next frame for this connection, with its number; it counts as sent.
+    pub fn next_frame(&mut self, peer: PeerId) -> Option<(u64, &[u8])> {
+        match self.peers.get(&peer) {
+            Some(Peer::Attached { vm, .. }) if self.vms[*vm].active == Some(peer) => {
+                self.vms[*vm].inbound.next_to_send()
+            }
+            Some(Peer::Attached { .. } | Peer::Fresh) | None => None,
+        }
+    }
+
+    pub fn status(&self) -> SwitchStatus {
+        let of = |vm: &Vm| VmStatus {
+            generation: vm.fence.current().get(),
+            mac: vm.mac,
+            active: vm.active.is_some(),
+            standbys: vm.standbys.len(),
+            tx_seq_last: vm.fence.last(),
+            waiting: vm.inbound.len(),
+            fence: vm.fence.counts(),
+            inbound: vm.inbound.counts(),
+        };
+        SwitchStatus {
+            vms: self.vms.iter().map(|vm| (vm.name.clone(), of(vm))).collect(),
+            peers: self.peers.len(),
+            closed: self.closed.clone(),
+            dropped: self.dropped.clone(),
+            dropped_abandoned: self.dropped_abandoned,
+            addresses: self.fabric.len(),
+            gateway: self.gateway.counts(),
+        }
+    }
+
+    fn status_json(&self) -> String {
+        serde_json::to_string(&self.status()).expect("maps with text keys and numbers are JSON")
+    }
+
+    fn attach(&mut self, peer: PeerId, attach: Attach, out: &mut Vec<Command>) {
+        let vm = match self.place_of(&attach) {
+            Ok(vm) => vm,
+            Err(why) => return self.refuse(peer, why, out),
+        };
+        self.peers.insert(peer, Peer::Attached { vm, life: attach.life, mac: attach.mac });
+        if attach.standby {
+            if self.vms[vm].standbys.len() >= STANDBYS_MAX {
+                return self.refuse(peer, "too many standbys for this VM".into(), out);
+            }
+            self.vms[vm].standbys.insert(peer);
+        } else {
+            let rises = attach.generation > self.vms[vm].fence.current();
+            if !self.reign(peer, attach.generation, out) {
+                return;
+            }
+            let inbound = &mut self.vms[vm].inbound;
+            inbound.resume_after(attach.rx_seq_last);
+            if rises {
+                // Like `Activate`: it goes on alone, so what its log has is all there is.
+                inbound.confirm(attach.rx_seq_last);
+            }
+        }
+        out.push(Command::Send(peer, self.vms[vm].attached()));
+    }
+
+    /// The place of the VM that attaches, a new one if need be; or why it cannot have one.
+    fn place_of(&mut self, attach: &Attach) -> Result<usize, String> {
+        let mac = attach.mac;
+        if !mac.is_station() {
+            return Err(format!("{mac} cannot be a VM's Ethernet address"));
+        }
+        let known = self.by_name.get(&attach.vm).copied();
+        match self.fabric.pinned_to(mac) {
+            Some(GATEWAY_PORT) => return Err(format!("the address {mac} belongs to the gateway")),
+            Some(PortId(port)) => {
+                let holder = &self.vms[port as usize - 1];
+                if holder.name != attach.vm && !holder.is_alone() {
+                    return Err(format!("the address {mac} belongs to VM {:?}", holder.name));
+                }
+            }
+            None => {}
+        }
+        if let Some(vm) = known {
+            return Ok(vm);
+        }
+        if self.vms.len() >= VMS_MAX {
+            return Err(format!("the switch already knows {VMS_MAX} VMs"));
+        }
+        // What a standby's primary has sent is not known: we have yet to meet it.
+        let last = (!attach.standby).then_some(attach.tx_seq_last);
+        self.vms.push(Vm {
+            name: attach.vm.clone(),
+            life: attach.life,
+            mac,
+            fence: Fence::new(attach.generation, last),
+            inbound: Inbound::default(),
+            active: None,
+            standbys: BTreeSet::new(),
+            alone_since: None,
+        });
+        let vm = self.vms.len() - 1;
+        self.by_name.insert(attach.vm.clone(), vm);
+        Ok(vm)
+    }
+
+    /// Lets the attached `peer` reign over its VM under `generation`, and tells whoever reigned
+    /// before. False when it may not, and has been told so.
+    fn reign(&mut self, peer: PeerId, generation: Generation, out: &mut Vec<Command>) -> bool {
+        let Some(Peer::Attached { vm, life, mac }) = self.peers.get(&peer).copied() else { return false };
+        let place = &mut self.vms[vm];
+        let before = place.fence.current();
+        let another = life != place.life;
+        let allowed =
+            if another { place.fence.restart(generation) } else { place.fence.activate(generation) };
+        if let Err(current) = allowed {
+            if another {
+                let name = place.name.clone();
+                let why = format!("another guest by the name {name:?} is here, under generation {current}");
+                self.refuse(peer, why, out);
+            } else {
+                self.fence_off(peer, current, out);
+            }
+            return false;
+        }
+        if another {
+            place.life = life;
+            place.inbound.restart();
+        }
+        place.mac = mac;
+        place.standbys.remove(&peer);
+        let old = place.active.replace(peer).filter(|old| *old != peer);
+        self.fabric.move_pin(mac, port_of(vm));
+        if let Some(old) = old {
+            if generation > before {
+                self.fence_off(old, generation, out);
+            } else {
+                self.fail(old, CloseWhy::Replaced, out);
+            }
+        }
+        true
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one message, unpacked")]
+    fn frame_from_vm(
+        &mut self,
+        now: u64,
+        peer: PeerId,
+        vm: usize,
+        generation: Generation,
+        seq: u64,
+        frame: &[u8],
+        out: &mut Vec<Command>,
+    ) {
+        if self.vms[vm].active != Some(peer) {
+            return self.fail(peer, CloseWhy::OutOfTurn, out);
+        }
+        match self.vms[vm].fence.accept(generation, seq) {
+            Verdict::Accept | Verdict::Gap { .. } => {}
+            Verdict::Duplicate => return,
+            Verdict::Stale { current } => return self.fence_off(peer, current, out),
+            Verdict::Unannounced { .. } => return self.fail(peer, CloseWhy::OutOfTurn, out),
+        }
+        if claims_ip(frame, self.gateway.config().ip) {
+            *self.dropped.entry(DropWhy::SpoofedIp).or_default() += 1;
+            return;
+        }
+        if self.place(now, port_of(vm), frame) {
+            let mut from_gateway = std::mem::take(&mut self.from_gateway);
+            self.gateway.frame(now, frame, &mut from_gateway);
+            self.carry(now, from_gateway, out);
+        }
+    }
+
+    /// Does what the gateway wants, and keeps its list for the next time.
+    fn carry(&mut self, now: u64, mut from_gateway: Vec<FromGateway>, out: &mut Vec<Command>) {
+        for command in from_gateway.drain(..) {
+            match command {
+                FromGateway::Frame(frame) => {
+                    self.place(now, GATEWAY_PORT, &frame);
+                }
+                FromGateway::ToHost { forward, client, bytes } => {
+                    out.push(Command::ToHost { forward, client, bytes });
+                }
+            }
+        }
+        self.from_gateway = from_gateway;
+    }
+
+    /// Queues `frame` for the VMs that shall have it; true when the gateway shall, too.
+    fn place(&mut self, now: u64, from: PortId, frame: &[u8]) -> bool {
+        match self.fabric.place(now, from, frame) {
+            Fate::Drop(why) => {
+                *self.dropped.entry(why).or_default() += 1;
+                false
+            }
+            Fate::To(GATEWAY_PORT) => true,
+            Fate::To(PortId(port)) => {
+                self.queue(now, port as usize - 1, frame);
+                false
+            }
+            Fate::Flood => {
+                for vm in (0..self.vms.len()).filter(|vm| port_of(*vm) != from) {
+                    self.queue(now, vm, frame);
+                }
+                from != GATEWAY_PORT
+            }
+        }
+    }
+
+    fn queue(&mut self, now: u64, vm: usize, frame: &[u8]) {
+        let vm = &mut self.vms[vm];
+        if vm.is_alone() && vm.alone_since.is_some_and(|since| now.saturating_sub(since) >= ABANDONED_NS) {
+            self.dropped_abandoned += 1;
+        } else {
+            // The number is found again when the frame is sent; a full queue has counted it.
+            vm.inbound.push(frame.to_vec());
+        }
+    }
+
+    fn refuse(&mut self, peer: PeerId, why: String, out: &mut Vec<Command>) {
+        out.push(Command::Send(peer, FromSwitch::Refused { why }));
+        self.fail(peer, CloseWhy::Refused, out);
+    }
+
+    fn fence_off(&mut self, peer: PeerId, current: Generation, out: &mut Vec<Command>) {
+        out.push(Command::Send(peer, FromSwitch::Fenced { current }));
+        self.fail(peer, CloseWhy::Fenced, out);
+    }
+
+    /// Forgets the connection; false when there is none.
+    fn detach(&mut self, peer: PeerId) -> bool {
+        match self.peers.remove(&peer) {
+            Some(Peer::Attached { vm, .. }) => {
+                let vm = &mut self.vms[vm];
+                vm.standbys.remove(&peer);
+                vm.active = vm.active.filter(|active| *active != peer);
+                vm.alone_since = None;
+                true
+            }
+            Some(Peer::Fresh) => true,
+            None => false,
+        }
+    }
+
+    fn count_close(&mut self, why: CloseWhy) {
+        *self.closed.entry(why).or_default() += 1;
+    }
+}
+
+#[cfg(test)]
+#[path = "switch_tests.rs"]
+mod tests;

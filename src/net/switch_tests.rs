@@ -1,0 +1,451 @@
+//! The switch between fake VMs and clients: takeovers, fences, and peers that misbehave.
+
+use smoltcp::wire::ArpOperation;
+
+use super::*;
+use crate::base::Prng;
+use crate::net::ether::{self, Station};
+use crate::net::gateway::{GATEWAY_IP, GATEWAY_MAC, GUEST_IP};
+
+const MAC: Mac = Mac([0x52, 0x54, 0, 0x4c, 0x53, 1]);
+const GUEST: Station = Station { mac: MAC, ip: GUEST_IP };
+const GATEWAY: Station = Station { mac: GATEWAY_MAC, ip: GATEWAY_IP };
+const G1: Generation = Generation(1);
+const G2: Generation = Generation(2);
+const P1: PeerId = PeerId(1);
+const P2: PeerId = PeerId(2);
+const P3: PeerId = PeerId(3);
+
+fn attach(generation: Generation) -> Attach {
+    let vm = "kv".to_string();
+    Attach { vm, life: 7, mac: MAC, generation, standby: false, rx_seq_last: 0, tx_seq_last: 0 }
+}
+
+fn standby(generation: Generation) -> Attach {
+    Attach { standby: true, ..attach(generation) }
+}
+
+fn client(n: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], n))
+}
+
+struct World {
+    switch: Switch,
+    now: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        let gateway = GatewayConfig::with_forwards(vec!["udp:127.0.0.1:9000=7".parse().unwrap()]);
+        Self { switch: Switch::new(SwitchConfig { gateway }), now: 0 }
+    }
+
+    fn say(&mut self, peer: PeerId, message: ToSwitch) -> Vec<Command> {
+        let mut out = Vec::new();
+        if !self.switch.peers.contains_key(&peer) {
+            self.switch.opened(peer, &mut out);
+        }
+        self.switch.message(self.now, peer, message, &mut out);
+        out
+    }
+
+    fn attach(&mut self, peer: PeerId, attach: Attach) -> Vec<Command> {
+        self.say(peer, ToSwitch::Attach(attach))
+    }
+
+    fn send(&mut self, peer: PeerId, generation: Generation, seq: u64, bytes: Vec<u8>) -> Vec<Command> {
+        self.say(peer, ToSwitch::Frame { generation, seq, bytes })
+    }
+
+    fn client(&mut self, n: u16, bytes: &[u8]) {
+        let mut out = Vec::new();
+        self.switch.datagram(self.now, 0, client(n), bytes, &mut out);
+        assert_eq!(out, []);
+    }
+
+    fn frames(&mut self, peer: PeerId) -> Vec<(u64, Vec<u8>)> {
+        std::iter::from_fn(|| self.switch.next_frame(peer).map(|(n, bytes)| (n, bytes.to_vec()))).collect()
+    }
+}
+
+fn announce() -> Vec<u8> {
+    ether::arp(ArpOperation::Request, GUEST, Mac::BROADCAST, GUEST_IP)
+}
+
+fn attached(peer: PeerId, generation: Generation, tx_seq_last: u64) -> Vec<Command> {
+    vec![Command::Send(peer, FromSwitch::Attached { generation, tx_seq_last })]
+}
+
+fn fenced(peer: PeerId, current: Generation) -> [Command; 2] {
+    [Command::Send(peer, FromSwitch::Fenced { current }), Command::Close(peer, CloseWhy::Fenced)]
+}
+
+/// (port of the client as the guest sees it, payload) of a frame for the guest.
+fn request(frame: &[u8]) -> (u16, &[u8]) {
+    (u16::from_be_bytes([frame[34], frame[35]]), &frame[42..])
+}
+
+#[test]
+fn a_request_reaches_the_guest_and_its_answer_the_client() {
+    let mut world = World::new();
+    assert_eq!(world.attach(P1, attach(G1)), attached(P1, G1, 0));
+    world.send(P1, G1, 1, announce());
+    world.client(5555, b"1 PING");
+    assert_eq!(world.switch.peers_with_frames().collect::<Vec<_>>(), [P1]);
+    let frames = world.frames(P1);
+    let (port, payload) = request(&frames[0].1);
+    assert_eq!((frames[0].0, payload), (1, &b"1 PING"[..]));
+    let out = world.send(P1, G1, 2, ether::udp(GUEST, 7, GATEWAY, port, b"1 PONG"));
+    assert_eq!(out, [Command::ToHost { forward: 0, client: client(5555), bytes: b"1 PONG".to_vec() }]);
+}
+
+#[test]
+fn a_takeover_loses_nothing_and_repeats_nothing() {
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    world.attach(P2, standby(G1));
+    world.send(P1, G1, 1, announce());
+    for n in 1..=3 {
+        world.client(n, b"x");
+    }
+    let to_primary = world.frames(P1);
+    assert_eq!(to_primary.len(), 3);
+    assert_eq!(world.frames(P2), [], "a standby hears nothing");
+    world.say(P1, ToSwitch::Received { rx_seq: 1 });
+    // 2 is in the backup's log, too, when the primary dies; 3 is not.
+    world.switch.closed(P1);
+    world.client(4, b"x");
+    let out = world.say(P2, ToSwitch::Activate { generation: G2, rx_seq_last: 2 });
+    assert_eq!(out, attached(P2, G2, 1));
+    let to_successor = world.frames(P2);
+    assert_eq!(to_successor.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(to_successor[0], to_primary[2]);
+    // Its first frames are those the primary may have sent already.
+    assert_eq!(world.send(P2, G2, 1, announce()), []);
+    let (port, _) = request(&to_primary[0].1);
+    let answer = ether::udp(GUEST, 7, GATEWAY, port, b"y");
+    assert_eq!(world.send(P2, G2, 2, answer.clone()).len(), 1);
+    assert_eq!(world.send(P2, G2, 2, answer), []);
+}
+
+#[test]
+fn a_primary_that_wakes_up_after_it_lost_is_fenced() {
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    world.attach(P2, standby(G1));
+    world.send(P1, G1, 1, announce());
+    let out = world.say(P2, ToSwitch::Activate { generation: G2, rx_seq_last: 0 });
+    assert_eq!(out[..2], fenced(P1, G2));
+    assert_eq!(out[2..], attached(P2, G2, 1));
+    assert_eq!(world.frames(P1), []);
+    assert_eq!(world.send(P1, G1, 2, announce()).len(), 1, "a closed peer is a stranger");
+    // It connects anew under its old generation.
+    assert_eq!(world.attach(P3, attach(G1)), fenced(P3, G2));
+    assert_eq!(world.switch.status().vms["kv"].tx_seq_last, 1);
+    assert!(world.switch.status().vms["kv"].active);
+}
+
+#[test]
+fn a_node_that_reconnects_replaces_itself_and_goes_on() {
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    world.send(P1, G1, 1, announce());
+    world.client(1, b"x");
+    assert_eq!(world.frames(P1).len(), 1);
+    let out = world.attach(P2, Attach { rx_seq_last: 0, tx_seq_last: 1, ..attach(G1) });
+    assert_eq!(out[0], Command::Close(P1, CloseWhy::Replaced));
+    assert_eq!(out[1..], attached(P2, G1, 1));
+    assert_eq!(world.frames(P2).len(), 1, "what it did not get it gets again");
+    let out = world.attach(P3, Attach { rx_seq_last: 1, tx_seq_last: 1, ..attach(G1) });
+    assert_eq!(out[1..], attached(P3, G1, 1));
+    assert_eq!(world.frames(P3), []);
+    assert_eq!(world.switch.status().vms["kv"].waiting, 1, "not yet confirmed");
+}
+
+#[test]
+fn a_primary_that_goes_on_alone_is_not_sent_anything_twice() {
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    world.send(P1, G1, 1, announce());
+    world.client(1, b"x");
+    world.client(1, b"y");
+    assert_eq!(world.frames(P1).len(), 2);
+    let out = world.say(P1, ToSwitch::Activate { generation: G2, rx_seq_last: 1 });
+    assert_eq!(out, attached(P1, G2, 1));
+    assert_eq!(world.frames(P1), []);
+    assert_eq!(world.switch.status().vms["kv"].waiting, 1);
+}
+
+#[test]
+fn a_successor_whose_standby_connection_was_lost_attaches_as_the_next_generation() {
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    world.send(P1, G1, 1, announce());
+    world.client(1, b"x");
+    world.client(1, b"y");
+    world.frames(P1);
+    let out = world.attach(P2, Attach { rx_seq_last: 1, ..attach(G2) });
+    assert_eq!(out[..2], fenced(P1, G2));
+    assert_eq!(world.frames(P2).len(), 1);
+    assert_eq!(world.switch.status().vms["kv"].waiting, 1);
+}
+
+#[test]
+fn another_guest_by_the_same_name_needs_a_higher_generation() {
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    world.send(P1, G1, 1, announce());
+    world.client(1, b"x");
+    for generation in [G1, Generation(0)] {
+        let out = world.attach(P2, Attach { life: 8, ..attach(generation) });
+        let Command::Send(_, FromSwitch::Refused { why }) = &out[0] else { panic!("{out:?}") };
+        assert!(why.contains("another guest"), "{why}");
+        assert_eq!(out[1], Command::Close(P2, CloseWhy::Refused));
+    }
+    let out = world.attach(P2, Attach { life: 8, ..attach(G2) });
+    assert_eq!(out[..2], fenced(P1, G2));
+    assert_eq!(out[2..], attached(P2, G2, 0));
+    assert_eq!(world.frames(P2), []);
+    assert_eq!(world.send(P2, G2, 1, announce()), []);
+    world.client(1, b"z");
+    assert_eq!(world.frames(P2)[0].0, 1);
+}
+
+#[test]
+fn a_young_switch_takes_over_the_numbers_of_an_old_guest() {
+    let mut world = World::new();
+    let out = world.attach(P1, Attach { rx_seq_last: 70, tx_seq_last: 90, ..attach(Generation(5)) });
+    assert_eq!(out, attached(P1, Generation(5), 90));
+    world.send(P1, Generation(5), 91, announce());
+    world.client(1, b"x");
+    assert_eq!(world.frames(P1)[0].0, 71);
+    assert_eq!(world.switch.status().vms["kv"].fence.gaps, 0);
+
+    // A standby that comes first does not decide what its primary has sent.
+    let mut world = World::new();
+    let out = world.attach(P2, Attach { tx_seq_last: 95, rx_seq_last: 80, ..standby(Generation(5)) });
+    assert_eq!(out, attached(P2, Generation(5), 0));
+    world.attach(P1, Attach { rx_seq_last: 70, tx_seq_last: 90, ..attach(Generation(5)) });
+    world.send(P1, Generation(5), 91, announce());
+    assert_eq!(world.switch.status().vms["kv"].tx_seq_last, 91);
+    assert_eq!(world.attach(P3, attach(Generation(4))), fenced(P3, Generation(5)));
+}
+
+#[test]
+fn who_does_not_reign_does_not_speak() {
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    world.attach(P2, standby(G1));
+    let out = world.send(P2, G1, 1, announce());
+    assert_eq!(out, [Command::Close(P2, CloseWhy::OutOfTurn)]);
+    let out = world.send(P1, G2, 1, announce());
+    assert_eq!(out, [Command::Close(P1, CloseWhy::OutOfTurn)], "not announced");
+    let out = world.say(P3, ToSwitch::Ping);
+    assert_eq!(out, [Command::Close(P3, CloseWhy::OutOfTurn)], "not attached");
+}
+
+#[test]
+fn two_vms_talk_to_each_other_and_not_under_each_others_address() {
+    let mut world = World::new();
+    let mac = Mac([2, 0, 0, 0, 0, 2]);
+    let other = Station { mac, ip: ether::Ipv4Address::new(10, 0, 2, 16) };
+    world.attach(P1, attach(G1));
+    let out = world.attach(P2, Attach { vm: "b".into(), ..attach(G1) });
+    assert!(matches!(&out[0], Command::Send(P2, FromSwitch::Refused { why }) if why.contains("\"kv\"")));
+    world.attach(P2, Attach { vm: "b".into(), mac, ..attach(G1) });
+    let hello = ether::udp(GUEST, 1, other, 2, b"hello");
+    world.send(P1, G1, 1, hello.clone());
+    assert_eq!(world.frames(P2), [(1, hello)]);
+    world.send(P2, G1, 1, ether::udp(Station { mac: MAC, ..other }, 1, GUEST, 2, b"spoof"));
+    world.send(P2, G1, 2, ether::udp(Station { mac: GATEWAY_MAC, ..other }, 1, GUEST, 2, b"spoof"));
+    world.send(P2, G1, 3, ether::udp(Station { ip: GATEWAY_IP, ..other }, 1, GUEST, 2, b"spoof"));
+    world.send(P2, G1, 4, vec![1, 2, 3]);
+    assert_eq!(world.frames(P1), []);
+    let dropped = world.switch.status().dropped;
+    let expected = [(DropWhy::Runt, 1), (DropWhy::Spoofed, 2), (DropWhy::SpoofedIp, 1)];
+    assert_eq!(dropped.into_iter().collect::<Vec<_>>(), expected);
+
+    let out = world.attach(P3, Attach { vm: "c".into(), mac: GATEWAY_MAC, ..attach(G1) });
+    assert!(matches!(&out[0], Command::Send(P3, FromSwitch::Refused { why }) if why.contains("gateway")));
+    // An address is free again when its VM is gone.
+    world.switch.closed(P1);
+    assert_eq!(world.attach(P3, Attach { vm: "c".into(), ..attach(G1) }), attached(P3, G1, 0));
+}
+
+#[test]
+fn frames_for_a_vm_that_nobody_comes_for_are_forgotten() {
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    world.send(P1, G1, 1, announce());
+    world.switch.closed(P1);
+    world.client(1, b"x");
+    assert_eq!(world.switch.status().vms["kv"].waiting, 1);
+    let mut out = Vec::new();
+    while world.switch.next_deadline().is_some() && world.now < 2 * ABANDONED_NS {
+        world.now += SECOND_NS / 2;
+        world.switch.tick(world.now, &mut out);
+    }
+    assert!(world.now >= ABANDONED_NS && world.now <= ABANDONED_NS + 2 * SECOND_NS);
+    assert_eq!(world.switch.status().vms["kv"].waiting, 0);
+    world.client(1, b"x");
+    // The address is stale by now and asked for; nothing of it is kept.
+    assert_eq!(world.switch.status().vms["kv"].waiting, 0);
+    world.attach(P2, Attach { rx_seq_last: 0, tx_seq_last: 1, ..attach(G1) });
+    world.send(P2, G1, 2, announce());
+    assert_eq!(world.frames(P2)[0].0, 1);
+}
+
+#[test]
+fn connections_names_and_standbys_are_bounded() {
+    let mut world = World::new();
+    for n in 0..VMS_MAX as u64 + 1 {
+        let mac = Mac([2, 0, 0, 0, 0, n as u8]);
+        let out = world.attach(PeerId(n), Attach { vm: format!("vm{n}"), mac, ..attach(G1) });
+        assert_eq!(matches!(out[0], Command::Send(_, FromSwitch::Attached { .. })), n < VMS_MAX as u64);
+        world.switch.closed(PeerId(n));
+    }
+    let mut world = World::new();
+    for n in 0..=STANDBYS_MAX as u64 {
+        let out = world.attach(PeerId(n), standby(G1));
+        assert_eq!(matches!(out[0], Command::Send(_, FromSwitch::Attached { .. })), n < STANDBYS_MAX as u64);
+    }
+    let mut out = Vec::new();
+    for n in 1000..2000 {
+        world.switch.opened(PeerId(n), &mut out);
+    }
+    assert_eq!(world.switch.peers.len(), PEERS_MAX);
+    assert!(world.switch.status_json().len() < 100_000);
+}
+
+#[test]
+fn a_status_is_json_and_then_the_connection_is_closed() {
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    let out = world.say(P2, ToSwitch::Status);
+    let Command::Send(P2, FromSwitch::Status { json }) = &out[0] else { panic!("{out:?}") };
+    let value: serde_json::Value = serde_json::from_str(json).unwrap();
+    assert_eq!(value["vms"]["kv"]["generation"], 1);
+    assert_eq!(out[1], Command::Close(P2, CloseWhy::Answered));
+}
+
+/// A guest that numbers what it hears and answers each request once, on nodes that die at any
+/// moment: the clients get every answer exactly once, and the guest every request.
+#[test]
+fn over_random_takeovers_every_request_is_answered_exactly_once() {
+    for seed in 0..100 {
+        let mut prng = Prng::new(seed);
+        let mut world = World::new();
+        let mut peer = 1;
+        let mut generation = G1;
+        // The guest, as far as the replicated log has it, and as far as the primary has run it.
+        // Every frame sent is regenerated from the log, so a guest is its log.
+        let (mut replicated, mut primary) = (Vec::<Vec<u8>>::new(), Vec::<Vec<u8>>::new());
+        let mut released = 0usize;
+        let mut answers = Vec::new();
+        let tx = |n: usize, log: &[Vec<u8>]| {
+            let (port, payload) = request(&log[n]);
+            ether::udp(GUEST, 7, GATEWAY, port, payload)
+        };
+        world.attach(PeerId(peer), attach(G1));
+        world.send(PeerId(peer), G1, 1, announce());
+        let mut asked = 0u32;
+        for _ in 0..600 {
+            match prng.below(6) {
+                0 | 1 => {
+                    asked += 1;
+                    world.client((asked % 50) as u16 + 1, &asked.to_le_bytes());
+                }
+                2 => {
+                    if let Some((n, frame)) = world.switch.next_frame(PeerId(peer)) {
+                        assert_eq!(n, primary.len() as u64 + 1, "seed {seed}");
+                        primary.push(frame.to_vec());
+                    }
+                }
+                3 => {
+                    if replicated.len() < primary.len() {
+                        replicated.push(primary[replicated.len()].clone());
+                    }
+                    let rx_seq = prng.between(0, replicated.len() as u64);
+                    world.say(PeerId(peer), ToSwitch::Received { rx_seq });
+                }
+                // The output rule: an answer leaves once its request is in the backup's log.
+                4 if released < replicated.len() => {
+                    let frame = tx(released, &replicated);
+                    answers.extend(world.send(PeerId(peer), generation, released as u64 + 2, frame));
+                    released += 1;
+                }
+                _ if prng.chance(1, 15) => {
+                    peer += 1;
+                    generation = generation.next();
+                    world.attach(PeerId(peer), standby(generation));
+                    if prng.chance(1, 2) {
+                        world.switch.closed(PeerId(peer - 1));
+                    }
+                    let rx_seq_last = replicated.len() as u64;
+                    world.say(PeerId(peer), ToSwitch::Activate { generation, rx_seq_last });
+                    primary.clone_from(&replicated);
+                    // The successor knows only roughly what has left, and repeats.
+                    released = prng.between(0, released as u64) as usize;
+                }
+                _ => {}
+            }
+        }
+        while let Some((_, frame)) = world.switch.next_frame(PeerId(peer)) {
+            primary.push(frame.to_vec());
+        }
+        for n in released..primary.len() {
+            answers.extend(world.send(PeerId(peer), generation, n as u64 + 2, tx(n, &primary)));
+        }
+        let numbers: Vec<u32> = answers
+            .iter()
+            .map(|command| match command {
+                Command::ToHost { bytes, .. } => u32::from_le_bytes(bytes[..].try_into().unwrap()),
+                other => panic!("seed {seed}: {other:?}"),
+            })
+            .collect();
+        assert_eq!(numbers, (1..=asked).collect::<Vec<_>>(), "seed {seed}");
+        assert_eq!(world.switch.status().vms["kv"].fence.gaps, 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn whatever_peers_say_the_switch_stays_sane() {
+    for seed in 0..300 {
+        let mut prng = Prng::new(seed);
+        let mut world = World::new();
+        for _ in 0..200 {
+            let peer = PeerId(prng.below(6));
+            let number = if prng.chance(1, 5) { prng.next_u64() } else { prng.below(5) };
+            let generation = Generation(prng.below(5));
+            let message = match prng.below(8) {
+                0..=2 => ToSwitch::Attach(Attach {
+                    vm: ["a", "b", "c"][prng.below(3) as usize].into(),
+                    life: prng.below(2),
+                    mac: Mac([2, 0, 0, 0, 0, prng.below(4) as u8]),
+                    standby: prng.chance(1, 2),
+                    rx_seq_last: number,
+                    tx_seq_last: number,
+                    generation,
+                }),
+                3 => ToSwitch::Activate { generation, rx_seq_last: number },
+                4 => ToSwitch::Received { rx_seq: number },
+                5 => ToSwitch::Ping,
+                _ => {
+                    let mut bytes = announce();
+                    bytes[11] = prng.below(4) as u8;
+                    ToSwitch::Frame { generation, seq: number, bytes }
+                }
+            };
+            world.say(peer, message);
+            world.client(1, b"x");
+            let peers: Vec<PeerId> = world.switch.peers_with_frames().collect();
+            for peer in peers {
+                assert!(!world.frames(peer).is_empty(), "seed {seed}");
+            }
+            for vm in &world.switch.vms {
+                assert!(vm.active.is_none_or(|peer| world.switch.peers.contains_key(&peer)), "seed {seed}");
+                assert!(vm.active.is_none_or(|peer| !vm.standbys.contains(&peer)), "seed {seed}");
+            }
+        }
+    }
+}
