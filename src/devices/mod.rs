@@ -17,8 +17,10 @@
 
 pub mod clint;
 pub mod finisher;
+pub mod outbox;
 pub mod plic;
 pub mod uart;
+pub mod virtio;
 
 use thiserror::Error;
 
