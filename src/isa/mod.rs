@@ -1,6 +1,6 @@
 //! The instruction set as data: what a word of RV64GC means.
 //!
-//! Reading order: [`insn`] (an instruction, decoded), [`decode`] (from 32-bit words),
+//! Reading order: [`insn`] (an instruction, decoded), [`mod@decode`] (from 32-bit words),
 //! [`compressed`] (16-bit words, expanded), [`disasm`] (back to text), [`float`] (IEEE 754 as RISC-V
 //! has it).
 //!

@@ -14,7 +14,7 @@
 //! - the comment that objdump derives from a preceding `lui` or `auipc` is left out: the text is a
 //!   function of one word and its address.
 //!
-//! Reading order: [`spelling`] (mnemonic and operands of each instruction), [`alias`] (the
+//! Reading order: `spelling` (mnemonic and operands of each instruction), `alias` (the
 //! pseudo-instructions), [`csr`] (names of CSRs).
 
 mod alias;
