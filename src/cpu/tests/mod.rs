@@ -2,5 +2,6 @@
 //! caches that must never show.
 
 mod asm;
+mod soup;
 mod speed;
 mod world;
