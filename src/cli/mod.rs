@@ -3,6 +3,7 @@
 //! becomes ours).
 
 pub mod failure;
+pub mod log;
 
 pub use failure::Failure;
 
