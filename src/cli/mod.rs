@@ -4,6 +4,7 @@
 
 pub mod disasm;
 pub mod failure;
+pub mod log;
 
 pub use failure::Failure;
 

@@ -1,0 +1,182 @@
+//! `lockstep log`: reads the directories that `--record` writes. Nothing here writes to one.
+//!
+//! Exit codes: 0 whole, found, the same; 1 damaged, not found, different; 2 could not be done. A
+//! damaged log is read as far as it can be, and the damage told on stderr; only `verify` answers
+//! for it with its exit code. When whoever reads our output stops reading, that is no error.
+
+mod diff;
+mod dump;
+mod grep;
+mod info;
+mod stats;
+mod verify;
+
+pub use dump::SymbolSource;
+
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+
+use super::Failure;
+use crate::host::logdir::{LogDir, LogError, LogReader};
+use crate::log::scan::Place;
+
+/// Look into recorded logs.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What a log is of, where it starts and how it ends
+    Info(info::Args),
+    /// Its entries, one a line
+    Dump(dump::Args),
+    /// Counts, bytes and rates by kind of entry, and the timeline as a picture
+    Stats(stats::Args),
+    /// Whether it is whole; a torn tail is told from rot in the middle
+    Verify(verify::Args),
+    /// The entries in whose words or payload a text occurs
+    Grep(grep::Args),
+    /// The first entry at which two logs part
+    Diff(diff::Args),
+}
+
+/// Runs the subcommand. `symbols` opens a [`SymbolSource`] for a log when `--symbols` asks for it.
+pub fn run_with(
+    args: &Args,
+    symbols: &dyn Fn(&Path) -> Result<SymbolSource, Failure>,
+) -> Result<u8, Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match run_into(args, symbols, &mut out).and_then(|code| out.flush().map(|()| code).map_err(Halt::from)) {
+        Ok(code) => Ok(code),
+        Err(Halt::ReaderGone) => Ok(0),
+        Err(Halt::Failed(failure)) => Err(failure),
+    }
+}
+
+/// Runs the subcommand without a source of symbols.
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    run_with(args, &|_| {
+        Err(Failure::new("symbols come from replaying the log, which is not possible here")
+            .fix("leave out --symbols"))
+    })
+}
+
+fn run_into(
+    args: &Args,
+    symbols: &dyn Fn(&Path) -> Result<SymbolSource, Failure>,
+    out: &mut dyn Write,
+) -> Result<u8, Halt> {
+    match &args.command {
+        Command::Info(args) => info::run(args, out),
+        Command::Dump(args) => dump::run(args, symbols, out),
+        Command::Stats(args) => stats::run(args, out),
+        Command::Verify(args) => verify::run(args, out),
+        Command::Grep(args) => grep::run(args, out),
+        Command::Diff(args) => diff::run(args, out),
+    }
+}
+
+/// Why a subcommand came to an early end.
+enum Halt {
+    /// Nobody reads our output any more.
+    ReaderGone,
+    Failed(Failure),
+}
+
+impl From<io::Error> for Halt {
+    fn from(why: io::Error) -> Self {
+        match why.kind() {
+            ErrorKind::BrokenPipe => Halt::ReaderGone,
+            _ => Halt::Failed(Failure::new(format!("cannot write the output: {why}"))),
+        }
+    }
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Halt::Failed(failure)
+    }
+}
+
+impl From<LogError> for Halt {
+    fn from(error: LogError) -> Self {
+        let failure = Failure::new(&error);
+        Halt::Failed(match error.fix() {
+            Some(fix) => failure.fix(fix),
+            None => failure,
+        })
+    }
+}
+
+impl From<serde_json::Error> for Halt {
+    fn from(why: serde_json::Error) -> Self {
+        Halt::from(io::Error::from(why))
+    }
+}
+
+/// A log's entries, with damage told on stderr as it is met.
+struct Entries {
+    reader: LogReader,
+    /// How many damages were met.
+    damages: u64,
+    /// Stop at the first damage that is not a torn tail.
+    strict: bool,
+    /// What could not be read at all, to be asked for at the end.
+    error: Option<LogError>,
+}
+
+impl Entries {
+    /// All that can be read.
+    fn lenient(log: &LogDir) -> Self {
+        Self { reader: log.read(), damages: 0, strict: false, error: None }
+    }
+
+    /// What can be read before the first rot.
+    fn strict(log: &LogDir) -> Self {
+        Self { reader: log.read(), damages: 0, strict: true, error: None }
+    }
+
+    /// After the last entry: whether the files could be read.
+    fn finish(self) -> Result<u64, Halt> {
+        self.error.map_or(Ok(self.damages), |error| Err(error.into()))
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Place;
+
+    fn next(&mut self) -> Option<Place> {
+        while self.error.is_none() {
+            match self.reader.next()? {
+                Ok(place) => return Some(place),
+                Err(LogError::Damaged { path, damage }) if !self.strict || damage.fault.is_torn_tail() => {
+                    self.damages += 1;
+                    eprintln!("lockstep: {}, {damage}", path.display());
+                }
+                Err(error) => self.error = Some(error),
+            }
+        }
+        None
+    }
+}
+
+/// Prints a heading before each of several directories.
+fn head_of_many(out: &mut dyn Write, dirs: &[PathBuf], dir: &Path) -> io::Result<()> {
+    if dirs.len() > 1 {
+        writeln!(out, "{}:", dir.display())?;
+    }
+    Ok(())
+}
+
+/// Text from a file, safe to print.
+fn printable(text: &str) -> String {
+    text.escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! An entry in words, and as JSON.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::kind::Kind;
+use super::packet;
+use crate::base::{Icount, Seq};
+use crate::cpu::Answer;
+use crate::log::{Entry, Event, Start};
+use crate::machine::{Exit, Input};
+
+/// An entry as it is shown. Serialized, it is one JSON object.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EntryView {
+    pub seq: Seq,
+    pub icount: Icount,
+    pub kind: Kind,
+    /// What happened, in words.
+    pub text: String,
+    /// Where the guest was, if that is known: a log alone does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub symbol: Option<String>,
+    /// The same as `text` for programs.
+    pub data: Value,
+}
+
+impl EntryView {
+    pub fn of(entry: &Entry) -> Self {
+        Self {
+            seq: entry.seq,
+            icount: entry.at,
+            kind: Kind::of(&entry.event),
+            text: text(&entry.event),
+            symbol: None,
+            data: data(&entry.event),
+        }
+    }
+
+    /// One line: number, position, kind, symbol, words.
+    pub fn line(&self) -> String {
+        let symbol = self.symbol.as_ref().map(|symbol| format!("<{symbol}>  ")).unwrap_or_default();
+        let (seq, at, kind) = (self.seq.get(), self.icount.get(), self.kind);
+        format!("{seq:>9} {at:>15}  {kind:<11}  {symbol}{}", self.text)
+    }
+
+    /// The heading of [`EntryView::line`]'s columns.
+    pub fn heading() -> String {
+        format!("{:>9} {:>15}  {:<11}  what", "entry", "position", "kind")
+    }
+}
+
+/// Guest time in words: seconds of the 10 MHz time base.
+pub fn time_text(ticks: u64) -> String {
+    format!("{}.{:07} s", ticks / 10_000_000, ticks % 10_000_000)
+}
+
+/// What happened, in words; one line without control characters.
+pub fn text(event: &Event) -> String {
+    match event {
+        Event::Input(Input::Answer(Answer::Time(ticks))) => {
+            format!("time is {ticks} ({})", time_text(*ticks))
+        }
+        Event::Input(Input::Answer(Answer::Entropy(bits))) => format!("seed is {bits:04x}"),
+        Event::Input(Input::Answer(Answer::HostId(id))) => format!("host CPU id is {id:#x}"),
+        Event::Input(Input::NetFrame { rx_seq, frame }) => {
+            format!("frame {rx_seq} in, {} bytes: {}", frame.len(), packet::summary(frame))
+        }
+        Event::Input(Input::Console(bytes)) => format!("typed {}", packet::excerpt(bytes)),
+        Event::Input(Input::TimerDue { time }) => format!("timer due at {time} ({})", time_text(*time)),
+        Event::Input(Input::Entropy(bytes)) => {
+            format!("entropy for the guest, {} bytes: {}", bytes.len(), hex(&bytes[..bytes.len().min(16)]))
+        }
+        Event::Output(mark) => match Kind::of(event) {
+            Kind::NetOut => format!("frame {} out, {} bytes, digest {:08x}", mark.seq, mark.len, mark.digest),
+            _ => {
+                format!("console from byte {}, {} bytes, digest {:08x}", mark.seq, mark.len, mark.digest)
+            }
+        },
+        Event::Horizon => "nothing more up to here".into(),
+        Event::Digest(digest) => format!("state digest {digest}"),
+        Event::Generation { generation, node, why } => {
+            format!("generation {generation} of node {node} begins: {}", start_text(*why))
+        }
+        Event::Joined { node } => format!("backup {node} counts from here on"),
+        Event::SwitchOver => "the primary hands over".into(),
+        Event::End(exit) => match exit {
+            Exit::Pass => "the guest ended: pass".into(),
+            Exit::Fail(number) => format!("the guest ended: fail {number}"),
+            Exit::Reset => "the guest asked for a reset".into(),
+        },
+    }
+}
+
+/// Why a generation began, in a word or two.
+pub const fn start_text(why: Start) -> &'static str {
+    match why {
+        Start::Boot => "boot",
+        Start::Takeover => "takeover",
+        Start::Alone => "alone",
+        Start::SwitchOver => "switch-over",
+    }
+}
+
+fn data(event: &Event) -> Value {
+    match event {
+        Event::Input(Input::Answer(Answer::Time(ticks))) => json!({ "ticks": ticks }),
+        Event::Input(Input::Answer(Answer::Entropy(bits))) => json!({ "bits": bits }),
+        Event::Input(Input::Answer(Answer::HostId(id))) => json!({ "id": id }),
+        Event::Input(Input::NetFrame { rx_seq, frame }) => {
+            json!({ "rx_seq": rx_seq, "len": frame.len(), "packet": packet::summary(frame), "hex": hex(frame) })
+        }
+        Event::Input(Input::Console(bytes) | Input::Entropy(bytes)) => {
+            json!({ "len": bytes.len(), "hex": hex(bytes) })
+        }
+        Event::Input(Input::TimerDue { time }) => json!({ "ticks": time }),
+        Event::Output(mark) => {
+            json!({ "number": mark.seq, "len": mark.len, "digest": format!("{:08x}", mark.digest) })
+        }
+        Event::Horizon | Event::SwitchOver => json!({}),
+        Event::Digest(digest) => json!({ "digest": digest }),
+        Event::Generation { generation, node, why } => {
+            json!({ "generation": generation, "node": node.to_string(), "why": start_text(*why) })
+        }
+        Event::Joined { node } => json!({ "node": node.to_string() }),
+        Event::End(exit) => match exit {
+            Exit::Pass => json!({ "exit": "pass", "status": exit.status() }),
+            Exit::Fail(number) => json!({ "exit": "fail", "number": number, "status": exit.status() }),
+            Exit::Reset => json!({ "exit": "reset", "status": exit.status() }),
+        },
+    }
+}
+
+/// The bytes that an entry carries for the guest; none for most.
+pub fn payload(event: &Event) -> &[u8] {
+    match event {
+        Event::Input(
+            Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
+        ) => bytes,
+        Event::Input(Input::Answer(_) | Input::TimerDue { .. })
+        | Event::Output(_)
+        | Event::Horizon
+        | Event::Digest(_)
+        | Event::Generation { .. }
+        | Event::Joined { .. }
+        | Event::SwitchOver
+        | Event::End(_) => &[],
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes anything");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::OutputMark;
+    use crate::machine::Channel;
+
+    fn view(event: Event) -> EntryView {
+        EntryView::of(&Entry { seq: Seq(12), at: Icount(3_000), event })
+    }
+
+    #[test]
+    fn a_line_has_number_position_kind_and_words() {
+        let mark = OutputMark { channel: Channel::Console, seq: 5, len: 14, digest: 0xabc };
+        let mut view = view(Event::Output(mark));
+        let words = "console from byte 5, 14 bytes, digest 00000abc";
+        assert_eq!(view.line(), format!("       12            3000  console-out  {words}"));
+        view.symbol = Some("main+0x4".into());
+        assert!(view.line().ends_with(&format!("<main+0x4>  {words}")));
+    }
+
+    #[test]
+    fn json_has_the_kind_and_the_data() {
+        let value = serde_json::to_value(view(Event::Input(Input::Console(b"\x1b!".to_vec())))).unwrap();
+        assert_eq!(
+            value,
+            json!({
+                "seq": 12, "icount": 3000, "kind": "console-in",
+                "text": "typed 2 bytes: \"\\x1b!\"", "data": { "len": 2, "hex": "1b21" },
+            })
+        );
+    }
+
+    #[test]
+    fn times_are_shown_in_ticks_and_seconds() {
+        let text = view(Event::Input(Input::Answer(Answer::Time(12_345_678)))).text;
+        assert_eq!(text, "time is 12345678 (1.2345678 s)");
+    }
+}
