@@ -107,15 +107,20 @@ static struct scan scan_text(const uint8_t *text, size_t len, uint64_t sum) {
     return (struct scan){sum, hash, (odd & EVERY_BYTE(0x80UL)) == 0};
 }
 
+static void copy_mac(uint8_t *to, const uint8_t *from) {
+    for (int i = 0; i < 6; i += 2)
+        *(uint16_t *)(to + i) = *(const uint16_t *)(from + i);
+}
+
 static void ethernet_reply(uint8_t *out, const uint8_t *to, uint32_t type) {
-    memmove(out, to, 6);
-    memmove(out + 6, net_mac, 6);
+    copy_mac(out, to);
+    copy_mac(out + 6, net_mac);
     put16(out + 12, type);
 }
 
 static void arp_send(uint32_t operation, const uint8_t *mac, const uint8_t *ip) {
     static const uint8_t ethernet_ipv4[6] = {0, 1, 8, 0, 6, 4};
-    static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    static _Alignas(2) const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
     uint8_t *out = net_frame();
     ethernet_reply(out, operation == ARP_REQUEST ? broadcast : mac, TYPE_ARP);
     memcpy(out + 14, ethernet_ipv4, 6);
@@ -128,7 +133,7 @@ static void arp_send(uint32_t operation, const uint8_t *mac, const uint8_t *ip) 
 }
 
 void arp_announce(void) {
-    static const uint8_t nobody[6];
+    static _Alignas(2) const uint8_t nobody[6];
     arp_send(ARP_REQUEST, nobody, our_ip);
 }
 
