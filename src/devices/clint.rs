@@ -58,6 +58,11 @@ impl Clint {
         Ok(BusRead::Value(if size == 4 { value & 0xffff_ffff } else { value }))
     }
 
+    /// Whether a read there asks for the time.
+    pub fn asks(&self, offset: u64, size: u8) -> bool {
+        matches!(self.register(offset, size), Ok((MTIME, _)))
+    }
+
     pub fn write(&mut self, offset: u64, size: u8, value: u64) -> Result<(), BusFault> {
         let (register, at) = self.register(offset, size)?;
         match register {

@@ -112,3 +112,7 @@ impl Slot<Console> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "console_tests.rs"]
+mod tests;

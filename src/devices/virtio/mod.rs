@@ -18,3 +18,6 @@ pub mod transport;
 
 pub use queue::{Chain, Queue, QueueFault};
 pub use transport::{Device, Slot, Transport};
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -149,3 +149,7 @@ impl Slot<Net> {
         self.transport.has_waiting(RX, ram)
     }
 }
+
+#[cfg(test)]
+#[path = "net_tests.rs"]
+mod tests;

@@ -289,3 +289,7 @@ fn is_ram(ram_bytes: u64, at: GuestPhys, len: u64) -> bool {
 fn field<const N: usize>(raw: &[u8; DESC_BYTES as usize], at: usize) -> [u8; N] {
     std::array::from_fn(|i| raw[at + i])
 }
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

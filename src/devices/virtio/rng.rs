@@ -122,3 +122,7 @@ impl Slot<Rng> {
         true
     }
 }
+
+#[cfg(test)]
+#[path = "rng_tests.rs"]
+mod tests;

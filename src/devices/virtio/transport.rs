@@ -351,3 +351,7 @@ pub fn read_empty(offset: u64, size: u8) -> Result<u64, BusFault> {
         _ => Err(BusFault),
     }
 }
+
+#[cfg(test)]
+#[path = "transport_tests.rs"]
+mod tests;
