@@ -257,7 +257,7 @@ impl Recipe {
             let input = if prng.chance(2, 3) {
                 Input::Lines([8, 1 << 7, 1 << 9, 1 << 11, 0][prng.below(5) as usize])
             } else {
-                let at = BASE + prng.below(0x2_3000) & !7;
+                let at = (BASE + prng.below(0x2_3000)) & !7;
                 Input::Write { at, value: prng.next_u64() }
             };
             inputs.push((at, input));
