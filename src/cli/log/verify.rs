@@ -2,6 +2,8 @@
 //!
 //! Exit code 0: whole. 1: damaged; a torn tail (of which its writer's crash is the ordinary cause,
 //! and which may be cut) is told from rot, with every place. 2: could not be read.
+//!
+//! In `--json` the verdict is `whole`, `torn-tail`, `bad-base` or `rot`, the worst of them.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -76,11 +78,13 @@ impl Verdict {
         Ok(Self { totals: reader.totals(), torn_tail, rot, rot_count, base })
     }
 
+    /// The worst that was found, in a word.
     fn word(&self) -> &'static str {
-        match (self.rot_count > 0 || self.base.is_some(), &self.torn_tail) {
-            (true, _) => "rot",
-            (false, Some(_)) => "torn-tail",
-            (false, None) => "whole",
+        match (self.rot_count, &self.base, &self.torn_tail) {
+            (1.., _, _) => "rot",
+            (0, Some(_), _) => "bad-base",
+            (0, None, Some(_)) => "torn-tail",
+            (0, None, None) => "whole",
         }
     }
 
