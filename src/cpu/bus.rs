@@ -25,6 +25,9 @@ pub trait Bus {
     /// Side effects (a UART's receive buffer, a PLIC claim) happen only when a value is returned.
     fn read(&mut self, at: GuestPhys, size: u8, answer: Option<Answer>) -> Result<BusRead, BusFault>;
 
+    /// The question that [`Bus::read`] there would ask, if it would; changes nothing.
+    fn asks(&self, at: GuestPhys, size: u8) -> Option<Question>;
+
     /// Writes the low `size` bytes of `value` at `at`, which is not RAM and is aligned to `size`.
     /// A device that moves data does so now, in `ram`, between two instructions.
     fn write(&mut self, ram: &mut Ram, at: GuestPhys, size: u8, value: u64) -> Result<(), BusFault>;

@@ -1,1 +1,14 @@
-//! (being built)
+//! The instruction set as data: what a word of RV64GC means.
+//!
+//! Reading order: [`insn`] (an instruction, decoded), [`decode`] (from 32-bit words),
+//! [`compressed`] (16-bit words, expanded).
+//!
+//! Absent on purpose: registers, memory, traps (those are the hart's, in `cpu`).
+
+pub mod compressed;
+pub mod decode;
+pub mod float;
+pub mod insn;
+
+pub use decode::decode;
+pub use insn::{Insn, Op};

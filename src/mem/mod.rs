@@ -1,7 +1,21 @@
-//! Guest memory: RAM with page flags and an incremental digest ([`ram`]).
+//! Guest memory: RAM with page flags and an incremental digest ([`ram`]), Sv39 translation as a
+//! pure walk ([`sv39`]), physical memory protection ([`pmp`]).
 //!
-//! Absent on purpose: devices (memory-mapped I/O is the bus's), and any clock or file.
+//! Absent on purpose: devices (memory-mapped I/O is the bus's), translation caches (the hart's),
+//! and any clock or file.
 
+pub mod pmp;
 pub mod ram;
+pub mod sv39;
 
-pub use ram::{OutOfRam, PAGE_BYTES, RAM_BASE, Ram};
+pub use pmp::Pmp;
+pub use ram::{OutOfRam, PAGE_BYTES, PageFlags, RAM_BASE, Ram};
+
+/// What an access wants to do: it selects the permission and the exception.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Fetch,
+    Load,
+    /// Also every AMO and `sc`.
+    Store,
+}

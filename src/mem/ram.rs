@@ -1,8 +1,23 @@
-//! Guest RAM.
+//! Guest RAM: bytes, what is cached of each page elsewhere, and a digest that is kept up to date.
+//!
+//! The digest of RAM is the wrapping sum of the digests of its pages, each seeded with its page
+//! number; a page of zeros counts 0. It depends on the bytes alone, not on how they came there.
+//!
+//! Whoever writes must say so, page by page: [`Ram::write`] does by itself. The hart's own stores
+//! go straight to [`Ram::bytes_mut`], but only to pages for which it has called
+//! [`Ram::mark_dirty`] since the last [`Ram::epoch`], and which carry no flag.
+//!
+//! | flag | the hart has | who sets | who clears |
+//! |---|---|---|---|
+//! | `CODE` | decoded instructions of the page | hart | hart; a write from outside (then the page is in [`Ram::take_touched`]) |
+//! | `TABLE` | translations that were read from the page | hart | as `CODE` |
+//! | `WATCHED` | to look at each of its own stores there (`tohost`) | hart | hart |
+//!
+//! None of the flags is state: they only say what to invalidate.
 
 use thiserror::Error;
 
-use crate::base::GuestPhys;
+use crate::base::{Digest, GuestPhys, digest_bytes};
 
 /// Where RAM starts (as on QEMU's `virt` machine).
 pub const RAM_BASE: GuestPhys = GuestPhys(0x8000_0000);
@@ -16,20 +31,71 @@ pub struct OutOfRam {
     pub len: usize,
 }
 
+/// A set of page flags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageFlags(u8);
+
+impl PageFlags {
+    pub const NONE: Self = Self(0);
+    pub const CODE: Self = Self(1);
+    pub const TABLE: Self = Self(2);
+    pub const WATCHED: Self = Self(4);
+    /// The page's digest is out of date.
+    const DIRTY: Self = Self(8);
+
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
 /// The guest's memory: `size_bytes` bytes from [`RAM_BASE`], zero at reset.
 pub struct Ram {
     bytes: Vec<u8>,
+    /// By page number (from 0).
+    flags: Vec<PageFlags>,
+    /// Each page's part of `sum`, as of its last digest.
+    parts: Vec<u128>,
+    sum: u128,
+    /// The pages that carry `DIRTY`, each once.
+    dirty: Vec<u32>,
+    /// Pages that lost `CODE` or `TABLE` by a write from outside; each at most once, because the
+    /// flags are gone with the first.
+    touched: Vec<u32>,
+    epoch: u64,
 }
 
 impl Ram {
     /// `size_bytes` is rounded up to whole pages by the caller (asserted).
     pub fn new(size_bytes: u64) -> Self {
-        assert!(size_bytes % PAGE_BYTES as u64 == 0 && size_bytes > 0);
-        Self { bytes: vec![0; usize::try_from(size_bytes).expect("RAM fits the host's address space")] }
+        assert!(size_bytes.is_multiple_of(PAGE_BYTES as u64) && size_bytes > 0);
+        let pages = size_bytes / PAGE_BYTES as u64;
+        assert!(pages <= u64::from(u32::MAX), "page numbers are 32 bits");
+        Self {
+            bytes: vec![0; usize::try_from(size_bytes).expect("RAM fits the host's address space")],
+            flags: vec![PageFlags::NONE; pages as usize],
+            parts: vec![0; pages as usize],
+            sum: 0,
+            dirty: Vec::new(),
+            touched: Vec::new(),
+            epoch: 0,
+        }
     }
 
     pub fn size_bytes(&self) -> u64 {
         self.bytes.len() as u64
+    }
+
+    /// How many pages there are.
+    pub fn pages(&self) -> u32 {
+        self.flags.len() as u32
     }
 
     fn range(&self, at: GuestPhys, len: usize) -> Result<std::ops::Range<usize>, OutOfRam> {
@@ -51,8 +117,23 @@ impl Ram {
     /// Writes `bytes` to guest memory (device DMA, loaders): all of them or none.
     pub fn write(&mut self, at: GuestPhys, bytes: &[u8]) -> Result<(), OutOfRam> {
         let range = self.range(at, bytes.len())?;
-        self.bytes[range].copy_from_slice(bytes);
+        if !bytes.is_empty() {
+            for page in range.start / PAGE_BYTES..=(range.end - 1) / PAGE_BYTES {
+                self.touch(page as u32);
+            }
+            self.bytes[range].copy_from_slice(bytes);
+        }
         Ok(())
+    }
+
+    /// A write from outside the hart is about to happen in `page`.
+    fn touch(&mut self, page: u32) {
+        let cached = PageFlags::CODE.union(PageFlags::TABLE);
+        if self.flags(page).intersects(cached) {
+            self.clear_flags(page, cached);
+            self.touched.push(page);
+        }
+        self.mark_dirty(page);
     }
 
     pub fn read_u16(&self, at: GuestPhys) -> Result<u16, OutOfRam> {
@@ -77,4 +158,123 @@ impl Ram {
     pub fn write_u32(&mut self, at: GuestPhys, value: u32) -> Result<(), OutOfRam> {
         self.write(at, &value.to_le_bytes())
     }
+
+    pub fn write_u64(&mut self, at: GuestPhys, value: u64) -> Result<(), OutOfRam> {
+        self.write(at, &value.to_le_bytes())
+    }
+
+    /// The number of the page that holds `at`, when that is RAM.
+    pub fn page_of(&self, at: GuestPhys) -> Option<u32> {
+        let offset = at.get().wrapping_sub(RAM_BASE.get());
+        (offset < self.size_bytes()).then_some((offset / PAGE_BYTES as u64) as u32)
+    }
+
+    /// The bytes of page `page` (< [`Ram::pages`]).
+    pub fn page(&self, page: u32) -> &[u8] {
+        let start = page as usize * PAGE_BYTES;
+        &self.bytes[start..start + PAGE_BYTES]
+    }
+
+    /// The numbers of the pages that hold anything but zeros, ascending.
+    pub fn pages_nonzero(&self) -> impl Iterator<Item = u32> + '_ {
+        // A page that was never dirty, or that counted 0 when last digested and has not been
+        // written since, is zero without a look.
+        (0..self.pages()).filter(|&page| {
+            if self.flags(page).intersects(PageFlags::DIRTY) {
+                !is_zero(self.page(page))
+            } else {
+                self.parts[page as usize] != 0
+            }
+        })
+    }
+
+    /// Replaces page `page` by `bytes` (exactly [`PAGE_BYTES`]).
+    pub fn load_page(&mut self, page: u32, bytes: &[u8]) -> Result<(), OutOfRam> {
+        let at = RAM_BASE.plus(u64::from(page) * PAGE_BYTES as u64);
+        if bytes.len() != PAGE_BYTES {
+            return Err(OutOfRam { at, len: bytes.len() });
+        }
+        self.write(at, bytes)
+    }
+
+    /// All zeros, as at reset.
+    pub fn clear(&mut self) {
+        let nonzero: Vec<u32> = self.pages_nonzero().collect();
+        for page in nonzero {
+            self.touch(page);
+            let start = page as usize * PAGE_BYTES;
+            self.bytes[start..start + PAGE_BYTES].fill(0);
+        }
+    }
+
+    /// The digest of all of RAM. Costs one pass over the pages written since the last call, and
+    /// starts a new [`Ram::epoch`].
+    pub fn digest(&mut self) -> Digest {
+        for page in std::mem::take(&mut self.dirty) {
+            self.clear_flags(page, PageFlags::DIRTY);
+            let bytes = self.page(page);
+            let part = if is_zero(bytes) { 0 } else { digest_bytes(bytes, u64::from(page)).0 };
+            let old = std::mem::replace(&mut self.parts[page as usize], part);
+            self.sum = self.sum.wrapping_sub(old).wrapping_add(part);
+        }
+        self.epoch += 1;
+        Digest(self.sum)
+    }
+
+    /// Changes whenever [`Ram::mark_dirty`] has to be called anew for every page.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Page `page` is about to be written.
+    pub fn mark_dirty(&mut self, page: u32) {
+        let flags = &mut self.flags[page as usize];
+        if !flags.intersects(PageFlags::DIRTY) {
+            *flags = flags.union(PageFlags::DIRTY);
+            self.dirty.push(page);
+        }
+    }
+
+    pub fn flags(&self, page: u32) -> PageFlags {
+        self.flags[page as usize]
+    }
+
+    pub fn set_flags(&mut self, page: u32, flags: PageFlags) {
+        let all = &mut self.flags[page as usize];
+        *all = all.union(flags);
+    }
+
+    pub fn clear_flags(&mut self, page: u32, flags: PageFlags) {
+        let all = &mut self.flags[page as usize];
+        *all = all.without(flags);
+    }
+
+    /// True when [`Ram::take_touched`] has something to say.
+    pub fn is_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    /// The pages of which something was cached (`CODE`, `TABLE`) and which have since been written
+    /// from outside. Their flags are cleared; whoever cached must forget.
+    pub fn take_touched(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// All bytes, from [`RAM_BASE`], to read.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// All bytes, to write under the promise in the head of this file.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
 }
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(64).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
+}
+
+#[cfg(test)]
+#[path = "ram_tests.rs"]
+mod tests;

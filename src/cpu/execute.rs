@@ -1,0 +1,228 @@
+//! The long way to execute one instruction: whatever the straight loop leaves over.
+
+use super::access::Halt;
+use super::alu::sext32;
+use super::ask::{Answer, Question};
+use super::bus::Bus;
+use super::code::Slot;
+use super::csr::{Privilege, status};
+use super::hart::Hart;
+use super::trap::{Cause, Trap, leave_machine, leave_supervisor};
+use crate::base::GuestPhys;
+use crate::isa::Op;
+use crate::mem::{Access, Ram};
+
+/// A load: how many bytes, and what becomes of them.
+struct Load {
+    size: usize,
+    finish: fn(u64) -> u64,
+    /// Into a floating-point register.
+    float: bool,
+}
+
+impl Load {
+    fn of(op: Op) -> Option<Self> {
+        let int = |size, finish| Some(Self { size, finish, float: false });
+        let float = |size, finish| Some(Self { size, finish, float: true });
+        match op {
+            Op::Lb => int(1, |v| v as i8 as u64),
+            Op::Lh => int(2, |v| v as i16 as u64),
+            Op::Lw => int(4, |v| v as i32 as u64),
+            Op::Ld | Op::Lbu | Op::Lhu | Op::Lwu => {
+                let size = match op {
+                    Op::Lbu => 1,
+                    Op::Lhu => 2,
+                    Op::Lwu => 4,
+                    _ => 8,
+                };
+                int(size, |v| v)
+            }
+            Op::Flw => float(4, super::float::nan_box_low),
+            Op::Fld => float(8, |v| v),
+            _ => None,
+        }
+    }
+}
+
+impl Hart {
+    /// Executes `slot`, the instruction at `pc`, and returns the address of the next one.
+    pub(super) fn execute<B: Bus>(
+        &mut self,
+        ram: &mut Ram,
+        bus: &mut B,
+        slot: Slot,
+        answer: Option<Answer>,
+    ) -> Result<u64, Halt> {
+        let next = self.pc.wrapping_add(2 * u64::from(slot.len));
+        match slot.op {
+            Op::Lb | Op::Lh | Op::Lw | Op::Ld | Op::Lbu | Op::Lhu | Op::Lwu | Op::Flw | Op::Fld => {
+                let load = Load::of(slot.op).ok_or(Halt::Illegal)?;
+                self.require_float(load.float)?;
+                let value = self.load(ram, bus, self.address(slot), load.size, answer)?;
+                let value = (load.finish)(value);
+                if load.float { self.set_f(slot.rd, value) } else { self.x.set(slot.rd, value) }
+            }
+            Op::Sb => self.store_x(ram, bus, slot, 1)?,
+            Op::Sh => self.store_x(ram, bus, slot, 2)?,
+            Op::Sw => self.store_x(ram, bus, slot, 4)?,
+            Op::Sd => self.store_x(ram, bus, slot, 8)?,
+            Op::Fsw | Op::Fsd => {
+                self.require_float(true)?;
+                let size = if slot.op == Op::Fsw { 4 } else { 8 };
+                let value = self.f[usize::from(slot.rs2)];
+                self.store(ram, bus, self.address(slot), size, value)?;
+            }
+            Op::LrW | Op::LrD => self.load_reserved(ram, slot)?,
+            Op::ScW | Op::ScD => self.store_conditional(ram, bus, slot)?,
+            Op::AmoswapW
+            | Op::AmoaddW
+            | Op::AmoxorW
+            | Op::AmoandW
+            | Op::AmoorW
+            | Op::AmominW
+            | Op::AmomaxW
+            | Op::AmominuW
+            | Op::AmomaxuW => self.amo(ram, bus, slot, 4)?,
+            Op::AmoswapD
+            | Op::AmoaddD
+            | Op::AmoxorD
+            | Op::AmoandD
+            | Op::AmoorD
+            | Op::AmominD
+            | Op::AmomaxD
+            | Op::AmominuD
+            | Op::AmomaxuD => self.amo(ram, bus, slot, 8)?,
+            Op::Csrrw | Op::Csrrs | Op::Csrrc | Op::Csrrwi | Op::Csrrsi | Op::Csrrci => {
+                self.execute_csr(bus, slot, answer)?;
+            }
+            Op::Ecall => {
+                let cause = match self.privilege {
+                    Privilege::User => Cause::CallFromUser,
+                    Privilege::Supervisor => Cause::CallFromSupervisor,
+                    Privilege::Machine => Cause::CallFromMachine,
+                };
+                return Err(Trap::new(cause, 0).into());
+            }
+            Op::Ebreak => return Err(Trap::new(Cause::Breakpoint, self.pc).into()),
+            Op::Mret => {
+                self.require(self.privilege == Privilege::Machine)?;
+                let entry = leave_machine(&mut self.csrs);
+                let pc = entry.pc;
+                self.resume_at(entry);
+                return Ok(pc);
+            }
+            Op::Sret => {
+                self.require_supervisor(status::TSR)?;
+                let entry = leave_supervisor(&mut self.csrs);
+                let pc = entry.pc;
+                self.resume_at(entry);
+                return Ok(pc);
+            }
+            Op::Wfi => {
+                self.require_supervisor(status::TW)?;
+                self.waiting = true;
+                self.unsettled = true;
+            }
+            // Translation is coherent by itself.
+            Op::SfenceVma => self.require_supervisor(status::TVM)?,
+            _ => self.execute_float(slot)?,
+        }
+        Ok(next)
+    }
+
+    /// What the instruction `slot` at `pc` would ask of the world now.
+    pub(super) fn question<B: Bus>(&mut self, ram: &mut Ram, bus: &B, slot: Slot) -> Option<Question> {
+        match slot.op {
+            Op::Csrrw | Op::Csrrs | Op::Csrrc | Op::Csrrwi | Op::Csrrsi | Op::Csrrci => {
+                self.csr_question(slot)
+            }
+            op => {
+                let load = Load::of(op)?;
+                self.require_float(load.float).ok()?;
+                let at = self.io_place(ram, self.address(slot), load.size)?;
+                bus.asks(GuestPhys(at), load.size as u8)
+            }
+        }
+    }
+
+    fn address(&self, slot: Slot) -> u64 {
+        self.x.get(slot.rs1).wrapping_add(slot.imm as i64 as u64)
+    }
+
+    fn require(&self, allowed: bool) -> Result<(), Halt> {
+        if allowed { Ok(()) } else { Err(Halt::Illegal) }
+    }
+
+    /// M-mode may, S-mode only while `trapped` (a bit of `mstatus`) is clear, U-mode never.
+    fn require_supervisor(&self, trapped: u64) -> Result<(), Halt> {
+        self.require(match self.privilege {
+            Privilege::Machine => true,
+            Privilege::Supervisor => self.csrs.mstatus & trapped == 0,
+            Privilege::User => false,
+        })
+    }
+
+    /// The floating-point unit is on, if it is `needed`.
+    pub(super) fn require_float(&self, needed: bool) -> Result<(), Halt> {
+        self.require(!needed || self.csrs.mstatus & status::FS != 0)
+    }
+
+    fn store_x<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, slot: Slot, size: usize) -> Result<(), Halt> {
+        self.store(ram, bus, self.address(slot), size, self.x.get(slot.rs2))
+    }
+
+    fn load_reserved(&mut self, ram: &mut Ram, slot: Slot) -> Result<(), Halt> {
+        let size = if slot.op == Op::LrW { 4 } else { 8 };
+        let at = self.atomic_place(ram, self.x.get(slot.rs1), size, Access::Load)?;
+        let value = read_sized(ram, at, size);
+        self.reservation = Some(at & !7);
+        self.x.set(slot.rd, value);
+        Ok(())
+    }
+
+    fn store_conditional<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, slot: Slot) -> Result<(), Halt> {
+        let size = if slot.op == Op::ScW { 4 } else { 8 };
+        let at = self.atomic_place(ram, self.x.get(slot.rs1), size, Access::Store)?;
+        let held = self.reservation.take() == Some(at & !7);
+        if held {
+            let bytes = self.x.get(slot.rs2).to_le_bytes();
+            self.store_bytes(ram, bus, at, &bytes[..size]);
+        }
+        self.x.set(slot.rd, u64::from(!held));
+        Ok(())
+    }
+
+    fn amo<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, slot: Slot, size: usize) -> Result<(), Halt> {
+        let va = self.x.get(slot.rs1);
+        let at = self.atomic_place(ram, va, size, Access::Store)?;
+        if !self.may_read(at) {
+            return Err(Trap::new(Cause::StoreAccess, va).into());
+        }
+        let old = read_sized(ram, at, size);
+        // The 32-bit forms work on sign-extended operands; the order of two of them is the same
+        // unsigned as signed-extended to 64 bits and compared unsigned.
+        let source = self.x.get(slot.rs2);
+        let operand = if size == 4 { sext32(source as u32) } else { source };
+        let new = match slot.op {
+            Op::AmoswapW | Op::AmoswapD => operand,
+            Op::AmoaddW | Op::AmoaddD => old.wrapping_add(operand),
+            Op::AmoxorW | Op::AmoxorD => old ^ operand,
+            Op::AmoandW | Op::AmoandD => old & operand,
+            Op::AmoorW | Op::AmoorD => old | operand,
+            Op::AmominW | Op::AmominD => (old as i64).min(operand as i64) as u64,
+            Op::AmomaxW | Op::AmomaxD => (old as i64).max(operand as i64) as u64,
+            Op::AmominuW | Op::AmominuD => old.min(operand),
+            Op::AmomaxuW | Op::AmomaxuD => old.max(operand),
+            _ => return Err(Halt::Illegal),
+        };
+        self.store_bytes(ram, bus, at, &new.to_le_bytes()[..size]);
+        self.x.set(slot.rd, old);
+        Ok(())
+    }
+}
+
+/// Four bytes, sign-extended, or eight, that are known to be RAM.
+fn read_sized(ram: &Ram, at: u64, size: usize) -> u64 {
+    let value = if size == 4 { ram.read_u32(GuestPhys(at)).map(sext32) } else { ram.read_u64(GuestPhys(at)) };
+    value.expect("the caller has looked")
+}

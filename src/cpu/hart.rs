@@ -1,0 +1,434 @@
+//! The hart: its registers, and the loop that runs it to an exact position.
+//!
+//! Promises:
+//! - [`Hart::run_until`] stops at exactly the position asked for, before a question, or where a
+//!   device or an empty wait says so; cut anywhere, the pieces give the state of the whole.
+//! - The state ([`Hart::state`]) is a function of the state at any earlier position and of the
+//!   inputs since. Translation, decoding and every other cache never show in it.
+//! - No interrupt that is pending and enabled is ever left waiting: it is taken as soon as it is
+//!   both, at the end of the instruction or of the delivery that made it so. So the state at a
+//!   position does not depend on how the hart came to stop there.
+//!
+//! Absent on purpose: devices, time and randomness. They are behind [`Bus`], and what even the bus
+//! cannot know is a [`Question`].
+//!
+//! The reservation of `lr` (Unprivileged spec 13.2), defined once and for all:
+//!
+//! | event | the reservation |
+//! |---|---|
+//! | `lr.w`, `lr.d` at a physical address | becomes the aligned doubleword that holds it |
+//! | `sc` to the same doubleword, of any width | succeeds, and is gone |
+//! | `sc` elsewhere | fails, and is gone |
+//! | a trap is taken (exception or interrupt); `mret`, `sret` | is gone |
+//! | stores and AMOs of this hart, also to the doubleword | stays |
+//! | device writes, also to the doubleword | stays |
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::access::Halt;
+use super::ask::{Answer, Question};
+use super::bus::Bus;
+use super::code::{CodeCache, HALFWORDS, Slot, Slots};
+use super::csr::{BadHartState, Csrs, Privilege};
+use super::regs::Regs;
+use super::straight::{self, Leave, Left, Work};
+use super::tlb::{PAGE_MASK, Tlb};
+use super::trap::{self, Cause, Trap};
+use crate::base::{GuestPhys, Icount};
+use crate::isa::{Op, decode};
+use crate::mem::{PageFlags, Ram};
+
+/// No life is that long: at a thousand million instructions a second, 292 years.
+const ICOUNT_MAX: u64 = u64::MAX / 2;
+
+/// Why [`Hart::run_until`] came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HartStop {
+    /// The position asked for.
+    Reached,
+    /// The next instruction asks; [`Hart::answer`] executes it.
+    Ask(Question),
+    /// [`Bus::wants_stop`].
+    Bus,
+    /// `wfi`, and no interrupt is pending that is enabled in `mie`.
+    Idle,
+}
+
+/// The next instruction does not ask what has been answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("at {at} the guest asks {asked:?}, not {answered:?}")]
+pub struct NotAsking {
+    pub at: Icount,
+    /// What the next instruction asks, if anything.
+    pub asked: Option<Question>,
+    pub answered: Question,
+}
+
+/// Everything architectural of a hart, and nothing cached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HartState {
+    pub icount: Icount,
+    /// Exceptions taken: the instructions of `icount` that did not retire.
+    pub exceptions: u64,
+    pub pc: u64,
+    pub privilege: Privilege,
+    /// x0..x31; x0 is 0.
+    pub x: [u64; 32],
+    /// f0..f31; single precision is NaN-boxed.
+    pub f: [u64; 32],
+    pub csrs: Csrs,
+    /// The physical address of the doubleword that `lr` has reserved.
+    pub reservation: Option<u64>,
+    /// In `wfi`.
+    pub waiting: bool,
+}
+
+pub struct Hart {
+    pub(super) x: Regs,
+    pub(super) f: [u64; 32],
+    pub(super) pc: u64,
+    pub(super) icount: Icount,
+    pub(super) exceptions: u64,
+    pub(super) privilege: Privilege,
+    pub(super) csrs: Csrs,
+    pub(super) reservation: Option<u64>,
+    pub(super) waiting: bool,
+
+    // What follows is no state: configuration, copies of the bus's, and caches.
+    /// The watched doubleword, in RAM.
+    pub(super) tohost: Option<GuestPhys>,
+    /// The interrupt lines as last seen.
+    pub(super) lines: u64,
+    /// Interrupts may have to be taken: something that decides it has changed.
+    pub(super) unsettled: bool,
+    /// The bus has been used by the instruction just executed.
+    pub(super) bus_used: bool,
+    pub(super) tlb: Tlb,
+    pub(super) code: CodeCache,
+    /// The epoch of RAM's digest that the write entries belong to.
+    pub(super) ram_epoch: u64,
+    /// Stores to pages of tables since their flags were last reviewed.
+    pub(super) table_stores: u32,
+}
+
+impl Default for Hart {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Hart {
+    /// A hart as after reset, at address 0.
+    pub fn new() -> Self {
+        Self {
+            x: Regs::new(),
+            f: [0; 32],
+            pc: 0,
+            icount: Icount::ZERO,
+            exceptions: 0,
+            privilege: Privilege::Machine,
+            csrs: Csrs::default(),
+            reservation: None,
+            waiting: false,
+            tohost: None,
+            lines: 0,
+            unsettled: true,
+            bus_used: false,
+            tlb: Tlb::new(),
+            code: CodeCache::new(),
+            ram_epoch: u64::MAX,
+            table_stores: 0,
+        }
+    }
+
+    /// Resets the hart: M-mode at `pc`, everything else 0 but a0 and a1. What is watched stays so.
+    pub fn reset(&mut self, pc: u64, a0: u64, a1: u64) {
+        *self = Self { tohost: self.tohost, pc: pc & !1, ..Self::new() };
+        self.x.set(10, a0);
+        self.x.set(11, a1);
+    }
+
+    pub fn icount(&self) -> Icount {
+        self.icount
+    }
+
+    /// The address of the next instruction.
+    pub fn pc(&self) -> u64 {
+        self.pc
+    }
+
+    /// Integer register `n` (0..=31; others read 0).
+    pub fn x(&self, n: u8) -> u64 {
+        if n < 32 { self.x.get(n) } else { 0 }
+    }
+
+    pub fn privilege(&self) -> Privilege {
+        self.privilege
+    }
+
+    /// In `wfi`, with nothing to wake it?
+    pub fn is_waiting(&self) -> bool {
+        self.waiting
+    }
+
+    /// Watches the aligned doubleword at `at`, if that is RAM: each store of this hart that
+    /// touches it is told to [`Bus::tohost`].
+    pub fn set_tohost(&mut self, at: Option<GuestPhys>) {
+        self.tohost = at.map(|at| GuestPhys(at.get() & !7));
+    }
+
+    pub fn state(&self) -> HartState {
+        HartState {
+            icount: self.icount,
+            exceptions: self.exceptions,
+            pc: self.pc,
+            privilege: self.privilege,
+            x: self.x.all(),
+            f: self.f,
+            csrs: self.csrs.clone(),
+            reservation: self.reservation,
+            waiting: self.waiting,
+        }
+    }
+
+    /// A hart in this state. [`Hart::set_tohost`] is the caller's to repeat.
+    pub fn restore(state: HartState) -> Result<Self, BadHartState> {
+        let bad = |register, value| Err(BadHartState { register, value });
+        if state.x[0] != 0 {
+            return bad("x0", state.x[0]);
+        }
+        if state.pc & 1 != 0 {
+            return bad("pc", state.pc);
+        }
+        if state.icount.get() > ICOUNT_MAX {
+            return bad("icount", state.icount.get());
+        }
+        if state.exceptions > state.icount.get() {
+            return bad("exceptions", state.exceptions);
+        }
+        if let Some(at) = state.reservation
+            && at & 7 != 0
+        {
+            return bad("reservation", at);
+        }
+        state.csrs.check()?;
+        let mut x = Regs::new();
+        x.load(&state.x);
+        Ok(Self {
+            x,
+            f: state.f,
+            pc: state.pc,
+            icount: state.icount,
+            exceptions: state.exceptions,
+            privilege: state.privilege,
+            csrs: state.csrs,
+            reservation: state.reservation,
+            waiting: state.waiting,
+            ..Self::new()
+        })
+    }
+
+    /// Instructions retired: what `minstret` counts from.
+    pub(super) fn retired(&self) -> u64 {
+        self.icount.get() - self.exceptions
+    }
+
+    /// Takes the interrupt lines anew, after inputs were delivered to devices, and the interrupt
+    /// that they may raise. Idempotent; [`Hart::run_until`] begins with it.
+    pub fn refresh_lines<B: Bus>(&mut self, bus: &B) {
+        let lines = bus.lines();
+        if lines != self.lines {
+            self.lines = lines;
+            self.unsettled = true;
+        }
+        self.settle();
+    }
+
+    /// Takes the interrupt that is pending and enabled, if there is one.
+    fn settle(&mut self) {
+        if !std::mem::take(&mut self.unsettled) {
+            return;
+        }
+        let pending = self.csrs.mip_read(self.lines) & self.csrs.mie;
+        if pending == 0 {
+            return;
+        }
+        self.waiting = false;
+        if let Some(code) = trap::interrupt_to_take(&self.csrs, self.privilege, pending) {
+            let entry = trap::enter_interrupt(&mut self.csrs, self.privilege, self.pc, code);
+            self.resume_at(entry);
+        }
+    }
+
+    /// Goes on in a handler, or where a handler returns to.
+    pub(super) fn resume_at(&mut self, entry: trap::Entry) {
+        self.reservation = None;
+        self.privilege = entry.privilege;
+        self.pc = entry.pc;
+        self.unsettled = true;
+    }
+
+    /// The instruction at `pc` raised `trap`.
+    fn take_exception(&mut self, trap: Trap) {
+        let entry = trap::enter_exception(&mut self.csrs, self.privilege, self.pc, trap);
+        self.resume_at(entry);
+        self.exceptions = self.exceptions.wrapping_add(1);
+        self.icount = self.icount.next();
+    }
+
+    /// Runs until the hart is at `until`, or stops earlier for another reason; one that holds at
+    /// `until` itself is not looked for. Stops at once when already there or past.
+    pub fn run_until<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, until: Icount) -> HartStop {
+        self.begin(ram, bus);
+        loop {
+            if self.icount >= until {
+                return HartStop::Reached;
+            }
+            if self.waiting {
+                return HartStop::Idle;
+            }
+            if let Some(stop) = self.advance(ram, bus, until.since(self.icount)) {
+                return stop;
+            }
+        }
+    }
+
+    fn begin<B: Bus>(&mut self, ram: &mut Ram, bus: &B) {
+        if let Some(at) = self.tohost
+            && let Some(page) = ram.page_of(at)
+        {
+            self.flag(ram, page, PageFlags::WATCHED);
+        }
+        self.catch_up(ram);
+        self.refresh_lines(bus);
+    }
+
+    /// Executes the next instruction, which asks, with `answer`. An error, and nothing has changed,
+    /// when it does not ask that: also when an input delivered at this position has raised an
+    /// interrupt, so that the next instruction is the handler's.
+    pub fn answer<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, answer: Answer) -> Result<(), NotAsking> {
+        self.begin(ram, bus);
+        let next = if self.waiting { None } else { self.fetch_word(ram, self.pc).ok() };
+        let slot = next.map(|word| Slot::from(decode(word)));
+        let asked = slot.and_then(|slot| self.question(ram, bus, slot));
+        match slot {
+            Some(slot) if asked == Some(answer.question()) => {
+                // Should the bus want a stop now, it will still want it after the next run.
+                self.execute_one(ram, bus, slot, Some(answer));
+                Ok(())
+            }
+            _ => Err(NotAsking { at: self.icount, asked, answered: answer.question() }),
+        }
+    }
+
+    /// Runs at most `count` (> 0) instructions, usually fewer, and none when the next one asks.
+    fn advance<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, count: u64) -> Option<HartStop> {
+        let index = match self.fetch_page(ram, self.pc) {
+            Ok(index) => index,
+            Err(trap) => {
+                self.take_exception(trap);
+                self.settle();
+                return None;
+            }
+        };
+        let at = in_page(self.pc);
+        if self.code.slots(index)[at] == Slot::NONE {
+            self.code.decode_run(ram, index, at);
+            if self.code.slots(index)[at] == Slot::NONE {
+                return self.advance_uncached(ram, bus);
+            }
+        }
+        let left = self.run_straight(ram, None, index, count);
+        if left.why != Leave::Slow {
+            return None;
+        }
+        // The loop may have gone to another page, and to a slot not decoded yet.
+        let index = self.fetch_page(ram, self.pc).ok()?;
+        let slot = self.code.slots(index)[in_page(self.pc)];
+        if slot == Slot::NONE { None } else { self.execute_one(ram, bus, slot, None) }
+    }
+
+    /// The next instruction cannot be cached: it straddles two pages, or is illegal.
+    #[cold]
+    fn advance_uncached<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B) -> Option<HartStop> {
+        let slot = match self.fetch_word(ram, self.pc).map(|word| (word, decode(word))) {
+            Ok((word, insn)) if insn.op == Op::Illegal => Err(Trap::new(Cause::Illegal, word.into())),
+            Ok((_, insn)) => Ok(Slot::from(insn)),
+            Err(trap) => Err(trap),
+        };
+        match slot {
+            Ok(slot) => {
+                // Alone on a page of its own, at its place.
+                let mut alone = [Slot::NONE; HALFWORDS + 2];
+                alone[in_page(self.pc)] = slot;
+                let left = self.run_straight(ram, Some(&alone), 0, 1);
+                if left.why == Leave::Slow { self.execute_one(ram, bus, slot, None) } else { None }
+            }
+            Err(trap) => {
+                self.take_exception(trap);
+                self.settle();
+                None
+            }
+        }
+    }
+
+    /// Runs the loop of `straight` from `pc`, on `slots` or else on those at `index`.
+    fn run_straight(&mut self, ram: &mut Ram, slots: Option<&Slots>, index: u64, count: u64) -> Left {
+        let (data, fetch) = (self.data_space(), self.fetch_space());
+        let slots = slots.unwrap_or_else(|| self.code.slots(index));
+        let work = Work {
+            x: &mut self.x,
+            code: &self.code,
+            read: &self.tlb.space(data).read,
+            write: &self.tlb.space(data).write,
+            fetch: &self.tlb.space(fetch).fetch,
+            ram: ram.bytes_mut(),
+        };
+        let left = straight::run(work, slots, self.pc, count);
+        self.pc = left.pc;
+        self.icount = self.icount.plus(count - left.count);
+        left
+    }
+
+    /// Executes the instruction at `pc`, which is `slot`, the long way.
+    fn execute_one<B: Bus>(
+        &mut self,
+        ram: &mut Ram,
+        bus: &mut B,
+        slot: Slot,
+        answer: Option<Answer>,
+    ) -> Option<HartStop> {
+        match self.execute(ram, bus, slot, answer) {
+            Ok(next) => {
+                self.pc = next;
+                self.icount = self.icount.next();
+            }
+            Err(Halt::Ask(question)) => {
+                self.bus_used = false;
+                return Some(HartStop::Ask(question));
+            }
+            Err(Halt::Trap(trap)) => self.take_exception(trap),
+            Err(Halt::Illegal) => {
+                let bits = self.fetch_word(ram, self.pc).expect("it has just been fetched");
+                self.take_exception(Trap::new(Cause::Illegal, bits.into()));
+            }
+        }
+        if std::mem::take(&mut self.bus_used) {
+            self.catch_up(ram);
+            self.refresh_lines(bus);
+            return bus.wants_stop().then_some(HartStop::Bus);
+        }
+        self.settle();
+        None
+    }
+}
+
+/// Which halfword of its page `pc` is.
+fn in_page(pc: u64) -> usize {
+    (pc & !PAGE_MASK) as usize / 2
+}
+
+#[cfg(test)]
+#[path = "tests/mod.rs"]
+mod tests;

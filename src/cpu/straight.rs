@@ -1,0 +1,226 @@
+//! The straight way: instructions that need nothing but registers, decoded slots and pages that
+//! the translation cache knows. Most of a guest's life is spent in this one loop.
+//!
+//! It defines what computation, branches and jumps do. Whatever else turns up (a slot not decoded,
+//! a page not cached, a misaligned or memory-mapped access, CSRs, atomics, system instructions) is
+//! left to the caller *before* anything of it has happened, so that leaving is always exact.
+
+use super::alu::{div, divu, divuw, divw, mulh, mulhsu, mulhu, rem, remu, remuw, remw, sext32};
+use super::code::{CodeCache, HALFWORDS, Slots};
+use super::regs::Regs;
+use super::tlb::{Entries, PAGE_MASK, slot};
+use crate::isa::Op;
+
+/// What the loop works on.
+pub struct Work<'a> {
+    pub x: &'a mut Regs,
+    pub code: &'a CodeCache,
+    pub read: &'a Entries,
+    pub write: &'a Entries,
+    pub fetch: &'a Entries,
+    pub ram: &'a mut [u8],
+}
+
+/// Why the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// All the instructions asked for have retired.
+    Spent,
+    /// The instruction at `pc` needs more than this loop has.
+    Slow,
+    /// `pc` is on a page that the fetch entries do not know.
+    Lost,
+}
+
+/// Where the loop ended: the next instruction, and how many of those asked for are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    pub why: Leave,
+    pub pc: u64,
+    pub count: u64,
+}
+
+/// Runs up to `count` instructions from `pc`, whose page's slots are `slots`.
+#[inline(never)]
+pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
+    let Work { x, code, read, write, fetch, ram } = work;
+    let mut slots = slots;
+    let mut page = pc & PAGE_MASK;
+    // In halfwords from `page`.
+    let mut at = (pc & !PAGE_MASK) as usize / 2;
+    let mut left = count;
+
+    macro_rules! leave {
+        ($why:ident) => {
+            return Left { why: Leave::$why, pc: page.wrapping_add(2 * at as u64), count: left }
+        };
+    }
+    // On to the next instruction.
+    macro_rules! next {
+        ($s:ident) => {{
+            at += usize::from($s.len);
+            left -= 1;
+        }};
+    }
+    // On to `$target`, wherever that is.
+    macro_rules! jump {
+        ($target:expr) => {{
+            let target: u64 = $target;
+            left -= 1;
+            at = (target & !PAGE_MASK) as usize / 2;
+            if target & PAGE_MASK != page {
+                page = target & PAGE_MASK;
+                let entry = &fetch[slot(page)];
+                if entry.tag != page {
+                    leave!(Lost)
+                }
+                slots = code.slots(entry.delta);
+            }
+        }};
+    }
+    macro_rules! branch {
+        ($s:ident, $taken:expr) => {{
+            if $taken {
+                let target = at.wrapping_add_signed(isize::from($s.imm));
+                if target < HALFWORDS {
+                    left -= 1;
+                    at = target;
+                } else {
+                    jump!(page.wrapping_add_signed(2 * (target as i64)))
+                }
+            } else {
+                next!($s)
+            }
+        }};
+    }
+    macro_rules! set {
+        ($s:ident, $value:expr) => {{
+            let value: u64 = $value;
+            x.set($s.rd, value);
+            next!($s)
+        }};
+    }
+    macro_rules! imm {
+        ($s:ident) => {
+            $s.imm as i64 as u64
+        };
+    }
+    // The place in RAM of an aligned access that the cache knows.
+    macro_rules! place {
+        ($s:ident, $entries:ident, $bytes:expr) => {{
+            let address = x.get($s.rs1).wrapping_add(imm!($s));
+            let entry = &$entries[slot(address)];
+            if address & (PAGE_MASK | ($bytes - 1)) != entry.tag {
+                leave!(Slow)
+            }
+            address.wrapping_add(entry.delta) as usize
+        }};
+    }
+    macro_rules! load {
+        ($s:ident, $unsigned:ty, $extend:ty) => {{
+            const BYTES: usize = size_of::<$unsigned>();
+            let place = place!($s, read, BYTES as u64);
+            let Some(bytes) = ram.get(place..).and_then(|bytes| bytes.first_chunk::<BYTES>()) else {
+                leave!(Slow)
+            };
+            set!($s, <$unsigned>::from_le_bytes(*bytes) as $extend as u64)
+        }};
+    }
+    macro_rules! store {
+        ($s:ident, $unsigned:ty) => {{
+            const BYTES: usize = size_of::<$unsigned>();
+            let place = place!($s, write, BYTES as u64);
+            let Some(bytes) = ram.get_mut(place..).and_then(|bytes| bytes.first_chunk_mut::<BYTES>()) else {
+                leave!(Slow)
+            };
+            *bytes = (x.get($s.rs2) as $unsigned).to_le_bytes();
+            next!($s)
+        }};
+    }
+
+    while left > 0 {
+        let Some(s) = slots.get(at) else { leave!(Slow) };
+        let a = x.get(s.rs1);
+        let b = x.get(s.rs2);
+        match s.op {
+            Op::Lui => set!(s, s.wide() as u64),
+            Op::Auipc => set!(s, page.wrapping_add(2 * at as u64).wrapping_add_signed(s.wide().into())),
+            Op::Jal => {
+                x.set(s.rd, page.wrapping_add(2 * (at as u64 + u64::from(s.len))));
+                let target = at.wrapping_add_signed(s.wide() as isize);
+                if target < HALFWORDS {
+                    left -= 1;
+                    at = target;
+                } else {
+                    jump!(page.wrapping_add_signed(2 * (target as i64)))
+                }
+            }
+            Op::Jalr => {
+                let target = a.wrapping_add(imm!(s)) & !1;
+                x.set(s.rd, page.wrapping_add(2 * (at as u64 + u64::from(s.len))));
+                jump!(target)
+            }
+            Op::Beq => branch!(s, a == b),
+            Op::Bne => branch!(s, a != b),
+            Op::Blt => branch!(s, (a as i64) < b as i64),
+            Op::Bge => branch!(s, a as i64 >= b as i64),
+            Op::Bltu => branch!(s, a < b),
+            Op::Bgeu => branch!(s, a >= b),
+            Op::Lb => load!(s, u8, i8),
+            Op::Lh => load!(s, u16, i16),
+            Op::Lw => load!(s, u32, i32),
+            Op::Ld => load!(s, u64, i64),
+            Op::Lbu => load!(s, u8, u8),
+            Op::Lhu => load!(s, u16, u16),
+            Op::Lwu => load!(s, u32, u32),
+            Op::Sb => store!(s, u8),
+            Op::Sh => store!(s, u16),
+            Op::Sw => store!(s, u32),
+            Op::Sd => store!(s, u64),
+            Op::Addi => set!(s, a.wrapping_add(imm!(s))),
+            Op::Slti => set!(s, u64::from((a as i64) < i64::from(s.imm))),
+            Op::Sltiu => set!(s, u64::from(a < imm!(s))),
+            Op::Xori => set!(s, a ^ imm!(s)),
+            Op::Ori => set!(s, a | imm!(s)),
+            Op::Andi => set!(s, a & imm!(s)),
+            Op::Slli => set!(s, a << (s.imm & 63)),
+            Op::Srli => set!(s, a >> (s.imm & 63)),
+            Op::Srai => set!(s, (a as i64 >> (s.imm & 63)) as u64),
+            Op::Add => set!(s, a.wrapping_add(b)),
+            Op::Sub => set!(s, a.wrapping_sub(b)),
+            Op::Sll => set!(s, a << (b & 63)),
+            Op::Slt => set!(s, u64::from((a as i64) < b as i64)),
+            Op::Sltu => set!(s, u64::from(a < b)),
+            Op::Xor => set!(s, a ^ b),
+            Op::Srl => set!(s, a >> (b & 63)),
+            Op::Sra => set!(s, (a as i64 >> (b & 63)) as u64),
+            Op::Or => set!(s, a | b),
+            Op::And => set!(s, a & b),
+            Op::Addiw => set!(s, sext32((a as u32).wrapping_add(imm!(s) as u32))),
+            Op::Slliw => set!(s, sext32((a as u32) << (s.imm & 31))),
+            Op::Srliw => set!(s, sext32(a as u32 >> (s.imm & 31))),
+            Op::Sraiw => set!(s, (a as i32 >> (s.imm & 31)) as u64),
+            Op::Addw => set!(s, sext32((a as u32).wrapping_add(b as u32))),
+            Op::Subw => set!(s, sext32((a as u32).wrapping_sub(b as u32))),
+            Op::Sllw => set!(s, sext32((a as u32) << (b & 31))),
+            Op::Srlw => set!(s, sext32(a as u32 >> (b & 31))),
+            Op::Sraw => set!(s, (a as i32 >> (b & 31)) as u64),
+            Op::Mul => set!(s, a.wrapping_mul(b)),
+            Op::Mulh => set!(s, mulh(a, b)),
+            Op::Mulhsu => set!(s, mulhsu(a, b)),
+            Op::Mulhu => set!(s, mulhu(a, b)),
+            Op::Div => set!(s, div(a, b)),
+            Op::Divu => set!(s, divu(a, b)),
+            Op::Rem => set!(s, rem(a, b)),
+            Op::Remu => set!(s, remu(a, b)),
+            Op::Mulw => set!(s, sext32((a as u32).wrapping_mul(b as u32))),
+            Op::Divw => set!(s, divw(a, b)),
+            Op::Divuw => set!(s, divuw(a, b)),
+            Op::Remw => set!(s, remw(a, b)),
+            Op::Remuw => set!(s, remuw(a, b)),
+            Op::Fence | Op::FenceI => next!(s),
+            _ => leave!(Slow),
+        }
+    }
+    leave!(Spent)
+}

@@ -1,0 +1,185 @@
+//! The core-local interruptor of one hart: software interrupt, timer compare values, time.
+//!
+//! | offset | register |
+//! |---|---|
+//! | `0x0000` | `msip` (bit 0) |
+//! | `0x4000` | `mtimecmp` |
+//! | `0xbff8` | `mtime` (read: a question to the world; writes are ignored) |
+//!
+//! Time is not the machine's to know. What it does know is `time_known`, the latest time that it
+//! was ever told: by an answer to a read of `mtime` or of the `time` CSR, or by a "timer due"
+//! input. A timer is due when *that* has reached its compare value, so that timer interrupts are a
+//! function of state. Sstc's `stimecmp` lives here too, beside the time that it is compared with.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cpu::{Answer, BusFault, BusRead, Question};
+
+const MSIP: u64 = 0x0000;
+const MTIMECMP: u64 = 0x4000;
+const MTIME: u64 = 0xbff8;
+
+/// Bits of `mip` (Priv. spec 3.1.9).
+pub const MIP_MSIP: u64 = 1 << 3;
+pub const MIP_STIP: u64 = 1 << 5;
+pub const MIP_MTIP: u64 = 1 << 7;
+
+/// The core-local interruptor's state; every value of it is a legal one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clint {
+    msip: bool,
+    mtimecmp: u64,
+    stimecmp: u64,
+    time_known: u64,
+}
+
+impl Default for Clint {
+    /// No timer armed, time 0.
+    fn default() -> Self {
+        Self { msip: false, mtimecmp: u64::MAX, stimecmp: u64::MAX, time_known: 0 }
+    }
+}
+
+impl Clint {
+    pub fn read(&mut self, offset: u64, size: u8, answer: Option<Answer>) -> Result<BusRead, BusFault> {
+        let (register, at) = self.register(offset, size)?;
+        let value = match register {
+            MSIP => u64::from(self.msip),
+            MTIMECMP => self.mtimecmp,
+            _ => match answer {
+                Some(Answer::Time(time)) => {
+                    self.learn_time(time);
+                    self.time_known
+                }
+                _ => return Ok(BusRead::Ask(Question::Time)),
+            },
+        };
+        let value = value >> (8 * at);
+        Ok(BusRead::Value(if size == 4 { value & 0xffff_ffff } else { value }))
+    }
+
+    /// Whether a read there asks for the time.
+    pub fn asks(&self, offset: u64, size: u8) -> bool {
+        matches!(self.register(offset, size), Ok((MTIME, _)))
+    }
+
+    pub fn write(&mut self, offset: u64, size: u8, value: u64) -> Result<(), BusFault> {
+        let (register, at) = self.register(offset, size)?;
+        match register {
+            MSIP => self.msip = value & 1 != 0,
+            MTIMECMP => {
+                let mask = if size == 4 { 0xffff_ffff << (8 * at) } else { u64::MAX };
+                self.mtimecmp = self.mtimecmp & !mask | (value << (8 * at)) & mask;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The register that covers `offset`, and the byte in it where an access of `size` begins.
+    fn register(&self, offset: u64, size: u8) -> Result<(u64, u64), BusFault> {
+        match (offset, size) {
+            (MSIP, 4) => Ok((MSIP, 0)),
+            (MTIMECMP | MTIME, 4 | 8) => Ok((offset, 0)),
+            (0x4004 | 0xbffc, 4) => Ok((offset - 4, 4)),
+            _ => Err(BusFault),
+        }
+    }
+
+    /// This time has come. Never goes back.
+    pub fn learn_time(&mut self, time: u64) {
+        self.time_known = self.time_known.max(time);
+    }
+
+    /// The latest time that the machine was told, in ticks.
+    pub fn time_known(&self) -> u64 {
+        self.time_known
+    }
+
+    pub fn stimecmp(&self) -> u64 {
+        self.stimecmp
+    }
+
+    pub fn set_stimecmp(&mut self, value: u64) {
+        self.stimecmp = value;
+    }
+
+    /// The next time at which a timer becomes due: the smallest compare value that is still to
+    /// come. `u64::MAX` (the reset value) means "not armed".
+    pub fn deadline(&self) -> Option<u64> {
+        [self.mtimecmp, self.stimecmp].into_iter().filter(|&at| at > self.time_known && at != u64::MAX).min()
+    }
+
+    /// MSIP, STIP and MTIP as bits of `mip`.
+    pub fn lines(&self) -> u64 {
+        let bit = |on: bool, bit: u64| if on { bit } else { 0 };
+        bit(self.msip, MIP_MSIP)
+            | bit(self.time_known >= self.stimecmp, MIP_STIP)
+            | bit(self.time_known >= self.mtimecmp, MIP_MTIP)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(clint: &mut Clint, offset: u64, size: u8) -> u64 {
+        match clint.read(offset, size, None) {
+            Ok(BusRead::Value(value)) => value,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn software_interrupt_follows_msip() {
+        let mut clint = Clint::default();
+        assert_eq!(clint.lines(), 0);
+        clint.write(MSIP, 4, 0xffff_ffff).unwrap();
+        assert_eq!(clint.lines(), MIP_MSIP);
+        assert_eq!(value(&mut clint, MSIP, 4), 1);
+        clint.write(MSIP, 4, 0).unwrap();
+        assert_eq!(clint.lines(), 0);
+    }
+
+    #[test]
+    fn reading_time_asks_and_the_answer_is_remembered_but_never_goes_back() {
+        let mut clint = Clint::default();
+        assert_eq!(clint.read(MTIME, 8, None), Ok(BusRead::Ask(Question::Time)));
+        assert_eq!(clint.read(MTIME, 8, Some(Answer::Entropy(1))), Ok(BusRead::Ask(Question::Time)));
+        let time = 0x5_0000_0007;
+        assert_eq!(clint.read(MTIME, 8, Some(Answer::Time(time))), Ok(BusRead::Value(time)));
+        assert_eq!(clint.read(MTIME, 8, Some(Answer::Time(3))), Ok(BusRead::Value(time)));
+        assert_eq!(clint.read(0xbffc, 4, Some(Answer::Time(0))), Ok(BusRead::Value(5)));
+        assert_eq!(clint.read(MTIME, 4, Some(Answer::Time(0))), Ok(BusRead::Value(7)));
+        clint.write(MTIME, 8, 0).unwrap();
+        assert_eq!(clint.time_known(), time);
+    }
+
+    #[test]
+    fn timers_are_due_when_the_known_time_reaches_them() {
+        let mut clint = Clint::default();
+        assert_eq!(clint.deadline(), None);
+        clint.write(MTIMECMP, 8, 100).unwrap();
+        clint.set_stimecmp(50);
+        assert_eq!(clint.deadline(), Some(50));
+        clint.learn_time(50);
+        assert_eq!((clint.lines(), clint.deadline()), (MIP_STIP, Some(100)));
+        clint.learn_time(100);
+        assert_eq!((clint.lines(), clint.deadline()), (MIP_STIP | MIP_MTIP, None));
+        clint.write(0x4004, 4, 1).unwrap();
+        assert_eq!(value(&mut clint, MTIMECMP, 8), 0x1_0000_0064);
+        assert_eq!(clint.lines(), MIP_STIP);
+        clint.write(MTIMECMP, 4, 0x77).unwrap();
+        assert_eq!(value(&mut clint, MTIMECMP, 4), 0x77);
+        assert_eq!(value(&mut clint, 0x4004, 4), 1);
+    }
+
+    #[test]
+    fn other_offsets_and_widths_fault() {
+        let mut clint = Clint::default();
+        for (offset, size) in [(0, 8), (0, 1), (4, 4), (0x4000, 2), (0x4004, 8), (0x4008, 4), (0xbffc, 8)] {
+            assert_eq!(clint.read(offset, size, None), Err(BusFault), "{offset:#x} {size}");
+            assert_eq!(clint.write(offset, size, 0), Err(BusFault), "{offset:#x} {size}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The board: every device, wired to the hart. What the hart cannot see in RAM is here.
+//!
+//! The interrupt controller's inputs follow the devices after each access and each delivery, so
+//! that the hart's lines are always a function of the state.
+
+use serde::{Deserialize, Serialize};
+
+use super::io::Exit;
+use super::map;
+use crate::base::GuestPhys;
+use crate::cpu::{Answer, Bus, BusFault, BusRead, Question};
+use crate::devices::clint::Clint;
+use crate::devices::finisher::{Finish, finish};
+use crate::devices::outbox::Outbox;
+use crate::devices::plic::Plic;
+use crate::devices::uart::Uart;
+use crate::devices::virtio::console::Console;
+use crate::devices::virtio::net::Net;
+use crate::devices::virtio::rng::Rng;
+use crate::devices::virtio::transport::{SLOT_BYTES, Slot, read_empty};
+use crate::devices::{BadDevice, virtio};
+use crate::mem::Ram;
+
+/// All devices, and how the guest ended if it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Board {
+    pub clint: Clint,
+    pub plic: Plic,
+    pub uart: Uart,
+    pub net: Slot<Net>,
+    pub rng: Slot<Rng>,
+    pub console: Slot<Console>,
+    pub exit: Option<Exit>,
+    /// The number of the last frame delivered; 0 before the first.
+    pub rx_seq: u64,
+    /// Console bytes of the guest's life, those in `out` counted.
+    pub console_bytes: u64,
+    /// What has been said and not taken; not state.
+    #[serde(skip)]
+    pub out: Outbox,
+}
+
+impl Board {
+    pub fn new(mac: [u8; 6]) -> Self {
+        Self {
+            clint: Clint::default(),
+            plic: Plic::default(),
+            uart: Uart::default(),
+            net: Slot::new(Net::new(mac)),
+            rng: Slot::new(Rng::default()),
+            console: Slot::new(Console::default()),
+            exit: None,
+            rx_seq: 0,
+            console_bytes: 0,
+            out: Outbox::default(),
+        }
+    }
+
+    /// A frame arrives on the wire.
+    pub fn receive_frame(&mut self, ram: &mut Ram, rx_seq: u64, frame: &[u8]) {
+        self.rx_seq = rx_seq;
+        self.net.receive(ram, frame);
+        self.wire();
+    }
+
+    /// Bytes are typed: at the virtio console once the guest drives it, else at the serial port.
+    pub fn receive_console(&mut self, ram: &mut Ram, bytes: &[u8]) {
+        if self.console.transport.is_live() {
+            self.console.receive(ram, bytes);
+        } else {
+            self.uart.receive(bytes);
+        }
+        self.wire();
+    }
+
+    /// How many typed bytes there is room for.
+    pub fn console_room(&self) -> usize {
+        if self.console.transport.is_live() { self.console.room() } else { self.uart.room() }
+    }
+
+    /// Entropy arrives; false, and nothing changes, unless that much was asked for.
+    pub fn receive_entropy(&mut self, ram: &mut Ram, bytes: &[u8]) -> bool {
+        let taken = self.rng.complete(ram, &mut self.out, bytes);
+        self.wire();
+        taken
+    }
+
+    /// Carries the devices' interrupt levels to the interrupt controller.
+    fn wire(&mut self) {
+        let level = |on: bool, irq: u32| u32::from(on) << irq;
+        self.plic.set_levels(
+            level(self.uart.interrupt(), map::UART_IRQ)
+                | level(self.net.interrupt(), map::virtio_irq(map::NET_SLOT))
+                | level(self.rng.interrupt(), map::virtio_irq(map::RNG_SLOT))
+                | level(self.console.interrupt(), map::virtio_irq(map::CONSOLE_SLOT)),
+        );
+    }
+
+    /// The first end is the end.
+    fn end(&mut self, exit: Exit) {
+        self.exit.get_or_insert(exit);
+    }
+
+    fn read_device(&mut self, at: GuestPhys, size: u8, answer: Option<Answer>) -> Result<BusRead, BusFault> {
+        if let Some(offset) = map::CLINT.offset(at) {
+            return self.clint.read(offset, size, answer);
+        }
+        let value = if let Some(offset) = map::UART.offset(at) {
+            u64::from(self.uart.read(offset))
+        } else if let Some(offset) = map::PLIC.offset(at) {
+            u64::from(self.plic.read(offset, size)?)
+        } else if let Some(offset) = map::VIRTIO.offset(at) {
+            let (slot, offset) = (offset / SLOT_BYTES, offset % SLOT_BYTES);
+            match slot {
+                map::NET_SLOT => self.net.read(offset, size)?,
+                map::RNG_SLOT => self.rng.read(offset, size)?,
+                map::CONSOLE_SLOT => self.console.read(offset, size)?,
+                _ => read_empty(offset, size)?,
+            }
+        } else if map::FINISHER.offset(at).is_some() {
+            0
+        } else {
+            return Err(BusFault);
+        };
+        Ok(BusRead::Value(value))
+    }
+
+    fn write_device(&mut self, ram: &mut Ram, at: GuestPhys, size: u8, value: u64) -> Result<(), BusFault> {
+        if let Some(offset) = map::CLINT.offset(at) {
+            self.clint.write(offset, size, value)
+        } else if let Some(offset) = map::UART.offset(at) {
+            if let Some(byte) = self.uart.write(offset, value as u8) {
+                self.out.console.push(byte);
+            }
+            Ok(())
+        } else if let Some(offset) = map::PLIC.offset(at) {
+            self.plic.write(offset, size, value as u32)
+        } else if let Some(offset) = map::VIRTIO.offset(at) {
+            let (slot, offset) = (offset / SLOT_BYTES, offset % SLOT_BYTES);
+            match slot {
+                map::NET_SLOT => self.net.write(ram, &mut self.out, offset, size, value),
+                map::RNG_SLOT => self.rng.write(ram, &mut self.out, offset, size, value),
+                map::CONSOLE_SLOT => self.console.write(ram, &mut self.out, offset, size, value),
+                _ => read_empty(offset, size).map(|_| ()),
+            }
+        } else if let Some(offset) = map::FINISHER.offset(at) {
+            match finish(offset, value as u32) {
+                Some(Finish::Pass) => self.end(Exit::Pass),
+                Some(Finish::Fail(code)) => self.end(Exit::Fail(code)),
+                Some(Finish::Reset) => self.end(Exit::Reset),
+                None => {}
+            }
+            Ok(())
+        } else {
+            Err(BusFault)
+        }
+    }
+
+    /// Looks at a state that came from outside.
+    pub fn check(&self, ram_bytes: u64) -> Result<(), BadDevice> {
+        self.plic.check()?;
+        self.uart.check()?;
+        self.net.check(ram_bytes)?;
+        self.rng.check(ram_bytes)?;
+        self.console.check(ram_bytes)?;
+        if self.console_bytes > u64::MAX / 2 {
+            return Err(BadDevice { device: "board", field: "console bytes", found: self.console_bytes });
+        }
+        Ok(())
+    }
+
+    /// Why each virtio device that needs a reset does.
+    pub fn faults(&self) -> impl Iterator<Item = (&'static str, virtio::QueueFault)> + '_ {
+        [
+            ("virtio-net", self.net.transport.fault()),
+            ("virtio-rng", self.rng.transport.fault()),
+            ("virtio-console", self.console.transport.fault()),
+        ]
+        .into_iter()
+        .filter_map(|(name, fault)| Some((name, fault?)))
+    }
+}
+
+impl Bus for Board {
+    fn read(&mut self, at: GuestPhys, size: u8, answer: Option<Answer>) -> Result<BusRead, BusFault> {
+        let read = self.read_device(at, size, answer);
+        self.wire();
+        read
+    }
+
+    fn asks(&self, at: GuestPhys, size: u8) -> Option<Question> {
+        let offset = map::CLINT.offset(at)?;
+        self.clint.asks(offset, size).then_some(Question::Time)
+    }
+
+    fn write(&mut self, ram: &mut Ram, at: GuestPhys, size: u8, value: u64) -> Result<(), BusFault> {
+        let before = self.out.console.len();
+        let written = self.write_device(ram, at, size, value);
+        self.console_bytes += (self.out.console.len() - before) as u64;
+        self.wire();
+        written
+    }
+
+    /// HTIF: 1 is "pass", another odd value is "fail" with the number above its lowest bit. Even
+    /// values are requests of other kinds, which nobody here serves.
+    fn tohost(&mut self, value: u64) {
+        match value {
+            1 => self.end(Exit::Pass),
+            odd if odd & 1 != 0 => self.end(Exit::Fail((odd >> 1) as u32)),
+            _ => {}
+        }
+    }
+
+    fn lines(&self) -> u64 {
+        self.clint.lines() | self.plic.lines()
+    }
+
+    fn wants_stop(&self) -> bool {
+        self.exit.is_some() || self.out.is_pressing()
+    }
+
+    fn learn_time(&mut self, time: u64) {
+        self.clint.learn_time(time);
+    }
+
+    fn stimecmp(&self) -> u64 {
+        self.clint.stimecmp()
+    }
+
+    fn set_stimecmp(&mut self, value: u64) {
+        self.clint.set_stimecmp(value);
+    }
+}
+
+#[cfg(test)]
+#[path = "board_tests.rs"]
+mod tests;

@@ -1,0 +1,135 @@
+//! What a machine is made of: everything that two replicas must agree on before the first
+//! instruction, and that a log and a snapshot carry with them.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::base::{Digest, GuestPhys};
+use crate::mem::PAGE_BYTES;
+
+/// The least RAM: room for the device tree and a guest.
+pub const RAM_BYTES_MIN: u64 = 4 << 20;
+/// The most RAM.
+pub const RAM_BYTES_MAX: u64 = 4 << 30;
+pub const RAM_BYTES_DEFAULT: u64 = 128 << 20;
+
+/// The guest's network address unless told otherwise.
+pub const MAC_DEFAULT: [u8; 6] = [0x52, 0x54, 0x00, 0x4c, 0x53, 0x01];
+
+/// The most symbols that are kept of an image.
+pub const SYMBOLS_MAX: usize = 65_536;
+/// The most bytes of a symbol's name that are kept.
+pub const SYMBOL_NAME_BYTES_MAX: usize = 256;
+
+/// A name for a range of guest virtual addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Symbol {
+    pub addr: u64,
+    /// Bytes; 0 when the image does not say.
+    pub size: u64,
+    pub name: String,
+}
+
+/// What the machine is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineConfig {
+    /// The guest's name, for people.
+    pub guest: String,
+    /// The digest of the image file.
+    pub guest_digest: Digest,
+    pub ram_bytes: u64,
+    pub mac: [u8; 6],
+    /// The watched doubleword of the HTIF convention.
+    pub tohost: Option<GuestPhys>,
+    /// `bootargs` in the device tree; empty for none.
+    pub bootargs: String,
+    /// `rng-seed` in the device tree; empty for none.
+    pub rng_seed: Vec<u8>,
+    /// Sorted by address, one each.
+    pub symbols: Vec<Symbol>,
+}
+
+/// A configuration that no machine can have.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BadConfig {
+    #[error(
+        "{bytes} bytes of RAM: must be whole pages of {PAGE_BYTES}, from {RAM_BYTES_MIN} to {RAM_BYTES_MAX}"
+    )]
+    RamBytes { bytes: u64 },
+    #[error("{count} symbols, at most {SYMBOLS_MAX} are kept")]
+    Symbols { count: usize },
+    #[error("symbol {index} is out of order or its name too long")]
+    Symbol { index: usize },
+}
+
+impl MachineConfig {
+    /// Looks at a configuration that came from outside.
+    pub fn check(&self) -> Result<(), BadConfig> {
+        check_ram_bytes(self.ram_bytes)?;
+        if self.symbols.len() > SYMBOLS_MAX {
+            return Err(BadConfig::Symbols { count: self.symbols.len() });
+        }
+        let in_order = |index: usize| index == 0 || self.symbols[index - 1].addr < self.symbols[index].addr;
+        let bad = |&index: &usize| !in_order(index) || self.symbols[index].name.len() > SYMBOL_NAME_BYTES_MAX;
+        match (0..self.symbols.len()).find(bad) {
+            Some(index) => Err(BadConfig::Symbol { index }),
+            None => Ok(()),
+        }
+    }
+
+    /// The symbol that `addr` belongs to, and how far into it `addr` is.
+    pub fn symbol_at(&self, addr: u64) -> Option<(&Symbol, u64)> {
+        let after = self.symbols.partition_point(|symbol| symbol.addr <= addr);
+        let symbol = &self.symbols[after.checked_sub(1)?];
+        let into = addr - symbol.addr;
+        (symbol.size == 0 || into < symbol.size).then_some((symbol, into))
+    }
+}
+
+pub(super) fn check_ram_bytes(bytes: u64) -> Result<(), BadConfig> {
+    let good = (RAM_BYTES_MIN..=RAM_BYTES_MAX).contains(&bytes) && bytes.is_multiple_of(PAGE_BYTES as u64);
+    if good { Ok(()) } else { Err(BadConfig::RamBytes { bytes }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(symbols: &[(u64, u64, &str)]) -> MachineConfig {
+        let symbols =
+            symbols.iter().map(|&(addr, size, name)| Symbol { addr, size, name: name.into() }).collect();
+        MachineConfig {
+            guest: "g".into(),
+            guest_digest: Digest::default(),
+            ram_bytes: RAM_BYTES_DEFAULT,
+            mac: MAC_DEFAULT,
+            tohost: None,
+            bootargs: String::new(),
+            rng_seed: Vec::new(),
+            symbols,
+        }
+    }
+
+    #[test]
+    fn an_address_finds_its_symbol() {
+        let config = config(&[(0x100, 0x10, "main"), (0x120, 0, "label"), (0x200, 4, "end")]);
+        let name = |addr| config.symbol_at(addr).map(|(symbol, into)| (symbol.name.as_str(), into));
+        assert_eq!(name(0xff), None);
+        assert_eq!(name(0x100), Some(("main", 0)));
+        assert_eq!(name(0x10f), Some(("main", 15)));
+        assert_eq!(name(0x110), None, "between symbols");
+        assert_eq!(name(0x1ff), Some(("label", 0xdf)), "a label reaches to the next symbol");
+        assert_eq!(name(0x204), None);
+    }
+
+    #[test]
+    fn impossible_configurations_are_told() {
+        assert_eq!(config(&[]).check(), Ok(()));
+        for bytes in [0, 4096, RAM_BYTES_DEFAULT + 1, RAM_BYTES_MAX + 4096, u64::MAX] {
+            let config = MachineConfig { ram_bytes: bytes, ..config(&[]) };
+            assert_eq!(config.check(), Err(BadConfig::RamBytes { bytes }));
+        }
+        assert_eq!(config(&[(5, 0, "a"), (5, 0, "b")]).check(), Err(BadConfig::Symbol { index: 1 }));
+        assert_eq!(config(&[(5, 0, &"x".repeat(257))]).check(), Err(BadConfig::Symbol { index: 0 }));
+    }
+}

@@ -1,0 +1,309 @@
+//! The machine: boot it, run it to a position, deliver inputs between two instructions, take what
+//! it says.
+//!
+//! Promises:
+//! - Its state changes only by [`Machine::run_until`] and [`Machine::deliver`], and is a function
+//!   of the state before and of the arguments. Two machines booted alike and given the same inputs
+//!   at the same positions are the same to the bit, and say the same.
+//! - It speaks only by [`Machine::take_outputs`] and [`Machine::requests`].
+//! - Nothing that a guest does or an input holds makes it panic, or grow without bound: it stops
+//!   when outputs wait, and does not go on until they are taken.
+//!
+//! Absent on purpose: the choice of positions (`replay` makes it), time, and any wish of its own.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::board::Board;
+use super::config::{MAC_DEFAULT, MachineConfig, RAM_BYTES_DEFAULT, check_ram_bytes};
+use super::elf::{Elf, LoadError};
+use super::fdt;
+use super::io::{Exit, Input, Output, Request, Stop};
+use crate::base::{Digest, GuestPhys, Icount, digest_bytes};
+use crate::cpu::{Answer, Hart, HartState, HartStop, NotAsking};
+use crate::mem::{RAM_BASE, Ram};
+
+/// The device tree begins at a multiple of this, as close to the end of RAM as it fits.
+const DEVICE_TREE_ALIGN: u64 = 2 << 20;
+
+/// What a machine is booted with, besides its image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootOptions {
+    /// The guest's name, for people.
+    pub guest: String,
+    pub ram_bytes: u64,
+    pub mac: [u8; 6],
+    /// `bootargs` in the device tree; empty for none.
+    pub bootargs: String,
+    /// `rng-seed` in the device tree; empty for none.
+    pub rng_seed: Vec<u8>,
+}
+
+impl Default for BootOptions {
+    fn default() -> Self {
+        Self {
+            guest: "guest".into(),
+            ram_bytes: RAM_BYTES_DEFAULT,
+            mac: MAC_DEFAULT,
+            bootargs: String::new(),
+            rng_seed: Vec::new(),
+        }
+    }
+}
+
+/// An input that this machine cannot have received here: evidence of a divergence. The machine is
+/// as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Undeliverable {
+    #[error(transparent)]
+    NotAsking(#[from] NotAsking),
+    #[error("at {at} {given} bytes of entropy are delivered, the guest wants {wanted:?}")]
+    Entropy { at: Icount, given: usize, wanted: Option<u32> },
+    #[error("at {at} the guest has ended: {exit:?}")]
+    Halted { at: Icount, exit: Exit },
+}
+
+/// Everything that is saved and digested, but for RAM.
+#[derive(Serialize)]
+struct StateRef<'a> {
+    hart: HartState,
+    board: &'a Board,
+}
+
+/// [`StateRef`] as it comes back.
+#[derive(Deserialize)]
+pub(super) struct State {
+    pub hart: HartState,
+    pub board: Board,
+}
+
+/// A hart, RAM and devices.
+pub struct Machine {
+    config: MachineConfig,
+    hart: Hart,
+    ram: Ram,
+    board: Board,
+}
+
+impl Machine {
+    /// A machine about to execute the image's first instruction: M-mode, a0 = hart id 0, a1 = the
+    /// device tree.
+    pub fn boot(image: &Elf<'_>, options: &BootOptions) -> Result<Self, LoadError> {
+        check_ram_bytes(options.ram_bytes)?;
+        let config = MachineConfig {
+            guest: options.guest.clone(),
+            guest_digest: image.digest(),
+            ram_bytes: options.ram_bytes,
+            mac: options.mac,
+            tohost: image.tohost(),
+            bootargs: options.bootargs.clone(),
+            rng_seed: options.rng_seed.clone(),
+            symbols: image.symbols().to_vec(),
+        };
+        let mut ram = Ram::new(config.ram_bytes);
+        image.load(&mut ram)?;
+        let device_tree = load_device_tree(image, &config, &mut ram)?;
+        let mut hart = Hart::new();
+        hart.set_tohost(config.tohost);
+        hart.reset(image.entry().get(), 0, device_tree.get());
+        Ok(Self { hart, ram, board: Board::new(config.mac), config })
+    }
+
+    /// A machine of parts that fit each other.
+    pub(super) fn of_parts(config: MachineConfig, mut hart: Hart, ram: Ram, board: Board) -> Self {
+        hart.set_tohost(config.tohost);
+        Self { config, hart, ram, board }
+    }
+
+    pub fn config(&self) -> &MachineConfig {
+        &self.config
+    }
+
+    pub fn icount(&self) -> Icount {
+        self.hart.icount()
+    }
+
+    /// How the guest ended, once it has.
+    pub fn halted(&self) -> Option<Exit> {
+        self.board.exit
+    }
+
+    /// Runs to `until`, or to an earlier stop. See [`Stop`] for what to do about each.
+    ///
+    /// While outputs press to be taken (any frame, or console bytes past a bound) it stops with
+    /// [`Stop::Service`] without a step.
+    pub fn run_until(&mut self, until: Icount) -> Stop {
+        if let Some(exit) = self.board.exit {
+            return Stop::Halted(exit);
+        }
+        if self.takes_service() {
+            return Stop::Service;
+        }
+        let stop = self.hart.run_until(&mut self.ram, &mut self.board, until);
+        if let Some(exit) = self.board.exit {
+            return Stop::Halted(exit);
+        }
+        match stop {
+            HartStop::Reached => Stop::Reached,
+            HartStop::Ask(question) => Stop::Ask(question),
+            HartStop::Idle => Stop::Idle,
+            HartStop::Bus => {
+                self.takes_service();
+                Stop::Service
+            }
+        }
+    }
+
+    /// Whether to stop for service; a request is told once.
+    fn takes_service(&mut self) -> bool {
+        let pressing = self.board.out.is_pressing();
+        self.board.out.request = false;
+        pressing
+    }
+
+    /// Delivers an input between two instructions, at the present position.
+    ///
+    /// What the guest has no room for (a frame without a receive buffer, console bytes beyond
+    /// [`Machine::console_ready`]) is lost, as on any wire.
+    pub fn deliver(&mut self, input: Input) -> Result<(), Undeliverable> {
+        let at = self.icount();
+        if let Some(exit) = self.board.exit {
+            return Err(Undeliverable::Halted { at, exit });
+        }
+        match input {
+            Input::Answer(answer) => {
+                let answer = match answer {
+                    Answer::Time(time) => Answer::Time(time.max(self.time_known())),
+                    Answer::Entropy(_) | Answer::HostId(_) => answer,
+                };
+                self.hart.answer(&mut self.ram, &mut self.board, answer)?;
+            }
+            Input::NetFrame { rx_seq, frame } => {
+                self.board.receive_frame(&mut self.ram, rx_seq, &frame);
+            }
+            Input::Console(bytes) => self.board.receive_console(&mut self.ram, &bytes),
+            Input::TimerDue { time } => self.board.clint.learn_time(time),
+            Input::Entropy(bytes) => {
+                if !self.board.receive_entropy(&mut self.ram, &bytes) {
+                    let wanted = self.board.rng.device.asked();
+                    return Err(Undeliverable::Entropy { at, given: bytes.len(), wanted });
+                }
+            }
+        }
+        self.hart.refresh_lines(&self.board);
+        Ok(())
+    }
+
+    /// Takes what the guest has said since the last time: frames in order, then the console bytes
+    /// as one.
+    pub fn take_outputs(&mut self) -> Vec<Output> {
+        let out = &mut self.board.out;
+        let mut outputs: Vec<Output> =
+            out.frames.drain(..).map(|(seq, frame)| Output::Net { seq, frame }).collect();
+        if !out.console.is_empty() {
+            let bytes = std::mem::take(&mut out.console);
+            let offset = self.board.console_bytes - bytes.len() as u64;
+            outputs.push(Output::Console { offset, bytes });
+        }
+        outputs
+    }
+
+    pub fn outputs_waiting(&self) -> bool {
+        !self.board.out.is_empty()
+    }
+
+    /// What devices ask of the host and have not been given.
+    pub fn requests(&self) -> Vec<Request> {
+        self.board.rng.device.asked().map(|len| Request::Entropy { len }).into_iter().collect()
+    }
+
+    /// The next time (ticks) at which a timer becomes due: after [`Machine::time_known`].
+    pub fn timer_deadline(&self) -> Option<u64> {
+        self.board.clint.deadline()
+    }
+
+    /// The latest time (ticks) that the machine was told.
+    pub fn time_known(&self) -> u64 {
+        self.board.clint.time_known()
+    }
+
+    /// The number of the last frame delivered; 0 before the first.
+    pub fn rx_seq(&self) -> u64 {
+        self.board.rx_seq
+    }
+
+    /// The number of the last frame that the guest sent; 0 before the first.
+    pub fn tx_seq(&self) -> u64 {
+        self.board.net.device.tx_frames
+    }
+
+    /// Console bytes that the guest has sent.
+    pub fn console_bytes(&self) -> u64 {
+        self.board.console_bytes
+    }
+
+    /// True when the guest has a receive buffer for a frame.
+    pub fn net_ready(&self) -> bool {
+        self.board.net.is_ready(&self.ram)
+    }
+
+    /// How many bytes of console input there is room for.
+    pub fn console_ready(&self) -> usize {
+        self.board.console_room()
+    }
+
+    /// The hart, to look at.
+    pub fn hart(&self) -> &Hart {
+        &self.hart
+    }
+
+    /// RAM, to look at.
+    pub fn ram(&self) -> &Ram {
+        &self.ram
+    }
+
+    /// The devices, to look at.
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    pub(super) fn ram_mut(&mut self) -> &mut Ram {
+        &mut self.ram
+    }
+
+    /// The digest of everything that decides the future: hart, devices, counters, RAM. Outputs
+    /// have been taken (they are the past's).
+    pub fn digest(&mut self) -> Digest {
+        let state = self.state_bytes();
+        self.digest_of(&state)
+    }
+
+    /// Everything but RAM, encoded.
+    pub(super) fn state_bytes(&self) -> Vec<u8> {
+        debug_assert!(!self.outputs_waiting(), "outputs are taken before the state is looked at");
+        let state = StateRef { hart: self.hart.state(), board: &self.board };
+        postcard::to_allocvec(&state).expect("plain data of known length always encodes")
+    }
+
+    pub(super) fn digest_of(&mut self, state: &[u8]) -> Digest {
+        let ram = self.ram.digest().0.to_le_bytes();
+        digest_bytes(&[&ram, state].concat(), self.config.ram_bytes)
+    }
+}
+
+/// Puts the device tree near the end of RAM, and answers where.
+fn load_device_tree(image: &Elf<'_>, config: &MachineConfig, ram: &mut Ram) -> Result<GuestPhys, LoadError> {
+    let fail = |error: &dyn std::fmt::Display| LoadError::DeviceTree(error.to_string());
+    let tree = fdt::build(config).map_err(|error| fail(&error))?;
+    let room = config.ram_bytes.saturating_sub(tree.len() as u64);
+    let at = RAM_BASE.plus(room / DEVICE_TREE_ALIGN * DEVICE_TREE_ALIGN);
+    if let Some(index) = image.segment_in(at, at.plus(tree.len() as u64)) {
+        return Err(LoadError::NoRoomForDeviceTree { index, at });
+    }
+    ram.write(at, &tree).map_err(|error| fail(&error))?;
+    Ok(at)
+}
+
+#[cfg(test)]
+#[path = "vm_tests.rs"]
+mod tests;

@@ -1,0 +1,112 @@
+//! Sv39 address translation as a pure walk of the tables in RAM (Priv. spec 12.3.2, 12.4).
+//!
+//! Hardware never sets A or D (Svade): a leaf without A, or without D on a store, is a page fault.
+//! Svnapot and Svpbmt are absent: their bits are reserved and fault. Tables outside RAM are an
+//! access fault.
+
+use super::{Access, PAGE_BYTES, Pmp, Ram};
+use crate::base::GuestPhys;
+
+const V: u64 = 1 << 0;
+const R: u64 = 1 << 1;
+const W: u64 = 1 << 2;
+const X: u64 = 1 << 3;
+const U: u64 = 1 << 4;
+const A: u64 = 1 << 6;
+const D: u64 = 1 << 7;
+/// N, PBMT and the reserved bits 60..54.
+const RESERVED: u64 = !0 << 54;
+
+/// A valid entry, or a pointer to a table: something that a cache may hold.
+pub const PTE_VALID: u64 = V;
+
+const LEVELS: usize = 3;
+
+/// Under what rights a walk is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Rights {
+    /// From U-mode (else S-mode).
+    pub user: bool,
+    /// `mstatus.SUM`: S-mode may load from and store to user pages.
+    pub sum: bool,
+    /// `mstatus.MXR`: loads may read executable pages.
+    pub mxr: bool,
+}
+
+/// What a walk found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The physical address that the virtual one stands for.
+    pub at: u64,
+    /// The RAM pages whose entries were read, root first.
+    pub tables: [u32; LEVELS],
+    /// How many of `tables` count.
+    pub levels: usize,
+}
+
+/// Why a walk ended without a mapping; which exception it is follows from the access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalkFault {
+    Page,
+    Access,
+}
+
+/// Translates `va` with the root table at physical page number `root`.
+pub fn walk(
+    ram: &Ram,
+    pmp: &Pmp,
+    root: u64,
+    va: u64,
+    access: Access,
+    rights: Rights,
+) -> Result<Mapping, WalkFault> {
+    // Bits 63..39 must all equal bit 38.
+    if (va << 25) as i64 >> 25 != va as i64 {
+        return Err(WalkFault::Page);
+    }
+    let mut tables = [0; LEVELS];
+    let mut table = root << 12;
+    for level in (0..LEVELS).rev() {
+        let shift = 12 + 9 * level;
+        let at = table + (va >> shift & 0x1ff) * 8;
+        if !pmp.allows(at, Access::Load, false) {
+            return Err(WalkFault::Access);
+        }
+        let pte = ram.read_u64(GuestPhys(at)).map_err(|_| WalkFault::Access)?;
+        let page = ram.page_of(GuestPhys(at)).ok_or(WalkFault::Access)?;
+        tables[LEVELS - 1 - level] = page;
+        if pte & V == 0 || pte & (R | W) == W || pte & RESERVED != 0 {
+            return Err(WalkFault::Page);
+        }
+        let ppn = pte << 10 >> 20;
+        if pte & (R | W | X) == 0 {
+            if pte & (A | D | U) != 0 {
+                return Err(WalkFault::Page);
+            }
+            table = ppn << 12;
+            continue;
+        }
+        let span = (1u64 << shift) - 1;
+        let base = ppn << 12;
+        if !permits(pte, access, rights) || base & span != 0 {
+            return Err(WalkFault::Page);
+        }
+        return Ok(Mapping { at: base | va & span, tables, levels: LEVELS - level });
+    }
+    // A pointer in the last level.
+    Err(WalkFault::Page)
+}
+
+fn permits(pte: u64, access: Access, rights: Rights) -> bool {
+    let page_is_user = pte & U != 0;
+    let mode_fits =
+        if rights.user { page_is_user } else { !page_is_user || (rights.sum && access != Access::Fetch) };
+    let needed = match access {
+        Access::Fetch => pte & X != 0,
+        Access::Load => pte & R != 0 || (rights.mxr && pte & X != 0),
+        Access::Store => pte & W != 0 && pte & D != 0,
+    };
+    mode_fits && needed && pte & A != 0
+}
+
+const _: () = assert!(PAGE_BYTES == 1 << 12);
