@@ -8,8 +8,8 @@ use lockstep::base::{Digest, Generation, Icount, Prng, Seq};
 use lockstep::cpu::Answer;
 use lockstep::host::logdir::{Follower, LogDir, LogError, LogWriter};
 use lockstep::log::{Entry, Event, FrameBuilder, Lineage, OutputMark};
-use lockstep::machine::{Channel, Input};
-use lockstep::snapshot::{Encoder, Parts};
+use lockstep::machine::{Channel, Input, MachineConfig, Saved};
+use lockstep::snapshot::Encoder;
 use tempfile::TempDir;
 
 fn entries(count: u64) -> Vec<Entry> {
@@ -22,26 +22,32 @@ fn entries(count: u64) -> Vec<Entry> {
     (1..=count).map(|i| Entry { seq: Seq(i), at: Icount(100 * i), event: event(i) }).collect()
 }
 
-/// Writes `entries` two to a frame and about `segment_bytes` to a segment.
-fn record(dir: &Path, entries: &[Entry], segment_bytes: u64) -> Vec<PathBuf> {
-    let lineage = Lineage {
-        vm: "vm".into(),
+const RAM: u64 = 4 << 20;
+
+fn base() -> Saved {
+    let config = MachineConfig {
         guest: "guest".into(),
         guest_digest: Digest(1),
-        ram_bytes: 1 << 20,
-        base_seq: Seq(0),
-        base_icount: Icount(0),
-        base_digest: Digest(2),
+        ram_bytes: RAM,
+        mac: [2; 6],
+        tohost: None,
+        bootargs: String::new(),
+        rng_seed: Vec::new(),
+        symbols: Vec::new(),
     };
-    let base = Parts {
-        ram_bytes: 1 << 20,
+    Saved {
+        config,
         icount: Icount(0),
         digest: Digest(2),
-        config: vec![1],
-        state: vec![2],
-        pages: vec![(3, vec![4; 4096].into_boxed_slice())],
-    };
-    let encoder = Encoder::new(base);
+        state: vec![3; 1000],
+        pages: (0..20).map(|n| (n, vec![n as u8; 4096].into_boxed_slice())).collect(),
+    }
+}
+
+/// Writes `entries` two to a frame and about `segment_bytes` to a segment.
+fn record(dir: &Path, entries: &[Entry], segment_bytes: u64) -> Vec<PathBuf> {
+    let lineage = Lineage::of("vm", &base(), Seq(0));
+    let encoder = Encoder::new(base());
     let mut writer =
         LogWriter::create_with(dir, lineage, Generation(1), encoder, segment_bytes).expect("a new log");
     let mut builder = FrameBuilder::new();

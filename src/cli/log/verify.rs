@@ -15,11 +15,10 @@ use crate::host::logdir::{BASE_NAME, LogDir, LogError};
 use crate::inspect::picture::grouped;
 use crate::log::Lineage;
 use crate::log::scan::ScanTotals;
+use crate::machine::config::RAM_BYTES_MAX;
 
 /// How many damages are listed; further ones are counted.
 const LISTED_MAX: usize = 1000;
-/// The most RAM that a base is read for.
-const RAM_BYTES_MAX: u64 = 64 << 30;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -137,8 +136,13 @@ fn base_damage(log: &LogDir, lineage: Option<&Lineage>) -> Option<String> {
     let differs = |what: &str, found: String, expected: String| {
         Some(format!("{}: its {what} is {found}, the log's {expected}", path.display()))
     };
-    if base.ram_bytes != lineage.ram_bytes {
-        return differs("RAM size", base.ram_bytes.to_string(), lineage.ram_bytes.to_string());
+    let ram_bytes = base.config.ram_bytes;
+    if ram_bytes != lineage.ram_bytes {
+        return differs("RAM size", ram_bytes.to_string(), lineage.ram_bytes.to_string());
+    }
+    let guest = base.config.guest_digest;
+    if guest != lineage.guest_digest {
+        return differs("guest digest", guest.to_string(), lineage.guest_digest.to_string());
     }
     if base.icount != lineage.base_icount {
         return differs("position", base.icount.to_string(), lineage.base_icount.to_string());
