@@ -46,6 +46,8 @@ pub const BASE_PART_NAME: &str = "base.snap.part";
 /// A segment is closed before it would grow past this.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 
+const CREATE_DIR: &str = "create the directory";
+
 /// What can go wrong between us and a log's files. [`LogError::fix`] says what to do.
 #[derive(Debug, Error)]
 pub enum LogError {
@@ -80,11 +82,11 @@ impl LogError {
     /// What the user can do about it, if we know.
     pub fn fix(&self) -> Option<String> {
         match self {
-            LogError::Io { why, path, .. } => match why.kind() {
-                io::ErrorKind::NotFound => Some(format!(
-                    "check the path; only the last part of {} is created if it is missing",
-                    path.display()
-                )),
+            LogError::Io { what, why, .. } => match why.kind() {
+                io::ErrorKind::NotFound if *what == CREATE_DIR => {
+                    Some("create the directory that it should be in; only the last one is made here".into())
+                }
+                io::ErrorKind::NotFound => Some("check the path".into()),
                 io::ErrorKind::PermissionDenied => Some("choose a directory that you may write to".into()),
                 io::ErrorKind::StorageFull => Some("free some space, or record elsewhere".into()),
                 _ => None,

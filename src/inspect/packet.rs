@@ -4,8 +4,8 @@
 //! terminal unescaped.
 
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv4Message, Icmpv4Packet,
-    IpProtocol, Ipv4Packet, TcpPacket, UdpPacket,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Message,
+    Icmpv4Packet, IpProtocol, Ipv4Packet, TcpPacket, UdpPacket,
 };
 
 /// How many bytes of a payload are shown.
@@ -20,7 +20,7 @@ pub fn summary(frame: &[u8]) -> String {
         EthernetProtocol::Arp => arp(ethernet.payload()),
         EthernetProtocol::Ipv4 => ipv4(ethernet.payload()),
         other => {
-            let (from, to, len) = (ethernet.src_addr(), ethernet.dst_addr(), frame.len());
+            let (from, to, len) = (mac(ethernet.src_addr()), mac(ethernet.dst_addr()), frame.len());
             format!("Ethernet {from} > {to}, type {:#06x}, {len} bytes", u16::from(other))
         }
     }
@@ -40,10 +40,10 @@ fn arp(bytes: &[u8]) -> String {
     };
     match operation {
         ArpOperation::Request if source_protocol_addr == target_protocol_addr => {
-            format!("ARP announcement: {source_protocol_addr} is at {source_hardware_addr}")
+            format!("ARP announcement: {source_protocol_addr} is at {}", mac(source_hardware_addr))
         }
         ArpOperation::Request => format!("ARP who has {target_protocol_addr}? tell {source_protocol_addr}"),
-        ArpOperation::Reply => format!("ARP {source_protocol_addr} is at {source_hardware_addr}"),
+        ArpOperation::Reply => format!("ARP {source_protocol_addr} is at {}", mac(source_hardware_addr)),
         ArpOperation::Unknown(code) => format!("ARP operation {code}"),
     }
 }
@@ -97,6 +97,11 @@ fn tcp_flags(tcp: &TcpPacket<&[u8]>) -> String {
     set.join(" ")
 }
 
+fn mac(address: EthernetAddress) -> String {
+    let EthernetAddress([a, b, c, d, e, f]) = address;
+    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+}
+
 /// How many bytes, and the first of them as text.
 pub fn excerpt(bytes: &[u8]) -> String {
     let count = match bytes.len() {
@@ -114,9 +119,7 @@ mod tests {
     use super::*;
     use crate::base::Prng;
     use smoltcp::phy::ChecksumCapabilities;
-    use smoltcp::wire::{
-        EthernetAddress, EthernetRepr, Icmpv4Repr, IpAddress, Ipv4Address, Ipv4Repr, UdpRepr,
-    };
+    use smoltcp::wire::{EthernetRepr, Icmpv4Repr, IpAddress, Ipv4Address, Ipv4Repr, UdpRepr};
 
     const GATEWAY: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
     const GUEST: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
@@ -169,8 +172,8 @@ mod tests {
             }))
         };
         assert_eq!(arp(ArpOperation::Request, GATEWAY), "ARP who has 10.0.2.15? tell 10.0.2.2");
-        assert_eq!(arp(ArpOperation::Reply, GATEWAY), "ARP 10.0.2.2 is at 52-54-00-4c-53-01");
-        assert_eq!(arp(ArpOperation::Request, GUEST), "ARP announcement: 10.0.2.15 is at 52-54-00-4c-53-01");
+        assert_eq!(arp(ArpOperation::Reply, GATEWAY), "ARP 10.0.2.2 is at 52:54:00:4c:53:01");
+        assert_eq!(arp(ArpOperation::Request, GUEST), "ARP announcement: 10.0.2.15 is at 52:54:00:4c:53:01");
     }
 
     #[test]

@@ -27,7 +27,7 @@
 //! ```
 //!
 //! Integers of a fixed size are little-endian, varints as in [`crate::base::varint`]. What "before"
-//! and "expected" mean is in [`Running`]: all of it is zero at the start of a frame, so a frame can
+//! and "expected" mean is in `Running` below: all of it is zero at the start of a frame, so a frame can
 //! be read without any other. Differences of times and numbers wrap at 64 bits, so that every value
 //! has exactly one encoding and none is unencodable.
 //!

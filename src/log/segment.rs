@@ -26,6 +26,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::base::{Digest, Generation, Icount, Seq};
+use crate::machine::Saved;
 
 pub const MAGIC: [u8; 8] = *b"LKSTPLOG";
 pub const VERSION: u32 = 1;
@@ -61,6 +62,22 @@ pub struct Lineage {
     /// Position and digest of that state.
     pub base_icount: Icount,
     pub base_digest: Digest,
+}
+
+impl Lineage {
+    /// The lineage of a log that starts from the state `base`, which contains the entries up to
+    /// `base_seq`.
+    pub fn of(vm: &str, base: &Saved, base_seq: Seq) -> Self {
+        Self {
+            vm: vm.into(),
+            guest: base.config.guest.clone(),
+            guest_digest: base.config.guest_digest,
+            ram_bytes: base.config.ram_bytes,
+            base_seq,
+            base_icount: base.icount,
+            base_digest: base.digest,
+        }
+    }
 }
 
 /// Bytes that are not (or not yet) a segment header.

@@ -6,9 +6,9 @@
 
 use thiserror::Error;
 
-use super::Parts;
 use super::chunk::{self, Head, Kind};
 use crate::base::varint::{self, VarintError};
+use crate::machine::{MachineConfig, Saved};
 use crate::mem::PAGE_BYTES;
 
 /// The most configuration, and the most state, that a snapshot may hold.
@@ -55,6 +55,10 @@ pub enum SnapshotError {
     EmptyChunk,
     #[error("a chunk more than the {total} that the snapshot has")]
     Surplus { total: u32 },
+    #[error("the snapshot's configuration does not decode: {why}")]
+    BadConfig { why: String },
+    #[error("the snapshot has {head} bytes of RAM, its configuration {config}")]
+    TwoRamSizes { head: u64, config: u64 },
     #[error("the snapshot is not complete: {done} of {total} chunks came")]
     Unfinished { done: u32, total: u32 },
 }
@@ -70,6 +74,14 @@ impl Progress {
     pub const fn is_complete(self) -> bool {
         self.chunks_done == self.chunks_total && self.chunks_total > 0
     }
+}
+
+/// What has come so far.
+#[derive(Debug, Default)]
+struct Parts {
+    config: Vec<u8>,
+    state: Vec<u8>,
+    pages: Vec<(u32, Box<[u8]>)>,
 }
 
 /// Takes a snapshot's chunks in order.
@@ -129,20 +141,29 @@ impl Decoder {
         Ok(self.progress())
     }
 
-    /// The machine, when all of it has come.
-    pub fn finish(self) -> Result<Parts, SnapshotError> {
+    /// The saved machine, when all of it has come. Whether it is one that can run, and whether its
+    /// digest is right, is for [`Machine::restore`](crate::machine::Machine::restore) to say.
+    pub fn finish(self) -> Result<Saved, SnapshotError> {
         let Progress { chunks_done: done, chunks_total: total } = self.progress();
-        match self.body {
-            Some((head, parts))
-                if done == total
-                    && parts.config.len() as u64 == head.config_bytes
-                    && parts.state.len() as u64 == head.state_bytes
-                    && parts.pages.len() as u64 == u64::from(head.pages) =>
-            {
-                Ok(parts)
-            }
-            _ => Err(SnapshotError::Unfinished { done, total }),
+        let unfinished = SnapshotError::Unfinished { done, total };
+        let Some((head, parts)) = self.body else { return Err(unfinished) };
+        let is_all_there = parts.config.len() as u64 == head.config_bytes
+            && parts.state.len() as u64 == head.state_bytes
+            && parts.pages.len() as u64 == u64::from(head.pages);
+        if done != total || !is_all_there {
+            return Err(unfinished);
         }
+        let (config, rest) = postcard::take_from_bytes::<MachineConfig>(&parts.config)
+            .map_err(|why| SnapshotError::BadConfig { why: why.to_string() })?;
+        if !rest.is_empty() {
+            return Err(SnapshotError::TrailingBytes { len: rest.len() });
+        }
+        if config.ram_bytes != head.ram_bytes {
+            let (head, config) = (head.ram_bytes, config.ram_bytes);
+            return Err(SnapshotError::TwoRamSizes { head, config });
+        }
+        let Head { icount, digest, .. } = head;
+        Ok(Saved { config, icount, digest, state: parts.state, pages: parts.pages })
     }
 
     fn begin(&self, head: Head) -> Result<(Head, Parts), SnapshotError> {
@@ -158,15 +179,7 @@ impl Decoder {
             return Err(SnapshotError::BadRamSize { ram_bytes: head.ram_bytes });
         }
         bound("page count", u64::from(head.pages), pages_max)?;
-        let parts = Parts {
-            ram_bytes: head.ram_bytes,
-            icount: head.icount,
-            digest: head.digest,
-            config: Vec::new(),
-            state: Vec::new(),
-            pages: Vec::new(),
-        };
-        Ok((head, parts))
+        Ok((head, Parts::default()))
     }
 }
 

@@ -2,81 +2,86 @@
 
 use std::borrow::Borrow;
 
-use super::Parts;
 use super::chunk::{self, Head, Kind, PIECE_BYTES_MAX, PIECE_PAGES_MAX};
 use crate::base::varint;
+use crate::machine::Saved;
 
 /// Yields a snapshot's chunks in order. It packs a chunk when it is asked for, so the work can be
-/// spread out.
+/// spread out. Takes the saved machine itself, or anything that lends it.
 #[derive(Debug)]
-pub struct Encoder<P> {
-    parts: P,
-    chunks: u32,
+pub struct Encoder<S> {
+    saved: S,
+    /// The configuration, encoded.
+    config: Vec<u8>,
+    /// How many chunks each section takes.
+    config_chunks: u32,
+    state_chunks: u32,
+    pages_chunks: u32,
     next: u32,
     /// One past the last page that was encoded.
     page_end: u32,
 }
 
-impl<P: Borrow<Parts>> Encoder<P> {
-    pub fn new(parts: P) -> Self {
-        let sections = Sections::of(parts.borrow());
-        Self { chunks: sections.chunks(), parts, next: 0, page_end: 0 }
+impl<S: Borrow<Saved>> Encoder<S> {
+    pub fn new(saved: S) -> Self {
+        let parts = saved.borrow();
+        let config = postcard::to_allocvec(&parts.config).expect("a configuration is plain data");
+        Self {
+            config_chunks: config.len().div_ceil(PIECE_BYTES_MAX) as u32,
+            state_chunks: parts.state.len().div_ceil(PIECE_BYTES_MAX) as u32,
+            pages_chunks: parts.pages.len().div_ceil(PIECE_PAGES_MAX) as u32,
+            config,
+            saved,
+            next: 0,
+            page_end: 0,
+        }
     }
 
     /// How many chunks there are in all; at least the head.
     pub const fn chunks_total(&self) -> u32 {
-        self.chunks
+        1 + self.config_chunks + self.state_chunks + self.pages_chunks
     }
 
     /// How many have been yielded.
     pub const fn chunks_done(&self) -> u32 {
         self.next
     }
-}
 
-/// How many chunks each section takes.
-struct Sections {
-    config: u32,
-    state: u32,
-    pages: u32,
-}
-
-impl Sections {
-    fn of(parts: &Parts) -> Self {
-        Self {
-            config: parts.config.len().div_ceil(PIECE_BYTES_MAX) as u32,
-            state: parts.state.len().div_ceil(PIECE_BYTES_MAX) as u32,
-            pages: parts.pages.len().div_ceil(PIECE_PAGES_MAX) as u32,
-        }
-    }
-
-    fn chunks(&self) -> u32 {
-        1 + self.config + self.state + self.pages
+    fn head_chunk(&self) -> Vec<u8> {
+        let saved = self.saved.borrow();
+        let mut out = chunk::begin(Kind::Head, 0);
+        let head = Head {
+            chunks: self.chunks_total(),
+            ram_bytes: saved.config.ram_bytes,
+            icount: saved.icount,
+            digest: saved.digest,
+            config_bytes: self.config.len() as u64,
+            state_bytes: saved.state.len() as u64,
+            pages: saved.pages.len() as u32,
+        };
+        head.encode(&mut out);
+        chunk::seal(out)
     }
 }
 
-impl<P: Borrow<Parts>> Iterator for Encoder<P> {
+impl<S: Borrow<Saved>> Iterator for Encoder<S> {
     type Item = Vec<u8>;
 
     fn next(&mut self) -> Option<Vec<u8>> {
-        if self.next == self.chunks {
+        if self.next == self.chunks_total() {
             return None;
         }
         let number = self.next;
         self.next += 1;
-        let parts = self.parts.borrow();
-        let sections = Sections::of(parts);
-        let Some(index) = number.checked_sub(1) else {
-            return Some(head_chunk(parts, self.chunks));
+        let Some(index) = number.checked_sub(1) else { return Some(self.head_chunk()) };
+        let saved = self.saved.borrow();
+        let Some(index) = index.checked_sub(self.config_chunks) else {
+            return Some(bytes_chunk(Kind::Config, number, &self.config, index));
         };
-        if index < sections.config {
-            return Some(bytes_chunk(Kind::Config, number, &parts.config, index));
-        }
-        let index = index - sections.config;
-        if index < sections.state {
-            return Some(bytes_chunk(Kind::State, number, &parts.state, index));
-        }
-        let pages = piece(&parts.pages, (index - sections.state) as usize, PIECE_PAGES_MAX);
+        let Some(index) = index.checked_sub(self.state_chunks) else {
+            return Some(bytes_chunk(Kind::State, number, &saved.state, index));
+        };
+        let pages = piece(&saved.pages, index as usize, PIECE_PAGES_MAX);
         let chunk = pages_chunk(number, pages, self.page_end);
         self.page_end = pages.last().map_or(self.page_end, |(page, _)| page + 1);
         Some(chunk)
@@ -86,21 +91,6 @@ impl<P: Borrow<Parts>> Iterator for Encoder<P> {
 /// The `index`-th piece of `all`, cut into pieces of `len`.
 fn piece<T>(all: &[T], index: usize, len: usize) -> &[T] {
     all.chunks(len).nth(index).unwrap_or_default()
-}
-
-fn head_chunk(parts: &Parts, chunks: u32) -> Vec<u8> {
-    let mut out = chunk::begin(Kind::Head, 0);
-    let head = Head {
-        chunks,
-        ram_bytes: parts.ram_bytes,
-        icount: parts.icount,
-        digest: parts.digest,
-        config_bytes: parts.config.len() as u64,
-        state_bytes: parts.state.len() as u64,
-        pages: parts.pages.len() as u32,
-    };
-    head.encode(&mut out);
-    chunk::seal(out)
 }
 
 fn bytes_chunk(kind: Kind, number: u32, section: &[u8], index: u32) -> Vec<u8> {

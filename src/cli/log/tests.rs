@@ -9,8 +9,8 @@ use crate::base::{Digest, Generation, Icount, NodeId, Seq};
 use crate::cpu::Answer;
 use crate::host::logdir::{LogWriter, segment_name};
 use crate::log::{Entry, Event, FrameBuilder, Lineage, OutputMark, Start};
-use crate::machine::{Channel, Exit, Input};
-use crate::snapshot::{Encoder, Parts};
+use crate::machine::{Channel, Exit, Input, MachineConfig, Saved};
+use crate::snapshot::Encoder;
 
 #[derive(Parser)]
 struct Cli {
@@ -46,27 +46,33 @@ fn events() -> Vec<(u64, Event)> {
     ]
 }
 
+const RAM: u64 = 4 << 20;
+
+fn base() -> Saved {
+    let config = MachineConfig {
+        guest: "kv.elf".into(),
+        guest_digest: Digest(1),
+        ram_bytes: RAM,
+        mac: [2; 6],
+        tohost: None,
+        bootargs: String::new(),
+        rng_seed: Vec::new(),
+        symbols: Vec::new(),
+    };
+    Saved {
+        config,
+        icount: Icount(0),
+        digest: Digest(2),
+        state: vec![3; 1000],
+        pages: (0..20).map(|n| (n, vec![n as u8; 4096].into_boxed_slice())).collect(),
+    }
+}
+
 /// A log of these events, one frame each, under `dir`.
 fn record(dir: &TempDir, name: &str, events: &[(u64, Event)]) -> String {
     let path = dir.path().join(name);
-    let lineage = Lineage {
-        vm: "kv".into(),
-        guest: "kv.elf".into(),
-        guest_digest: Digest(1),
-        ram_bytes: 1 << 20,
-        base_seq: Seq(0),
-        base_icount: Icount(0),
-        base_digest: Digest(2),
-    };
-    let base = Parts {
-        ram_bytes: 1 << 20,
-        icount: Icount(0),
-        digest: Digest(2),
-        config: vec![],
-        state: vec![],
-        pages: vec![],
-    };
-    let mut writer = LogWriter::create(&path, lineage, Generation(1), Encoder::new(base)).unwrap();
+    let lineage = Lineage::of("kv", &base(), Seq(0));
+    let mut writer = LogWriter::create(&path, lineage, Generation(1), Encoder::new(base())).unwrap();
     let mut builder = FrameBuilder::new();
     for (i, (at, event)) in events.iter().enumerate() {
         builder.push(&Entry { seq: Seq(i as u64 + 1), at: Icount(*at), event: event.clone() });

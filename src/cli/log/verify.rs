@@ -2,6 +2,8 @@
 //!
 //! Exit code 0: whole. 1: damaged; a torn tail (of which its writer's crash is the ordinary cause,
 //! and which may be cut) is told from rot, with every place. 2: could not be read.
+//!
+//! In `--json` the verdict is `whole`, `torn-tail`, `bad-base` or `rot`, the worst of them.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,11 +15,10 @@ use crate::host::logdir::{BASE_NAME, LogDir, LogError};
 use crate::inspect::picture::grouped;
 use crate::log::Lineage;
 use crate::log::scan::ScanTotals;
+use crate::machine::config::RAM_BYTES_MAX;
 
 /// How many damages are listed; further ones are counted.
 const LISTED_MAX: usize = 1000;
-/// The most RAM that a base is read for.
-const RAM_BYTES_MAX: u64 = 64 << 30;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -76,11 +77,13 @@ impl Verdict {
         Ok(Self { totals: reader.totals(), torn_tail, rot, rot_count, base })
     }
 
+    /// The worst that was found, in a word.
     fn word(&self) -> &'static str {
-        match (self.rot_count > 0 || self.base.is_some(), &self.torn_tail) {
-            (true, _) => "rot",
-            (false, Some(_)) => "torn-tail",
-            (false, None) => "whole",
+        match (self.rot_count, &self.base, &self.torn_tail) {
+            (1.., _, _) => "rot",
+            (0, Some(_), _) => "bad-base",
+            (0, None, Some(_)) => "torn-tail",
+            (0, None, None) => "whole",
         }
     }
 
@@ -133,8 +136,13 @@ fn base_damage(log: &LogDir, lineage: Option<&Lineage>) -> Option<String> {
     let differs = |what: &str, found: String, expected: String| {
         Some(format!("{}: its {what} is {found}, the log's {expected}", path.display()))
     };
-    if base.ram_bytes != lineage.ram_bytes {
-        return differs("RAM size", base.ram_bytes.to_string(), lineage.ram_bytes.to_string());
+    let ram_bytes = base.config.ram_bytes;
+    if ram_bytes != lineage.ram_bytes {
+        return differs("RAM size", ram_bytes.to_string(), lineage.ram_bytes.to_string());
+    }
+    let guest = base.config.guest_digest;
+    if guest != lineage.guest_digest {
+        return differs("guest digest", guest.to_string(), lineage.guest_digest.to_string());
     }
     if base.icount != lineage.base_icount {
         return differs("position", base.icount.to_string(), lineage.base_icount.to_string());

@@ -14,8 +14,9 @@ use super::{BASE_NAME, LogError, segments_in};
 use crate::base::{Icount, Seq};
 use crate::log::scan::{Place, Scan, ScanTotals};
 use crate::log::{Damage, Fault, HeaderError, Lineage, SegmentHeader};
+use crate::machine::Saved;
 use crate::snapshot::chunk::CHUNK_PREFIX_BYTES;
-use crate::snapshot::{Decoder, Parts, SnapshotError, chunk_len};
+use crate::snapshot::{Decoder, SnapshotError, chunk_len};
 
 /// A segment's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +78,7 @@ impl LogDir {
     }
 
     /// Reads `base.snap`, the state that the log starts from, of at most `ram_bytes_max` of RAM.
-    pub fn base(&self, ram_bytes_max: u64) -> Result<Parts, LogError> {
+    pub fn base(&self, ram_bytes_max: u64) -> Result<Saved, LogError> {
         read_base(&self.dir.join(BASE_NAME), ram_bytes_max)
     }
 
@@ -87,7 +88,7 @@ impl LogDir {
     }
 }
 
-fn read_base(path: &Path, ram_bytes_max: u64) -> Result<Parts, LogError> {
+fn read_base(path: &Path, ram_bytes_max: u64) -> Result<Saved, LogError> {
     let bad = |why| LogError::BadBase { path: path.to_owned(), why };
     let mut file = File::open(path).map_err(LogError::io("open", path))?;
     let mut decoder = Decoder::new(ram_bytes_max);

@@ -5,31 +5,32 @@ use tempfile::TempDir;
 use super::*;
 use crate::base::{Digest, Generation, Icount};
 use crate::log::{Entry, Event, Fault, FrameBuilder, Lineage};
-use crate::machine::Input;
-use crate::snapshot::{Encoder, Parts};
+use crate::machine::{Input, MachineConfig, Saved};
+use crate::snapshot::Encoder;
 
-const RAM: u64 = 1 << 20;
+const RAM: u64 = 4 << 20;
 
 fn lineage() -> Lineage {
-    Lineage {
-        vm: "test".into(),
+    Lineage::of("test", &base(), Seq(10))
+}
+
+fn base() -> Saved {
+    let config = MachineConfig {
         guest: "echo.elf".into(),
         guest_digest: Digest(1),
         ram_bytes: RAM,
-        base_seq: Seq(10),
-        base_icount: Icount(100),
-        base_digest: Digest(2),
-    }
-}
-
-fn base() -> Parts {
-    Parts {
-        ram_bytes: RAM,
+        mac: [2; 6],
+        tohost: None,
+        bootargs: String::new(),
+        rng_seed: Vec::new(),
+        symbols: Vec::new(),
+    };
+    Saved {
+        config,
         icount: Icount(100),
         digest: Digest(2),
-        config: b"config".to_vec(),
         state: vec![3; 1000],
-        pages: (0..200).map(|n| (n, vec![n as u8; 4096].into_boxed_slice())).collect(),
+        pages: (0..20).map(|n| (n, vec![n as u8; 4096].into_boxed_slice())).collect(),
     }
 }
 

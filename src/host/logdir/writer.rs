@@ -8,7 +8,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{BASE_NAME, BASE_PART_NAME, LogError, SEGMENT_BYTES_MAX, segment_name, segments_in};
+use super::{BASE_NAME, BASE_PART_NAME, CREATE_DIR, LogError, SEGMENT_BYTES_MAX, segment_name, segments_in};
 use crate::base::{Generation, Seq};
 use crate::log::{Frame, Lineage, SegmentHeader};
 
@@ -50,7 +50,7 @@ impl LogWriter {
     ) -> Result<Self, LogError> {
         match DirBuilder::new().create(dir) {
             Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(LogError::io("create the directory", dir)(why));
+                return Err(LogError::io(CREATE_DIR, dir)(why));
             }
             _ => refuse_occupied(dir)?,
         }

@@ -1,20 +1,33 @@
 use super::*;
+use crate::base::GuestPhys;
 use crate::base::{Digest, Icount, Prng};
+use crate::machine::{BootOptions, Elf, Machine, Stop, Symbol};
+use crate::mem::RAM_BASE;
+use crate::snapshot::Encoder;
 use crate::snapshot::chunk::{CHUNK_BYTES_MAX, PIECE_BYTES_MAX, begin, put_block, seal};
-use crate::snapshot::{Encoder, Parts};
 
 const RAM: u64 = 8 << 20;
 
-/// A machine with about `pages` pages in runs, `config` and `state` bytes; every other page packs
-/// badly.
-fn parts(seed: u64, pages: usize, config: usize, state: usize) -> Parts {
+/// A machine with `pages` pages in runs, about `config` and exactly `state` bytes; every other page
+/// packs badly. It could not run.
+fn saved(seed: u64, pages: usize, config: usize, state: usize) -> Saved {
     let mut prng = Prng::new(seed);
     let mut bytes = |len: usize| {
         let mut bytes = vec![0; len];
         prng.fill(&mut bytes);
         bytes
     };
-    let (config, state) = (bytes(config), bytes(state));
+    let config = MachineConfig {
+        guest: "guest".into(),
+        guest_digest: Digest(9),
+        ram_bytes: RAM,
+        mac: [1; 6],
+        tohost: Some(GuestPhys(RAM_BASE.get())),
+        bootargs: String::new(),
+        rng_seed: bytes(config),
+        symbols: vec![Symbol { addr: 1, size: 2, name: "main".into() }],
+    };
+    let state = bytes(state);
     let (mut number, mut all) = (0, Vec::new());
     while all.len() < pages {
         number += if all.len() % 7 == 0 { 1 + u32::from(bytes(1)[0] % 20) } else { 1 };
@@ -22,10 +35,10 @@ fn parts(seed: u64, pages: usize, config: usize, state: usize) -> Parts {
         all.push((number, page.into_boxed_slice()));
     }
     assert!(u64::from(number) < RAM / PAGE_BYTES as u64);
-    Parts { ram_bytes: RAM, icount: Icount(seed), digest: Digest(seed.into()), config, state, pages: all }
+    Saved { config, icount: Icount(seed), digest: Digest(seed.into()), state, pages: all }
 }
 
-fn decode<'a>(chunks: impl IntoIterator<Item = &'a Vec<u8>>) -> Result<Parts, SnapshotError> {
+fn decode<'a>(chunks: impl IntoIterator<Item = &'a Vec<u8>>) -> Result<Saved, SnapshotError> {
     let mut decoder = Decoder::new(RAM);
     for chunk in chunks {
         decoder.push(chunk)?;
@@ -40,8 +53,8 @@ fn any_machine_comes_back_in_bounded_chunks_that_were_announced() {
             .into_iter()
             .enumerate()
     {
-        let parts = parts(seed as u64, pages, config, state);
-        let encoder = Encoder::new(&parts);
+        let saved = saved(seed as u64, pages, config, state);
+        let encoder = Encoder::new(&saved);
         let total = encoder.chunks_total();
         let chunks: Vec<_> = encoder.collect();
         assert_eq!(chunks.len(), total as usize);
@@ -55,22 +68,22 @@ fn any_machine_comes_back_in_bounded_chunks_that_were_announced() {
         }
         assert!(decoder.progress().is_complete());
         assert_eq!(decoder.push(&chunks[0]), Err(SnapshotError::Surplus { total }));
-        assert_eq!(decoder.finish(), Ok(parts));
+        assert_eq!(decoder.finish(), Ok(saved));
     }
 }
 
 #[test]
 fn pages_that_repeat_are_packed() {
-    let mut parts = parts(1, 0, 0, 0);
-    parts.pages = (0..1000).map(|n| (2 * n, vec![7; PAGE_BYTES].into_boxed_slice())).collect();
-    let packed: usize = Encoder::new(&parts).map(|chunk| chunk.len()).sum();
+    let mut saved = saved(1, 0, 0, 0);
+    saved.pages = (0..1000).map(|n| (2 * n, vec![7; PAGE_BYTES].into_boxed_slice())).collect();
+    let packed: usize = Encoder::new(&saved).map(|chunk| chunk.len()).sum();
     assert!(packed < 1000 * PAGE_BYTES / 50, "{packed} bytes");
 }
 
 #[test]
 fn a_chunk_left_out_repeated_or_moved_is_refused() {
-    let parts = parts(2, 200, 400_000, 300_000);
-    let chunks: Vec<_> = Encoder::new(&parts).collect();
+    let saved = saved(2, 200, 400_000, 300_000);
+    let chunks: Vec<_> = Encoder::new(&saved).collect();
     for i in 0..chunks.len() {
         let (mut without, mut twice) = (chunks.clone(), chunks.clone());
         without.remove(i);
@@ -88,10 +101,10 @@ fn a_chunk_left_out_repeated_or_moved_is_refused() {
 
 #[test]
 fn cut_and_flipped_chunks_are_refused_at_every_byte() {
-    let mut parts = parts(3, 2, 20, 20);
-    parts.pages[1].1.fill(9);
-    parts.pages[0].1.fill(1);
-    let chunks: Vec<_> = Encoder::new(&parts).collect();
+    let mut saved = saved(3, 2, 20, 20);
+    saved.pages[1].1.fill(9);
+    saved.pages[0].1.fill(1);
+    let chunks: Vec<_> = Encoder::new(&saved).collect();
     for (i, chunk) in chunks.iter().enumerate() {
         let mut decoder = Decoder::new(RAM);
         chunks[..i].iter().for_each(|chunk| assert!(decoder.push(chunk).is_ok()));
@@ -135,10 +148,12 @@ fn a_head_that_lies_about_sizes_is_refused() {
 
 /// A decoder that waits for pages, and a chunk of them with these runs and this block.
 fn push_pages(runs: &[u64], block: impl FnOnce(&mut Vec<u8>)) -> Result<Progress, SnapshotError> {
-    let parts = parts(4, 10, 0, 0);
+    let saved = saved(4, 10, 0, 0);
     let mut decoder = Decoder::new(RAM);
-    decoder.push(&Encoder::new(&parts).next().unwrap())?;
-    let mut chunk = begin(Kind::Pages, 1);
+    for chunk in Encoder::new(&saved).take(2) {
+        decoder.push(&chunk).expect("head and configuration are good");
+    }
+    let mut chunk = begin(Kind::Pages, 2);
     runs.iter().for_each(|&value| varint::put_u64(&mut chunk, value));
     block(&mut chunk);
     decoder.push(&seal(chunk))
@@ -199,4 +214,48 @@ fn random_chunks_never_panic() {
         // Whether such a chunk is taken does not matter here.
         drop(push_pages(&runs, |out| out.extend_from_slice(&block)));
     }
+}
+
+#[test]
+fn a_configuration_that_lies_is_refused() {
+    let whole = saved(5, 0, 0, 0);
+    let push = |config: &[u8]| {
+        let mut head = begin(Kind::Head, 0);
+        let (config_bytes, digest) = (config.len() as u64, Digest(0));
+        Head { chunks: 2, ram_bytes: RAM, icount: Icount(0), digest, config_bytes, state_bytes: 0, pages: 0 }
+            .encode(&mut head);
+        let mut body = begin(Kind::Config, 1);
+        put_block(&mut body, config);
+        decode(&[seal(head), seal(body)]).map(|saved| saved.config)
+    };
+    let mut bytes = postcard::to_allocvec(&whole.config).unwrap();
+    assert_eq!(push(&bytes), Ok(whole.config.clone()));
+    let other = MachineConfig { ram_bytes: RAM / 2, ..whole.config };
+    assert_eq!(
+        push(&postcard::to_allocvec(&other).unwrap()),
+        Err(SnapshotError::TwoRamSizes { head: RAM, config: RAM / 2 })
+    );
+    bytes.push(0);
+    assert_eq!(push(&bytes), Err(SnapshotError::TrailingBytes { len: 1 }));
+    assert!(matches!(push(&bytes[..5]), Err(SnapshotError::BadConfig { .. })));
+    assert!(matches!(push(&[0xff; 40]), Err(SnapshotError::BadConfig { .. })));
+}
+
+#[test]
+fn a_real_machine_goes_on_from_its_snapshot() {
+    let elf = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/guest-programs/hello/hello.elf")).unwrap();
+    let options = BootOptions { ram_bytes: RAM, ..BootOptions::default() };
+    let mut machine = Machine::boot(&Elf::parse(&elf).unwrap(), &options).unwrap();
+    assert_eq!(machine.run_until(Icount(100)), Stop::Reached);
+    drop(machine.take_outputs());
+    let before = machine.save();
+    let chunks: Vec<_> = Encoder::new(&before).collect();
+    let bytes: usize = chunks.iter().map(Vec::len).sum();
+    assert!(bytes < 40_000, "{bytes} bytes for a small guest");
+    let after = decode(&chunks).unwrap();
+    assert_eq!(after, before);
+    let mut other = Machine::restore(after).unwrap();
+    assert_eq!(machine.run_until(Icount(100_000)), other.run_until(Icount(100_000)));
+    assert_eq!(machine.take_outputs(), other.take_outputs());
+    assert_eq!(machine.digest(), other.digest());
 }
