@@ -1,1 +1,280 @@
+//! The board as the hart sees it, and as a hostile guest does.
 
+use super::*;
+use crate::base::Prng;
+use crate::mem::RAM_BASE;
+
+const RAM_BYTES: u64 = 1 << 20;
+
+fn board() -> (Board, Ram) {
+    (Board::new([0x52, 0x54, 0, 0x4c, 0x53, 1]), Ram::new(RAM_BYTES))
+}
+
+fn read(board: &mut Board, at: u64, size: u8) -> u64 {
+    match board.read(GuestPhys(at), size, None) {
+        Ok(BusRead::Value(value)) => value,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn write(board: &mut Board, ram: &mut Ram, at: u64, size: u8, value: u64) {
+    board.write(ram, GuestPhys(at), size, value).expect("a device");
+}
+
+#[test]
+fn every_device_answers_at_its_place() {
+    let (mut board, _) = board();
+    assert_eq!(read(&mut board, 0x1000_0005, 1), 0x60);
+    assert_eq!(read(&mut board, 0x1000_0005, 4), 0x60, "wide reads reach the register there");
+    assert_eq!(read(&mut board, 0x200_4000, 8), u64::MAX);
+    assert_eq!(read(&mut board, 0xc00_0028, 4), 0);
+    for (slot, id) in [1, 4, 3, 0, 0, 0, 0, 0].into_iter().enumerate() {
+        let at = 0x1000_1000 + 0x1000 * slot as u64;
+        assert_eq!(read(&mut board, at, 4), 0x7472_6976);
+        assert_eq!(read(&mut board, at + 8, 4), id);
+    }
+    assert_eq!(read(&mut board, 0x10_0000, 4), 0);
+}
+
+#[test]
+fn nothing_answers_elsewhere() {
+    let (mut board, mut ram) = board();
+    let edges = [0, 0xf_fff8, 0x10_1000, 0x1ff_fff8, 0x201_0000, 0xbff_fff8, 0xc60_0000, 0x1000_0100];
+    for at in edges.into_iter().chain([0x1000_0ff8, 0x1000_9000, 0x7fff_fff8, u64::MAX - 7]) {
+        assert_eq!(board.read(GuestPhys(at), 4, None), Err(BusFault), "{at:#x}");
+        assert_eq!(board.write(&mut ram, GuestPhys(at), 4, 0), Err(BusFault), "{at:#x}");
+        assert_eq!(board.asks(GuestPhys(at), 8), None);
+    }
+}
+
+#[test]
+fn only_mtime_asks() {
+    let (mut board, _) = board();
+    assert_eq!(board.asks(GuestPhys(0x200_bff8), 8), Some(Question::Time));
+    assert_eq!(board.asks(GuestPhys(0x200_bffc), 4), Some(Question::Time));
+    assert_eq!(board.asks(GuestPhys(0x200_bff8), 2), None);
+    assert_eq!(board.asks(GuestPhys(0x200_4000), 8), None);
+    assert_eq!(board.read(GuestPhys(0x200_bff8), 8, None), Ok(BusRead::Ask(Question::Time)));
+    let answered = board.read(GuestPhys(0x200_bff8), 8, Some(Answer::Time(9)));
+    assert_eq!((answered, board.clint.time_known()), (Ok(BusRead::Value(9)), 9));
+}
+
+#[test]
+fn a_typed_byte_interrupts_through_the_plic_until_it_is_read() {
+    let (mut board, mut ram) = board();
+    write(&mut board, &mut ram, 0xc00_0028, 4, 1);
+    write(&mut board, &mut ram, 0xc00_2000, 4, 1 << 10);
+    write(&mut board, &mut ram, 0x1000_0001, 1, 1);
+    assert_eq!(board.lines(), 0);
+    board.receive_console(&mut ram, b"k");
+    assert_eq!(board.lines(), 1 << 11);
+    assert_eq!(read(&mut board, 0xc20_0004, 4), 10);
+    assert_eq!(read(&mut board, 0x1000_0000, 1), u64::from(b'k'));
+    write(&mut board, &mut ram, 0xc20_0004, 4, 10);
+    assert_eq!(board.lines(), 0);
+}
+
+#[test]
+fn console_output_is_counted_and_presses_at_its_bound() {
+    let (mut board, mut ram) = board();
+    for n in 1..=1024u64 {
+        assert!(!board.wants_stop(), "{n}");
+        write(&mut board, &mut ram, 0x1000_0000, 1, n);
+        assert_eq!(board.console_bytes, n);
+    }
+    assert!(board.wants_stop());
+}
+
+#[test]
+fn the_first_end_is_the_end() {
+    let (mut board, mut ram) = board();
+    board.tohost(6);
+    assert_eq!(board.exit, None);
+    write(&mut board, &mut ram, 0x10_0000, 4, 0x0003_3333);
+    assert!(board.wants_stop());
+    board.tohost(1);
+    write(&mut board, &mut ram, 0x10_0000, 4, 0x5555);
+    assert_eq!(board.exit, Some(Exit::Fail(3)));
+    for (value, exit) in [(1, Exit::Pass), (15, Exit::Fail(7)), (1 << 33 | 1, Exit::Fail(0))] {
+        let mut board = Board::new([0; 6]);
+        board.tohost(value);
+        assert_eq!(board.exit, Some(exit));
+    }
+}
+
+#[test]
+fn console_input_goes_to_the_virtio_console_once_it_is_driven() {
+    let (mut board, mut ram) = board();
+    board.receive_console(&mut ram, b"a");
+    for (register, value) in [(0x70, 3), (0x24, 1), (0x20, 1), (0x70, 11), (0x70, 15)] {
+        write(&mut board, &mut ram, 0x1000_3000 + register, 4, value);
+    }
+    assert!(board.console.transport.is_live());
+    assert_eq!(board.console_room(), 256);
+    board.receive_console(&mut ram, b"bc");
+    assert_eq!((board.console_room(), board.uart.room()), (254, 255));
+}
+
+/// One random access of a guest that knows the map and means no good; whether something answered.
+fn poke(prng: &mut Prng, board: &mut Board, ram: &mut Ram) -> bool {
+    let slot = 0x1000_1000 + 0x1000 * prng.below(4);
+    let interesting = [
+        0x10_0000,
+        0x200_0000 + 4 * prng.below(2),
+        0x200_4000 + 4 * prng.below(2),
+        0x200_bff8,
+        0xc00_0000 + 4 * prng.below(40),
+        0xc00_1000,
+        0xc00_2000 + 0x80 * prng.below(3),
+        0xc20_0000 + 4 * prng.below(2) + 0x1000 * prng.below(3),
+        0x1000_0000 + prng.below(8),
+        slot + 4 * prng.below(0x44),
+        slot + 4 * prng.below(0x44),
+        slot + 0x70,
+        slot + 0x50,
+        slot + 0x50,
+        slot + 0x44,
+        slot + 0x38,
+        slot + 0x30,
+        prng.next_u64(),
+    ];
+    let at = interesting[prng.below(interesting.len() as u64) as usize];
+    let size = [1, 2, 4, 4, 4, 4, 4, 4, 8][prng.below(9) as usize];
+    let at = at & !(u64::from(size) - 1);
+    let value = match prng.below(6) {
+        0 => prng.next_u64(),
+        1 => 1 << prng.below(33),
+        2 => 15,
+        3 => RAM_BASE.get() + 16 * prng.below(RAM_BYTES / 16 + 16),
+        _ => prng.below(4),
+    };
+    // `0x5555` and its like would only end the test.
+    if at == 0x10_0000 && value & 0xffff > 0x1000 {
+        return true;
+    }
+    if prng.chance(1, 3) {
+        let answer = prng.chance(1, 2).then(|| Answer::Time(prng.next_u64() >> prng.below(64)));
+        board.read(GuestPhys(at), size, answer).is_ok()
+    } else {
+        board.write(ram, GuestPhys(at), size, value).is_ok()
+    }
+}
+
+/// A ring as the guest has set it up.
+#[derive(Clone, Copy)]
+struct Ring {
+    slot: u64,
+    queue: u64,
+    size: u64,
+    desc: u64,
+    avail: u64,
+}
+
+/// Sets the device in `slot` up as its driver would, with rings of random size that may lie over
+/// each other.
+fn set_up(prng: &mut Prng, board: &mut Board, ram: &mut Ram, rings: &mut Vec<Ring>, slot: u64) {
+    let base = 0x1000_1000 + 0x1000 * slot;
+    rings.retain(|ring| ring.slot != slot);
+    for (register, value) in [(0x70, 0), (0x70, 3), (0x24, 1), (0x20, 1), (0x24, 0), (0x70, 11)] {
+        write(board, ram, base + register, 4, value);
+    }
+    for queue in 0..2 {
+        let size = 1 << prng.below(9);
+        write(board, ram, base + 0x30, 4, queue);
+        write(board, ram, base + 0x38, 4, size);
+        let pages: [u64; 3] = std::array::from_fn(|_| RAM_BASE.get() + 0x1000 * prng.below(24));
+        for (register, page) in [0x80, 0x90, 0xa0].into_iter().zip(pages) {
+            ram.write(GuestPhys(page), &[0; 0x1000]).expect("in RAM");
+            write(board, ram, base + register, 4, page);
+            write(board, ram, base + register + 4, 4, 0);
+        }
+        write(board, ram, base + 0x44, 4, 1);
+        rings.push(Ring { slot, queue, size, desc: pages[0], avail: pages[1] });
+    }
+    write(board, ram, base + 0x70, 4, 15);
+}
+
+/// Makes a chain available that is mostly right, and notifies.
+fn offer(prng: &mut Prng, board: &mut Board, ram: &mut Ram, ring: Ring) {
+    for _ in 0..prng.between(1, 4) {
+        let mut raw = [0; 16];
+        let place = RAM_BASE.get() + prng.below(RAM_BYTES - 0x2_0000);
+        let scale = prng.below(18);
+        let len = prng.below(1 << scale) as u32;
+        let flags = [0, 0, 2, 2, 2, 1, 3, 4][prng.below(8) as usize];
+        raw[..8].copy_from_slice(&place.to_le_bytes());
+        raw[8..12].copy_from_slice(&len.to_le_bytes());
+        raw[12] = flags;
+        raw[14] = prng.below(ring.size) as u8;
+        ram.write(GuestPhys(ring.desc + 16 * prng.below(ring.size)), &raw).expect("in RAM");
+    }
+    let index = ram.read_u16(GuestPhys(ring.avail + 2)).expect("in RAM");
+    let entry = u64::from(index) % ring.size;
+    let head = prng.below(ring.size) as u16;
+    ram.write_u16(GuestPhys(ring.avail + 4 + 2 * entry), head).expect("in RAM");
+    let step = if prng.chance(1, 50) { prng.next_u64() as u16 } else { 1 };
+    ram.write_u16(GuestPhys(ring.avail + 2), index.wrapping_add(step)).expect("in RAM");
+    if prng.chance(1, 2) {
+        write(board, ram, 0x1000_1050 + 0x1000 * ring.slot, 4, ring.queue);
+    }
+}
+
+/// Scribbles over the pages where rings may be.
+fn scribble(prng: &mut Prng, ram: &mut Ram) {
+    for _ in 0..16 {
+        let mut raw = [0; 16];
+        raw.fill_with(|| prng.below(4) as u8);
+        ram.write(RAM_BASE.plus(16 * prng.below(0x1_8000 / 16)), &raw).expect("in RAM");
+    }
+}
+
+#[test]
+fn no_sequence_of_accesses_panics_or_grows_or_leaves_a_state_that_cannot_be() {
+    // One store outputs at most a ring of the largest frames, or of the largest console chains.
+    const OUT_BYTES_MAX: usize = 256 * 65_550;
+    let (mut answered, mut sent, mut received, mut requests, mut faults) = (0, 0, 0, 0, 0);
+    for seed in 0..60 {
+        println!("seed {seed}");
+        let mut prng = Prng::new(seed);
+        let (mut board, mut ram) = board();
+        let mut rings = Vec::new();
+        for step in 0..2_000 {
+            match prng.below(40) {
+                0 | 1 => {
+                    let slot = prng.below(3);
+                    set_up(&mut prng, &mut board, &mut ram, &mut rings, slot);
+                }
+                2 if prng.chance(1, 8) => scribble(&mut prng, &mut ram),
+                3 => {
+                    let len = prng.below(2000) as usize;
+                    board.receive_frame(&mut ram, step, &vec![0x55; len]);
+                }
+                4 => board.receive_console(&mut ram, &vec![0x66; prng.below(300) as usize]),
+                5 => {
+                    let wanted = board.rng.device.asked().unwrap_or(3);
+                    board.receive_entropy(&mut ram, &vec![0x77; wanted as usize]);
+                }
+                6..30 if !rings.is_empty() => {
+                    let ring = rings[prng.below(rings.len() as u64) as usize];
+                    offer(&mut prng, &mut board, &mut ram, ring);
+                }
+                _ => answered += u64::from(poke(&mut prng, &mut board, &mut ram)),
+            }
+            let frames: usize = board.out.frames.iter().map(|(_, frame)| frame.len()).sum();
+            assert!(frames + board.out.console.len() <= OUT_BYTES_MAX + 1024);
+            if board.wants_stop() {
+                requests += u64::from(board.out.request);
+                board.out = Outbox::default();
+            }
+            board.check(RAM_BYTES).expect("a state that was reached is a state that can be");
+        }
+        sent += board.net.device.tx_frames;
+        received += board.net.device.rx_frames;
+        faults += board.faults().count();
+        let bytes = postcard::to_allocvec(&board).unwrap();
+        board.out = Outbox::default();
+        assert_eq!(postcard::from_bytes::<Board>(&bytes).unwrap(), board);
+    }
+    println!("{answered} answered, {sent} sent, {received} received, {requests} requests, {faults} faults");
+    assert!(answered > 10_000 && sent > 100 && received > 10 && requests > 10 && faults > 10);
+}
