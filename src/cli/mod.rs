@@ -3,6 +3,7 @@
 //! becomes ours).
 
 pub mod failure;
+pub mod switch;
 
 pub use failure::Failure;
 
