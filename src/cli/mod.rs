@@ -5,6 +5,7 @@
 pub mod disasm;
 pub mod failure;
 pub mod log;
+pub mod switch;
 
 pub use failure::Failure;
 

@@ -1,0 +1,156 @@
+//! `lockstep switch`: the network piece that outlives the VM.
+
+use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
+
+use crate::cli::Failure;
+use crate::host::stop::Stop;
+use crate::host::switch::{BindError, QueryError, SwitchReport, SwitchServer, query};
+use crate::net::Forward;
+
+/// Connect VMs to each other and to host ports; keep the network while VMs die and are replaced.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Where VMs attach, like 127.0.0.1:7000.
+    #[arg(long, value_name = "ADDR", required_unless_present = "status")]
+    listen: Option<SocketAddr>,
+    /// Forward a host port to the guest, like udp:127.0.0.1:9000=9000. May be repeated.
+    #[arg(long, value_name = "PROTO:HOST:PORT=GUESTPORT")]
+    forward: Vec<Forward>,
+    /// Ask the switch at this address how it is, instead of running one.
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["listen", "forward"])]
+    status: Option<SocketAddr>,
+    /// Print the counters at the end as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs a switch until SIGTERM or SIGINT, or asks one.
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    match (args.status, args.listen) {
+        (Some(at), _) => ask(at),
+        (None, Some(listen)) => serve(listen, args),
+        (None, None) => Err(Failure::new("a switch needs an address to listen at").fix("add --listen ADDR")),
+    }
+}
+
+fn ask(at: SocketAddr) -> Result<u8, Failure> {
+    let json = query(at).map_err(|error| {
+        let fix = match &error {
+            QueryError::Unreachable { .. } => "is `lockstep switch --listen` running there?",
+            QueryError::NotASwitch { .. } | QueryError::Refused { .. } | QueryError::Unexpected { .. } => {
+                "give the address of a switch of this version (its --listen)"
+            }
+        };
+        Failure::new(error).fix(fix)
+    })?;
+    writeln!(io::stdout(), "{json}")?;
+    Ok(0)
+}
+
+fn serve(listen: SocketAddr, args: &Args) -> Result<u8, Failure> {
+    // Before anything is announced: who stops us right after may rely on a clean end.
+    let stop = Stop::on_signals()?;
+    let mut server = SwitchServer::bind(listen, args.forward.clone()).map_err(explain)?;
+    eprintln!("switch: VMs attach at {}", server.local_addr()?);
+    for (index, forward) in args.forward.iter().enumerate() {
+        eprintln!("switch: {} leads to guest port {}", server.forward_addr(index)?, forward.guest_port);
+    }
+    let report = server.run(&stop)?;
+    if args.json {
+        serde_json::to_writer(io::stdout(), &report)?;
+        writeln!(io::stdout())?;
+    } else {
+        print(&report)?;
+    }
+    Ok(0)
+}
+
+fn explain(error: BindError) -> Failure {
+    let kind = match &error {
+        BindError::Listen { error, .. } | BindError::Forward { error, .. } => error.kind(),
+    };
+    let failure = Failure::new(error);
+    match kind {
+        ErrorKind::AddrInUse => failure
+            .fix("another process has this port: stop it (`ss -lnptu` shows it) or choose another port"),
+        ErrorKind::PermissionDenied => failure.fix("ports below 1024 are privileged: choose a higher one"),
+        ErrorKind::AddrNotAvailable => {
+            failure.fix("this host does not have that address: use one it has, such as 127.0.0.1")
+        }
+        _ => failure,
+    }
+}
+
+fn print(report: &SwitchReport) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for (name, vm) in &report.switch.vms {
+        writeln!(
+            out,
+            "{name}: generation {}, {} frames out ({} duplicates dropped, {} stale, {} gaps), {} frames in ({} sent again, {} dropped)",
+            vm.generation,
+            vm.fence.accepted,
+            vm.fence.duplicates,
+            vm.fence.stale,
+            vm.fence.gaps,
+            vm.inbound.queued,
+            vm.inbound.resent,
+            vm.inbound.dropped_full,
+        )?;
+    }
+    let gateway = &report.switch.gateway;
+    writeln!(
+        out,
+        "gateway: {} datagrams to guests, {} to clients, {} unsent",
+        gateway.datagrams_to_guest, gateway.datagrams_to_host, report.datagrams_unsent
+    )?;
+    for (why, count) in &report.switch.dropped {
+        writeln!(out, "dropped {why:?}: {count}")?;
+    }
+    for (why, count) in &report.switch.closed {
+        writeln!(out, "closed {why:?}: {count}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser, Debug)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &str) -> Result<Args, String> {
+        let words = std::iter::once("switch").chain(line.split_whitespace());
+        Command::try_parse_from(words).map(|command| command.args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_command_of_the_user_guide_parses() {
+        let args =
+            parse("--listen 127.0.0.1:7000 --forward udp:127.0.0.1:9000=9000 --forward udp:[::1]:9000=9000");
+        assert_eq!(args.unwrap().forward.len(), 2);
+        assert!(parse("--status 127.0.0.1:7000").is_ok());
+    }
+
+    #[test]
+    fn bad_arguments_are_told_in_words() {
+        assert!(parse("").unwrap_err().contains("--listen"));
+        let error = parse("--listen 127.0.0.1:7000 --forward tcp:127.0.0.1:80=80").unwrap_err();
+        assert!(error.contains("not forwarded yet"), "{error}");
+        assert!(parse("--status 127.0.0.1:7000 --listen 127.0.0.1:7000").is_err());
+    }
+
+    #[test]
+    fn an_occupied_port_comes_with_a_fix() {
+        let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let args = parse(&format!("--listen {}", holder.local_addr().unwrap())).unwrap();
+        let failure = SwitchServer::bind(args.listen.unwrap(), vec![]).map_err(explain).err().unwrap();
+        assert!(failure.fix.unwrap().contains("another port"), "{}", failure.what);
+    }
+}

@@ -1,0 +1,168 @@
+//! A VM's connection to its switch, as the node sees it.
+//!
+//! The node's thread sends ([`Port::send`] writes to the socket itself: no other thread is woken for
+//! an output), and one thread here reads, reconnects and reports everything through one function
+//! that the node gives, so that the node can wait in one place.
+//!
+//! Frames are kept until the switch has accepted them, and sent again after a lost connection; the
+//! switch's fence drops what it had already. So a lost connection loses no frame while the switch
+//! lives. Over the death of a *switch* a frame arrives at most once: what had been handed to the old
+//! one is not repeated to the new.
+//!
+//! What is kept is bounded: [`SendRefused::Full`] says that the node must hold its outputs, and
+//! [`PortEvent::Room`] when it may go on. Frames from the switch come once each and in order, also
+//! over reconnections.
+
+mod link;
+mod state;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, MutexGuard};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::base::Generation;
+use crate::net::{Attach, port::is_vm_name};
+use link::{Link, Shared};
+use state::State;
+
+pub use state::{KEPT_BYTES_MAX, KEPT_FRAMES_MAX, SendRefused};
+
+/// What the reading thread reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortEvent {
+    /// The switch knows us: after each connection, and after [`Port::activate`]. Frames up to
+    /// `tx_seq_last` have been accepted, whoever sent them.
+    Attached { generation: Generation, tx_seq_last: u64 },
+    /// There is no connection; it is tried again and again. Reported once until there is one.
+    Down { why: String },
+    /// A frame for the guest.
+    Frame { rx_seq: u64, frame: Vec<u8> },
+    /// After a refused [`Port::send`]: there is room again.
+    Room,
+    /// The switch does not want us. It is asked again, slowly; reported when the reason changes.
+    Refused { why: String },
+    /// Another generation reigns: the end of this port.
+    Fenced { current: Generation },
+}
+
+/// What has happened at a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PortCounts {
+    pub frames_sent: u64,
+    /// Frames sent again over another connection.
+    pub frames_resent: u64,
+    pub frames_received: u64,
+    /// Frames from the switch that had come before.
+    pub duplicates: u64,
+    pub connections: u64,
+    /// Sends refused because too much was kept.
+    pub refused_full: u64,
+}
+
+/// The node's end. Dropping it ends the connection; see [`Port::drain`] for ending well.
+pub struct Port {
+    shared: Arc<Shared>,
+}
+
+impl Port {
+    /// Attaches to `switch` as `attach` says, now or as soon as it is there. `deliver` is called by
+    /// a thread of the port; it may block (the switch then keeps what comes), and answers false when
+    /// nobody listens any more.
+    pub fn connect(
+        switch: SocketAddr,
+        attach: Attach,
+        deliver: impl FnMut(PortEvent) -> bool + Send + 'static,
+    ) -> io::Result<Port> {
+        if !is_vm_name(&attach.vm) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a VM's name has 1 to 64 of A-Z a-z 0-9 . _ -",
+            ));
+        }
+        let shared = Arc::new(Shared::new(State::new(attach))?);
+        let link = Link::new(switch, Arc::clone(&shared), deliver);
+        std::thread::Builder::new().name("port".into()).spawn(move || link.run())?;
+        Ok(Port { shared })
+    }
+
+    /// Sends the `seq`-th frame of the guest's life. It is kept until the switch has it; when too
+    /// much is kept the frame is refused and [`PortEvent::Room`] follows.
+    pub fn send(&self, seq: u64, frame: &[u8]) -> Result<(), SendRefused> {
+        let mut state = self.lock();
+        state.send(seq, frame)?;
+        self.flush(&mut state);
+        Ok(())
+    }
+
+    /// Everything up to `rx_seq` is safe in the replicated log. Told to the switch with one of the
+    /// next messages: this call costs nothing.
+    pub fn received(&self, rx_seq: u64) {
+        let mut state = self.lock();
+        if state.received(rx_seq) {
+            self.flush(&mut state);
+        }
+    }
+
+    /// This node reigns from now on, and its log ends with the frame `rx_seq_last`: what comes after
+    /// is delivered. Frames may be sent at once, without waiting for the answer.
+    pub fn activate(&self, generation: Generation, rx_seq_last: u64) {
+        let mut state = self.lock();
+        state.activate(generation, rx_seq_last);
+        self.flush(&mut state);
+    }
+
+    /// Whether the switch has answered and is connected.
+    pub fn is_up(&self) -> bool {
+        self.lock().is_up()
+    }
+
+    /// The last frame that the switch is known to have accepted.
+    pub fn accepted(&self) -> u64 {
+        self.lock().accepted()
+    }
+
+    pub fn counts(&self) -> PortCounts {
+        self.lock().counts()
+    }
+
+    /// Waits until the switch has accepted every frame sent, at most for `patience`; whether it has.
+    pub fn drain(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut state = self.lock();
+        state.ping();
+        self.flush(&mut state);
+        while !state.is_drained() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.shared.wait(state, left);
+        }
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.lock()
+    }
+
+    /// Writes what the socket takes; the thread is woken only when something is left over.
+    fn flush(&self, state: &mut State) {
+        if state.flush() {
+            self.shared.wake();
+        }
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.lock().stop();
+        self.shared.wake();
+    }
+}
+
+#[cfg(test)]
+#[path = "port/tests.rs"]
+mod tests;

@@ -1,0 +1,289 @@
+//! What a port remembers between its two threads: what is kept, and what waits for the socket.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::PortCounts;
+use crate::base::Generation;
+use crate::net::{Attach, ToSwitch, port};
+
+/// At most this many frames are kept for a switch that has not accepted them.
+pub const KEPT_FRAMES_MAX: usize = 4096;
+/// At most this many bytes of frames are kept.
+pub const KEPT_BYTES_MAX: usize = 4 << 20;
+/// Encoded bytes that may wait for the socket: what is kept and its headers, twice over.
+const OUT_BYTES_MAX: usize = 2 * KEPT_BYTES_MAX;
+/// After this many frames the switch is asked how far it is, so that what is kept stays small.
+const PING_EVERY: u64 = 64;
+/// After this many received frames the switch is told without waiting for another message.
+const RECEIVED_EVERY: u64 = 32;
+
+/// Why a frame was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SendRefused {
+    /// Too much is kept although the switch is connected: hold the outputs until there is room.
+    #[error("the switch does not keep up")]
+    Full,
+    /// Too much is kept and no switch is there: as for a card without a cable, the node may wait or
+    /// drop.
+    #[error("the switch is not connected")]
+    Down,
+}
+
+struct Kept {
+    seq: u64,
+    frame: Box<[u8]>,
+}
+
+pub struct State {
+    /// What the next connection says; generation, standby and `rx_seq_last` move with events.
+    attach: Attach,
+    stream: Option<Arc<TcpStream>>,
+    /// The switch has answered on this connection.
+    up: bool,
+    out: Vec<u8>,
+    out_start: usize,
+    kept: VecDeque<Kept>,
+    kept_bytes: usize,
+    /// The last frame that the switch is known to have accepted.
+    accepted: u64,
+    /// The last frame ever handed to a socket.
+    handed: Option<u64>,
+    pings: u64,
+    sent_since_ping: u64,
+    /// What is safe in the log, and how much of that has been told on this connection.
+    received: u64,
+    received_told: u64,
+    wants_room: bool,
+    stopping: bool,
+    counts: PortCounts,
+}
+
+impl State {
+    pub fn new(attach: Attach) -> Self {
+        Self {
+            attach,
+            stream: None,
+            up: false,
+            out: Vec::new(),
+            out_start: 0,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            accepted: 0,
+            handed: None,
+            pings: 0,
+            sent_since_ping: 0,
+            received: 0,
+            received_told: 0,
+            wants_room: false,
+            stopping: false,
+            counts: PortCounts::default(),
+        }
+    }
+
+    pub fn counts(&self) -> PortCounts {
+        self.counts
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+
+    pub fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    pub fn stop(&mut self) {
+        self.stopping = true;
+        self.stream = None;
+    }
+
+    pub fn is_drained(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        self.kept.len() >= KEPT_FRAMES_MAX || self.kept_bytes >= KEPT_BYTES_MAX
+    }
+
+    pub fn send(&mut self, seq: u64, frame: &[u8]) -> Result<(), SendRefused> {
+        if self.is_full() || self.waiting() > OUT_BYTES_MAX {
+            self.counts.refused_full += 1;
+            self.wants_room = true;
+            return Err(if self.up { SendRefused::Full } else { SendRefused::Down });
+        }
+        self.kept.push_back(Kept { seq, frame: frame.into() });
+        self.kept_bytes += frame.len();
+        self.counts.frames_sent += 1;
+        if self.stream.is_some() && !self.attach.standby {
+            self.tell_received();
+            port::put_frame_to_switch(&mut self.out, self.attach.generation, seq, frame);
+            self.handed = Some(seq);
+            self.sent_since_ping += 1;
+            if self.sent_since_ping >= PING_EVERY {
+                self.ping();
+            }
+        }
+        Ok(())
+    }
+
+    /// True when it is time to tell the switch.
+    pub fn received(&mut self, rx_seq: u64) -> bool {
+        self.received = self.received.max(rx_seq);
+        let due = self.received >= self.received_told.saturating_add(RECEIVED_EVERY);
+        if due {
+            self.tell_received();
+        }
+        due
+    }
+
+    pub fn activate(&mut self, generation: Generation, rx_seq_last: u64) {
+        let was_standby = std::mem::replace(&mut self.attach.standby, false);
+        if was_standby {
+            self.attach.rx_seq_last = rx_seq_last;
+        }
+        self.attach.generation = generation;
+        self.received = self.received.max(rx_seq_last);
+        if self.stream.is_some() {
+            ToSwitch::Activate { generation, rx_seq_last }.encode(&mut self.out);
+            self.received_told = self.received;
+            if was_standby {
+                self.put_kept();
+            }
+        }
+    }
+
+    /// Asks the switch how far it is.
+    pub fn ping(&mut self) {
+        if self.stream.is_some() {
+            self.sent_since_ping = 0;
+            self.pings += 1;
+            ToSwitch::Ping.encode(&mut self.out);
+        }
+    }
+
+    /// Pings that the switch has not answered on this connection.
+    pub fn pings_open(&self) -> u64 {
+        self.pings
+    }
+
+    /// Tells the switch what is safe, if it does not know.
+    pub fn tell_received(&mut self) {
+        if self.stream.is_some() && !self.attach.standby && self.received > self.received_told {
+            self.received_told = self.received;
+            ToSwitch::Received { rx_seq: self.received }.encode(&mut self.out);
+        }
+    }
+
+    /// A connection is there: introduces us, and repeats what the switch may not have.
+    pub fn connected(&mut self, stream: Arc<TcpStream>) {
+        self.stream = Some(stream);
+        self.counts.connections += 1;
+        self.out.clear();
+        self.out_start = 0;
+        self.pings = 0;
+        self.received_told = 0;
+        let before_kept = self.kept.front().map(|kept| kept.seq.saturating_sub(1));
+        let tx_seq_last = self.handed.or(before_kept).unwrap_or(self.attach.tx_seq_last);
+        ToSwitch::Attach(Attach { tx_seq_last, ..self.attach.clone() }).encode(&mut self.out);
+        if !self.attach.standby {
+            self.put_kept();
+        }
+    }
+
+    /// Encodes everything kept; the fence drops what it knows.
+    fn put_kept(&mut self) {
+        for kept in &self.kept {
+            port::put_frame_to_switch(&mut self.out, self.attach.generation, kept.seq, &kept.frame);
+            if self.handed.is_some_and(|handed| kept.seq <= handed) {
+                self.counts.frames_resent += 1;
+            } else {
+                self.handed = Some(kept.seq);
+            }
+        }
+        if !self.kept.is_empty() {
+            self.ping();
+        }
+    }
+
+    pub fn disconnected(&mut self) {
+        self.stream = None;
+        self.up = false;
+        self.out.clear();
+        self.out_start = 0;
+    }
+
+    /// The switch answered `Attached`.
+    pub fn attached(&mut self, tx_seq_last: u64) {
+        self.up = true;
+        self.accept(tx_seq_last);
+    }
+
+    pub fn ponged(&mut self, tx_seq_last: u64) {
+        self.pings = self.pings.saturating_sub(1);
+        self.accept(tx_seq_last);
+    }
+
+    fn accept(&mut self, tx_seq_last: u64) {
+        self.accepted = self.accepted.max(tx_seq_last);
+        while self.kept.front().is_some_and(|kept| kept.seq <= tx_seq_last) {
+            if let Some(kept) = self.kept.pop_front() {
+                self.kept_bytes -= kept.frame.len();
+            }
+        }
+    }
+
+    /// A frame came; false when it came before.
+    pub fn take_frame(&mut self, rx_seq: u64) -> bool {
+        let new = rx_seq > self.attach.rx_seq_last;
+        if new {
+            self.attach.rx_seq_last = rx_seq;
+            self.counts.frames_received += 1;
+        } else {
+            self.counts.duplicates += 1;
+        }
+        new
+    }
+
+    /// True once after a refused send, when there is room for a good part again.
+    pub fn take_room(&mut self) -> bool {
+        let room = self.kept.len() <= KEPT_FRAMES_MAX / 2 && self.kept_bytes <= KEPT_BYTES_MAX / 2;
+        let tell = self.wants_room && room;
+        self.wants_room &= !tell;
+        tell
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.out.len() - self.out_start
+    }
+
+    /// Writes what the socket takes; true when something is left over. What goes wrong here the
+    /// reading thread will find out.
+    pub fn flush(&mut self) -> bool {
+        let Some(stream) = &self.stream else { return false };
+        while self.waiting() > 0 {
+            match (&**stream).write(&self.out[self.out_start..]) {
+                Ok(n) => self.out_start += n,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => break,
+            }
+        }
+        if self.waiting() == 0 {
+            self.out.clear();
+            self.out_start = 0;
+        } else if self.out_start > KEPT_BYTES_MAX {
+            self.out.drain(..self.out_start);
+            self.out_start = 0;
+        }
+        self.waiting() > 0
+    }
+}

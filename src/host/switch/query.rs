@@ -1,0 +1,48 @@
+//! Asks a running switch for its status.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::net::{FromSwitch, PortError, ToSwitch, Unframer};
+
+/// A switch that does not answer within this time is not there.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Error)]
+pub enum QueryError {
+    #[error("no switch answers at {at}: {error}")]
+    Unreachable { at: SocketAddr, error: io::Error },
+    #[error("what answers at {at} is not a switch: {error}")]
+    NotASwitch { at: SocketAddr, error: PortError },
+    #[error("the switch at {at} refused: {why}")]
+    Refused { at: SocketAddr, why: String },
+    #[error("the switch at {at} answered something else")]
+    Unexpected { at: SocketAddr },
+}
+
+/// The status of the switch at `at`, as JSON.
+pub fn query(at: SocketAddr) -> Result<String, QueryError> {
+    let unreachable = |error| QueryError::Unreachable { at, error };
+    let mut stream = TcpStream::connect_timeout(&at, PATIENCE).map_err(unreachable)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
+    let mut request = Vec::new();
+    ToSwitch::Status.encode(&mut request);
+    stream.write_all(&request).map_err(unreachable)?;
+    let (mut unframer, mut scratch) = (Unframer::default(), vec![0; 64 << 10]);
+    loop {
+        let body = unframer.next_body().and_then(|body| body.map(FromSwitch::decode).transpose());
+        match body.map_err(|error| QueryError::NotASwitch { at, error })? {
+            Some(FromSwitch::Status { json }) => return Ok(json),
+            Some(FromSwitch::Refused { why }) => return Err(QueryError::Refused { at, why }),
+            Some(_) => return Err(QueryError::Unexpected { at }),
+            None => {}
+        }
+        match stream.read(&mut scratch).map_err(unreachable)? {
+            0 => return Err(unreachable(io::ErrorKind::UnexpectedEof.into())),
+            n => unframer.push(&scratch[..n]),
+        }
+    }
+}

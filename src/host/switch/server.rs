@@ -1,0 +1,304 @@
+//! The poll loop of the switch process.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::Serialize;
+use thiserror::Error;
+
+use super::conn::{Conn, Heard, OUT_BYTES_MAX};
+use crate::host::stop::Stop;
+use crate::net::gateway::GatewayConfig;
+use crate::net::switch::{PEERS_MAX, SwitchStatus};
+use crate::net::{CloseWhy, Command, Forward, PeerId, SECOND_NS, Switch, SwitchConfig};
+
+/// Datagrams taken from one forwarded port before the others get their turn.
+const DATAGRAMS_AT_ONCE: usize = 64;
+/// How much the kernel may hold of what clients send while we are busy.
+const UDP_RECEIVE_BYTES: usize = 1 << 20;
+/// After the kernel refused a connection (no descriptors), others are accepted this much later.
+const ACCEPT_PAUSE_NS: u64 = SECOND_NS / 10;
+/// Connections that are only still being told their last word.
+const LINGERING_MAX: usize = 256;
+
+#[derive(Debug, Error)]
+pub enum BindError {
+    #[error("cannot listen for VMs at {at}: {error}")]
+    Listen { at: SocketAddr, error: io::Error },
+    #[error("cannot open {forward}: {error}")]
+    Forward { forward: Forward, error: io::Error },
+}
+
+/// What the switch did.
+#[derive(Clone, Debug, Serialize)]
+pub struct SwitchReport {
+    #[serde(flatten)]
+    pub switch: SwitchStatus,
+    /// Datagrams for clients that the kernel did not take.
+    pub datagrams_unsent: u64,
+    /// Connections that the kernel could not give us.
+    pub accept_failures: u64,
+}
+
+/// The switch with all its sockets open.
+pub struct SwitchServer {
+    listener: TcpListener,
+    forwards: Vec<UdpSocket>,
+    switch: Switch,
+    conns: BTreeMap<PeerId, Conn>,
+    peer_next: u64,
+    born: Instant,
+    commands: Vec<Command>,
+    scratch: Vec<u8>,
+    accept_after: u64,
+    datagrams_unsent: u64,
+    accept_failures: u64,
+}
+
+/// What `poll` found, in the order of the descriptors.
+struct Ready {
+    stop: bool,
+    accept: bool,
+    forwards: Vec<usize>,
+    conns: Vec<(PeerId, PollFlags)>,
+}
+
+impl SwitchServer {
+    /// Opens every socket. Port 0 takes any free port: see [`local_addr`](Self::local_addr).
+    pub fn bind(listen: SocketAddr, forwards: Vec<Forward>) -> Result<Self, BindError> {
+        let listener = TcpListener::bind(listen)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .map_err(|error| BindError::Listen { at: listen, error })?;
+        let open = |forward: &Forward| {
+            let socket = UdpSocket::bind(forward.listen)?;
+            socket.set_nonblocking(true)?;
+            rustix::net::sockopt::set_socket_recv_buffer_size(&socket, UDP_RECEIVE_BYTES)?;
+            Ok(socket)
+        };
+        let sockets = forwards
+            .iter()
+            .map(|forward| open(forward).map_err(|error| BindError::Forward { forward: *forward, error }))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            listener,
+            forwards: sockets,
+            switch: Switch::new(SwitchConfig { gateway: GatewayConfig::with_forwards(forwards) }),
+            conns: BTreeMap::new(),
+            peer_next: 1,
+            born: Instant::now(),
+            commands: Vec::new(),
+            scratch: vec![0; 64 << 10],
+            accept_after: 0,
+            datagrams_unsent: 0,
+            accept_failures: 0,
+        })
+    }
+
+    /// Where VMs attach.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Where the clients of the `index`-th forward send to.
+    pub fn forward_addr(&self, index: usize) -> io::Result<SocketAddr> {
+        self.forwards.get(index).ok_or(ErrorKind::NotFound)?.local_addr()
+    }
+
+    pub fn report(&self) -> SwitchReport {
+        SwitchReport {
+            switch: self.switch.status(),
+            datagrams_unsent: self.datagrams_unsent,
+            accept_failures: self.accept_failures,
+        }
+    }
+
+    /// Serves until `stop`. An error is one of `poll` itself: nothing that a peer can cause.
+    pub fn run(&mut self, stop: &Stop) -> io::Result<SwitchReport> {
+        loop {
+            let ready = self.wait(stop)?;
+            if ready.stop {
+                return Ok(self.report());
+            }
+            let now = self.now();
+            for (peer, flags) in ready.conns {
+                if flags.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+                    self.hear(now, peer);
+                }
+            }
+            for forward in ready.forwards {
+                self.take_datagrams(now, forward);
+            }
+            if ready.accept {
+                self.accept(now);
+            }
+            self.switch.tick(now, &mut self.commands);
+            self.part_from_the_stuck(now);
+            self.obey(now);
+            self.fetch_and_flush(now);
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.born.elapsed().as_nanos() as u64
+    }
+
+    /// Sleeps until something happens or is due.
+    fn wait(&self, stop: &Stop) -> io::Result<Ready> {
+        let now = self.now();
+        let accepting = now >= self.accept_after && self.conns.len() < PEERS_MAX + LINGERING_MAX;
+        let mut fds = vec![PollFd::new(stop, PollFlags::IN)];
+        let listening = if accepting { PollFlags::IN } else { PollFlags::empty() };
+        fds.push(PollFd::new(&self.listener, listening));
+        fds.extend(self.forwards.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
+        for conn in self.conns.values() {
+            let writing = if conn.waiting() > 0 { PollFlags::OUT } else { PollFlags::empty() };
+            fds.push(PollFd::from_borrowed_fd(conn.as_fd(), PollFlags::IN | writing));
+        }
+        let deadlines = self.conns.values().filter_map(Conn::deadline).chain(self.switch.next_deadline());
+        let deadline =
+            deadlines.chain((!accepting).then_some(self.accept_after.max(now + ACCEPT_PAUSE_NS))).min();
+        let timeout = deadline.map(|deadline| {
+            let ns = deadline.saturating_sub(now);
+            Timespec { tv_sec: (ns / SECOND_NS) as i64, tv_nsec: (ns % SECOND_NS) as i64 }
+        });
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut flags = fds.iter().map(PollFd::revents);
+        let mut ready = |()| !flags.next().unwrap_or(PollFlags::empty()).is_empty();
+        let (stop, accept) = (ready(()), ready(()));
+        let forwards = (0..self.forwards.len()).filter(|_| ready(())).collect();
+        let conns = self.conns.keys().copied().zip(flags).filter(|(_, flags)| !flags.is_empty()).collect();
+        Ok(Ready { stop, accept, forwards, conns })
+    }
+
+    fn accept(&mut self, now: u64) {
+        while self.conns.len() < PEERS_MAX + LINGERING_MAX {
+            let conn = match self.listener.accept() {
+                Ok((stream, _)) => Conn::new(stream, now),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => Err(error),
+            };
+            match conn {
+                Ok(conn) => {
+                    let peer = PeerId(self.peer_next);
+                    self.peer_next += 1;
+                    self.conns.insert(peer, conn);
+                    self.switch.opened(peer, &mut self.commands);
+                }
+                Err(_) => {
+                    self.accept_failures += 1;
+                    self.accept_after = now + ACCEPT_PAUSE_NS;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, now: u64, peer: PeerId) {
+        let Some(conn) = self.conns.get_mut(&peer) else { return };
+        let (switch, commands) = (&mut self.switch, &mut self.commands);
+        match conn.hear(now, &mut self.scratch, |message| switch.message(now, peer, message, commands)) {
+            Heard::Enough => {}
+            Heard::Gone => {
+                switch.closed(peer);
+                self.conns.remove(&peer);
+            }
+            Heard::Garbage(error) => switch.garbage(peer, &error, commands),
+        }
+        self.obey(now);
+    }
+
+    fn take_datagrams(&mut self, now: u64, forward: usize) {
+        for _ in 0..DATAGRAMS_AT_ONCE {
+            match self.forwards[forward].recv_from(&mut self.scratch) {
+                Ok((n, client)) => {
+                    let bytes = &self.scratch[..n];
+                    self.switch.datagram(now, forward, client, bytes, &mut self.commands);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        self.obey(now);
+    }
+
+    /// Carries out what the switch wants.
+    fn obey(&mut self, now: u64) {
+        let mut commands = std::mem::take(&mut self.commands);
+        for command in commands.drain(..) {
+            match command {
+                Command::Send(peer, message) => {
+                    if let Some(conn) = self.conns.get_mut(&peer).filter(|conn| !conn.is_finished()) {
+                        conn.push(&message);
+                    }
+                }
+                Command::Close(peer, _) => {
+                    if let Some(conn) = self.conns.get_mut(&peer) {
+                        conn.finish(now);
+                        if conn.flush().is_err() {
+                            self.conns.remove(&peer);
+                        }
+                    }
+                }
+                Command::ToHost { forward, client, bytes } => {
+                    if self.forwards[forward].send_to(&bytes, client).is_err() {
+                        self.datagrams_unsent += 1;
+                    }
+                }
+            }
+        }
+        self.commands = commands;
+    }
+
+    fn part_from_the_stuck(&mut self, now: u64) {
+        let stuck = |conn: &Conn| conn.is_stuck(now) || conn.waiting() > OUT_BYTES_MAX;
+        let peers: Vec<PeerId> = self.conns.iter().filter(|(_, c)| stuck(c)).map(|(peer, _)| *peer).collect();
+        for peer in peers {
+            let conn = &self.conns[&peer];
+            if conn.is_finished() {
+                self.conns.remove(&peer);
+            } else {
+                let why = if conn.is_stuck(now) { CloseWhy::Stalled } else { CloseWhy::SlowReader };
+                self.switch.fail(peer, why, &mut self.commands);
+            }
+        }
+    }
+
+    /// Gives every VM the frames that its socket has room for, and writes what waits.
+    fn fetch_and_flush(&mut self, now: u64) {
+        let with_frames: Vec<PeerId> = self.switch.peers_with_frames().collect();
+        for peer in with_frames {
+            let Some(conn) = self.conns.get_mut(&peer) else { continue };
+            // Once bytes wait, `poll` says when to go on; until then it is up to us.
+            let mut more = true;
+            while more && conn.wants_frames() {
+                while more && conn.wants_frames() {
+                    match self.switch.next_frame(peer) {
+                        Some((rx_seq, frame)) => conn.push_frame(rx_seq, frame),
+                        None => more = false,
+                    }
+                }
+                if conn.flush().is_err() {
+                    self.switch.closed(peer);
+                    self.conns.remove(&peer);
+                    break;
+                }
+                more &= conn.waiting() == 0;
+            }
+        }
+        let writers = self.conns.iter_mut().filter(|(_, conn)| conn.waiting() > 0);
+        let gone: Vec<PeerId> =
+            writers.filter_map(|(peer, conn)| conn.flush().is_err().then_some(*peer)).collect();
+        for peer in gone {
+            self.switch.closed(peer);
+            self.conns.remove(&peer);
+        }
+        self.obey(now);
+    }
+}

@@ -1,0 +1,5 @@
+//! The switch as a process would run it: real loopback sockets, fake VMs, real clients.
+
+mod peers;
+mod support;
+mod takeover;
