@@ -13,7 +13,7 @@ use super::hart::Hart;
 use super::tlb::{Entry, PAGE_MASK, Space};
 use super::trap::{Cause, Trap};
 use crate::base::GuestPhys;
-use crate::mem::sv39::{self, PTE_VALID, Rights, WalkFault};
+use crate::mem::sv39::{self, Mapping, PTE_VALID, Rights, WalkFault};
 use crate::mem::{Access, PAGE_BYTES, PageFlags, Ram};
 
 /// Why an instruction did not retire.
@@ -90,30 +90,53 @@ impl Hart {
 
     /// The physical address that `va` stands for. Remembers which pages of tables said so.
     fn translate(&mut self, ram: &mut Ram, va: u64, access: Access) -> Result<u64, Trap> {
+        let (at, mapping) = self.resolve(ram, va, access)?;
+        if let Some(mapping) = mapping {
+            for &table in &mapping.tables[..mapping.levels] {
+                self.flag(ram, table, PageFlags::TABLE);
+            }
+        }
+        Ok(at)
+    }
+
+    /// The physical address that `va` stands for, and the walk that said so; changes nothing.
+    fn resolve(&self, ram: &Ram, va: u64, access: Access) -> Result<(u64, Option<Mapping>), Trap> {
         let privilege = if access == Access::Fetch { self.privilege } else { self.data_privilege() };
         let machine = privilege == Privilege::Machine;
-        let at = match self.csrs.translation_root() {
+        let mapping = match self.csrs.translation_root() {
             Some(root) if !machine => {
                 let rights = Rights {
                     user: privilege == Privilege::User,
                     sum: self.csrs.mstatus & status::SUM != 0,
                     mxr: self.csrs.mstatus & status::MXR != 0,
                 };
-                let mapping =
-                    sv39::walk(ram, &self.csrs.pmp, root, va, access, rights).map_err(
-                        |fault| match fault {
-                            WalkFault::Page => page_fault(access, va),
-                            WalkFault::Access => access_fault(access, va),
-                        },
-                    )?;
-                for &table in &mapping.tables[..mapping.levels] {
-                    self.flag(ram, table, PageFlags::TABLE);
-                }
-                mapping.at
+                let walked = sv39::walk(ram, &self.csrs.pmp, root, va, access, rights);
+                Some(walked.map_err(|fault| match fault {
+                    WalkFault::Page => page_fault(access, va),
+                    WalkFault::Access => access_fault(access, va),
+                })?)
             }
-            _ => va,
+            _ => None,
         };
-        if self.csrs.pmp.allows(at, access, machine) { Ok(at) } else { Err(access_fault(access, va)) }
+        let at = mapping.as_ref().map_or(va, |mapping| mapping.at);
+        if self.csrs.pmp.allows(at, access, machine) {
+            Ok((at, mapping))
+        } else {
+            Err(access_fault(access, va))
+        }
+    }
+
+    /// The instruction word that a fetch at `pc` would find, for people; changes nothing.
+    pub fn peek_word(&self, ram: &Ram, pc: u64) -> Option<u32> {
+        let half = |at| {
+            let (physical, _) = self.resolve(ram, at, Access::Fetch).ok()?;
+            ram.read_u16(GuestPhys(physical)).ok()
+        };
+        let low = half(pc)?;
+        if !crate::isa::decode::is_wide(low) {
+            return Some(low.into());
+        }
+        Some(u32::from(low) | u32::from(half(pc.wrapping_add(2))?) << 16)
     }
 
     /// From now on stores to `page` must come this way.

@@ -1,5 +1,7 @@
 //! What crosses the machine's wall: inputs in, outputs and requests out, and why a run stopped.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cpu::{Answer, Question};
@@ -96,6 +98,16 @@ pub enum Exit {
     Fail(u32),
     /// The guest asked for a reset.
     Reset,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Pass => write!(f, "pass"),
+            Exit::Fail(code) => write!(f, "failure {code}"),
+            Exit::Reset => write!(f, "a reset"),
+        }
+    }
 }
 
 impl Exit {

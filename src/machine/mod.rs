@@ -15,7 +15,7 @@ pub mod map;
 pub mod saved;
 pub mod vm;
 
-pub use config::{BadConfig, MachineConfig, Symbol};
+pub use config::{BadConfig, MAC_DEFAULT, MachineConfig, Symbol};
 pub use elf::{Elf, LoadError};
 pub use io::{Channel, Exit, Input, Output, Request, Stop};
 pub use saved::{RestoreError, Saved};
