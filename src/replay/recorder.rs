@@ -1,0 +1,223 @@
+//! A machine that is live: it picks the positions and writes them down.
+
+use crate::base::{Digest, Icount, Seq};
+use crate::cpu::{Answer, Question};
+use crate::log::frame::FrameBuilder;
+use crate::log::{Entry, Event, OutputMark};
+use crate::machine::{Exit, Input, Machine, Output, Request, Stop, Undeliverable};
+
+/// What the live world answers; each answer becomes a log entry.
+pub trait Answers {
+    /// Guest time in ticks of 100 ns. May stand still or even step back: the machine never shows
+    /// the guest a time before one that it has seen.
+    fn ticks(&mut self) -> u64;
+    /// Fills `bytes` with entropy.
+    fn entropy(&mut self, bytes: &mut [u8]);
+    /// The id of the host CPU that runs the guest.
+    fn host_id(&mut self) -> u64;
+}
+
+/// Why [`Recorder::run`] came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordStop {
+    /// The limit is reached, or there is something to flush.
+    Slice,
+    /// The hart waits for an interrupt.
+    Idle,
+    /// The guest has ended, and its end is in the log.
+    Halted(Exit),
+}
+
+/// A finished batch of entries, encoded: the same bytes on the wire and on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub first: Seq,
+    pub last: Seq,
+    pub bytes: Vec<u8>,
+}
+
+/// A live machine and the log it writes.
+pub struct Recorder {
+    machine: Machine,
+    /// The number that the next entry gets.
+    seq_next: Seq,
+    /// Where the last entry stands: a horizon is only worth an entry past it.
+    recorded_to: Icount,
+    frame: FrameBuilder,
+    ended: bool,
+}
+
+/// A run comes back for a flush once this much log is waiting.
+pub const FRAME_BYTES_SOFT: usize = 48 * 1024;
+
+impl Recorder {
+    /// Takes a machine live; its next entry is number `seq_next`.
+    pub fn new(machine: Machine, seq_next: Seq) -> Self {
+        let recorded_to = machine.icount();
+        let ended = machine.halted().is_some();
+        Self { machine, seq_next, recorded_to, frame: FrameBuilder::new(), ended }
+    }
+
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The machine for digests and snapshots; the log must be flushed and the outputs taken first.
+    pub fn machine_mut(&mut self) -> &mut Machine {
+        &mut self.machine
+    }
+
+    /// Gives the machine up, together with the number that the next entry would have had.
+    pub fn into_parts(self) -> (Machine, Seq) {
+        assert!(self.frame.is_empty(), "entries must be flushed before the recorder is taken apart");
+        (self.machine, self.seq_next)
+    }
+
+    pub fn icount(&self) -> Icount {
+        self.machine.icount()
+    }
+
+    pub fn seq_next(&self) -> Seq {
+        self.seq_next
+    }
+
+    /// Writes `event` down at the current position.
+    pub fn record(&mut self, event: Event) -> Seq {
+        let seq = self.seq_next;
+        let at = self.machine.icount();
+        self.frame.push(&Entry { seq, at, event });
+        self.seq_next = seq.next();
+        self.recorded_to = at;
+        seq
+    }
+
+    /// Delivers `input` here and now, and writes it down.
+    pub fn deliver(&mut self, input: Input) -> Result<Seq, Undeliverable> {
+        let at = self.machine.icount();
+        self.machine.deliver(input.clone())?;
+        let seq = self.seq_next;
+        self.frame.push(&Entry { seq, at, event: Event::Input(input) });
+        self.seq_next = seq.next();
+        self.recorded_to = at;
+        Ok(seq)
+    }
+
+    /// Runs to `limit` at most. Answers questions and requests from `world`, makes due timers due,
+    /// and appends each output with the number of its mark to `outputs`.
+    pub fn run<A: Answers>(
+        &mut self,
+        limit: Icount,
+        world: &mut A,
+        outputs: &mut Vec<(Seq, Output)>,
+    ) -> RecordStop {
+        self.tick(world);
+        loop {
+            match self.machine.run_until(limit) {
+                Stop::Reached => {
+                    self.take_outputs(outputs);
+                    return RecordStop::Slice;
+                }
+                Stop::Ask(question) => {
+                    let answer = match question {
+                        Question::Time => Answer::Time(world.ticks().max(self.machine.time_known())),
+                        Question::Entropy => {
+                            let mut bytes = [0; 2];
+                            world.entropy(&mut bytes);
+                            Answer::Entropy(u16::from_le_bytes(bytes))
+                        }
+                        Question::HostId => Answer::HostId(world.host_id()),
+                    };
+                    self.deliver(Input::Answer(answer)).expect("the machine has just asked this question");
+                    if self.frame.bytes_len() >= FRAME_BYTES_SOFT {
+                        self.take_outputs(outputs);
+                        return RecordStop::Slice;
+                    }
+                }
+                Stop::Service => {
+                    let said = self.take_outputs(outputs);
+                    self.serve(world);
+                    if said {
+                        return RecordStop::Slice;
+                    }
+                }
+                Stop::Idle => {
+                    self.take_outputs(outputs);
+                    return RecordStop::Idle;
+                }
+                Stop::Halted(exit) => {
+                    self.take_outputs(outputs);
+                    if !self.ended {
+                        self.ended = true;
+                        self.record_digest();
+                        self.record(Event::End(exit));
+                    }
+                    return RecordStop::Halted(exit);
+                }
+            }
+        }
+    }
+
+    /// Makes the timer due if its time has come.
+    fn tick<A: Answers>(&mut self, world: &mut A) {
+        let Some(deadline) = self.machine.timer_deadline() else { return };
+        let time = world.ticks();
+        if time >= deadline {
+            self.deliver(Input::TimerDue { time }).expect("a timer can always become due");
+        }
+    }
+
+    fn serve<A: Answers>(&mut self, world: &mut A) {
+        for request in self.machine.requests() {
+            match request {
+                Request::Entropy { len } => {
+                    let mut bytes = vec![0; len as usize];
+                    world.entropy(&mut bytes);
+                    self.deliver(Input::Entropy(bytes)).expect("the machine has just asked for entropy");
+                }
+            }
+        }
+    }
+
+    /// Asks the world again for what was in flight when the last recorder died.
+    pub fn reissue<A: Answers>(&mut self, world: &mut A) {
+        self.serve(world);
+    }
+
+    /// Takes what the machine has said, and writes a mark for each; true if there was any.
+    pub fn take_outputs(&mut self, outputs: &mut Vec<(Seq, Output)>) -> bool {
+        if !self.machine.outputs_waiting() {
+            return false;
+        }
+        for output in self.machine.take_outputs() {
+            let seq = self.record(Event::Output(OutputMark::of(&output)));
+            outputs.push((seq, output));
+        }
+        true
+    }
+
+    /// Writes down the digest of the state here, for a replayer to compare; outputs must be taken.
+    pub fn record_digest(&mut self) -> Digest {
+        let digest = self.machine.digest();
+        self.record(Event::Digest(digest));
+        digest
+    }
+
+    /// True when there is something to flush: entries, or (with `horizon`) mere progress.
+    pub fn flush_wanted(&self, horizon: bool) -> bool {
+        !self.frame.is_empty() || (horizon && self.machine.icount() > self.recorded_to)
+    }
+
+    /// Ends the batch: everything recorded since the last, with a horizon when the machine is past
+    /// its last entry and `horizon` asks for one.
+    pub fn flush(&mut self, horizon: bool) -> Option<Frame> {
+        if horizon && self.machine.icount() > self.recorded_to {
+            self.record(Event::Horizon);
+        }
+        let (first, last) = (self.frame.first_seq()?, self.frame.last_seq()?);
+        Some(Frame { first, last, bytes: self.frame.finish() })
+    }
+
+    pub fn log_bytes_waiting(&self) -> usize {
+        self.frame.bytes_len()
+    }
+}

@@ -1,0 +1,258 @@
+//! A machine that follows: it obeys the positions that the log names, and checks every claim.
+
+use std::collections::VecDeque;
+
+use super::divergence::Divergence;
+use crate::base::{Digest, Icount, Seq};
+use crate::log::{Entry, Event, OutputMark};
+use crate::machine::{Exit, Machine, Output, Stop};
+
+/// Why [`Replayer::run`] came back without a divergence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayStop {
+    /// The instruction budget is used up; there is more to replay.
+    Budget,
+    /// Every entry given so far has been obeyed.
+    Drained,
+}
+
+/// What the replayed entries meant to whoever runs the replayer, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// The machine said this, as the mark `seq` says it must.
+    Said { seq: Seq, output: Output },
+    /// The state's digest is the recorder's.
+    Agreed { at: Icount, digest: Digest },
+    /// An entry that is not the machine's business: generations, joins, switch-overs, the end.
+    Control(Entry),
+}
+
+/// How many entries a divergence report looks back.
+const CONTEXT_ENTRIES: usize = 8;
+
+/// A machine that follows a log.
+pub struct Replayer {
+    machine: Machine,
+    queue: VecDeque<Entry>,
+    /// The number that the next entry given must have.
+    seq_next: Seq,
+    /// Outputs taken at this position and not yet claimed by a mark.
+    unclaimed: VecDeque<Output>,
+    recent: VecDeque<Entry>,
+    done: Seq,
+}
+
+impl Replayer {
+    /// Follows from `machine`'s state on; the first entry to come is number `seq_next`.
+    pub fn new(machine: Machine, seq_next: Seq) -> Self {
+        Self {
+            machine,
+            queue: VecDeque::new(),
+            seq_next,
+            unclaimed: VecDeque::new(),
+            recent: VecDeque::new(),
+            done: Seq(seq_next.get().saturating_sub(1)),
+        }
+    }
+
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    pub fn machine_mut(&mut self) -> &mut Machine {
+        &mut self.machine
+    }
+
+    pub fn icount(&self) -> Icount {
+        self.machine.icount()
+    }
+
+    /// The number that the next entry to be given must have.
+    pub fn seq_next(&self) -> Seq {
+        self.seq_next
+    }
+
+    /// The last entry obeyed.
+    pub fn done(&self) -> Seq {
+        self.done
+    }
+
+    pub fn queue_len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The last entry that waits to be obeyed.
+    pub fn last_entry(&self) -> Option<&Entry> {
+        self.queue.back()
+    }
+
+    /// Takes entries to follow. They must go on where the last ones ended: a hole would be a
+    /// silent divergence.
+    pub fn push(&mut self, entries: Vec<Entry>) -> Result<(), Divergence> {
+        for entry in entries {
+            let floor = self.queue.back().map_or(self.machine.icount(), |last| last.at);
+            if entry.seq != self.seq_next || entry.at < floor {
+                let expected = format!("entry {} at {floor} or later", self.seq_next);
+                let found = format!("entry {} at {}", entry.seq, entry.at);
+                return Err(self.diverged(&entry, expected, found));
+            }
+            self.seq_next = entry.seq.next();
+            self.queue.push_back(entry);
+        }
+        Ok(())
+    }
+
+    /// Obeys entries until `budget` instructions are spent or there are none left; what they meant
+    /// is appended to `followed`. After a divergence the replayer must not be run again.
+    pub fn run(&mut self, budget: u64, followed: &mut Vec<Followed>) -> Result<ReplayStop, Divergence> {
+        let limit = self.machine.icount().plus(budget);
+        while let Some(at) = self.queue.front().map(|entry| entry.at) {
+            if self.machine.icount() < at {
+                self.run_to(at.min(limit))?;
+                if self.machine.icount() < at {
+                    return Ok(ReplayStop::Budget);
+                }
+            }
+            let entry = self.queue.pop_front().expect("the queue has a front");
+            self.obey(&entry, followed)?;
+            self.done = entry.seq;
+            if self.recent.len() == CONTEXT_ENTRIES {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(entry);
+        }
+        Ok(ReplayStop::Drained)
+    }
+
+    /// Runs to exactly `at`, past which no entry given so far may lie behind; every stop on the way
+    /// is one that the log does not explain.
+    pub fn run_to(&mut self, at: Icount) -> Result<(), Divergence> {
+        loop {
+            let before = self.machine.icount();
+            if let Some(output) = self.unclaimed.front() {
+                return Err(self.unexplained(format!("an output that nothing marks: {}", describe(output))));
+            }
+            match self.machine.run_until(at) {
+                Stop::Reached => return Ok(()),
+                _ if self.machine.icount() == at => return Ok(()),
+                Stop::Service if self.machine.icount() > before => {}
+                Stop::Service => return Err(self.unexplained("an output that nothing marks".into())),
+                Stop::Ask(question) => {
+                    return Err(self.unexplained(format!("the guest asks for {question:?}")));
+                }
+                Stop::Idle => return Err(self.unexplained("the hart waits for an interrupt".into())),
+                Stop::Halted(exit) => return Err(self.unexplained(format!("the guest ended: {exit:?}"))),
+            }
+        }
+    }
+
+    fn obey(&mut self, entry: &Entry, followed: &mut Vec<Followed>) -> Result<(), Divergence> {
+        if !matches!(entry.event, Event::Output(_))
+            && let Some(output) = self.unclaimed.front()
+        {
+            let found = format!("an output that nothing marks: {}", describe(output));
+            return Err(self.diverged(entry, describe_event(&entry.event), found));
+        }
+        match &entry.event {
+            Event::Input(input) => {
+                if let Err(error) = self.machine.deliver(input.clone()) {
+                    return Err(self.diverged(entry, describe_event(&entry.event), error.to_string()));
+                }
+            }
+            Event::Output(mark) => {
+                if self.unclaimed.is_empty() {
+                    self.unclaimed.extend(self.machine.take_outputs());
+                }
+                let Some(output) = self.unclaimed.pop_front() else {
+                    return Err(self.diverged(entry, describe_event(&entry.event), "silence".into()));
+                };
+                if OutputMark::of(&output) != *mark {
+                    return Err(self.diverged(entry, describe_event(&entry.event), describe(&output)));
+                }
+                followed.push(Followed::Said { seq: entry.seq, output });
+            }
+            Event::Horizon => {}
+            Event::Digest(expected) => {
+                let found = self.machine.digest();
+                if found != *expected {
+                    return Err(self.diverged(entry, format!("state digest {expected}"), format!("{found}")));
+                }
+                followed.push(Followed::Agreed { at: entry.at, digest: found });
+            }
+            Event::End(expected) => {
+                // The end shows only when the machine is asked to move; it must not.
+                let found = self.machine.halted();
+                if found != Some(*expected) {
+                    let found = found.map_or("a guest that goes on".into(), |exit: Exit| format!("{exit:?}"));
+                    return Err(self.diverged(entry, format!("the end, {expected:?}"), found));
+                }
+                followed.push(Followed::Control(entry.clone()));
+            }
+            Event::Generation { .. } | Event::Joined { .. } | Event::SwitchOver => {
+                followed.push(Followed::Control(entry.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the machine up at the end of everything it was given, with the next entry's number.
+    pub fn into_parts(self) -> (Machine, Seq) {
+        assert!(self.queue.is_empty(), "a replayer is taken apart only at the end of its log");
+        (self.machine, self.seq_next)
+    }
+
+    fn unexplained(&self, found: String) -> Divergence {
+        let entry = self.queue.front().cloned().unwrap_or(Entry {
+            seq: self.seq_next,
+            at: self.machine.icount(),
+            event: Event::Horizon,
+        });
+        let expected = format!("instructions up to {}, then {}", entry.at, describe_event(&entry.event));
+        self.diverged(&entry, expected, found)
+    }
+
+    fn diverged(&self, entry: &Entry, expected: String, found: String) -> Divergence {
+        let mut context = summary(&self.machine);
+        context
+            .extend(self.recent.iter().map(|e| format!("{} {} {}", e.seq, e.at, describe_event(&e.event))));
+        Divergence {
+            seq: entry.seq,
+            entry_at: entry.at,
+            machine_at: self.machine.icount(),
+            expected,
+            found,
+            context,
+        }
+    }
+}
+
+/// The hart as it stands, in a few lines.
+fn summary(machine: &Machine) -> Vec<String> {
+    let (hart, config) = (machine.hart(), machine.config());
+    let place =
+        config.symbol_at(hart.pc()).map_or(String::new(), |(s, into)| format!(" ({}+{into:#x})", s.name));
+    let mut lines = vec![format!("pc {:#x}{place}, {:?} mode", hart.pc(), hart.privilege())];
+    for first in (0..32).step_by(8) {
+        let registers: Vec<String> = (first..first + 8).map(|n| format!("x{n}={:x}", hart.x(n))).collect();
+        lines.push(registers.join(" "));
+    }
+    lines
+}
+
+/// A short text: payloads by length only, so that a report stays readable and bounded.
+fn describe_event(event: &Event) -> String {
+    use crate::machine::Input;
+    match event {
+        Event::Input(Input::NetFrame { rx_seq, frame }) => {
+            format!("network frame {rx_seq} of {} bytes", frame.len())
+        }
+        Event::Input(Input::Console(bytes)) => format!("{} bytes of console input", bytes.len()),
+        Event::Input(Input::Entropy(bytes)) => format!("{} bytes of entropy", bytes.len()),
+        other => format!("{other:?}"),
+    }
+}
+
+fn describe(output: &Output) -> String {
+    let mark = OutputMark::of(output);
+    format!("{:?} output {} of {} bytes, digest {:08x}", mark.channel, mark.seq, mark.len, mark.digest)
+}
