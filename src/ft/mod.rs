@@ -1,1 +1,44 @@
-//! (being built)
+//! Replication, as pure state machines: `step(state, event, now) -> commands`.
+//!
+//! Reading order: [`settings`], [`message`] (what peers say), [`arbiter`] (who may go on),
+//! [`gate`] and [`kept`] (outputs held back on either side), [`clock`] (guest time), [`detector`],
+//! [`lag`], then the roles [`primary`] and [`backup`], and [`node`], which is a machine in a role.
+//!
+//! ```text
+//!            boot                                 join
+//!             |                                    |
+//!             v        backup joins                v
+//!        +---------+ <--------------- +------------------------+
+//!        | Primary |                  | Backup: Receiving      |
+//!        |  alone  |                  |   -> Following         |
+//!        +---------+   counts         |   -> Counting          |
+//!             |  ^  ---------------->  +------------------------+
+//!   counts    v  | claim won                 | primary silent
+//!        +---------+                         v
+//!        | Primary |  claim lost        +----------+  claim lost
+//!        | guarded | ---------> Halted  | Claiming | -----------> Halted
+//!        +---------+                    +----------+
+//!                                            | claim won, log drained
+//!                                            v
+//!                                      Primary, alone
+//! ```
+//!
+//! Absent on purpose: clocks, threads, sockets, files. The same node runs in the real world
+//! ([`crate::host`]) and in the seeded one ([`crate::sim`]).
+
+pub mod arbiter;
+pub mod backup;
+pub mod clock;
+pub mod detector;
+pub mod gate;
+pub mod kept;
+pub mod lag;
+pub mod message;
+pub mod node;
+pub mod primary;
+pub mod settings;
+
+pub use arbiter::{Arbiter, ArbiterError, Claim, Holder};
+pub use message::Message;
+pub use node::{Boot, Command, Event, Halt, LinkId, Node, NodeStatus, Plug, World};
+pub use settings::Settings;

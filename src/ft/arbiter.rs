@@ -1,0 +1,56 @@
+//! Who may go on: an atomic test-and-set on (vm, generation).
+//!
+//! A generation is claimed at most once, ever. Whoever loses a claim halts; whoever cannot reach
+//! the arbiter waits. Implementations: a directory ([`crate::host::arbiter`]) and the simulator's.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::base::{Generation, NodeId};
+
+/// The outcome of a claim that the arbiter decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Claim {
+    /// The generation is ours (also when a repeated claim finds that it was ours already).
+    Won,
+    /// Somebody else has it.
+    Lost { to: NodeId },
+}
+
+/// Who claimed a vm's newest generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    pub generation: Generation,
+    pub node: NodeId,
+    /// The guest of this generation has ended in an orderly way: a new life may start.
+    pub ended: bool,
+    /// Where the holder said it was, for people.
+    pub wherefrom: String,
+}
+
+/// The arbiter gave no decision: wait, and ask again. Never assume.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ArbiterError {
+    #[error("the arbiter cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("the arbiter's record of {vm:?} is damaged: {what}")]
+    Damaged { vm: String, what: String },
+}
+
+/// An atomic test-and-set, with memory.
+pub trait Arbiter: Send {
+    /// Claims `generation` of `vm` for `node`.
+    fn claim(
+        &mut self,
+        vm: &str,
+        generation: Generation,
+        node: NodeId,
+        wherefrom: &str,
+    ) -> Result<Claim, ArbiterError>;
+
+    /// The newest claimed generation.
+    fn holder(&mut self, vm: &str) -> Result<Option<Holder>, ArbiterError>;
+
+    /// Notes that the guest of `generation` ended in an orderly way.
+    fn end(&mut self, vm: &str, generation: Generation, node: NodeId) -> Result<(), ArbiterError>;
+}

@@ -1,0 +1,562 @@
+//! The backup: it holds the log, obeys it, and goes live when the primary is gone and the claim won.
+//!
+//! ```text
+//! Asking --Offer--> Receiving --last chunk--> Following --Joined entry--> Following, counting
+//!    |                  |                         |                            |
+//!    +------ primary lost: nothing to save -------+                            | primary lost, or
+//!                       v                                                      | SwitchOver obeyed
+//!                     Halt            claim lost: Halt <---- Claiming <--------+
+//!                                                               | claim won *and* log drained
+//!                                                               v
+//!                                                            Primary
+//! ```
+//!
+//! Promises: it claims only while it counts; it goes live only at the end of every entry it has
+//! acknowledged, hence past the mark of every output that may have left.
+
+use std::collections::VecDeque;
+
+use super::arbiter::{ArbiterError, Claim};
+use super::clock::TICK_NS;
+use super::detector::Detector;
+use super::kept::KeptOutputs;
+use super::message::{Audit, Message};
+use super::node::{Command, Common, Event, Halt, LinkId, Next, NodeStatus, Pace, Plug, World};
+use super::primary::{Follows, Inheritance, Yield};
+use crate::base::{Generation, Icount, NodeId, Seq};
+use crate::log::{self, frame::decode_frame};
+use crate::machine::{Exit, Machine};
+use crate::replay::{Divergence, Followed, ReplayStop, Replayer};
+use crate::snapshot;
+
+/// Until a backup counts, a primary busy with its snapshot is given this long.
+const JOIN_SILENCE_NS: u64 = 10_000_000_000;
+/// The most RAM a machine may have, and the chunks that its snapshot may then take.
+const RAM_BYTES_MAX: u64 = 64 << 30;
+const CHUNKS_MAX: u32 = 1 << 20;
+
+/// One virtqueue of the longest frames.
+const KEPT_BYTES_SPARE: usize = 256 * 64 * 1024;
+
+enum State {
+    /// `Join` is sent.
+    Asking,
+    /// The snapshot is coming in, and log with it.
+    Receiving {
+        decoder: Box<snapshot::Decoder>,
+        chunks: u32,
+        chunks_done: u32,
+        seq_next: Seq,
+        log: VecDeque<Vec<u8>>,
+    },
+    /// The machine obeys the log.
+    Following(Box<Replayer>),
+}
+
+/// A bid for the next generation.
+struct Bid {
+    generation: Generation,
+    asked: bool,
+    retry_ns: u64,
+    won: bool,
+    /// A planned change of places: the old primary becomes the backup, and counts from the start.
+    planned: bool,
+}
+
+pub(super) struct Backup {
+    link: LinkId,
+    /// False once the connection to the primary is gone or given up.
+    linked: bool,
+    primary: NodeId,
+    generation: Generation,
+    life: u64,
+    state: State,
+    counting: bool,
+    detector: Detector,
+    bid: Option<Bid>,
+    kept: KeptOutputs,
+    /// The guest's clock as the primary last told it, and when.
+    ticks_heard: Option<(u64, u64)>,
+    console_released: u64,
+    /// Frames received, by last sequence, to know how much log waits.
+    backlog: VecDeque<(Seq, usize)>,
+    backlog_bytes: usize,
+    /// Set when something is to be acknowledged.
+    ack_due: bool,
+    ack_ns: u64,
+    ack_executed: Icount,
+    audit: Option<Audit>,
+    ended: Option<Exit>,
+    /// The primary has said that the guest's end, and everything before it, is settled.
+    farewell: bool,
+    /// The tool that asked for the switch-over which made this node a backup.
+    answer_to: Option<LinkId>,
+    log_bytes: u64,
+    followed: Vec<Followed>,
+}
+
+impl Backup {
+    pub fn join(common: &mut Common, link: LinkId, now_ns: u64) -> Self {
+        common.send(link, Message::Join { vm: common.vm.clone(), node: common.id });
+        Self::with(common, link, NodeId::ZERO, Generation::ZERO, 0, State::Asking, now_ns)
+    }
+
+    /// The old primary after a planned switch-over: its machine stands exactly where the new
+    /// reign's log begins.
+    pub fn after_switch_over(
+        common: &mut Common,
+        to: Yield,
+        machine: Machine,
+        seq_next: Seq,
+        follows: Follows,
+    ) -> Result<Self, Halt> {
+        let plug = Plug::of(&machine, follows.life, follows.generation, true);
+        common.commands.push(Command::PlugIn(plug));
+        let state = State::Following(Box::new(Replayer::new(machine, seq_next)));
+        let mut backup =
+            Self::with(common, to.link, to.node, follows.generation, follows.life, state, to.now_ns);
+        backup.console_released = follows.console_released;
+        backup.counting = true;
+        backup.detector = Detector::new(to.now_ns, common.settings.silence_ns, common.settings.heartbeat_ns);
+        backup.answer_to = Some(to.asked_by);
+        match backup.log(common, to.log, to.now_ns) {
+            Ok(()) => Ok(backup),
+            Err(why) => Err(Halt::NotJoined { why }),
+        }
+    }
+
+    fn with(
+        common: &Common,
+        link: LinkId,
+        primary: NodeId,
+        generation: Generation,
+        life: u64,
+        state: State,
+        now_ns: u64,
+    ) -> Self {
+        let settings = &common.settings;
+        Self {
+            link,
+            linked: true,
+            primary,
+            generation,
+            life,
+            state,
+            counting: false,
+            detector: Detector::new(now_ns, JOIN_SILENCE_NS, settings.heartbeat_ns),
+            bid: None,
+            // More than a gate can hold, also when one notify overfills it by a whole ring of frames.
+            kept: KeptOutputs::new(settings.gate_outputs_max * 2, settings.gate_bytes_max + KEPT_BYTES_SPARE),
+            ticks_heard: None,
+            console_released: 0,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            ack_due: false,
+            ack_ns: now_ns,
+            ack_executed: Icount::ZERO,
+            audit: None,
+            ended: None,
+            farewell: false,
+            answer_to: None,
+            log_bytes: 0,
+            followed: Vec::new(),
+        }
+    }
+
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    pub fn icount(&self) -> Icount {
+        match &self.state {
+            State::Following(replayer) => replayer.icount(),
+            State::Asking | State::Receiving { .. } => Icount::ZERO,
+        }
+    }
+
+    // ---- events
+
+    pub fn step(&mut self, common: &mut Common, event: Event, now_ns: u64) -> Next {
+        match event {
+            Event::Message { link, message } if link == self.link && self.linked => {
+                self.detector.heard(now_ns);
+                match self.message(common, message, now_ns) {
+                    Ok(next) => next,
+                    Err(why) => self.lose_primary(common, &why),
+                }
+            }
+            Event::Message { link, message } => {
+                self.stranger(common, link, message);
+                Next::Stay
+            }
+            Event::LinkClosed { link, why } if link == self.link && self.linked => {
+                self.lose_primary(common, &why)
+            }
+            Event::LinkClosed { .. } => Next::Stay,
+            Event::Claimed { generation, outcome } => self.claimed(common, generation, outcome, now_ns),
+            // The switch speaks to a backup only after its go-live; the console is the primary's.
+            Event::Frame { .. } | Event::ConsoleInput(_) | Event::Fenced { .. } => Next::Stay,
+            Event::Quit => {
+                let why = "the operator ended the backup".to_owned();
+                common.send(self.link, Message::Bye { why });
+                Next::Halt(Halt::Quit)
+            }
+        }
+    }
+
+    fn stranger(&self, common: &mut Common, link: LinkId, message: Message) {
+        match message {
+            Message::Join { .. } => {
+                common.refuse(link, format!("this node is the backup; its primary is node {}", self.primary));
+            }
+            Message::SwitchOver => common.refuse(link, "this node is the backup; ask its primary"),
+            _ => common.commands.push(Command::Close { link }),
+        }
+    }
+
+    /// A message from the primary; an error is a reason to drop it.
+    fn message(&mut self, common: &mut Common, message: Message, now_ns: u64) -> Result<Next, String> {
+        match (message, &mut self.state) {
+            (Message::Offer { generation, node, seq_next, at, chunks, life }, State::Asking) => {
+                if chunks == 0 || chunks > CHUNKS_MAX {
+                    return Err(format!("a snapshot of {chunks} chunks was announced"));
+                }
+                common.tell(format!("the primary sends its state at {at}, {chunks} chunks"));
+                (self.generation, self.primary, self.life) = (generation, node, life);
+                let (decoder, log) = (Box::new(snapshot::Decoder::new(RAM_BYTES_MAX)), VecDeque::new());
+                self.state = State::Receiving { decoder, chunks, chunks_done: 0, seq_next, log };
+            }
+            (Message::Chunk(bytes), State::Receiving { decoder, chunks, chunks_done, .. }) => {
+                decoder.push(&bytes).map_err(|error| format!("the snapshot is damaged: {error}"))?;
+                *chunks_done += 1;
+                if (*chunks_done - 1) * 10 / *chunks < *chunks_done * 10 / *chunks {
+                    common.tell(format!("state transfer: {chunks_done} of {chunks} chunks received"));
+                }
+                if chunks_done == chunks {
+                    self.restore(common, now_ns)?;
+                }
+            }
+            (Message::Log(bytes), State::Receiving { log, .. }) => {
+                self.backlog_bytes += bytes.len();
+                if self.backlog_bytes > common.settings.backlog_bytes_max {
+                    return Err("more log came than this backup may hold".into());
+                }
+                log.push_back(bytes);
+            }
+            (Message::Log(bytes), State::Following(_)) => self.log(common, bytes, now_ns)?,
+            (Message::Heartbeat { ticks, console_released }, _) => {
+                self.ticks_heard = Some((ticks, now_ns));
+                self.console_released = console_released;
+                self.kept.console_released(console_released);
+            }
+            (Message::Refuse { why }, _) => return Ok(Next::Halt(Halt::NotJoined { why })),
+            (Message::Bye { why }, _) => {
+                if !self.sees_the_end() {
+                    return Err(why);
+                }
+                self.farewell = true;
+                self.linked = false;
+                common.commands.push(Command::Close { link: self.link });
+            }
+            (message, _) => return Err(format!("it said {} out of turn", name(&message))),
+        }
+        Ok(Next::Stay)
+    }
+
+    /// True when the guest's end is in the log, obeyed or still to be.
+    fn sees_the_end(&self) -> bool {
+        let waiting = match &self.state {
+            State::Following(replayer) => replayer.last_entry(),
+            State::Asking | State::Receiving { .. } => None,
+        };
+        self.ended.is_some() || waiting.is_some_and(|entry| matches!(entry.event, log::Event::End(_)))
+    }
+
+    /// The whole snapshot is here: the machine comes to life, and the log that came meanwhile is taken.
+    fn restore(&mut self, common: &mut Common, now_ns: u64) -> Result<(), String> {
+        let State::Receiving { decoder, seq_next, log, .. } =
+            std::mem::replace(&mut self.state, State::Asking)
+        else {
+            return Ok(());
+        };
+        let saved = decoder.finish().map_err(|error| format!("the snapshot is damaged: {error}"))?;
+        let (expected, at) = (saved.digest, saved.icount);
+        let mut machine =
+            Machine::restore(saved).map_err(|error| format!("the snapshot is unusable: {error}"))?;
+        let found = machine.digest();
+        if found != expected {
+            return Err(format!(
+                "the restored state at {at} has digest {found}, the primary's has {expected}"
+            ));
+        }
+        let base = Box::new(machine.save());
+        common.commands.push(Command::StartRecording { base, seq_next, generation: self.generation });
+        common.commands.push(Command::PlugIn(Plug::of(&machine, self.life, self.generation, true)));
+        self.state = State::Following(Box::new(Replayer::new(machine, seq_next)));
+        self.backlog_bytes = 0;
+        self.ack_due = true;
+        common.tell(format!("state restored at {at}, digest {expected}"));
+        for bytes in log {
+            self.log(common, bytes, now_ns)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a log frame into memory: from here on it can be acknowledged.
+    fn log(&mut self, common: &mut Common, bytes: Vec<u8>, now_ns: u64) -> Result<(), String> {
+        let State::Following(replayer) = &mut self.state else { return Ok(()) };
+        let (entries, used) =
+            decode_frame(&bytes).map_err(|error| format!("a log frame is damaged: {error}"))?;
+        if used != bytes.len() {
+            return Err(format!("a log frame has {} bytes too many", bytes.len() - used));
+        }
+        let joined =
+            entries.iter().any(|e| matches!(e.event, log::Event::Joined { node } if node == common.id));
+        let reign = entries.iter().find_map(|e| match e.event {
+            log::Event::Generation { generation, .. } => Some(generation),
+            _ => None,
+        });
+        replayer.push(entries).map_err(|divergence| divergence.to_string())?;
+        let last = Seq(replayer.seq_next().get() - 1);
+        self.backlog.push_back((last, bytes.len()));
+        self.backlog_bytes += bytes.len();
+        if self.backlog_bytes > common.settings.backlog_bytes_max {
+            return Err("more log came than this backup may hold".into());
+        }
+        self.log_bytes += bytes.len() as u64;
+        common.commands.push(Command::Append { bytes });
+        self.ack_due = true;
+        if let Some(generation) = reign {
+            self.generation = generation;
+            if let Some(link) = self.answer_to.take() {
+                let json = serde_json::json!({ "switched_over": true, "generation": generation }).to_string();
+                common.send(link, Message::Answer { json });
+                common.commands.push(Command::Close { link });
+                common.tell(format!("switched over: generation {generation} reigns, this node follows"));
+            }
+        }
+        if joined && !self.counting {
+            self.counting = true;
+            let settings = &common.settings;
+            self.detector = Detector::new(now_ns, settings.silence_ns, settings.heartbeat_ns);
+            common.tell("this backup counts");
+        }
+        Ok(())
+    }
+
+    /// The primary is gone or of no more use. Only a backup that counts may bid for the next reign.
+    fn lose_primary(&mut self, common: &mut Common, why: &str) -> Next {
+        self.linked = false;
+        common.commands.push(Command::Close { link: self.link });
+        if !self.counting {
+            let why = format!("the primary was lost before this backup counted: {why}");
+            return Next::Halt(Halt::NotJoined { why });
+        }
+        common.tell(format!("the primary is lost: {why}"));
+        if self.bid.is_none() {
+            self.bid(common, false);
+        }
+        Next::Stay
+    }
+
+    fn bid(&mut self, common: &mut Common, planned: bool) {
+        let generation = self.generation.next();
+        common.commands.push(Command::Claim { generation });
+        self.bid = Some(Bid { generation, asked: true, retry_ns: 0, won: false, planned });
+    }
+
+    fn claimed(
+        &mut self,
+        common: &mut Common,
+        generation: Generation,
+        outcome: Result<Claim, ArbiterError>,
+        now_ns: u64,
+    ) -> Next {
+        let Some(bid) = self.bid.as_mut().filter(|bid| bid.generation == generation) else {
+            return Next::Stay;
+        };
+        match outcome {
+            Ok(Claim::Won) => bid.won = true,
+            Ok(Claim::Lost { to }) => return Next::Halt(Halt::LostClaim { generation, to }),
+            Err(error) => {
+                common.tell(format!("waiting: {error}"));
+                bid.asked = false;
+                bid.retry_ns = now_ns + common.settings.claim_retry_ns;
+            }
+        }
+        Next::Stay
+    }
+
+    // ---- running
+
+    pub fn run<W: World>(&mut self, common: &mut Common, world: &mut W) -> (Next, Pace) {
+        let now_ns = world.now_ns();
+        if let Some(bid) = &mut self.bid
+            && !bid.asked
+            && now_ns >= bid.retry_ns
+        {
+            bid.asked = true;
+            common.commands.push(Command::Claim { generation: bid.generation });
+        }
+        if self.linked && self.detector.suspects(now_ns) {
+            let next = self.lose_primary(common, "it has been silent for too long");
+            if !matches!(next, Next::Stay) {
+                return (next, Pace::Now);
+            }
+        }
+        self.acknowledge(common, now_ns);
+        let drained = match self.replay(common) {
+            Ok(drained) => drained,
+            Err(divergence) => {
+                if self.linked {
+                    common.send(self.link, Message::Diverged(Box::new(divergence.clone())));
+                }
+                return (Next::Halt(Halt::Diverged(Box::new(divergence))), Pace::Now);
+            }
+        };
+        if let (true, true, Some(exit)) = (drained, self.farewell, self.ended) {
+            return (Next::Halt(Halt::GuestEnded(exit)), Pace::Now);
+        }
+        if drained && self.bid.as_ref().is_some_and(|bid| bid.won) {
+            return (Next::GoLive, Pace::Now);
+        }
+        if self.linked && self.detector.heartbeat_due(now_ns) {
+            self.ack_due = true;
+            self.acknowledge(common, now_ns);
+        }
+        let pace = if drained { Pace::At(self.next_look_ns()) } else { Pace::Now };
+        (Next::Stay, pace)
+    }
+
+    /// Obeys the log for a while; true when everything received is obeyed.
+    fn replay(&mut self, common: &mut Common) -> Result<bool, Divergence> {
+        let State::Following(replayer) = &mut self.state else { return Ok(true) };
+        let stop = replayer.run(common.settings.slice_instructions * 4, &mut self.followed)?;
+        let done = replayer.done();
+        while let Some((_, bytes)) = self.backlog.front().filter(|(last, _)| *last <= done) {
+            self.backlog_bytes -= bytes;
+            self.backlog.pop_front();
+        }
+        let mut switch_over = false;
+        for followed in self.followed.drain(..) {
+            match followed {
+                Followed::Said { output, .. } => self.kept.keep(output),
+                Followed::Agreed { at, digest } => {
+                    self.audit = Some(Audit { icount: at, digest });
+                    self.ack_due = true;
+                }
+                Followed::Control(entry) => match entry.event {
+                    log::Event::SwitchOver => switch_over = true,
+                    // An older switch-over in the log led to this generation: it is history.
+                    log::Event::Generation { .. } => switch_over = false,
+                    log::Event::End(exit) => self.ended = Some(exit),
+                    _ => {}
+                },
+            }
+        }
+        let drained = stop == ReplayStop::Drained;
+        if switch_over && self.counting && self.linked && self.bid.is_none() {
+            self.bid(common, true);
+        }
+        Ok(drained)
+    }
+
+    /// Tells the primary what is safe here and how far the machine is.
+    fn acknowledge(&mut self, common: &mut Common, now_ns: u64) {
+        let State::Following(replayer) = &self.state else {
+            if self.ack_due && self.linked {
+                self.ack_due = false;
+                self.detector.spoke(now_ns);
+                common.send(self.link, Message::Heartbeat { ticks: 0, console_released: 0 });
+            }
+            return;
+        };
+        let executed = replayer.icount();
+        let moved =
+            executed > self.ack_executed && now_ns.saturating_sub(self.ack_ns) >= common.settings.flush_ns;
+        if !self.linked || !(self.ack_due || moved) {
+            return;
+        }
+        self.ack_due = false;
+        self.ack_ns = now_ns;
+        self.ack_executed = executed;
+        self.detector.spoke(now_ns);
+        let received = Seq(replayer.seq_next().get() - 1);
+        common.send(self.link, Message::Ack { received, executed, audited: self.audit.take() });
+    }
+
+    fn next_look_ns(&self) -> u64 {
+        let watch = if self.linked { self.detector.next_look_ns() } else { u64::MAX };
+        match &self.bid {
+            Some(bid) if !bid.asked => watch.min(bid.retry_ns),
+            _ => watch,
+        }
+    }
+
+    /// What the primary that this backup becomes starts from. Only after the claim is won and the
+    /// log is drained.
+    pub fn into_inheritance(mut self, common: &mut Common, now_ns: u64) -> Inheritance {
+        let bid = self.bid.take().expect("a backup goes live by a bid");
+        assert!(bid.won, "a backup goes live only after it has won the claim");
+        let State::Following(replayer) = self.state else {
+            unreachable!("only a following backup counts, and only one that counts bids")
+        };
+        let (machine, seq_next) = replayer.into_parts();
+        let ticks = self
+            .ticks_heard
+            .map_or(0, |(ticks, at_ns)| ticks.saturating_add(now_ns.saturating_sub(at_ns) / TICK_NS));
+        common.tell(format!("going live at {} as generation {}", machine.icount(), bid.generation));
+        Inheritance {
+            machine,
+            seq_next,
+            generation: bid.generation,
+            life: self.life,
+            ticks,
+            kept: self.kept.drain(),
+            console_released: self.console_released,
+            old_primary: bid.planned.then_some((self.link, self.primary)),
+            linked: self.linked,
+        }
+    }
+
+    pub fn fill_status(&self, status: &mut NodeStatus) {
+        status.role = "backup".into();
+        status.protected = self.counting && self.linked;
+        status.log_bytes = self.log_bytes;
+        status.last_audit = self.audit;
+        match &self.state {
+            State::Asking => status.phase = "joining".into(),
+            State::Receiving { chunks, chunks_done, .. } => {
+                status.phase = "transfer".into();
+                status.transfer = Some((*chunks_done, *chunks));
+            }
+            State::Following(replayer) => {
+                status.phase = if self.bid.is_some() { "claiming" } else { "following" }.into();
+                status.log_seq = Seq(replayer.seq_next().get() - 1);
+                let known = self.backlog_end(replayer);
+                status.lag_instructions = known.since(replayer.icount());
+            }
+        }
+    }
+
+    fn backlog_end(&self, replayer: &Replayer) -> Icount {
+        replayer.last_entry().map_or(replayer.icount(), |entry| entry.at)
+    }
+}
+
+fn name(message: &Message) -> &'static str {
+    match message {
+        Message::Join { .. } => "Join",
+        Message::Refuse { .. } => "Refuse",
+        Message::Offer { .. } => "Offer",
+        Message::Chunk(_) => "Chunk",
+        Message::Log(_) => "Log",
+        Message::Ack { .. } => "Ack",
+        Message::Heartbeat { .. } => "Heartbeat",
+        Message::Diverged(_) => "Diverged",
+        Message::Bye { .. } => "Bye",
+        Message::Status => "Status",
+        Message::SwitchOver => "SwitchOver",
+        Message::Answer { .. } => "Answer",
+    }
+}

@@ -1,0 +1,99 @@
+//! Outputs that a backup has regenerated and that its primary may not have got out.
+//!
+//! A backup cannot know which of the last outputs left before its primary died. It keeps the most
+//! recent ones, more than a gate can ever hold, and says them again at go-live: whoever remembers
+//! the last number it saw (the switch) drops those it has. Console bytes have no such consumer
+//! yet, so the primary tells how far they have left, and only later ones are kept.
+
+use std::collections::VecDeque;
+
+use crate::machine::Output;
+
+/// The last outputs, bounded by count and bytes; the oldest go first.
+#[derive(Debug)]
+pub struct KeptOutputs {
+    outputs: VecDeque<Output>,
+    bytes: usize,
+    outputs_max: usize,
+    bytes_max: usize,
+    console_released: u64,
+}
+
+impl KeptOutputs {
+    /// `outputs_max` and `bytes_max` must not be less than the primary's gate can hold.
+    pub fn new(outputs_max: usize, bytes_max: usize) -> Self {
+        Self { outputs: VecDeque::new(), bytes: 0, outputs_max, bytes_max, console_released: 0 }
+    }
+
+    pub fn keep(&mut self, output: Output) {
+        self.bytes += output.payload().len();
+        self.outputs.push_back(output);
+        while self.outputs.len() > self.outputs_max || self.bytes > self.bytes_max {
+            let Some(oldest) = self.outputs.pop_front() else { break };
+            self.bytes -= oldest.payload().len();
+        }
+    }
+
+    /// The console has left the primary up to byte `released`.
+    pub fn console_released(&mut self, released: u64) {
+        self.console_released = released.max(self.console_released);
+    }
+
+    /// Everything that may still have to be said, oldest first.
+    pub fn drain(&mut self) -> Vec<Output> {
+        self.bytes = 0;
+        let released = self.console_released;
+        self.outputs.drain(..).filter_map(|output| after(output, released)).collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.outputs.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.outputs.is_empty()
+    }
+}
+
+/// What is left of `output` once console bytes before `released` are cut off.
+fn after(output: Output, released: u64) -> Option<Output> {
+    match output {
+        Output::Net { .. } => Some(output),
+        Output::Console { offset, bytes } => {
+            let gone = released.saturating_sub(offset).min(bytes.len() as u64);
+            let rest = bytes[gone as usize..].to_vec();
+            (!rest.is_empty()).then_some(Output::Console { offset: offset + gone, bytes: rest })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn console_bytes_that_left_are_not_said_again() {
+        let mut kept = KeptOutputs::new(10, 1000);
+        kept.keep(Output::Console { offset: 0, bytes: b"abc".to_vec() });
+        kept.keep(Output::Net { seq: 1, frame: vec![1] });
+        kept.keep(Output::Console { offset: 3, bytes: b"def".to_vec() });
+        kept.console_released(4);
+        kept.console_released(2);
+        let again = kept.drain();
+        assert_eq!(
+            again,
+            [Output::Net { seq: 1, frame: vec![1] }, Output::Console { offset: 4, bytes: b"ef".to_vec() }]
+        );
+        assert!(kept.is_empty());
+    }
+
+    #[test]
+    fn the_newest_are_kept_within_both_bounds() {
+        let mut kept = KeptOutputs::new(3, 25);
+        for seq in 1..=5 {
+            kept.keep(Output::Net { seq, frame: vec![0; 10] });
+        }
+        let seqs: Vec<u64> = kept.drain().iter().map(Output::seq).collect();
+        assert_eq!(seqs, [4, 5]);
+    }
+}

@@ -1,0 +1,106 @@
+//! How far the backup is behind, and how much the primary is slowed for it.
+
+use std::collections::VecDeque;
+
+use crate::base::Icount;
+
+/// Samples of "the primary was here then": one a millisecond, bounded.
+const SAMPLE_NS: u64 = 1_000_000;
+const SAMPLES_MAX: usize = 4096;
+
+/// Measures lag in time by remembering when the primary passed each position.
+#[derive(Debug, Default)]
+pub struct LagMeter {
+    passed: VecDeque<(Icount, u64)>,
+    executed: Icount,
+    primary: Icount,
+}
+
+impl LagMeter {
+    pub fn starting(executed: Icount) -> Self {
+        Self { passed: VecDeque::new(), executed, primary: executed }
+    }
+
+    /// The primary is at `icount` now.
+    pub fn advance(&mut self, icount: Icount, now_ns: u64) {
+        self.primary = icount;
+        if icount <= self.executed {
+            return;
+        }
+        match self.passed.back() {
+            Some((last, _)) if *last >= icount => return,
+            Some((_, at)) if now_ns.saturating_sub(*at) < SAMPLE_NS => return,
+            _ => {}
+        }
+        if self.passed.len() == SAMPLES_MAX {
+            self.passed.pop_front();
+        }
+        self.passed.push_back((icount, now_ns));
+    }
+
+    /// The backup has executed up to `executed`.
+    pub fn executed(&mut self, executed: Icount) {
+        self.executed = executed.max(self.executed);
+        while self.passed.front().is_some_and(|(icount, _)| *icount <= self.executed) {
+            self.passed.pop_front();
+        }
+    }
+
+    /// Instructions that the backup has yet to execute.
+    pub fn instructions(&self) -> u64 {
+        self.primary.since(self.executed)
+    }
+
+    /// How long ago the primary passed what the backup has yet to execute, in nanoseconds.
+    pub fn ns(&self, now_ns: u64) -> u64 {
+        self.passed.front().map_or(0, |(_, at)| now_ns.saturating_sub(*at))
+    }
+}
+
+/// The share of its time that a primary gives up for a backup that lags by `lag_ns`:
+/// 0 up to `soft_ns`, then growing in proportion, 1000 (all of it) from `hard_ns` on. In permille.
+pub fn brake_permille(lag_ns: u64, soft_ns: u64, hard_ns: u64) -> u64 {
+    if lag_ns <= soft_ns {
+        return 0;
+    }
+    if lag_ns >= hard_ns {
+        return 1000;
+    }
+    (lag_ns - soft_ns) * 1000 / (hard_ns - soft_ns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn lag_is_the_age_of_the_oldest_position_not_executed() {
+        let mut lag = LagMeter::starting(Icount(0));
+        for ms in 1..=10 {
+            lag.advance(Icount(ms * 1000), ms * MS);
+        }
+        assert_eq!((lag.instructions(), lag.ns(10 * MS)), (10_000, 9 * MS));
+        lag.executed(Icount(7500));
+        assert_eq!((lag.instructions(), lag.ns(12 * MS)), (2500, 4 * MS));
+        lag.executed(Icount(10_000));
+        assert_eq!((lag.instructions(), lag.ns(99 * MS)), (0, 0));
+    }
+
+    #[test]
+    fn an_idle_primary_has_no_growing_lag() {
+        let mut lag = LagMeter::starting(Icount(0));
+        lag.advance(Icount(5), MS);
+        lag.executed(Icount(5));
+        lag.advance(Icount(5), 900 * MS);
+        assert_eq!(lag.ns(1000 * MS), 0);
+    }
+
+    #[test]
+    fn the_brake_grows_from_nothing_to_all() {
+        assert_eq!(brake_permille(10, 20, 120), 0);
+        assert_eq!(brake_permille(70, 20, 120), 500);
+        assert_eq!(brake_permille(500, 20, 120), 1000);
+    }
+}

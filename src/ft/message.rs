@@ -1,0 +1,217 @@
+//! What lockstep processes say to each other over a connection.
+//!
+//! A connection starts with a preamble from whoever opened it, then both sides send messages:
+//!
+//! ```text
+//! preamble   0  8  "LKSTPEER"
+//!            8  2  protocol version, little-endian
+//! message    0  4  length of the body in bytes, little-endian, 1..=MESSAGE_BYTES_MAX
+//!            4  4  CRC-32 (IEEE) of the body
+//!            8  n  body: a Message in postcard encoding
+//! ```
+//!
+//! Everything here is parsed as if an enemy wrote it: lengths are bounded before anything is
+//! allocated, and a body that does not decode to exactly its length is an error.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::base::{Digest, Generation, Icount, NodeId, Seq};
+use crate::replay::Divergence;
+
+pub const PREAMBLE_MAGIC: &[u8; 8] = b"LKSTPEER";
+/// Moves with every change of a message's meaning or encoding.
+pub const PROTOCOL_VERSION: u16 = 1;
+pub const PREAMBLE_BYTES: usize = 10;
+pub const HEADER_BYTES: usize = 8;
+/// A log frame or snapshot chunk with room to spare.
+pub const MESSAGE_BYTES_MAX: usize = 2 << 20;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// A would-be backup of `vm` introduces itself; the first message of its connection.
+    Join { vm: String, node: NodeId },
+    /// The primary says no; the connection ends.
+    Refuse { why: String },
+    /// The primary says yes: `chunks` snapshot chunks follow, and log from `seq_next` on.
+    Offer { generation: Generation, node: NodeId, seq_next: Seq, at: Icount, chunks: u32, life: u64 },
+    /// The next chunk of the snapshot.
+    Chunk(Vec<u8>),
+    /// One log frame, exactly as it is stored.
+    Log(Vec<u8>),
+    /// The backup holds the log up to `received` in memory and has obeyed it up to `executed`.
+    Ack { received: Seq, executed: Icount, audited: Option<Audit> },
+    /// The sender is alive. From the primary: its guest's time, and how much of the console has
+    /// left it.
+    Heartbeat { ticks: u64, console_released: u64 },
+    /// The backup's replay is not the recording; it stops.
+    Diverged(Box<Divergence>),
+    /// The sender ends in an orderly way.
+    Bye { why: String },
+    /// A tool asks for the node's status; answered by `Answer` with one JSON object.
+    Status,
+    /// A tool asks for a planned switch-over; answered by `Answer` or `Refuse`.
+    SwitchOver,
+    /// The answer to a tool.
+    Answer { json: String },
+}
+
+/// A position at which the digests of both sides agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    pub icount: Icount,
+    pub digest: Digest,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum MessageError {
+    #[error("the peer does not speak lockstep's protocol (it began with {found:02x?})")]
+    NotOurs { found: Vec<u8> },
+    #[error("the peer speaks protocol version {found}, this is version {PROTOCOL_VERSION}")]
+    Version { found: u16 },
+    #[error("a message of {len} bytes was announced; 1 to {MESSAGE_BYTES_MAX} are allowed")]
+    Length { len: u64 },
+    #[error("a message's checksum is {found:08x}, {expected:08x} was announced")]
+    Checksum { expected: u32, found: u32 },
+    #[error("a message does not decode: {0}")]
+    Body(String),
+}
+
+/// What the opener of a connection sends first.
+pub fn preamble() -> [u8; PREAMBLE_BYTES] {
+    let mut bytes = [0; PREAMBLE_BYTES];
+    bytes[..8].copy_from_slice(PREAMBLE_MAGIC);
+    bytes[8..].copy_from_slice(&PROTOCOL_VERSION.to_le_bytes());
+    bytes
+}
+
+pub fn check_preamble(bytes: &[u8; PREAMBLE_BYTES]) -> Result<(), MessageError> {
+    if &bytes[..8] != PREAMBLE_MAGIC {
+        return Err(MessageError::NotOurs { found: bytes[..8].to_vec() });
+    }
+    match u16::from_le_bytes([bytes[8], bytes[9]]) {
+        PROTOCOL_VERSION => Ok(()),
+        found => Err(MessageError::Version { found }),
+    }
+}
+
+/// A message's announced body: its length in bytes, and its CRC-32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    pub len: usize,
+    pub crc: u32,
+}
+
+pub fn decode_header(bytes: &[u8; HEADER_BYTES]) -> Result<Header, MessageError> {
+    let [a, b, c, d, e, f, g, h] = *bytes;
+    let len = u32::from_le_bytes([a, b, c, d]) as usize;
+    if len == 0 || len > MESSAGE_BYTES_MAX {
+        return Err(MessageError::Length { len: len as u64 });
+    }
+    Ok(Header { len, crc: u32::from_le_bytes([e, f, g, h]) })
+}
+
+pub fn decode_body(header: Header, body: &[u8]) -> Result<Message, MessageError> {
+    let found = crc32fast::hash(body);
+    if found != header.crc {
+        return Err(MessageError::Checksum { expected: header.crc, found });
+    }
+    match postcard::take_from_bytes::<Message>(body) {
+        Ok((message, [])) => Ok(message),
+        Ok((_, rest)) => Err(MessageError::Body(format!("{} bytes are left over", rest.len()))),
+        Err(error) => Err(MessageError::Body(error.to_string())),
+    }
+}
+
+impl Message {
+    /// Appends the message, header and body.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&[0; HEADER_BYTES]);
+        let body = std::mem::take(out);
+        *out = postcard::to_extend(self, body).expect("a message serialises into memory");
+        let len = out.len() - start - HEADER_BYTES;
+        assert!(len <= MESSAGE_BYTES_MAX, "our own messages stay within the bound: {len} bytes");
+        let crc = crc32fast::hash(&out[start + HEADER_BYTES..]);
+        out[start..start + 4].copy_from_slice(&(len as u32).to_le_bytes());
+        out[start + 4..start + HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Prng;
+
+    fn decode(bytes: &[u8]) -> Result<Message, MessageError> {
+        let header: [u8; HEADER_BYTES] = bytes[..HEADER_BYTES].try_into().unwrap();
+        let header = decode_header(&header)?;
+        if header.len != bytes.len() - HEADER_BYTES {
+            return Err(MessageError::Length { len: header.len as u64 });
+        }
+        decode_body(header, &bytes[HEADER_BYTES..])
+    }
+
+    fn samples() -> Vec<Message> {
+        vec![
+            Message::Join { vm: "kv".into(), node: NodeId(7) },
+            Message::Log(vec![1, 2, 3]),
+            Message::Ack {
+                received: Seq(9),
+                executed: Icount(1 << 40),
+                audited: Some(Audit { icount: Icount(5), digest: Digest(1 << 100) }),
+            },
+            Message::Heartbeat { ticks: 1, console_released: 2 },
+            Message::Bye { why: "done".into() },
+            Message::Status,
+        ]
+    }
+
+    #[test]
+    fn messages_come_back() {
+        for message in samples() {
+            let mut bytes = b"before".to_vec();
+            message.encode(&mut bytes);
+            assert_eq!(decode(&bytes[6..]), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_never_taken_for_a_message() {
+        for message in samples() {
+            let mut bytes = Vec::new();
+            message.encode(&mut bytes);
+            for bit in 0..bytes.len() * 8 {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                assert!(decode(&bytes).is_err(), "bit {bit} of {message:?}");
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+    }
+
+    #[test]
+    fn garbage_with_a_good_checksum_does_not_panic() {
+        let mut prng = Prng::new(11);
+        for _ in 0..20_000 {
+            let mut body = vec![0; prng.between(1, 64) as usize];
+            prng.fill(&mut body);
+            body[0] %= 14;
+            let header = Header { len: body.len(), crc: crc32fast::hash(&body) };
+            if let Ok(message) = decode_body(header, &body) {
+                let mut again = Vec::new();
+                message.encode(&mut again);
+                assert_eq!(decode(&again), Ok(message));
+            }
+        }
+    }
+
+    #[test]
+    fn another_version_and_another_protocol_are_told_apart() {
+        let mut bytes = preamble();
+        assert_eq!(check_preamble(&bytes), Ok(()));
+        bytes[8] += 1;
+        assert_eq!(check_preamble(&bytes), Err(MessageError::Version { found: PROTOCOL_VERSION + 1 }));
+        assert!(matches!(check_preamble(b"GET / HTTP"), Err(MessageError::NotOurs { .. })));
+        assert_eq!(decode_header(&[0xff; 8]), Err(MessageError::Length { len: u64::from(u32::MAX) }));
+    }
+}

@@ -1,0 +1,391 @@
+//! A node: one machine in one role, driven by events, speaking in commands.
+//!
+//! The driver (real or simulated) hands every event to [`Node::step`], calls [`Node::run`] in
+//! between, and carries out the commands that [`Node::take_commands`] yields *in order*. A crash
+//! between any two commands must be survivable; the simulator tries them all.
+
+use serde::{Deserialize, Serialize};
+
+use super::arbiter::{ArbiterError, Claim};
+use super::backup::Backup;
+use super::message::{Audit, Message};
+use super::primary::{Primary, Yield};
+use super::settings::Settings;
+use crate::base::{Generation, Icount, NodeId, Seq};
+use crate::machine::{Exit, Machine, Output, Saved};
+use crate::replay::Divergence;
+
+/// Names a connection, for as long as the node lives. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LinkId(pub u64);
+
+/// What happens to a node.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Message {
+        link: LinkId,
+        message: Message,
+    },
+    /// A connection is gone, for whatever reason.
+    LinkClosed {
+        link: LinkId,
+        why: String,
+    },
+    /// The arbiter has decided, or could not.
+    Claimed {
+        generation: Generation,
+        outcome: Result<Claim, ArbiterError>,
+    },
+    /// A frame for the guest, numbered by the switch.
+    Frame {
+        rx_seq: u64,
+        frame: Vec<u8>,
+    },
+    ConsoleInput(Vec<u8>),
+    /// The switch says that another generation reigns.
+    Fenced {
+        current: Generation,
+    },
+    /// The operator wants this node to end. A primary that is alone ends its guest's life; one
+    /// that has a backup just goes.
+    Quit,
+}
+
+/// What a node wants done.
+#[derive(Debug)]
+pub enum Command {
+    Send {
+        link: LinkId,
+        message: Message,
+    },
+    /// Ends a connection once what was sent on it has gone out.
+    Close {
+        link: LinkId,
+    },
+    /// Asks the arbiter; the outcome comes back as [`Event::Claimed`].
+    Claim {
+        generation: Generation,
+    },
+    /// Tells the arbiter that the guest of this generation has ended.
+    EndLife {
+        generation: Generation,
+    },
+    /// A recording, if there is one, starts from this state.
+    StartRecording {
+        base: Box<Saved>,
+        seq_next: Seq,
+        generation: Generation,
+    },
+    /// The next frame of the log, for the recording if there is one.
+    Append {
+        bytes: Vec<u8>,
+    },
+    /// The output may leave.
+    Release(Output),
+    /// The guest is to be plugged into the switch, if there is one; anew if it was.
+    PlugIn(Plug),
+    /// From here on this node speaks to the switch as `generation`; frames past `rx_seq` are wanted.
+    Activate {
+        generation: Generation,
+        rx_seq: u64,
+    },
+    /// The switch need not keep inbound frames up to here.
+    FramesSafe {
+        rx_seq: u64,
+    },
+    /// For people: a line on what has just happened.
+    Tell(String),
+    /// The node has ended; nothing follows.
+    Halt(Halt),
+}
+
+/// How a node introduces its guest to the switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plug {
+    pub mac: [u8; 6],
+    pub life: u64,
+    pub generation: Generation,
+    /// A backup hears and says nothing until it activates.
+    pub standby: bool,
+    /// The last frames that the machine has received and sent.
+    pub rx_seq: u64,
+    pub tx_seq: u64,
+}
+
+impl Plug {
+    pub(super) fn of(machine: &Machine, life: u64, generation: Generation, standby: bool) -> Self {
+        let mac = machine.config().mac;
+        Self { mac, life, generation, standby, rx_seq: machine.rx_seq(), tx_seq: machine.tx_seq() }
+    }
+}
+
+/// How a node ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halt {
+    GuestEnded(Exit),
+    /// The instruction limit that the operator set is reached.
+    LimitReached,
+    /// Somebody else reigns.
+    LostClaim {
+        generation: Generation,
+        to: NodeId,
+    },
+    /// The primary would not have us, or the transfer failed: nothing of value is lost.
+    NotJoined {
+        why: String,
+    },
+    Diverged(Box<Divergence>),
+    /// The operator asked.
+    Quit,
+}
+
+/// What the real or simulated world answers a node.
+pub trait World {
+    /// The host's monotonic clock.
+    fn now_ns(&mut self) -> u64;
+    fn entropy(&mut self, bytes: &mut [u8]);
+    fn host_id(&mut self) -> u64;
+    /// Bytes handed to this connection and not yet sent.
+    fn outbox_bytes(&mut self, link: LinkId) -> usize;
+    /// True while whoever takes the outputs is behind: the guest waits.
+    fn outputs_blocked(&mut self) -> bool;
+}
+
+/// When to call [`Node::run`] again if no event comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// At once: there is work.
+    Now,
+    /// At this host time.
+    At(u64),
+}
+
+/// One object for `lockstep status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeStatus {
+    pub vm: String,
+    pub node: String,
+    /// `primary`, `backup` or `halted`.
+    pub role: String,
+    /// Where in the role: `alone`, `transfer`, `guarded`, `claiming`, `switching-over`, `joining`, `following`.
+    pub phase: String,
+    pub generation: Generation,
+    /// True once a backup counts for the output rule.
+    pub protected: bool,
+    pub icount: Icount,
+    pub lag_instructions: u64,
+    pub lag_ms: f64,
+    /// Log written (primary) or received (backup) by this process.
+    pub log_bytes: u64,
+    pub log_seq: Seq,
+    pub gated_outputs: usize,
+    pub gated_bytes: usize,
+    /// The last position at which both sides' digests agreed.
+    pub last_audit: Option<Audit>,
+    /// State transfer: chunks sent or received, of how many.
+    pub transfer: Option<(u32, u32)>,
+    pub outputs_released: u64,
+    pub inputs_dropped: u64,
+}
+
+pub(super) enum Role {
+    Primary(Box<Primary>),
+    Backup(Box<Backup>),
+    Halted { generation: Generation, icount: Icount },
+}
+
+/// What both roles need and neither owns.
+pub(super) struct Common {
+    pub id: NodeId,
+    pub vm: String,
+    pub settings: Settings,
+    pub commands: Vec<Command>,
+}
+
+impl Common {
+    pub fn send(&mut self, link: LinkId, message: Message) {
+        self.commands.push(Command::Send { link, message });
+    }
+
+    pub fn tell(&mut self, text: impl Into<String>) {
+        self.commands.push(Command::Tell(text.into()));
+    }
+
+    /// Says no on a connection that asked for something, and ends it.
+    pub fn refuse(&mut self, link: LinkId, why: impl Into<String>) {
+        self.send(link, Message::Refuse { why: why.into() });
+        self.commands.push(Command::Close { link });
+    }
+}
+
+/// What a role's step or run leads to.
+pub(super) enum Next {
+    Stay,
+    Halt(Halt),
+    /// A primary becomes its peer's backup.
+    Yield(Yield),
+    /// A backup has the claim and the whole log: it becomes the primary.
+    GoLive,
+}
+
+/// The beginning of a guest's life.
+pub struct Boot {
+    /// At its reset, or wherever it is to start from.
+    pub machine: Machine,
+    /// Claimed by this node; [`Generation::ZERO`] outside fault tolerance.
+    pub generation: Generation,
+    /// Names the guest's life to the switch, over all its generations.
+    pub life: u64,
+    /// Stop here, [`Icount::MAX`] for never.
+    pub limit: Icount,
+}
+
+/// A machine in a role.
+pub struct Node {
+    common: Common,
+    role: Role,
+}
+
+impl Node {
+    /// A primary at the beginning of its guest's life.
+    pub fn primary(id: NodeId, vm: &str, boot: Boot, settings: Settings, now_ns: u64) -> Self {
+        let mut common = Common { id, vm: vm.to_owned(), settings, commands: Vec::new() };
+        let primary = Primary::boot(&mut common, boot, now_ns);
+        Self { common, role: Role::Primary(Box::new(primary)) }
+    }
+
+    /// A backup that introduces itself to the primary at the other end of `link`.
+    pub fn backup(id: NodeId, vm: &str, link: LinkId, settings: Settings, now_ns: u64) -> Self {
+        let mut common = Common { id, vm: vm.to_owned(), settings, commands: Vec::new() };
+        let backup = Backup::join(&mut common, link, now_ns);
+        Self { common, role: Role::Backup(Box::new(backup)) }
+    }
+
+    pub fn id(&self) -> NodeId {
+        self.common.id
+    }
+
+    pub fn vm(&self) -> &str {
+        &self.common.vm
+    }
+
+    /// Takes an event in. Cheap: the work is done by [`Node::run`].
+    pub fn step(&mut self, event: Event, now_ns: u64) {
+        if let Event::Message { link, message: Message::Status } = &event {
+            let link = *link;
+            let json = serde_json::to_string(&self.status(now_ns)).expect("a status serialises");
+            self.common.send(link, Message::Answer { json });
+            self.common.commands.push(Command::Close { link });
+            return;
+        }
+        let next = match &mut self.role {
+            Role::Primary(primary) => primary.step(&mut self.common, event, now_ns),
+            Role::Backup(backup) => backup.step(&mut self.common, event, now_ns),
+            Role::Halted { .. } => Next::Stay,
+        };
+        self.follow(next);
+    }
+
+    /// Works for about one slice.
+    pub fn run<W: World>(&mut self, world: &mut W) -> Pace {
+        let (next, pace) = match &mut self.role {
+            Role::Primary(primary) => primary.run(&mut self.common, world),
+            Role::Backup(backup) => backup.run(&mut self.common, world),
+            Role::Halted { .. } => (Next::Stay, Pace::At(u64::MAX)),
+        };
+        match next {
+            Next::Stay => return pace,
+            Next::GoLive => {
+                if let Role::Backup(backup) = self.vacate() {
+                    let inheritance = backup.into_inheritance(&mut self.common, world.now_ns());
+                    let primary = Primary::go_live(&mut self.common, world, inheritance);
+                    self.role = Role::Primary(Box::new(primary));
+                }
+            }
+            Next::Halt(_) | Next::Yield(_) => self.follow(next),
+        }
+        Pace::Now
+    }
+
+    fn follow(&mut self, next: Next) {
+        match next {
+            Next::Stay => {}
+            Next::Halt(halt) => {
+                self.vacate();
+                self.common.commands.push(Command::Halt(halt));
+            }
+            Next::Yield(to) => {
+                if let Role::Primary(primary) = self.vacate() {
+                    match primary.into_backup(&mut self.common, to) {
+                        Ok(backup) => self.role = Role::Backup(Box::new(backup)),
+                        Err(halt) => self.common.commands.push(Command::Halt(halt)),
+                    }
+                }
+            }
+            Next::GoLive => unreachable!("only a run goes live: it takes the world's clock"),
+        }
+    }
+
+    /// Leaves the role behind, halted where it stood.
+    fn vacate(&mut self) -> Role {
+        let halted = Role::Halted { generation: self.generation(), icount: self.icount() };
+        std::mem::replace(&mut self.role, halted)
+    }
+
+    /// What the node wants done, in order.
+    pub fn take_commands(&mut self) -> Vec<Command> {
+        std::mem::take(&mut self.common.commands)
+    }
+
+    pub fn generation(&self) -> Generation {
+        match &self.role {
+            Role::Primary(primary) => primary.generation(),
+            Role::Backup(backup) => backup.generation(),
+            Role::Halted { generation, .. } => *generation,
+        }
+    }
+
+    pub fn icount(&self) -> Icount {
+        match &self.role {
+            Role::Primary(primary) => primary.icount(),
+            Role::Backup(backup) => backup.icount(),
+            Role::Halted { icount, .. } => *icount,
+        }
+    }
+
+    pub fn is_primary(&self) -> bool {
+        matches!(self.role, Role::Primary(_))
+    }
+
+    pub fn is_halted(&self) -> bool {
+        matches!(self.role, Role::Halted { .. })
+    }
+
+    pub fn status(&self, now_ns: u64) -> NodeStatus {
+        let mut status = NodeStatus {
+            vm: self.common.vm.clone(),
+            node: self.common.id.to_string(),
+            role: "halted".into(),
+            phase: "halted".into(),
+            generation: self.generation(),
+            protected: false,
+            icount: self.icount(),
+            lag_instructions: 0,
+            lag_ms: 0.0,
+            log_bytes: 0,
+            log_seq: Seq::ZERO,
+            gated_outputs: 0,
+            gated_bytes: 0,
+            last_audit: None,
+            transfer: None,
+            outputs_released: 0,
+            inputs_dropped: 0,
+        };
+        match &self.role {
+            Role::Primary(primary) => primary.fill_status(&mut status, now_ns),
+            Role::Backup(backup) => backup.fill_status(&mut status),
+            Role::Halted { .. } => {}
+        }
+        status
+    }
+}

@@ -1,0 +1,337 @@
+//! The primary: it runs the guest live, writes the log, and lets no output go before its time.
+//!
+//! ```text
+//!  None --Join--> Joining --caught up--> Counting --SwitchOver asked--> Counting{switching}
+//!   ^               |                       |                                |
+//!   |<--link lost---+                       | lost                           | the peer's reign begins
+//!   |                                       v                                v
+//!   +<-------------claim won----------- Claiming --claim lost--> Halt      Backup
+//! ```
+//!
+//! Promises: while a backup counts (from the entry `Joined` on, until a claim is won) outputs wait
+//! in the gate for its acknowledgement; the guest itself waits only when a bound is reached.
+//!
+//! Reading order: this file (its life and what comes in), [`peer`] (the one other node),
+//! [`running`] (a slice of the guest and what is due around it).
+
+mod peer;
+mod running;
+
+use std::collections::VecDeque;
+
+use super::clock::GuestClock;
+use super::detector::Detector;
+use super::gate::OutputGate;
+use super::lag::LagMeter;
+use super::message::{Audit, Message};
+use super::node::{Boot, Command, Common, Event, Halt, LinkId, Next, NodeStatus, Plug, World};
+use crate::base::{Digest, Generation, Icount, NodeId, Seq};
+use crate::log::{self, Start};
+use crate::machine::{Exit, Machine, Output};
+use crate::replay::Recorder;
+use peer::{Counting, Peer};
+use running::Live;
+
+/// Console input waiting for the guest, in bytes.
+const CONSOLE_WAITING_MAX: usize = 64 * 1024;
+
+/// What a backup that goes live hands to the primary it becomes.
+pub(super) struct Inheritance {
+    pub machine: Machine,
+    pub seq_next: Seq,
+    pub generation: Generation,
+    pub life: u64,
+    /// The guest's clock, as near as the backup knows it.
+    pub ticks: u64,
+    /// Outputs that may not have left; they are said again at once.
+    pub kept: Vec<Output>,
+    pub console_released: u64,
+    /// The old primary when the two changed places: it counts from the first entry on.
+    pub old_primary: Option<(LinkId, NodeId)>,
+    /// False when the old primary was lost before its heir won: the heir must bid once more.
+    pub linked: bool,
+}
+
+/// A primary's order to itself to follow its peer, whose reign has begun with `log`.
+pub(super) struct Yield {
+    pub link: LinkId,
+    pub node: NodeId,
+    pub asked_by: LinkId,
+    pub log: Vec<u8>,
+    pub now_ns: u64,
+}
+
+/// What a follower knows of the reign that it follows.
+pub(super) struct Follows {
+    pub generation: Generation,
+    pub life: u64,
+    pub console_released: u64,
+}
+
+pub(super) struct Primary {
+    recorder: Recorder,
+    generation: Generation,
+    life: u64,
+    clock: GuestClock,
+    gate: OutputGate,
+    peer: Peer,
+    /// Frames from the switch that wait for the guest.
+    frames: VecDeque<(u64, Vec<u8>)>,
+    /// The newest frame taken from the switch: re-sent ones are recognised by it.
+    frame_last: u64,
+    /// Injected frames whose log entries are not acknowledged yet.
+    frames_unsafe: VecDeque<(Seq, u64)>,
+    frames_safe: u64,
+    console: VecDeque<u8>,
+    outputs: Vec<(Seq, Output)>,
+    flushed_ns: u64,
+    heartbeat_ns: u64,
+    audited: (u64, Icount),
+    /// Digests written and not yet confirmed.
+    audits: VecDeque<(Icount, Digest)>,
+    last_audit: Option<Audit>,
+    resume_ns: u64,
+    limit: Icount,
+    ended: Option<(Exit, Seq)>,
+    console_released: u64,
+    log_bytes: u64,
+    outputs_released: u64,
+    inputs_dropped: u64,
+}
+
+impl Primary {
+    /// Starts the guest of a machine that has claimed `generation`.
+    pub fn boot(common: &mut Common, boot: Boot, now_ns: u64) -> Self {
+        let Boot { mut machine, generation, life, limit } = boot;
+        common.commands.push(Command::PlugIn(Plug::of(&machine, life, generation, false)));
+        let base = Box::new(machine.save());
+        common.commands.push(Command::StartRecording { base, seq_next: Seq(1), generation });
+        let ticks = machine.time_known();
+        let mut primary = Self::with(
+            Recorder::new(machine, Seq(1)),
+            generation,
+            life,
+            GuestClock::starting(now_ns, ticks),
+            OutputGate::open(),
+            Peer::None,
+            now_ns,
+        );
+        primary.limit = limit;
+        primary.recorder.record(log::Event::Generation { generation, node: common.id, why: Start::Boot });
+        primary.activate(common);
+        primary
+    }
+
+    fn with(
+        recorder: Recorder,
+        generation: Generation,
+        life: u64,
+        clock: GuestClock,
+        gate: OutputGate,
+        peer: Peer,
+        now_ns: u64,
+    ) -> Self {
+        let rx_seq = recorder.machine().rx_seq();
+        let icount = recorder.icount();
+        Self {
+            recorder,
+            generation,
+            life,
+            clock,
+            gate,
+            peer,
+            frames: VecDeque::new(),
+            frame_last: rx_seq,
+            frames_unsafe: VecDeque::new(),
+            frames_safe: rx_seq,
+            console: VecDeque::new(),
+            outputs: Vec::new(),
+            flushed_ns: now_ns,
+            heartbeat_ns: now_ns,
+            audited: (now_ns, icount),
+            audits: VecDeque::new(),
+            last_audit: None,
+            resume_ns: 0,
+            limit: Icount::MAX,
+            ended: None,
+            console_released: 0,
+            log_bytes: 0,
+            outputs_released: 0,
+            inputs_dropped: 0,
+        }
+    }
+
+    /// Goes live from a backup's end of the log.
+    pub fn go_live<W: World>(common: &mut Common, world: &mut W, from: Inheritance) -> Self {
+        let now_ns = world.now_ns();
+        let Inheritance { machine, seq_next, generation, life, ticks, .. } = from;
+        let ended = machine.halted();
+        let mut recorder = Recorder::new(machine, seq_next);
+        let why = if from.old_primary.is_some() { Start::SwitchOver } else { Start::Takeover };
+        let seq = recorder.record(log::Event::Generation { generation, node: common.id, why });
+        let settings = &common.settings;
+        let (gate, peer) = match from.old_primary {
+            None => (OutputGate::open(), Peer::None),
+            Some((link, node)) => {
+                let acked = Seq(seq.get() - 1);
+                let detector = Detector::new(now_ns, settings.silence_ns, settings.heartbeat_ns);
+                let lag = LagMeter::starting(recorder.icount());
+                let counting = Counting { link, node, detector, lag, acked, switching: None };
+                (OutputGate::guarded(acked), Peer::Counting(counting))
+            }
+        };
+        let clock = GuestClock::starting(now_ns, ticks.max(recorder.machine().time_known()));
+        let mut primary = Self::with(recorder, generation, life, clock, gate, peer, now_ns);
+        primary.ended = ended.map(|exit| (exit, seq));
+        primary.console_released = from.console_released;
+        primary.activate(common);
+        for output in from.kept {
+            primary.let_go(common, output);
+        }
+        primary.recorder.reissue(&mut Live { clock, world });
+        primary.flush(common, now_ns, false);
+        if !from.linked {
+            primary.lose_peer(common, "it was lost during the switch-over");
+        }
+        primary
+    }
+
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    pub fn icount(&self) -> Icount {
+        self.recorder.icount()
+    }
+
+    fn activate(&self, common: &mut Common) {
+        let rx_seq = self.recorder.machine().rx_seq();
+        common.commands.push(Command::Activate { generation: self.generation, rx_seq });
+    }
+
+    pub fn step(&mut self, common: &mut Common, event: Event, now_ns: u64) -> Next {
+        match event {
+            Event::Message { link, message } => return self.message(common, link, message, now_ns),
+            Event::LinkClosed { link, why } => {
+                if self.peer_link() == Some(link) {
+                    self.lose_peer(common, &why);
+                }
+            }
+            Event::Claimed { generation, outcome } => {
+                return self.claimed(common, generation, outcome, now_ns);
+            }
+            Event::Frame { rx_seq, frame } => self.frame(common, rx_seq, frame),
+            Event::ConsoleInput(bytes) => {
+                let room = CONSOLE_WAITING_MAX - self.console.len();
+                self.inputs_dropped += bytes.len().saturating_sub(room) as u64;
+                self.console.extend(bytes.into_iter().take(room));
+            }
+            Event::Fenced { current } => self.fenced(common, current),
+            Event::Quit => return self.quit(common, now_ns),
+        }
+        Next::Stay
+    }
+
+    /// The switch takes this node for stale. The arbiter knows: a bid decides it.
+    fn fenced(&mut self, common: &mut Common, current: Generation) {
+        if current > self.generation && matches!(self.peer, Peer::None) && self.generation != Generation::ZERO
+        {
+            common.tell(format!("the switch says that generation {current} reigns: asking the arbiter"));
+            self.bid(common, self.generation.next(), None);
+        }
+    }
+
+    fn frame(&mut self, common: &mut Common, rx_seq: u64, frame: Vec<u8>) {
+        if rx_seq <= self.frame_last {
+            return;
+        }
+        self.frame_last = rx_seq;
+        if self.frames.len() >= common.settings.inputs_waiting_max {
+            self.inputs_dropped += 1;
+            return;
+        }
+        self.frames.push_back((rx_seq, frame));
+    }
+
+    fn message(&mut self, common: &mut Common, link: LinkId, message: Message, now_ns: u64) -> Next {
+        let from_peer = self.peer_link() == Some(link);
+        if from_peer && let Some(detector) = self.detector() {
+            detector.heard(now_ns);
+        }
+        match message {
+            Message::Join { vm, node } => self.join(common, link, &vm, node, now_ns),
+            Message::SwitchOver => self.ask_switch_over(common, link),
+            Message::Ack { received, executed, audited } if from_peer => {
+                self.acked(common, received, executed, audited);
+            }
+            Message::Heartbeat { .. } if from_peer => {}
+            Message::Log(bytes) if from_peer => return self.reign_of_peer(common, link, bytes, now_ns),
+            Message::Diverged(divergence) if from_peer => {
+                common.tell(format!("the backup reports a {divergence}"));
+                self.lose_peer(common, "it diverged");
+            }
+            Message::Bye { why } if from_peer => self.lose_peer(common, &why),
+            Message::Refuse { why } if from_peer => self.lose_peer(common, &why),
+            // A peer that we have already dropped may still be heard; a stranger may say anything.
+            _ => common.commands.push(Command::Close { link }),
+        }
+        Next::Stay
+    }
+
+    fn quit(&mut self, common: &mut Common, now_ns: u64) -> Next {
+        self.take_outputs(common);
+        self.recorder.record_digest();
+        self.flush(common, now_ns, true);
+        self.release(common);
+        let why = "the operator ended the primary".to_owned();
+        match &self.peer {
+            Peer::Counting(counting) => common.send(counting.link, Message::Bye { why }),
+            Peer::Joining(joining) => {
+                common.send(joining.link, Message::Bye { why });
+                self.end_life(common);
+            }
+            Peer::None => self.end_life(common),
+            Peer::Claiming { .. } => {}
+        }
+        Next::Halt(Halt::Quit)
+    }
+
+    fn end_life(&self, common: &mut Common) {
+        if self.generation != Generation::ZERO {
+            common.commands.push(Command::EndLife { generation: self.generation });
+        }
+    }
+
+    pub fn fill_status(&self, status: &mut NodeStatus, now_ns: u64) {
+        status.role = "primary".into();
+        status.log_bytes = self.log_bytes;
+        status.log_seq = Seq(self.recorder.seq_next().get() - 1);
+        status.gated_outputs = self.gate.len();
+        status.gated_bytes = self.gate.bytes_len();
+        status.last_audit = self.last_audit;
+        status.outputs_released = self.outputs_released;
+        status.inputs_dropped = self.inputs_dropped;
+        let lag = match &self.peer {
+            Peer::None => {
+                status.phase = "alone".into();
+                return;
+            }
+            Peer::Claiming { .. } => {
+                status.phase = "claiming".into();
+                return;
+            }
+            Peer::Joining(joining) => {
+                status.phase = "transfer".into();
+                status.transfer = Some((joining.chunks_sent, joining.encoder.chunks_total()));
+                &joining.lag
+            }
+            Peer::Counting(counting) => {
+                status.phase = if counting.switching.is_some() { "switching-over" } else { "guarded" }.into();
+                status.protected = true;
+                &counting.lag
+            }
+        };
+        status.lag_instructions = lag.instructions();
+        status.lag_ms = lag.ns(now_ns) as f64 / 1e6;
+    }
+}

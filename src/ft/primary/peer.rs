@@ -1,0 +1,332 @@
+//! The primary and the one other node: joining, counting, changing places, losing it.
+//!
+//! Invariant: the gate is shut *before* the entry `Joined` is written, and opens for good only when a
+//! claim is won; so whatever a backup believes about itself, its primary believed first.
+
+use super::super::arbiter::{ArbiterError, Claim};
+use super::super::backup::Backup;
+use super::super::detector::Detector;
+use super::super::lag::LagMeter;
+use super::super::message::{Audit, Message};
+use super::super::node::{Command, Common, Halt, LinkId, Next, World};
+use super::Primary;
+use super::{Follows, Yield};
+use crate::base::{Generation, Icount, NodeId, Seq};
+use crate::log::{self, Start};
+use crate::machine::Saved;
+use crate::snapshot;
+
+/// A joiner is busy with the snapshot for long stretches and does not count yet: patience is free.
+const JOIN_SILENCE_NS: u64 = 10_000_000_000;
+/// A joiner counts once it is no further behind than this.
+const JOIN_LAG_NS: u64 = 20_000_000;
+
+/// The one other node, as the primary sees it.
+pub(super) enum Peer {
+    /// Nobody: outputs leave at once.
+    None,
+    /// A state transfer is under way, or the joiner catches up. It does not count.
+    Joining(Joining),
+    /// The backup counts.
+    Counting(Counting),
+    /// The backup is lost; whoever wins `generation` goes on. Outputs stay in the gate.
+    Claiming {
+        generation: Generation,
+        asked: bool,
+        retry_ns: u64,
+        /// The backup that was to take over as planned when it was lost. If it has the generation,
+        /// it reigns with this node as the backup that counts: so this node may bid for the next.
+        heir: Option<NodeId>,
+    },
+}
+
+pub(super) struct Joining {
+    pub link: LinkId,
+    pub node: NodeId,
+    pub detector: Detector,
+    pub encoder: snapshot::Encoder<Saved>,
+    pub chunks_sent: u32,
+    pub lag: LagMeter,
+    pub acked: Option<Seq>,
+}
+
+pub(super) struct Counting {
+    pub link: LinkId,
+    pub node: NodeId,
+    pub detector: Detector,
+    pub lag: LagMeter,
+    pub acked: Seq,
+    pub switching: Option<Switching>,
+}
+
+/// A planned switch-over on its way: the guest stands at the entry `SwitchOver`.
+#[derive(Clone, Copy)]
+pub(super) struct Switching {
+    pub asked_by: LinkId,
+    /// The entry, once it is written.
+    pub entry: Option<Seq>,
+}
+
+impl Primary {
+    pub(super) fn peer_link(&self) -> Option<LinkId> {
+        match &self.peer {
+            Peer::Joining(joining) => Some(joining.link),
+            Peer::Counting(counting) => Some(counting.link),
+            Peer::None | Peer::Claiming { .. } => None,
+        }
+    }
+
+    pub(super) fn detector(&mut self) -> Option<&mut Detector> {
+        match &mut self.peer {
+            Peer::Joining(joining) => Some(&mut joining.detector),
+            Peer::Counting(counting) => Some(&mut counting.detector),
+            Peer::None | Peer::Claiming { .. } => None,
+        }
+    }
+
+    /// The connection to the peer is of no more use. Only a backup that counted costs a claim.
+    pub(super) fn lose_peer(&mut self, common: &mut Common, why: &str) {
+        match std::mem::replace(&mut self.peer, Peer::None) {
+            Peer::None => {}
+            Peer::Joining(joining) => {
+                common.tell(format!("the joining backup {} is gone: {why}", joining.node));
+                common.commands.push(Command::Close { link: joining.link });
+            }
+            Peer::Counting(counting) => {
+                common.tell(format!("the backup {} is lost: {why}", counting.node));
+                common.commands.push(Command::Close { link: counting.link });
+                if let Some(switching) = counting.switching {
+                    let why = "the backup was lost during the switch-over";
+                    common.refuse(switching.asked_by, why);
+                }
+                let heir = counting.switching.and_then(|s| s.entry).map(|_| counting.node);
+                self.bid(common, self.generation.next(), heir);
+            }
+            claiming @ Peer::Claiming { .. } => self.peer = claiming,
+        }
+    }
+
+    pub(super) fn bid(&mut self, common: &mut Common, generation: Generation, heir: Option<NodeId>) {
+        common.commands.push(Command::Claim { generation });
+        self.peer = Peer::Claiming { generation, asked: true, retry_ns: 0, heir };
+    }
+
+    pub(super) fn claimed(
+        &mut self,
+        common: &mut Common,
+        generation: Generation,
+        outcome: Result<Claim, ArbiterError>,
+        now_ns: u64,
+    ) -> Next {
+        let Peer::Claiming { generation: wanted, asked, retry_ns, heir } = &mut self.peer else {
+            return Next::Stay;
+        };
+        if *wanted != generation {
+            return Next::Stay;
+        }
+        match outcome {
+            Ok(Claim::Won) => {
+                self.peer = Peer::None;
+                self.generation = generation;
+                common.tell(format!("going on alone as generation {generation}"));
+                let node = common.id;
+                self.take_outputs(common);
+                self.recorder.record(log::Event::Generation { generation, node, why: Start::Alone });
+                self.flush(common, now_ns, false);
+                self.activate(common);
+                self.gate.unguard();
+                self.release(common);
+                Next::Stay
+            }
+            Ok(Claim::Lost { to }) if *heir == Some(to) => {
+                self.bid(common, generation.next(), None);
+                Next::Stay
+            }
+            Ok(Claim::Lost { to }) => Next::Halt(Halt::LostClaim { generation, to }),
+            Err(error) => {
+                common.tell(format!("waiting, outputs held: {error}"));
+                *asked = false;
+                *retry_ns = now_ns + common.settings.claim_retry_ns;
+                Next::Stay
+            }
+        }
+    }
+
+    pub(super) fn join(&mut self, common: &mut Common, link: LinkId, vm: &str, node: NodeId, now_ns: u64) {
+        let refusal = match &self.peer {
+            _ if vm != common.vm => Some(format!("this is the vm {:?}, not {vm:?}", common.vm)),
+            _ if self.generation == Generation::ZERO => Some("this machine runs unprotected".into()),
+            _ if self.ended.is_some() => Some("the guest has ended".into()),
+            Peer::Joining(_) => Some("another backup is joining".into()),
+            Peer::Counting(_) => Some("there is a backup already".into()),
+            Peer::Claiming { .. } => Some("the last backup's loss is not settled; try again".into()),
+            Peer::None => None,
+        };
+        if let Some(why) = refusal {
+            common.refuse(link, why);
+            return;
+        }
+        self.take_outputs(common);
+        self.flush(common, now_ns, false);
+        self.release(common);
+        let saved = self.recorder.machine_mut().save();
+        let encoder = snapshot::Encoder::new(saved);
+        let at = self.icount();
+        common.tell(format!("backup {node} joins: sending the state at {at}"));
+        common.send(
+            link,
+            Message::Offer {
+                generation: self.generation,
+                node: common.id,
+                seq_next: self.recorder.seq_next(),
+                at,
+                chunks: encoder.chunks_total(),
+                life: self.life,
+            },
+        );
+        self.peer = Peer::Joining(Joining {
+            link,
+            node,
+            detector: Detector::new(now_ns, JOIN_SILENCE_NS, common.settings.heartbeat_ns),
+            encoder,
+            chunks_sent: 0,
+            lag: LagMeter::starting(at),
+            acked: None,
+        });
+    }
+
+    /// Sends the next chunks of the snapshot, as far as the connection takes them.
+    /// True while there are more.
+    pub(super) fn transfer<W: World>(&mut self, common: &mut Common, world: &mut W) -> bool {
+        let Peer::Joining(joining) = &mut self.peer else { return false };
+        let total = joining.encoder.chunks_total();
+        if joining.chunks_sent == total {
+            return false;
+        }
+        if world.outbox_bytes(joining.link) < common.settings.transfer_window_bytes
+            && let Some(chunk) = joining.encoder.next()
+        {
+            joining.chunks_sent += 1;
+            common.send(joining.link, Message::Chunk(chunk));
+            let (before, now) = ((joining.chunks_sent - 1) * 10 / total, joining.chunks_sent * 10 / total);
+            if now > before {
+                common.tell(format!("state transfer: {} of {total} chunks sent", joining.chunks_sent));
+            }
+        }
+        joining.chunks_sent < total
+    }
+
+    /// Makes a joiner count once it holds and follows the log closely.
+    pub(super) fn count_in(&mut self, common: &mut Common, now_ns: u64) {
+        let Peer::Joining(joining) = &self.peer else { return };
+        let Some(acked) = joining.acked else { return };
+        if joining.lag.ns(now_ns) > JOIN_LAG_NS || self.ended.is_some() {
+            return;
+        }
+        let (link, node) = (joining.link, joining.node);
+        self.take_outputs(common);
+        self.release(common);
+        self.gate.guard(acked);
+        let Peer::Joining(joining) = std::mem::replace(&mut self.peer, Peer::None) else { return };
+        let settings = &common.settings;
+        self.peer = Peer::Counting(Counting {
+            link,
+            node,
+            detector: Detector::new(now_ns, settings.silence_ns, settings.heartbeat_ns),
+            lag: joining.lag,
+            acked,
+            switching: None,
+        });
+        common.tell(format!("backup {node} counts: protected from {} on", self.icount()));
+        self.recorder.record(log::Event::Joined { node });
+        self.flush(common, now_ns, false);
+    }
+
+    pub(super) fn acked(
+        &mut self,
+        common: &mut Common,
+        received: Seq,
+        executed: Icount,
+        audited: Option<Audit>,
+    ) {
+        match &mut self.peer {
+            Peer::Joining(joining) => {
+                joining.acked = Some(received.max(joining.acked.unwrap_or_default()));
+                joining.lag.executed(executed);
+            }
+            Peer::Counting(counting) => {
+                counting.acked = received.max(counting.acked);
+                counting.lag.executed(executed);
+                self.gate.acknowledge(received);
+            }
+            Peer::None | Peer::Claiming { .. } => return,
+        }
+        if let Some(audit) = audited {
+            while self.audits.front().is_some_and(|(icount, _)| *icount < audit.icount) {
+                self.audits.pop_front();
+            }
+            if self.audits.front() == Some(&(audit.icount, audit.digest)) {
+                self.audits.pop_front();
+                self.last_audit = Some(audit);
+            }
+        }
+        self.release(common);
+    }
+
+    pub(super) fn ask_switch_over(&mut self, common: &mut Common, link: LinkId) {
+        match &mut self.peer {
+            Peer::Counting(counting) if counting.switching.is_none() && self.ended.is_none() => {
+                counting.switching = Some(Switching { asked_by: link, entry: None });
+            }
+            Peer::Counting(_) => common.refuse(link, "a switch-over or the guest's end is under way"),
+            Peer::None | Peer::Joining(_) | Peer::Claiming { .. } => {
+                common.refuse(link, "there is no backup that counts: start one with `lockstep backup`");
+            }
+        }
+    }
+
+    pub(super) fn write_switch_over(&mut self, common: &mut Common, now_ns: u64) {
+        self.take_outputs(common);
+        self.recorder.record_digest();
+        let seq = self.recorder.record(log::Event::SwitchOver);
+        self.flush(common, now_ns, false);
+        if let Peer::Counting(Counting { switching: Some(switching), .. }) = &mut self.peer {
+            switching.entry = Some(seq);
+        }
+    }
+
+    pub(super) fn standing_for_switch_over(&self) -> bool {
+        matches!(
+            &self.peer,
+            Peer::Counting(Counting { switching: Some(Switching { entry: Some(_), .. }), .. })
+        )
+    }
+
+    /// The peer sends log: it has taken over as planned, and this node follows from where it stands.
+    pub(super) fn reign_of_peer(
+        &mut self,
+        common: &mut Common,
+        link: LinkId,
+        bytes: Vec<u8>,
+        now_ns: u64,
+    ) -> Next {
+        let Peer::Counting(counting) = &self.peer else { return Next::Stay };
+        let Some(Switching { asked_by, entry: Some(_) }) = counting.switching else {
+            self.lose_peer(common, "it sent log out of turn");
+            return Next::Stay;
+        };
+        if !self.gate.is_empty() {
+            self.lose_peer(common, "it took over before it had acknowledged everything");
+            return Next::Stay;
+        }
+        Next::Yield(Yield { link, node: counting.node, asked_by, log: bytes, now_ns })
+    }
+
+    /// Stops being the primary: the machine stands at `SwitchOver`, and follows from there.
+    pub fn into_backup(self, common: &mut Common, to: Yield) -> Result<Backup, Halt> {
+        let (machine, seq_next) = self.recorder.into_parts();
+        let follows =
+            Follows { generation: self.generation, life: self.life, console_released: self.console_released };
+        Backup::after_switch_over(common, to, machine, seq_next, follows)
+    }
+}

@@ -1,0 +1,297 @@
+//! The primary at work: one slice of the guest, and everything that is due around it.
+//!
+//! Order within a turn: look after the peer, send snapshot, run the guest unless something hinders it,
+//! mark and hold its outputs, flush the log, let go what is acknowledged.
+
+use super::super::clock::GuestClock;
+use super::super::lag::brake_permille;
+use super::super::message::Message;
+use super::super::node::{Command, Common, Halt, Next, Pace, World};
+use super::super::settings::Settings;
+use super::Primary;
+use super::peer::{Counting, Joining, Peer, Switching};
+use crate::base::Seq;
+use crate::machine::{Input, Output};
+use crate::replay::recorder::FRAME_BYTES_SOFT;
+use crate::replay::{Answers, RecordStop};
+
+/// A pause too short for the host to sleep through exactly is polled in steps of this.
+const POLL_NS: u64 = 1_000_000;
+
+/// Answers a guest's questions from the world, in guest time.
+pub(super) struct Live<'a, W: World> {
+    pub clock: GuestClock,
+    pub world: &'a mut W,
+}
+
+impl<W: World> Answers for Live<'_, W> {
+    fn ticks(&mut self) -> u64 {
+        self.clock.ticks(self.world.now_ns())
+    }
+
+    fn entropy(&mut self, bytes: &mut [u8]) {
+        self.world.entropy(bytes);
+    }
+
+    fn host_id(&mut self) -> u64 {
+        self.world.host_id()
+    }
+}
+
+impl Primary {
+    pub fn run<W: World>(&mut self, common: &mut Common, world: &mut W) -> (Next, Pace) {
+        let now_ns = world.now_ns();
+        if let Some(next) = self.watch(common, now_ns) {
+            return (next, Pace::Now);
+        }
+        let busy = self.transfer(common, world);
+        self.count_in(common, now_ns);
+        let mut pace = match self.hindrance(common, world, now_ns) {
+            Some(until_ns) => Pace::At(until_ns),
+            None => self.run_slice(common, world, now_ns),
+        };
+        if let Some(next) = self.finish(common) {
+            return (next, Pace::Now);
+        }
+        if let Pace::At(at) = pace {
+            let mut at = at.min(self.next_look_ns());
+            if busy {
+                at = at.min(now_ns + POLL_NS / 4);
+            }
+            pace = if at <= now_ns { Pace::Now } else { Pace::At(at) };
+        }
+        (Next::Stay, pace)
+    }
+
+    /// Looks after the peer: silence, heartbeats, claims to be tried again.
+    fn watch(&mut self, common: &mut Common, now_ns: u64) -> Option<Next> {
+        if let Peer::Claiming { generation, asked, retry_ns, .. } = &mut self.peer
+            && !*asked
+            && now_ns >= *retry_ns
+        {
+            *asked = true;
+            common.commands.push(Command::Claim { generation: *generation });
+        }
+        if self.detector().is_some_and(|detector| detector.suspects(now_ns)) {
+            self.lose_peer(common, "it has been silent for too long");
+        }
+        if let Some(link) = self.peer_link()
+            && now_ns.saturating_sub(self.heartbeat_ns) >= common.settings.heartbeat_ns
+        {
+            self.heartbeat_ns = now_ns;
+            let ticks = self.clock.ticks(now_ns).max(self.recorder.machine().time_known());
+            common.send(link, Message::Heartbeat { ticks, console_released: self.console_released });
+        }
+        if let Peer::Counting(Counting { switching: Some(Switching { entry: None, .. }), .. }) = &self.peer {
+            self.write_switch_over(common, now_ns);
+        }
+        None
+    }
+
+    /// Why the guest must not run now, as the time to look again.
+    fn hindrance<W: World>(&self, common: &Common, world: &mut W, now_ns: u64) -> Option<u64> {
+        if self.standing_for_switch_over() {
+            return Some(u64::MAX);
+        }
+        let settings = &common.settings;
+        let gate_full =
+            self.gate.bytes_len() >= settings.gate_bytes_max || self.gate.len() >= settings.gate_outputs_max;
+        if gate_full || world.outputs_blocked() {
+            return Some(now_ns + POLL_NS);
+        }
+        if self.resume_ns > now_ns {
+            return Some(self.resume_ns);
+        }
+        None
+    }
+
+    fn run_slice<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) -> Pace {
+        self.inject();
+        let settings = common.settings;
+        let limit = self.icount().plus(settings.slice_instructions).min(self.limit);
+        let stop = self.recorder.run(limit, &mut Live { clock: self.clock, world }, &mut self.outputs);
+        let now_ns = self.brake(&settings, now_ns, world.now_ns());
+        let said = !self.outputs.is_empty();
+        self.hold_outputs();
+        let elapsed_ns = now_ns.saturating_sub(self.flushed_ns);
+        let quiet = stop != RecordStop::Slice;
+        let followed = self.peer_link().is_some();
+        let period_ns = if followed { settings.flush_ns } else { settings.lone_flush_ns };
+        if let RecordStop::Halted(exit) = stop
+            && self.ended.is_none()
+        {
+            self.ended = Some((exit, Seq(self.recorder.seq_next().get() - 1)));
+        }
+        if said || quiet || elapsed_ns >= period_ns || self.recorder.log_bytes_waiting() >= FRAME_BYTES_SOFT {
+            self.audit(&settings, now_ns);
+            // An idle guest's last stretch is worth a horizon only to somebody who follows it.
+            self.flush(common, now_ns, followed || elapsed_ns >= period_ns);
+        }
+        self.release(common);
+        match stop {
+            RecordStop::Slice => Pace::Now,
+            RecordStop::Idle if self.inputs_ready() => Pace::Now,
+            RecordStop::Idle => {
+                let deadline = self.recorder.machine().timer_deadline();
+                Pace::At(deadline.map_or(u64::MAX, |ticks| self.clock.when(ticks)))
+            }
+            RecordStop::Halted(_) => Pace::At(u64::MAX),
+        }
+    }
+
+    /// Notes where the guest is, and how long it must rest for its backup's sake.
+    fn brake(&mut self, settings: &Settings, started_ns: u64, now_ns: u64) -> u64 {
+        let icount = self.recorder.icount();
+        match &mut self.peer {
+            Peer::Joining(joining) => joining.lag.advance(icount, now_ns),
+            Peer::Counting(counting) => {
+                counting.lag.advance(icount, now_ns);
+                let lag_ns = counting.lag.ns(now_ns);
+                let permille = brake_permille(lag_ns, settings.lag_soft_ns, settings.lag_hard_ns);
+                if permille >= 1000 {
+                    self.resume_ns = now_ns + POLL_NS;
+                } else if permille > 0 {
+                    let ran_ns = now_ns.saturating_sub(started_ns);
+                    self.resume_ns = now_ns + ran_ns * permille / (1000 - permille);
+                }
+            }
+            Peer::None | Peer::Claiming { .. } => {}
+        }
+        now_ns
+    }
+
+    fn inputs_ready(&self) -> bool {
+        let machine = self.recorder.machine();
+        (!self.frames.is_empty() && machine.net_ready())
+            || (!self.console.is_empty() && machine.console_ready() > 0)
+    }
+
+    /// Delivers what waits and fits.
+    fn inject(&mut self) {
+        while self.recorder.machine().net_ready() {
+            let Some((rx_seq, frame)) = self.frames.pop_front() else { break };
+            match self.recorder.deliver(Input::NetFrame { rx_seq, frame }) {
+                Ok(seq) => self.frames_unsafe.push_back((seq, rx_seq)),
+                Err(_) => self.inputs_dropped += 1,
+            }
+        }
+        let fits = self.recorder.machine().console_ready().min(self.console.len());
+        if fits > 0 {
+            let bytes: Vec<u8> = self.console.drain(..fits).collect();
+            if self.recorder.deliver(Input::Console(bytes)).is_err() {
+                self.inputs_dropped += 1;
+            }
+        }
+    }
+
+    fn audit(&mut self, settings: &Settings, now_ns: u64) {
+        let (at_ns, icount) = self.audited;
+        if self.ended.is_some()
+            || now_ns.saturating_sub(at_ns) < settings.audit_ns
+            || icount == self.recorder.icount()
+        {
+            return;
+        }
+        self.recorder.take_outputs(&mut self.outputs);
+        self.hold_outputs();
+        let digest = self.recorder.record_digest();
+        let icount = self.recorder.icount();
+        self.audited = (now_ns, icount);
+        if self.peer_link().is_some() {
+            if self.audits.len() == 64 {
+                self.audits.pop_front();
+            }
+            self.audits.push_back((icount, digest));
+        }
+    }
+
+    pub(super) fn take_outputs(&mut self, common: &mut Common) {
+        self.recorder.take_outputs(&mut self.outputs);
+        self.hold_outputs();
+        self.release(common);
+    }
+
+    fn hold_outputs(&mut self) {
+        for (mark, output) in self.outputs.drain(..) {
+            self.gate.hold(mark, output);
+        }
+    }
+
+    /// Lets go of every output and inbound frame that the acknowledged log explains.
+    pub(super) fn release(&mut self, common: &mut Common) {
+        while let Some(output) = self.gate.release() {
+            self.let_go(common, output);
+        }
+        let acked = match &self.peer {
+            Peer::Counting(counting) => counting.acked,
+            Peer::None | Peer::Joining(_) => Seq::MAX,
+            Peer::Claiming { .. } => return,
+        };
+        let mut safe = self.frames_safe;
+        while let Some((_, rx_seq)) = self.frames_unsafe.front().filter(|(seq, _)| *seq <= acked) {
+            safe = *rx_seq;
+            self.frames_unsafe.pop_front();
+        }
+        if safe > self.frames_safe {
+            self.frames_safe = safe;
+            common.commands.push(Command::FramesSafe { rx_seq: safe });
+        }
+    }
+
+    pub(super) fn let_go(&mut self, common: &mut Common, output: Output) {
+        if let Output::Console { offset, bytes } = &output {
+            self.console_released = self.console_released.max(offset + bytes.len() as u64);
+        }
+        self.outputs_released += 1;
+        common.commands.push(Command::Release(output));
+    }
+
+    pub(super) fn flush(&mut self, common: &mut Common, now_ns: u64, horizon: bool) {
+        self.flushed_ns = now_ns;
+        let Some(frame) = self.recorder.flush(horizon) else { return };
+        self.log_bytes += frame.bytes.len() as u64;
+        if let Some(link) = self.peer_link() {
+            common.commands.push(Command::Append { bytes: frame.bytes.clone() });
+            common.send(link, Message::Log(frame.bytes));
+        } else {
+            common.commands.push(Command::Append { bytes: frame.bytes });
+        }
+    }
+
+    fn next_look_ns(&self) -> u64 {
+        match &self.peer {
+            Peer::None => u64::MAX,
+            Peer::Joining(joining) => joining.detector.next_look_ns(),
+            Peer::Counting(counting) => counting.detector.next_look_ns(),
+            Peer::Claiming { asked: true, .. } => u64::MAX,
+            Peer::Claiming { retry_ns, .. } => *retry_ns,
+        }
+    }
+
+    /// Ends the node once the guest has ended and everything it said has left.
+    fn finish(&mut self, common: &mut Common) -> Option<Next> {
+        let limit_reached = self.icount() >= self.limit && self.ended.is_none();
+        if limit_reached {
+            let now_ns = self.flushed_ns;
+            self.take_outputs(common);
+            self.recorder.record_digest();
+            self.flush(common, now_ns, true);
+            return Some(Next::Halt(Halt::LimitReached));
+        }
+        let (exit, end) = self.ended?;
+        if !self.gate.is_empty() {
+            return None;
+        }
+        let why = "the guest has ended".to_owned();
+        match &self.peer {
+            Peer::Counting(counting) if counting.acked < end => return None,
+            Peer::Claiming { .. } => return None,
+            Peer::Counting(Counting { link, .. }) | Peer::Joining(Joining { link, .. }) => {
+                common.send(*link, Message::Bye { why });
+            }
+            Peer::None => {}
+        }
+        self.end_life(common);
+        Some(Next::Halt(Halt::GuestEnded(exit)))
+    }
+}

@@ -1,0 +1,62 @@
+//! The numbers that replication is tuned by, each with the trade-off it makes.
+
+use serde::{Deserialize, Serialize};
+
+/// Durations are nanoseconds of the host's monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// A peer that has said nothing for this long is suspected. Shorter takes over a silent host
+    /// sooner; longer forgives a busy one. (A killed *process* is noticed at once by its closed
+    /// connection, whatever this says.)
+    pub silence_ns: u64,
+    /// Each side says something at least this often. A fifth of `silence_ns` or less.
+    pub heartbeat_ns: u64,
+    /// While the guest computes, the log is flushed at least this often, so that the backup knows
+    /// how far it may run: the floor of its lag.
+    pub flush_ns: u64,
+    /// Instructions between two looks at the outside world: the ceiling of the delay that an input
+    /// waits for a busy guest.
+    pub slice_instructions: u64,
+    /// State digests are compared this often while the guest runs.
+    pub audit_ns: u64,
+    /// Past this lag of the backup the primary is slowed, more as the lag grows.
+    pub lag_soft_ns: u64,
+    /// At this lag the primary stands still until the backup has caught up.
+    pub lag_hard_ns: u64,
+    /// Outputs waiting for the backup's acknowledgement; the guest waits when they are more.
+    pub gate_bytes_max: usize,
+    pub gate_outputs_max: usize,
+    /// Snapshot bytes handed to a connection before it must have sent some.
+    pub transfer_window_bytes: usize,
+    /// A claim that the arbiter could not decide is tried again after this long.
+    pub claim_retry_ns: u64,
+    /// Log received and not yet replayed; a backup that holds more gives up.
+    pub backlog_bytes_max: usize,
+    /// An input frame or keystroke waits for the guest in a queue of at most this many.
+    pub inputs_waiting_max: usize,
+    /// A lone recorder writes how far it has come this often, so that a killed one's log says so.
+    pub lone_flush_ns: u64,
+}
+
+const MS: u64 = 1_000_000;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            silence_ns: 120 * MS,
+            heartbeat_ns: 10 * MS,
+            flush_ns: MS,
+            slice_instructions: 8192,
+            audit_ns: 1000 * MS,
+            lag_soft_ns: 20 * MS,
+            lag_hard_ns: 500 * MS,
+            gate_bytes_max: 1 << 20,
+            gate_outputs_max: 512,
+            transfer_window_bytes: 1 << 20,
+            claim_retry_ns: 50 * MS,
+            backlog_bytes_max: 256 << 20,
+            inputs_waiting_max: 1024,
+            lone_flush_ns: 100 * MS,
+        }
+    }
+}
