@@ -1,8 +1,16 @@
 //! The real world: clock, threads, sockets, files.
 //!
-//! Reading order: [`logdir`] (a recording on disk), [`switch`] (the switch process), [`port`] (a
-//! node's plug into it), [`stop`] (ends poll loops).
+//! Reading order: [`arbiter`] (a directory), [`logdir`] (a recording on disk), [`link`] (connections
+//! between nodes), [`switch`] (the network's process), [`port`] (a node's plug into it), [`stop`]
+//! (ends poll loops), [`console`], [`driver`] (events in, commands out, one node), [`cluster`] (a
+//! whole pair as processes), [`guests`].
 
+pub mod arbiter;
+pub mod cluster;
+pub mod console;
+pub mod driver;
+pub mod guests;
+pub mod link;
 pub mod logdir;
 pub mod port;
 pub mod stop;

@@ -1,0 +1,210 @@
+//! The `file` arbiter: a directory that both nodes can reach.
+//!
+//! ```text
+//! DIR/VM/g00000000000000000001         who claimed generation 1: one JSON line
+//! DIR/VM/g00000000000000000001.ended   the guest of generation 1 ended in an orderly way
+//! DIR/VM/.NODE.new                     a claim being written; a crash may leave it, nobody reads it
+//! ```
+//!
+//! A claim is written beside its place, fsynced, then *linked* to its name, which fails if the name
+//! exists: the test-and-set. The directory is fsynced before the claim counts as won, so it
+//! survives this host. A name is never removed or reused.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::{Generation, NodeId};
+use crate::ft::{Arbiter, ArbiterError, Claim, Holder};
+
+/// Tells apart the probes of one process.
+static PROBES: AtomicU64 = AtomicU64::new(0);
+
+/// The arbiter in a directory.
+#[derive(Debug)]
+pub struct FileArbiter {
+    dir: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    generation: Generation,
+    node: NodeId,
+    wherefrom: String,
+}
+
+impl FileArbiter {
+    /// The directory must exist and take a file; the error says what to do about it.
+    pub fn open(dir: &Path) -> Result<Self, ArbiterError> {
+        let arbiter = Self { dir: dir.to_owned() };
+        let probe =
+            dir.join(format!(".probe.{}.{}", std::process::id(), PROBES.fetch_add(1, Ordering::Relaxed)));
+        let tried =
+            File::create(&probe).and_then(|file| file.sync_all()).and_then(|()| fs::remove_file(&probe));
+        tried.map_err(|error| unreachable_at(dir, &error))?;
+        Ok(arbiter)
+    }
+
+    fn vm_dir(&self, vm: &str) -> PathBuf {
+        self.dir.join(vm)
+    }
+
+    fn read(&self, vm: &str, path: &Path) -> Result<Record, ArbiterError> {
+        let bytes = fs::read(path).map_err(|error| unreachable_at(path, &error))?;
+        serde_json::from_slice(&bytes).map_err(|error| ArbiterError::Damaged {
+            vm: vm.to_owned(),
+            what: format!("{}: {error}", path.display()),
+        })
+    }
+}
+
+fn unreachable_at(path: &Path, error: &io::Error) -> ArbiterError {
+    ArbiterError::Unreachable(format!("{}: {error}", path.display()))
+}
+
+fn name(generation: Generation) -> String {
+    format!("g{:020}", generation.get())
+}
+
+/// Writes `bytes` at `temporary`, then links it to `path`; false if `path` exists.
+fn link_new(temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let mut file = File::create(temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    let linked = match fs::hard_link(temporary, path) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        Err(error) => return Err(error),
+    };
+    fs::remove_file(temporary)?;
+    sync_dir(path)?;
+    Ok(linked)
+}
+
+fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path.parent().expect("a claim lies in a directory"))?.sync_all()
+}
+
+impl Arbiter for FileArbiter {
+    fn claim(
+        &mut self,
+        vm: &str,
+        generation: Generation,
+        node: NodeId,
+        wherefrom: &str,
+    ) -> Result<Claim, ArbiterError> {
+        let dir = self.vm_dir(vm);
+        fs::create_dir_all(&dir).map_err(|error| unreachable_at(&dir, &error))?;
+        let path = dir.join(name(generation));
+        let record = Record { generation, node, wherefrom: wherefrom.to_owned() };
+        let mut line = serde_json::to_vec(&record).expect("a claim serialises");
+        line.push(b'\n');
+        let temporary = dir.join(format!(".{node}.new"));
+        match link_new(&temporary, &path, &line).map_err(|error| unreachable_at(&path, &error))? {
+            true => Ok(Claim::Won),
+            // Ours from an earlier try whose answer we never saw?
+            false => match self.read(vm, &path)?.node {
+                to if to == node => Ok(Claim::Won),
+                to => Ok(Claim::Lost { to }),
+            },
+        }
+    }
+
+    fn holder(&mut self, vm: &str) -> Result<Option<Holder>, ArbiterError> {
+        let dir = self.vm_dir(vm);
+        let listing = match fs::read_dir(&dir) {
+            Ok(listing) => listing,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.dir.is_dir() => return Ok(None),
+            Err(error) => return Err(unreachable_at(&dir, &error)),
+        };
+        let mut newest = None;
+        for entry in listing {
+            let entry = entry.map_err(|error| unreachable_at(&dir, &error))?;
+            let file_name = entry.file_name();
+            let digits = file_name.to_str().and_then(|n| n.strip_prefix('g')).filter(|n| n.len() == 20);
+            let generation = digits.and_then(|digits| digits.parse().ok()).map(Generation);
+            newest = newest.max(generation);
+        }
+        let Some(generation) = newest else { return Ok(None) };
+        let path = dir.join(name(generation));
+        let record = self.read(vm, &path)?;
+        let ended = path.with_extension("ended").exists();
+        Ok(Some(Holder { generation, node: record.node, ended, wherefrom: record.wherefrom }))
+    }
+
+    fn end(&mut self, vm: &str, generation: Generation, node: NodeId) -> Result<(), ArbiterError> {
+        let dir = self.vm_dir(vm);
+        let path = dir.join(name(generation)).with_extension("ended");
+        let temporary = dir.join(format!(".{node}.new"));
+        link_new(&temporary, &path, b"ended\n").map(|_| ()).map_err(|error| unreachable_at(&path, &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_is_claimed_once_and_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut a = FileArbiter::open(dir.path()).unwrap();
+        let mut b = FileArbiter::open(dir.path()).unwrap();
+        assert_eq!(a.holder("kv"), Ok(None));
+        assert_eq!(a.claim("kv", Generation(1), NodeId(1), "here"), Ok(Claim::Won));
+        assert_eq!(b.claim("kv", Generation(1), NodeId(2), "there"), Ok(Claim::Lost { to: NodeId(1) }));
+        assert_eq!(a.claim("kv", Generation(1), NodeId(1), "here"), Ok(Claim::Won));
+        assert_eq!(b.claim("kv", Generation(2), NodeId(2), "there"), Ok(Claim::Won));
+        assert_eq!(b.claim("other", Generation(1), NodeId(2), "there"), Ok(Claim::Won));
+        let holder = a.holder("kv").unwrap().unwrap();
+        assert_eq!((holder.generation, holder.node, holder.ended), (Generation(2), NodeId(2), false));
+        b.end("kv", Generation(2), NodeId(2)).unwrap();
+        assert!(a.holder("kv").unwrap().unwrap().ended);
+    }
+
+    #[test]
+    fn of_many_claimants_at_once_exactly_one_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        for generation in 1..=20 {
+            let won: usize = std::thread::scope(|scope| {
+                let claims: Vec<_> = (0..8)
+                    .map(|node| {
+                        let dir = dir.path();
+                        scope.spawn(move || {
+                            let mut arbiter = FileArbiter::open(dir).unwrap();
+                            arbiter.claim("kv", Generation(generation), NodeId(node), "").unwrap()
+                        })
+                    })
+                    .collect();
+                claims.into_iter().map(|c| (c.join().unwrap() == Claim::Won) as usize).sum()
+            });
+            assert_eq!(won, 1);
+        }
+    }
+
+    #[test]
+    fn an_unreachable_arbiter_decides_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = dir.path().join("gone");
+        assert!(matches!(FileArbiter::open(&gone), Err(ArbiterError::Unreachable(_))));
+        let mut arbiter = FileArbiter { dir: dir.path().join("file") };
+        fs::write(&arbiter.dir, b"").unwrap();
+        let claim = arbiter.claim("kv", Generation(1), NodeId(1), "");
+        assert!(matches!(claim, Err(ArbiterError::Unreachable(_))));
+    }
+
+    #[test]
+    fn a_damaged_record_is_not_an_absent_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut arbiter = FileArbiter::open(dir.path()).unwrap();
+        fs::create_dir(dir.path().join("kv")).unwrap();
+        fs::write(dir.path().join("kv").join(name(Generation(1))), b"").unwrap();
+        assert!(matches!(
+            arbiter.claim("kv", Generation(1), NodeId(1), ""),
+            Err(ArbiterError::Damaged { .. })
+        ));
+        assert!(matches!(arbiter.holder("kv"), Err(ArbiterError::Damaged { .. })));
+    }
+}

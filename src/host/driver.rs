@@ -1,0 +1,502 @@
+//! One node in the real world: events come in through one queue, commands are carried out in order.
+//!
+//! Threads read (connections, switch, arbiter, terminal) and put what they read into one bounded
+//! queue; this thread alone owns the node, runs its guest a slice at a time in between, and writes
+//! without waiting. Nothing here decides anything: that is [`crate::ft`]'s.
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use thiserror::Error;
+
+use super::console::{self, ConsoleOut};
+use super::link::{self, LinkEvent, LinkNumbers, Links, Sink};
+use super::logdir::{LogError, LogWriter};
+use super::port::{Port, PortEvent, SendRefused};
+use crate::base::{Generation, NodeId, Seq};
+use crate::ft::arbiter::{Arbiter, ArbiterError};
+use crate::ft::node::Pace;
+use crate::ft::{Claim, Command, Event, Halt, LinkId, Node, Plug, World};
+use crate::log::Lineage;
+use crate::machine::Output;
+use crate::net::{Attach, ether::Mac};
+use crate::snapshot;
+
+/// Events that wait for the node; the threads that bring more wait too.
+const EVENTS_WAITING_MAX: usize = 1024;
+/// Events taken before the guest gets its next slice.
+const EVENTS_A_TURN: usize = 128;
+/// An unsent rest is tried again this soon.
+const RETRY: Duration = Duration::from_micros(500);
+/// How long an ending node waits for its last words to leave.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What a node is connected to.
+#[derive(Default)]
+pub struct Wiring {
+    /// Joiners and tools connect here.
+    pub listener: Option<TcpListener>,
+    /// The switch to plug the guest into.
+    pub switch: Option<SocketAddr>,
+    pub arbiter: Option<Box<dyn Arbiter>>,
+    /// Where this node says it is, in its claims.
+    pub wherefrom: String,
+    /// Record into this directory.
+    pub record: Option<PathBuf>,
+    /// Standard input is the guest's console.
+    pub console_input: bool,
+    /// Prefix of what is told on standard error; None tells nothing.
+    pub narrator: Option<String>,
+}
+
+/// The world failed in a way that the node must not survive.
+#[derive(Debug, Error)]
+pub enum DriverError {
+    #[error("the recording failed: {0}")]
+    Record(#[from] LogError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+enum HostEvent {
+    Node(Event),
+    Link(LinkEvent),
+    Port(PortEvent),
+}
+
+enum ArbiterJob {
+    Claim(Generation),
+    End(Generation),
+}
+
+/// The connections and clocks of this process, as a node sees them.
+struct Here<'a> {
+    started: Instant,
+    links: &'a Links,
+    console: &'a ConsoleOut,
+    /// Frames that the port would not take.
+    refused: usize,
+}
+
+impl World for Here<'_> {
+    fn now_ns(&mut self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
+    }
+
+    fn entropy(&mut self, bytes: &mut [u8]) {
+        fill_entropy(bytes);
+    }
+
+    fn host_id(&mut self) -> u64 {
+        rustix::thread::sched_getcpu() as u64
+    }
+
+    fn outbox_bytes(&mut self, link: LinkId) -> usize {
+        self.links.outbox_bytes(link)
+    }
+
+    fn outputs_blocked(&mut self) -> bool {
+        self.console.is_full() || self.refused > 0
+    }
+}
+
+/// As whom a guest speaks at the switch. One outside fault tolerance has no generation: the wall
+/// clock makes a later run the newer one.
+fn reign(generation: Generation) -> Generation {
+    if generation != Generation::ZERO {
+        return generation;
+    }
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Generation(since.as_millis() as u64)
+}
+
+/// Fills `bytes` from the kernel's generator.
+pub fn fill_entropy(bytes: &mut [u8]) {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(n) => filled += n,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => panic!("the kernel gives no entropy: {error}"),
+        }
+    }
+}
+
+/// A number nobody else draws.
+pub fn draw_u64() -> u64 {
+    let mut bytes = [0; 8];
+    fill_entropy(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+/// The queue into a node, and what is connected to it, before the node itself exists.
+pub struct Driver {
+    started: Instant,
+    events: Sender<HostEvent>,
+    queue: Receiver<HostEvent>,
+    links: Links,
+    numbers: LinkNumbers,
+    wiring: Wiring,
+}
+
+impl Driver {
+    pub fn new(wiring: Wiring) -> Self {
+        let (events, queue) = bounded(EVENTS_WAITING_MAX);
+        Self {
+            started: Instant::now(),
+            events,
+            queue,
+            links: Links::default(),
+            numbers: Arc::new(AtomicU64::new(1)),
+            wiring,
+        }
+    }
+
+    /// The clock that the node is to live by.
+    pub fn now_ns(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
+    }
+
+    fn sink(&self) -> Sink {
+        let events = self.events.clone();
+        Arc::new(move |event| events.send(HostEvent::Link(event)).is_ok())
+    }
+
+    /// Opens a connection to another node.
+    pub fn connect(&mut self, to: &str) -> std::io::Result<LinkId> {
+        let link = LinkId(self.numbers.fetch_add(1, Ordering::Relaxed));
+        let sink = self.sink();
+        self.links.connect(link, to, sink)?;
+        Ok(link)
+    }
+
+    /// A function that asks the node to end, for signal handlers.
+    pub fn quitter(&self) -> impl Fn() + Send + 'static {
+        let events = self.events.clone();
+        move || match events.try_send(HostEvent::Node(Event::Quit)) {
+            // A full queue means a busy node: whoever asks will ask again.
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// Lives the node's life.
+    pub fn run(self, node: Node) -> Result<(Halt, Node), DriverError> {
+        let sink = self.sink();
+        let Driver { started, events, queue, links, numbers, mut wiring } = self;
+        let claims = wiring.arbiter.take().map(|arbiter| {
+            spawn_arbiter(arbiter, node.vm().to_owned(), node.id(), wiring.wherefrom.clone(), events.clone())
+        });
+        let (claims, arbiter_thread) = match claims.transpose()? {
+            Some((claims, thread)) => (Some(claims), Some(thread)),
+            None => (None, None),
+        };
+        if let Some(listener) = wiring.listener.take() {
+            link::accept(listener, numbers, sink)?;
+        }
+        if wiring.console_input {
+            let events = events.clone();
+            console::read_stdin(move |bytes| {
+                events.send(HostEvent::Node(Event::ConsoleInput(bytes))).is_ok()
+            })?;
+        }
+        let console = ConsoleOut::stdout()?;
+        let mut running = Running {
+            started,
+            node,
+            events,
+            queue,
+            links,
+            port: None,
+            refused: VecDeque::new(),
+            console,
+            claims,
+            wiring,
+            writer: None,
+        };
+        let halt = running.live();
+        running.linger();
+        let Running { node, console, claims, writer, .. } = running;
+        drop(claims);
+        console.finish();
+        if let Some(writer) = writer {
+            writer.close()?;
+        }
+        if let Some(thread) = arbiter_thread {
+            let until = Instant::now() + LINGER;
+            while !thread.is_finished() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        Ok((halt?, node))
+    }
+}
+
+type ArbiterThread = (Sender<ArbiterJob>, std::thread::JoinHandle<()>);
+
+/// The arbiter may be slow or hang; it gets a thread of its own.
+fn spawn_arbiter(
+    mut arbiter: Box<dyn Arbiter>,
+    vm: String,
+    node: NodeId,
+    wherefrom: String,
+    events: Sender<HostEvent>,
+) -> std::io::Result<ArbiterThread> {
+    // At most one claim and one end are ever under way.
+    let (jobs, todo) = unbounded();
+    let thread = std::thread::Builder::new().name("arbiter".into()).spawn(move || {
+        while let Ok(job) = todo.recv() {
+            match job {
+                ArbiterJob::Claim(generation) => {
+                    let outcome = arbiter.claim(&vm, generation, node, &wherefrom);
+                    if events.send(HostEvent::Node(Event::Claimed { generation, outcome })).is_err() {
+                        return;
+                    }
+                }
+                ArbiterJob::End(generation) => {
+                    if let Err(error) = arbiter.end(&vm, generation, node) {
+                        eprintln!("lockstep: the end of generation {generation} is not noted: {error}");
+                    }
+                }
+            }
+        }
+    })?;
+    Ok((jobs, thread))
+}
+
+struct Running {
+    started: Instant,
+    node: Node,
+    events: Sender<HostEvent>,
+    queue: Receiver<HostEvent>,
+    links: Links,
+    port: Option<Port>,
+    /// Frames that may leave and that the port had no room for, oldest first.
+    refused: VecDeque<(u64, Vec<u8>)>,
+    console: ConsoleOut,
+    claims: Option<Sender<ArbiterJob>>,
+    wiring: Wiring,
+    writer: Option<LogWriter>,
+}
+
+impl Running {
+    fn now_ns(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
+    }
+
+    fn live(&mut self) -> Result<Halt, DriverError> {
+        loop {
+            for _ in 0..EVENTS_A_TURN {
+                let Ok(event) = self.queue.try_recv() else { break };
+                self.take_in(event);
+            }
+            if let Some(halt) = self.carry_out()? {
+                return Ok(halt);
+            }
+            let mut here = Here {
+                started: self.started,
+                links: &self.links,
+                console: &self.console,
+                refused: self.refused.len(),
+            };
+            let pace = self.node.run(&mut here);
+            if let Some(halt) = self.carry_out()? {
+                return Ok(halt);
+            }
+            self.pump();
+            if let Pace::At(at_ns) = pace {
+                self.wait(at_ns);
+            }
+        }
+    }
+
+    /// Sleeps until `at_ns` or the next event.
+    fn wait(&mut self, at_ns: u64) {
+        let mut for_ns = at_ns.saturating_sub(self.now_ns());
+        if self.links.is_pending() {
+            for_ns = for_ns.min(RETRY.as_nanos() as u64);
+        }
+        // A year stands for "until something happens".
+        let for_ns = for_ns.min(365 * 86_400 * 1_000_000_000);
+        match self.queue.recv_timeout(Duration::from_nanos(for_ns)) {
+            Ok(event) => self.take_in(event),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => unreachable!("the driver holds a sender of its own queue"),
+        }
+    }
+
+    fn take_in(&mut self, event: HostEvent) {
+        let now_ns = self.now_ns();
+        match event {
+            HostEvent::Node(event) => self.node.step(event, now_ns),
+            HostEvent::Link(LinkEvent::Up { link, stream }) => self.links.add(link, stream),
+            HostEvent::Link(LinkEvent::Message { link, message }) => {
+                self.node.step(Event::Message { link, message }, now_ns);
+            }
+            HostEvent::Link(LinkEvent::Closed { link, why }) => {
+                self.links.forget(link);
+                self.node.step(Event::LinkClosed { link, why }, now_ns);
+            }
+            HostEvent::Port(PortEvent::Frame { rx_seq, frame }) => {
+                self.node.step(Event::Frame { rx_seq, frame }, now_ns);
+            }
+            HostEvent::Port(PortEvent::Fenced { current }) => {
+                self.node.step(Event::Fenced { current }, now_ns);
+            }
+            HostEvent::Port(PortEvent::Room) => self.send_refused(),
+            HostEvent::Port(PortEvent::Attached { .. }) => self.send_refused(),
+            HostEvent::Port(PortEvent::Down { why }) => self.tell(&format!("no switch: {why}")),
+            HostEvent::Port(PortEvent::Refused { why }) => self.tell(&format!("the switch refuses: {why}")),
+        }
+    }
+
+    fn send_refused(&mut self) {
+        while let Some((seq, frame)) = self.refused.pop_front() {
+            if !self.send_frame(seq, frame) {
+                return;
+            }
+        }
+    }
+
+    /// Sends a frame, or keeps it for later when the switch does not keep up. Without a switch it is
+    /// lost, as on a card without a cable.
+    fn send_frame(&mut self, seq: u64, frame: Vec<u8>) -> bool {
+        let Some(port) = &self.port else { return true };
+        match port.send(seq, &frame) {
+            Ok(()) | Err(SendRefused::Down) => true,
+            Err(SendRefused::Full) => {
+                self.refused.push_front((seq, frame));
+                false
+            }
+        }
+    }
+
+    fn pump(&mut self) {
+        let now_ns = self.now_ns();
+        if self.links.is_pending() {
+            for (link, why) in self.links.pump() {
+                self.node.step(Event::LinkClosed { link, why }, now_ns);
+            }
+        }
+    }
+
+    fn carry_out(&mut self) -> Result<Option<Halt>, DriverError> {
+        loop {
+            let commands = self.node.take_commands();
+            if commands.is_empty() {
+                return Ok(None);
+            }
+            for command in commands {
+                if let Some(halt) = self.command(command)? {
+                    return Ok(Some(halt));
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) -> Result<Option<Halt>, DriverError> {
+        match command {
+            Command::Send { link, message } => {
+                if let Err(why) = self.links.send(link, &message) {
+                    self.links.forget(link);
+                    let now_ns = self.now_ns();
+                    self.node.step(Event::LinkClosed { link, why }, now_ns);
+                }
+            }
+            Command::Close { link } => self.links.close(link),
+            Command::Claim { generation } => self.arbitrate(ArbiterJob::Claim(generation), generation),
+            Command::EndLife { generation } => self.arbitrate(ArbiterJob::End(generation), generation),
+            Command::StartRecording { base, seq_next, generation } => {
+                if let Some(dir) = &self.wiring.record {
+                    let lineage = Lineage::of(self.node.vm(), &base, Seq(seq_next.get() - 1));
+                    let base = snapshot::Encoder::new(*base);
+                    self.writer = Some(LogWriter::create(dir, lineage, generation, base)?);
+                }
+            }
+            Command::Append { bytes } => {
+                if let Some(writer) = &mut self.writer {
+                    writer.append(&bytes)?;
+                }
+            }
+            Command::Release(Output::Console { bytes, .. }) => self.console.write(bytes),
+            Command::Release(Output::Net { seq, frame }) => {
+                if self.refused.is_empty() {
+                    self.send_frame(seq, frame);
+                } else {
+                    self.refused.push_back((seq, frame));
+                }
+            }
+            Command::PlugIn(plug) => self.plug_in(plug)?,
+            Command::Activate { generation, rx_seq } => {
+                if let Some(port) = &self.port {
+                    port.activate(reign(generation), rx_seq);
+                }
+            }
+            Command::FramesSafe { rx_seq } => {
+                if let Some(port) = &self.port {
+                    port.received(rx_seq);
+                }
+            }
+            Command::Tell(text) => self.tell(&text),
+            Command::Halt(halt) => return Ok(Some(halt)),
+        }
+        Ok(None)
+    }
+
+    fn plug_in(&mut self, plug: Plug) -> std::io::Result<()> {
+        let Some(switch) = self.wiring.switch else { return Ok(()) };
+        let attach = Attach {
+            vm: self.node.vm().to_owned(),
+            life: plug.life,
+            mac: Mac(plug.mac),
+            generation: reign(plug.generation),
+            standby: plug.standby,
+            rx_seq_last: plug.rx_seq,
+            tx_seq_last: plug.tx_seq,
+        };
+        let events = self.events.clone();
+        self.refused.clear();
+        self.port =
+            Some(Port::connect(switch, attach, move |event| events.send(HostEvent::Port(event)).is_ok())?);
+        Ok(())
+    }
+
+    fn arbitrate(&mut self, job: ArbiterJob, generation: Generation) {
+        if let Some(claims) = &self.claims
+            && claims.send(job).is_ok()
+        {
+            return;
+        }
+        let outcome: Result<Claim, ArbiterError> =
+            Err(ArbiterError::Unreachable("this node has no arbiter".into()));
+        let now_ns = self.now_ns();
+        self.node.step(Event::Claimed { generation, outcome }, now_ns);
+    }
+
+    fn tell(&self, text: &str) {
+        if let Some(narrator) = &self.wiring.narrator {
+            eprintln!("[{:9.3}] {narrator}: {text}", self.started.elapsed().as_secs_f64());
+        }
+    }
+
+    /// Lets what was said last leave before the process does.
+    fn linger(&mut self) {
+        let until = Instant::now() + LINGER;
+        let drained = self.port.as_ref().is_none_or(|port| !port.is_up() || port.drain(LINGER));
+        if !drained {
+            self.tell("the switch did not take the last frames");
+        }
+        loop {
+            self.pump();
+            let pending = self.links.is_pending();
+            if !pending || Instant::now() >= until {
+                return;
+            }
+            std::thread::sleep(RETRY);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Connections that carry [`Message`]s: a reading thread each, writing without ever waiting.
+//!
+//! Reading: the thread parses as if an enemy wrote, and hands whole messages to the node's bounded
+//! queue; when the queue is full it waits, and TCP makes the peer wait. Writing: what the socket
+//! does not take at once stays in an outbox; past [`OUTBOX_BYTES_MAX`] the peer is too slow and the
+//! connection ends. So a stopped or hostile peer can hold neither the node's time nor its memory.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::net::{SendFlags, send};
+use thiserror::Error;
+
+use crate::ft::message::{
+    HEADER_BYTES, MessageError, PREAMBLE_BYTES, check_preamble, decode_body, decode_header, preamble,
+};
+use crate::ft::{LinkId, Message};
+
+/// More unsent bytes than this, and the peer is too slow to be one.
+pub const OUTBOX_BYTES_MAX: usize = 64 << 20;
+/// Connections accepted at one time; further ones are closed at once.
+const ACCEPTED_MAX: usize = 64;
+/// A connection that has not said its first message by then is closed.
+const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(5);
+/// A connection that is being closed gets this long to take what was said on it.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Error)]
+pub enum LinkError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    #[error("the peer closed the connection")]
+    Closed,
+    #[error("nothing was said within {} s", FIRST_MESSAGE_WITHIN.as_secs())]
+    Stalled,
+}
+
+/// What a connection tells its node's thread.
+pub enum LinkEvent {
+    /// Somebody has connected to us and passed the preamble.
+    Up {
+        link: LinkId,
+        stream: TcpStream,
+    },
+    Message {
+        link: LinkId,
+        message: Message,
+    },
+    Closed {
+        link: LinkId,
+        why: String,
+    },
+}
+
+/// Where a reading thread puts what it reads; it may wait, and answers false once nobody listens.
+pub type Sink = Arc<dyn Fn(LinkEvent) -> bool + Send + Sync>;
+
+struct Link {
+    stream: TcpStream,
+    outbox: Vec<u8>,
+    sent: usize,
+    closing: Option<Instant>,
+}
+
+/// All connections of one node, owned by its thread.
+#[derive(Default)]
+pub struct Links {
+    links: BTreeMap<LinkId, Link>,
+}
+
+/// Hands out connection numbers; shared with the accepting thread.
+pub type LinkNumbers = Arc<AtomicU64>;
+
+impl Links {
+    pub fn add(&mut self, link: LinkId, stream: TcpStream) {
+        self.links.insert(link, Link { stream, outbox: Vec::new(), sent: 0, closing: None });
+    }
+
+    /// Opens a connection and starts reading from it.
+    pub fn connect(&mut self, link: LinkId, to: &str, sink: Sink) -> io::Result<()> {
+        let stream = dial(to)?;
+        let reader = stream.try_clone()?;
+        self.add(link, stream);
+        std::thread::Builder::new().name("link-read".into()).spawn(move || {
+            let why = read_messages(&reader, link, &sink, false).to_string();
+            sink(LinkEvent::Closed { link, why });
+        })?;
+        Ok(())
+    }
+
+    /// Sends, as far as the socket takes it now. Err is the reason why the link is of no more use.
+    pub fn send(&mut self, link: LinkId, message: &Message) -> Result<(), String> {
+        let Some(l) = self.links.get_mut(&link).filter(|l| l.closing.is_none()) else { return Ok(()) };
+        message.encode(&mut l.outbox);
+        if l.outbox.len() - l.sent > OUTBOX_BYTES_MAX {
+            return Err(format!("the peer takes nothing: {} bytes are unsent", l.outbox.len() - l.sent));
+        }
+        flush(l).map_err(|error| error.to_string())
+    }
+
+    pub fn outbox_bytes(&self, link: LinkId) -> usize {
+        self.links.get(&link).map_or(0, |l| l.outbox.len() - l.sent)
+    }
+
+    /// Ends a connection once it has taken what was said on it.
+    pub fn close(&mut self, link: LinkId) {
+        if let Some(l) = self.links.get_mut(&link) {
+            l.closing.get_or_insert(Instant::now() + CLOSE_WITHIN);
+        }
+        self.pump();
+    }
+
+    /// Forgets a connection whose reader has ended.
+    pub fn forget(&mut self, link: LinkId) {
+        if let Some(l) = self.links.remove(&link) {
+            shut(&l.stream);
+        }
+    }
+
+    /// Tries again to send what is left. The failed ones are answered, to be reported as closed.
+    pub fn pump(&mut self) -> Vec<(LinkId, String)> {
+        let mut failed = Vec::new();
+        self.links.retain(|id, l| {
+            let result = flush(l);
+            let done = l.outbox.is_empty();
+            match (result, l.closing) {
+                (Ok(()), Some(until)) if done || Instant::now() >= until => {
+                    shut(&l.stream);
+                    false
+                }
+                (Ok(()), _) => true,
+                (Err(error), closing) => {
+                    shut(&l.stream);
+                    if closing.is_none() {
+                        failed.push((*id, error.to_string()));
+                    }
+                    false
+                }
+            }
+        });
+        failed
+    }
+
+    /// True when something waits to be sent.
+    pub fn is_pending(&self) -> bool {
+        self.links.values().any(|l| !l.outbox.is_empty())
+    }
+}
+
+/// Closes both directions. A peer that has already closed makes this fail, which is as good.
+fn shut(stream: &TcpStream) {
+    match stream.shutdown(Shutdown::Both) {
+        Ok(()) | Err(_) => {}
+    }
+}
+
+fn flush(l: &mut Link) -> io::Result<()> {
+    while l.sent < l.outbox.len() {
+        match send(&l.stream, &l.outbox[l.sent..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(n) => l.sent += n,
+            Err(rustix::io::Errno::AGAIN) => break,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if l.sent == l.outbox.len() {
+        l.outbox.clear();
+        l.sent = 0;
+    } else if l.sent > 1 << 20 {
+        l.outbox.drain(..l.sent);
+        l.sent = 0;
+    }
+    Ok(())
+}
+
+/// Connects and says the preamble.
+pub fn dial(to: &str) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::InvalidInput, format!("{to:?} names no address"));
+    for address in to.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, Duration::from_secs(3)) {
+            Ok(mut stream) => {
+                stream.set_nodelay(true)?;
+                io::Write::write_all(&mut stream, &preamble())?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Reads messages from `stream` into `sink` until something ends it. An accepted connection starts
+/// with the opener's preamble and must say something soon.
+fn read_messages(stream: &TcpStream, link: LinkId, sink: &Sink, accepted: bool) -> LinkError {
+    let mut reader = io::BufReader::with_capacity(64 * 1024, stream);
+    let mut first = accepted;
+    let read = |reader: &mut io::BufReader<&TcpStream>, into: &mut [u8]| match reader.read_exact(into) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(LinkError::Closed),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(LinkError::Stalled),
+        Err(error) => Err(LinkError::Io(error)),
+    };
+    let mut next = || -> Result<Message, LinkError> {
+        if first {
+            stream.set_read_timeout(Some(FIRST_MESSAGE_WITHIN))?;
+            let mut bytes = [0; PREAMBLE_BYTES];
+            read(&mut reader, &mut bytes)?;
+            check_preamble(&bytes)?;
+        }
+        let message = read_message(&mut |into: &mut [u8]| read(&mut reader, into))?;
+        if first {
+            first = false;
+            stream.set_read_timeout(None)?;
+        }
+        Ok(message)
+    };
+    loop {
+        match next() {
+            Ok(message) => {
+                if !sink(LinkEvent::Message { link, message }) {
+                    return LinkError::Closed;
+                }
+            }
+            Err(error) => return error,
+        }
+    }
+}
+
+/// Reads one message by `read`, which fills a slice or fails.
+pub fn read_message(read: &mut dyn FnMut(&mut [u8]) -> Result<(), LinkError>) -> Result<Message, LinkError> {
+    let mut bytes = [0; HEADER_BYTES];
+    read(&mut bytes)?;
+    let header = decode_header(&bytes)?;
+    let mut body = vec![0; header.len];
+    read(&mut body)?;
+    Ok(decode_body(header, &body)?)
+}
+
+/// Accepts connections for as long as the process lives.
+pub fn accept(listener: TcpListener, numbers: LinkNumbers, sink: Sink) -> io::Result<()> {
+    let open = Arc::new(AtomicUsize::new(0));
+    std::thread::Builder::new().name("link-accept".into()).spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else {
+                // Out of file descriptors, most likely: give those that are open time to end.
+                std::thread::sleep(Duration::from_millis(50));
+                continue;
+            };
+            if open.load(Ordering::Relaxed) >= ACCEPTED_MAX {
+                continue;
+            }
+            let link = LinkId(numbers.fetch_add(1, Ordering::Relaxed));
+            let (sink, open) = (sink.clone(), open.clone());
+            open.fetch_add(1, Ordering::Relaxed);
+            let guard = open.clone();
+            let spawned = std::thread::Builder::new().name("link-read".into()).spawn(move || {
+                if let Some(why) = serve(&stream, link, &sink) {
+                    sink(LinkEvent::Closed { link, why });
+                }
+                open.fetch_sub(1, Ordering::Relaxed);
+            });
+            if spawned.is_err() {
+                guard.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn serve(stream: &TcpStream, link: LinkId, sink: &Sink) -> Option<String> {
+    let writer = stream.set_nodelay(true).and_then(|()| stream.try_clone()).ok()?;
+    sink(LinkEvent::Up { link, stream: writer });
+    Some(read_messages(stream, link, sink, true).to_string())
+}
+
+/// Says one thing to a node and waits for what it answers: for tools.
+pub fn ask(to: SocketAddr, message: &Message, within: Duration) -> Result<Message, LinkError> {
+    let mut stream = dial(&to.to_string())?;
+    stream.set_read_timeout(Some(within))?;
+    let mut bytes = Vec::new();
+    message.encode(&mut bytes);
+    io::Write::write_all(&mut stream, &bytes)?;
+    read_message(&mut |into| match stream.read_exact(into) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(LinkError::Closed),
+        Err(error) => Err(LinkError::Io(error)),
+    })
+}
