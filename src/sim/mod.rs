@@ -1,1 +1,40 @@
-//! (being built)
+//! The seeded other world: nodes, network, arbiter, switch and clients in one thread.
+//!
+//! The same [`Node`](crate::ft::Node) code as in the real world, the same fence and inbound ring,
+//! a real guest (`kv`) on real machines; only clock, sockets and files are replaced by a queue of
+//! happenings in virtual time, all drawn from one seed. A crash may come before any command: every
+//! append, send, acknowledgement and claim.
+//!
+//! Reading order: [`plan`] (what goes wrong, by seed), [`wire`] (the client's packets), [`client`],
+//! [`city`] (slots, links, switch, arbiter, time), [`oracle`] (what must hold), [`run`].
+
+pub mod city;
+pub mod client;
+pub mod oracle;
+pub mod plan;
+pub mod wire;
+
+use serde::Serialize;
+
+pub use plan::{Plan, Sabotage};
+
+/// How one seed ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    pub seed: u64,
+    /// None: everything held. Otherwise what did not, first thing first.
+    pub failure: Option<String>,
+    pub virtual_ms: u64,
+    pub acknowledged: u64,
+    pub takeovers: u64,
+    pub crashes: u64,
+    pub pauses: u64,
+    pub partitions: u64,
+    pub retransmissions: u64,
+    pub frames_fenced: u64,
+}
+
+/// Runs one seed. `guest` is the `kv` guest's machine, freshly booted.
+pub fn run(guest: &crate::machine::Saved, plan: Plan, trace: Option<&mut dyn FnMut(String)>) -> Outcome {
+    city::City::new(guest, plan, trace).live()
+}

@@ -1,0 +1,113 @@
+//! What must hold at the end: the outputs are those of *one* machine that never failed.
+//!
+//! The history of the survivor is pieced together from what each process appended: its own log from
+//! the snapshot that it started from, before that the log of the primary that gave it the snapshot,
+//! and so on back to the boot. A fresh machine replays that history alone. Every frame that the
+//! switch accepted must be the frame of the same number that this machine says.
+
+use std::collections::BTreeMap;
+
+use crate::base::Seq;
+use crate::log::{Entry, Event};
+use crate::machine::{Machine, Output, Saved};
+use crate::replay::{Followed, ReplayStop, Replayer};
+
+/// A process: its slot and the how-manieth there.
+pub type Who = (usize, u64);
+
+struct Life {
+    from: Option<Who>,
+    seq_first: Seq,
+    entries: Vec<Entry>,
+}
+
+/// Everything that was appended and accepted.
+pub struct Chronicle {
+    boot: Saved,
+    lives: BTreeMap<Who, Life>,
+    /// Accepted frames in the order of acceptance.
+    accepted: Vec<(u64, Vec<u8>)>,
+}
+
+impl Chronicle {
+    pub fn starting(boot: Saved) -> Self {
+        Self { boot, lives: BTreeMap::new(), accepted: Vec::new() }
+    }
+
+    /// `who` starts to record with entry `seq_first`, from a state that `from` gave it.
+    pub fn begin(&mut self, who: Who, from: Option<Who>, seq_first: Seq) {
+        self.lives.insert(who, Life { from, seq_first, entries: Vec::new() });
+    }
+
+    pub fn append(&mut self, who: Who, entries: Vec<Entry>) {
+        if let Some(life) = self.lives.get_mut(&who) {
+            life.entries.extend(entries);
+        }
+    }
+
+    pub fn accepted(&mut self, seq: u64, frame: &[u8]) {
+        self.accepted.push((seq, frame.to_vec()));
+    }
+
+    /// The entries of `who`'s history since the boot.
+    fn history(&self, who: Who) -> Result<Vec<Entry>, String> {
+        let mut pieces = Vec::new();
+        let mut next = Some((who, Seq::MAX));
+        while let Some((who, before)) = next {
+            let life = self.lives.get(&who).ok_or(format!("nobody knows the life of {who:?}"))?;
+            let piece: Vec<Entry> = life.entries.iter().filter(|entry| entry.seq < before).cloned().collect();
+            pieces.push(piece);
+            next = match life.from {
+                Some(from) if life.seq_first > Seq(1) => Some((from, life.seq_first)),
+                _ => None,
+            };
+        }
+        Ok(pieces.into_iter().rev().flatten().collect())
+    }
+}
+
+/// Holds what happened against one machine that never failed.
+pub fn judge(chronicle: &Chronicle, survivor: Option<Who>) -> Result<(), String> {
+    let survivor = survivor.ok_or("nobody reigns at the end")?;
+    let history = chronicle.history(survivor)?;
+    let mut last = 0;
+    for entry in &history {
+        if let Event::Generation { generation, .. } = entry.event {
+            if generation.get() <= last {
+                return Err(format!("generation {generation} reigns after generation {last}"));
+            }
+            last = generation.get();
+        }
+    }
+    let machine = Machine::restore(chronicle.boot.clone()).map_err(|error| error.to_string())?;
+    let mut replayer = Replayer::new(machine, Seq(1));
+    replayer.push(history).map_err(|divergence| format!("the history has a hole: {divergence}"))?;
+    let mut said = BTreeMap::new();
+    let mut followed = Vec::new();
+    loop {
+        let stop = replayer.run(1 << 24, &mut followed);
+        for followed in followed.drain(..) {
+            if let Followed::Said { output: Output::Net { seq, frame }, .. } = followed {
+                said.insert(seq, frame);
+            }
+        }
+        match stop {
+            Ok(ReplayStop::Drained) => break,
+            Ok(ReplayStop::Budget) => {}
+            Err(divergence) => return Err(format!("the survivor's history does not replay: {divergence}")),
+        }
+    }
+    let mut newest = 0;
+    for (seq, frame) in &chronicle.accepted {
+        if *seq <= newest {
+            return Err(format!("frame {seq} was accepted after frame {newest}"));
+        }
+        newest = *seq;
+        match said.get(seq) {
+            Some(expected) if expected == frame => {}
+            Some(_) => return Err(format!("frame {seq} is not what one machine would have said")),
+            None => return Err(format!("frame {seq} was accepted and the survivor never said it")),
+        }
+    }
+    Ok(())
+}

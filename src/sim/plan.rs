@@ -1,0 +1,103 @@
+//! What goes wrong in a seeded run, and how often.
+
+use crate::base::Prng;
+
+/// A safeguard switched off, to see the oracle go red.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Log is acknowledged as soon as it is sent: the output rule means nothing.
+    Gate,
+    /// The arbiter says "won" to everybody.
+    Claim,
+    /// The switch takes frames of any generation and number.
+    Fence,
+}
+
+/// One seeded run's knobs; all drawn from the seed.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub clients: usize,
+    pub requests_each: u64,
+    /// Faults, at virtual times in nanoseconds.
+    pub faults: Vec<(u64, Fault)>,
+    /// One way between nodes, in nanoseconds.
+    pub delay_ns: (u64, u64),
+    /// Of 1000 datagrams between clients and switch, this many are lost, and this many doubled.
+    pub loss_permille: u64,
+    pub double_permille: u64,
+    pub sabotage: Option<Sabotage>,
+}
+
+/// A fault; which node it hits is decided when it comes, so that the guest can survive it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The primary dies before its n-th command from now; `silent` when nobody gets an end of file.
+    KillPrimary {
+        after_commands: u64,
+        silent: bool,
+    },
+    KillBackup {
+        after_commands: u64,
+        silent: bool,
+    },
+    PausePrimary {
+        for_ns: u64,
+    },
+    PauseBackup {
+        for_ns: u64,
+    },
+    /// Nodes cannot reach each other; messages wait.
+    Partition {
+        for_ns: u64,
+    },
+    /// The arbiter answers nobody.
+    ArbiterGone {
+        for_ns: u64,
+    },
+    /// The primary changes places with its backup.
+    SwitchOver,
+}
+
+const MS: u64 = 1_000_000;
+
+impl Plan {
+    /// Everything that `seed` stands for.
+    pub fn from_seed(seed: u64) -> Self {
+        let mut prng = Prng::new(seed ^ 0x6c6f_636b_7374_6570);
+        let count = prng.between(1, 5);
+        let mut faults: Vec<(u64, Fault)> = (0..count)
+            .map(|_| {
+                let at_ns = prng.between(5, 900) * MS + prng.below(MS);
+                (at_ns, draw(&mut prng))
+            })
+            .collect();
+        faults.sort_by_key(|(at_ns, _)| *at_ns);
+        let slow = prng.chance(1, 5);
+        Self {
+            seed,
+            clients: prng.between(1, 3) as usize,
+            requests_each: prng.between(15, 40),
+            faults,
+            delay_ns: if slow { (MS, 8 * MS) } else { (20_000, 300_000) },
+            loss_permille: prng.below(60),
+            double_permille: prng.below(40),
+            sabotage: None,
+        }
+    }
+}
+
+fn draw(prng: &mut Prng) -> Fault {
+    // Small numbers hit the middle of one request's commands, large ones go on for a while.
+    let after_commands = if prng.chance(1, 2) { prng.below(12) } else { prng.below(200) };
+    let silent = prng.chance(1, 3);
+    match prng.below(12) {
+        0..=4 => Fault::KillPrimary { after_commands, silent },
+        5 | 6 => Fault::KillBackup { after_commands, silent },
+        7 => Fault::PausePrimary { for_ns: prng.between(20, 600) * MS },
+        8 => Fault::PauseBackup { for_ns: prng.between(20, 600) * MS },
+        9 => Fault::Partition { for_ns: prng.between(20, 600) * MS },
+        10 => Fault::ArbiterGone { for_ns: prng.between(20, 400) * MS },
+        _ => Fault::SwitchOver,
+    }
+}
