@@ -2,16 +2,83 @@
 //! words and exit codes: 0 yes, 1 differs or not found, 2 failed (a guest's own exit status
 //! becomes ours).
 
+pub mod arg;
+pub mod backup;
 pub mod disasm;
 pub mod failure;
 pub mod log;
+pub mod node;
+pub mod primary;
+pub mod replay;
+pub mod run;
+pub mod sim;
+pub mod status;
 pub mod switch;
+pub mod switchover;
 
 pub use failure::Failure;
 
 use std::process::ExitCode;
 
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "lockstep",
+    version,
+    about = "A fault-tolerant RISC-V virtual machine: kill the primary, the backup goes on to the bit.",
+    after_help = "Start with `lockstep demo`. Exit status: 0 yes, 1 differs or not found, 2 failed; \
+                  a guest's own exit status becomes the command's."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a guest alone, and record it if asked.
+    Run(run::Args),
+    /// Run the network that outlives the machines: switch, gateway, port forwards.
+    Switch(switch::Args),
+    /// Run a guest as the primary of a fault-tolerant pair.
+    Primary(primary::Args),
+    /// Join a primary as its backup.
+    Backup(backup::Args),
+    /// Ask a node how it is.
+    Status(status::Args),
+    /// Make primary and backup change places, with nothing lost and no fault counted.
+    Switchover(switchover::Args),
+    /// Replay a recording: the same output, the same end.
+    Replay(replay::Args),
+    /// Look into recordings: info, dump, stats, verify, grep, diff.
+    Log(log::Args),
+    /// Print a guest's instructions.
+    Disasm(disasm::Args),
+    /// Run nodes, network and arbiter in one thread under a seeded clock, and break them.
+    Sim(sim::Args),
+}
+
 /// Parses the arguments, runs the subcommand, and answers with the process's exit code.
 pub fn main() -> ExitCode {
-    ExitCode::from(2)
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Switch(args) => switch::run(args),
+        Command::Primary(args) => primary::run(args),
+        Command::Backup(args) => backup::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Switchover(args) => switchover::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Log(args) => log::run(args),
+        Command::Disasm(args) => disasm::run(args),
+        Command::Sim(args) => sim::run(args),
+    };
+    match result {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            eprintln!("lockstep: {failure}");
+            ExitCode::from(2)
+        }
+    }
 }

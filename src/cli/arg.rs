@@ -1,0 +1,132 @@
+//! Arguments that several subcommands share, parsed fully before anything acts.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+use super::Failure;
+use crate::host::arbiter::FileArbiter;
+use crate::machine::{BootOptions, Elf, Machine};
+
+/// The guest's memory when nothing else is said.
+pub const MEMORY_DEFAULT: &str = "128M";
+const MEMORY_MIN: u64 = 1 << 20;
+const MEMORY_MAX: u64 = 64 << 30;
+
+/// `128M`, `1G`, `65536K` or bytes; a whole number of 4 KiB pages.
+pub fn memory(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        unit => return Err(format!("{unit:?} is no unit; write for example 128M or 1G")),
+    };
+    let count: u64 =
+        digits.parse().map_err(|_| format!("{digits:?} is no number; write for example 128M"))?;
+    let bytes = count.checked_mul(1 << shift).ok_or("more than this machine can address")?;
+    if !(MEMORY_MIN..=MEMORY_MAX).contains(&bytes) {
+        return Err("a guest has 1M to 64G of memory".into());
+    }
+    if bytes % 4096 != 0 {
+        return Err("memory is a whole number of 4 KiB pages".into());
+    }
+    Ok(bytes)
+}
+
+/// A vm's name: it becomes a directory's name at the arbiter.
+pub fn vm(text: &str) -> Result<String, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if text.is_empty() || text.len() > 64 || text.starts_with('.') || !text.chars().all(fine) {
+        return Err(
+            "a vm's name is 1 to 64 letters, digits, '-', '_' or '.', and does not begin with '.'".into()
+        );
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads a guest and puts it into a machine.
+pub fn boot(path: &Path, ram_bytes: u64) -> Result<Machine, Failure> {
+    let bytes = read_guest(path)?;
+    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    boot_bytes(&bytes, &name, ram_bytes)
+        .map_err(|failure| Failure { what: format!("{}: {}", path.display(), failure.what), ..failure })
+}
+
+/// Reads a guest's file, refusing what cannot be one before it is in memory.
+pub fn read_guest(path: &Path) -> Result<Vec<u8>, Failure> {
+    const GUEST_BYTES_MAX: u64 = 1 << 30;
+    let failed =
+        |error| Failure::new(format!("{}: {error}", path.display())).fix("name the guest's ELF file");
+    let meta = std::fs::metadata(path).map_err(failed)?;
+    if !meta.is_file() {
+        return Err(
+            Failure::new(format!("{} is not a file", path.display())).fix("name the guest's ELF file")
+        );
+    }
+    if meta.len() > GUEST_BYTES_MAX {
+        return Err(Failure::new(format!(
+            "{} has {} bytes: too large for a guest",
+            path.display(),
+            meta.len()
+        )));
+    }
+    std::fs::read(path).map_err(failed)
+}
+
+/// Puts a guest's ELF file into a machine.
+pub fn boot_bytes(bytes: &[u8], name: &str, ram_bytes: u64) -> Result<Machine, Failure> {
+    let elf = Elf::parse(bytes).map_err(|error| {
+        Failure::new(format!("not a guest that this machine can run: {error}"))
+            .fix("build a static RV64 ELF linked at 0x80000000 or above, as guest-programs/build does")
+    })?;
+    let options = BootOptions { guest: name.to_owned(), ram_bytes, ..BootOptions::default() };
+    Machine::boot(&elf, &options).map_err(|error| {
+        Failure::new(format!("the guest does not load: {error}"))
+            .fix("give it more memory with --memory, or check its program headers")
+    })
+}
+
+/// Listens for joiners and tools.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).map_err(|error| {
+        let failure = Failure::new(format!("cannot listen on {address}: {error}"));
+        match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                failure.fix("another process has this port: choose another --listen")
+            }
+            _ => failure.fix("choose an address of this host and a port above 1023"),
+        }
+    })
+}
+
+/// Opens the arbiter.
+pub fn arbiter(dir: &Path) -> Result<FileArbiter, Failure> {
+    FileArbiter::open(dir).map_err(|error| {
+        Failure::new(error)
+            .fix("--arbiter names an existing directory, writable by and the same for both nodes")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_sizes_are_read_as_people_write_them() {
+        assert_eq!(memory("128M"), Ok(128 << 20));
+        assert_eq!(memory("1g"), Ok(1 << 30));
+        assert_eq!(memory("2097152"), Ok(2 << 20));
+        for bad in ["", "M", "12Q", "100", "1048577", "999999999G", "-1M"] {
+            assert!(memory(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_vm_name_cannot_leave_its_directory() {
+        assert!(vm("kv-1.test").is_ok());
+        for bad in ["", ".", "..", "../x", "a/b", "a b", "é"] {
+            assert!(vm(bad).is_err(), "{bad}");
+        }
+    }
+}

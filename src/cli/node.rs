@@ -1,0 +1,108 @@
+//! What `run`, `primary` and `backup` share: a node's life on this terminal.
+
+use std::path::Path;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::Failure;
+use crate::ft::{Halt, Node, Settings};
+use crate::host::driver::{Driver, DriverError};
+
+/// How soon a silent peer is suspected.
+#[derive(clap::Args)]
+pub struct Timing {
+    /// A peer silent for this many milliseconds is suspected. Shorter takes over a frozen host
+    /// sooner; longer forgives a busy one. A killed process is noticed at once in any case.
+    #[arg(long, default_value_t = Settings::default().silence_ns / 1_000_000, value_name = "MS",
+          value_parser = clap::value_parser!(u64).range(20..=60_000))]
+    silence_ms: u64,
+}
+
+impl Timing {
+    pub fn settings(&self) -> Settings {
+        let silence_ns = self.silence_ms * 1_000_000;
+        let settings = Settings::default();
+        Settings { silence_ns, heartbeat_ns: settings.heartbeat_ns.min(silence_ns / 5), ..settings }
+    }
+}
+
+/// Our status when the limit that the operator set stopped the guest: as `timeout` has it.
+pub const STATUS_LIMIT: u8 = 124;
+
+/// Lives the node's life, then says how it ended; the answer is the process's exit status.
+/// A first SIGINT or SIGTERM asks the node to end.
+pub fn live(driver: Driver, node: Node, name: &str, record: Option<&Path>) -> Result<u8, Failure> {
+    quit_on_signals(driver.quitter())?;
+    let (halt, node) = driver.run(node).map_err(|error| match error {
+        DriverError::Record(error) => Failure::new(format!("{name} stopped: {error}"))
+            .fix("free space or choose another --record directory"),
+        DriverError::Io(error) => Failure::new(format!("{name} stopped: {error}")),
+    })?;
+    Ok(report(&halt, &node, name, record))
+}
+
+/// The first SIGINT or SIGTERM asks the node to end; a second one ends the process.
+fn quit_on_signals(quit: impl Fn() + Send + 'static) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(format!("cannot handle signals: {error}"));
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for (count, signal) in signals.forever().enumerate() {
+                match count {
+                    0 => quit(),
+                    _ => std::process::exit(128 + signal),
+                }
+            }
+        })
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Tells how a node ended; the status that it stands for.
+fn report(halt: &Halt, node: &Node, name: &str, record: Option<&Path>) -> u8 {
+    let at = node.icount();
+    match halt {
+        Halt::GuestEnded(exit) => {
+            if exit.status() != 0 {
+                eprintln!("lockstep {name}: the guest ended with {exit} at {at}");
+            }
+            exit.status()
+        }
+        Halt::LimitReached => {
+            eprintln!("lockstep {name}: stopped at {at} by --max-instructions; the guest had not ended");
+            STATUS_LIMIT
+        }
+        Halt::LostClaim { generation, to } => {
+            eprintln!(
+                "lockstep {name}: halted: generation {generation} belongs to node {to}, which carries the guest on"
+            );
+            1
+        }
+        Halt::NotJoined { why } => {
+            eprintln!("lockstep {name}: not joined: {why}");
+            2
+        }
+        Halt::Diverged(divergence) => {
+            eprintln!("lockstep {name}: {divergence}");
+            for line in &divergence.context {
+                eprintln!("  {line}");
+            }
+            if let Some(dir) = record {
+                keep_evidence(dir, divergence);
+            }
+            1
+        }
+        Halt::Quit => 0,
+    }
+}
+
+fn keep_evidence(dir: &Path, divergence: &crate::replay::Divergence) {
+    let path = dir.join("divergence.json");
+    let json = serde_json::to_vec_pretty(divergence).expect("a divergence serialises");
+    match std::fs::write(&path, json) {
+        Ok(()) => eprintln!("  evidence: {} and the log beside it", path.display()),
+        Err(error) => eprintln!("  the evidence could not be kept in {}: {error}", path.display()),
+    }
+}

@@ -1,0 +1,115 @@
+//! `lockstep primary`: a guest under fault tolerance.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::{Failure, arg, node};
+use crate::base::{Generation, Icount, NodeId};
+use crate::ft::{Arbiter, Boot, Claim, Node};
+use crate::host::driver::{Driver, Wiring, draw_u64};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The guest: a static RV64 ELF file.
+    #[arg(value_name = "GUEST.elf")]
+    guest: PathBuf,
+    /// The name of this virtual machine, the same for its backups.
+    #[arg(long, value_parser = arg::vm)]
+    vm: String,
+    /// Backups and tools connect here.
+    #[arg(long, value_name = "ADDR")]
+    listen: SocketAddr,
+    /// The switch to plug the guest into.
+    #[arg(long, value_name = "ADDR")]
+    switch: Option<SocketAddr>,
+    /// The directory that decides who goes on; both nodes must reach it.
+    #[arg(long, value_name = "DIR")]
+    arbiter: PathBuf,
+    /// Record into this directory.
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+    /// The guest's memory.
+    #[arg(long, default_value = arg::MEMORY_DEFAULT, value_parser = arg::memory)]
+    memory: u64,
+    /// `-` makes standard input the guest's console.
+    #[arg(long, value_name = "-", value_parser = ["-"])]
+    console: Option<String>,
+    /// Begin a new life of the guest although an earlier one was never ended: its state is given up.
+    #[arg(long)]
+    fresh: bool,
+    #[command(flatten)]
+    timing: super::node::Timing,
+}
+
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    let machine = arg::boot(&args.guest, args.memory)?;
+    let listener = arg::listen(args.listen)?;
+    let mut arbiter = arg::arbiter(&args.arbiter)?;
+    let id = NodeId(draw_u64());
+    let wherefrom = format!("primary at {}, process {}", args.listen, std::process::id());
+    let generation = claim_life(&mut arbiter, &args.vm, id, &wherefrom, args.fresh)?;
+    let driver = Driver::new(Wiring {
+        listener: Some(listener),
+        switch: args.switch,
+        arbiter: Some(Box::new(arbiter)),
+        wherefrom,
+        record: args.record.clone(),
+        console_input: args.console.is_some(),
+        narrator: Some(format!("primary {}", args.vm)),
+    });
+    let boot = Boot { machine, generation, life: draw_u64(), limit: Icount::MAX };
+    let node = Node::primary(id, &args.vm, boot, args.timing.settings(), driver.now_ns());
+    node::live(driver, node, "primary", args.record.as_deref())
+}
+
+/// Claims the first generation of a new life. A life that was never ended may still be carried on
+/// by somebody, or be all that is left of acknowledged writes: only `fresh` gives it up.
+fn claim_life(
+    arbiter: &mut dyn Arbiter,
+    vm: &str,
+    id: NodeId,
+    wherefrom: &str,
+    fresh: bool,
+) -> Result<Generation, Failure> {
+    let unreachable = |error| Failure::new(error).fix("check the --arbiter directory");
+    let generation = match arbiter.holder(vm).map_err(unreachable)? {
+        None => Generation(1),
+        Some(holder) if holder.ended || fresh => holder.generation.next(),
+        Some(holder) => {
+            return Err(Failure::new(format!(
+                "the vm {vm:?} is alive as far as the arbiter knows: generation {} belongs to node {} ({})",
+                holder.generation, holder.node, holder.wherefrom
+            ))
+            .fix(
+                "to protect it, join it with `lockstep backup`; if no process of it is left, its state is lost: \
+                 begin a new life with --fresh",
+            ));
+        }
+    };
+    match arbiter.claim(vm, generation, id, wherefrom).map_err(unreachable)? {
+        Claim::Won => Ok(generation),
+        Claim::Lost { to } => {
+            Err(Failure::new(format!("node {to} has just claimed generation {generation} of the vm {vm:?}"))
+                .fix("another primary was started at the same time: join it with `lockstep backup`"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::arbiter::FileArbiter;
+
+    #[test]
+    fn a_life_that_was_not_ended_is_not_overwritten_by_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut arbiter = FileArbiter::open(dir.path()).unwrap();
+        let claim = |arbiter: &mut FileArbiter, id, fresh| claim_life(arbiter, "kv", NodeId(id), "", fresh);
+        assert_eq!(claim(&mut arbiter, 1, false).unwrap(), Generation(1));
+        let refused = claim(&mut arbiter, 2, false).unwrap_err();
+        assert!(refused.fix.unwrap().contains("--fresh"));
+        assert_eq!(claim(&mut arbiter, 2, true).unwrap(), Generation(2));
+        arbiter.end("kv", Generation(2), NodeId(2)).unwrap();
+        assert_eq!(claim(&mut arbiter, 3, false).unwrap(), Generation(3));
+    }
+}

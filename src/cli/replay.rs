@@ -1,0 +1,269 @@
+//! `lockstep replay`: a recording, run again: the same output, the same end, or a divergence.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::{Failure, arg};
+use crate::base::{Icount, Seq};
+use crate::host::logdir::{LogDir, LogError, LogReader};
+use crate::isa;
+use crate::log::{Entry, Event, Fault, Lineage};
+use crate::machine::{Exit, Machine, Output};
+use crate::replay::{Divergence, Followed, ReplayStop, Replayer};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The directory that `--record` filled.
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Stop at this position, before what happens there.
+    #[arg(long, value_name = "ICOUNT")]
+    until: Option<u64>,
+    /// Print every instruction and every entry on standard error.
+    #[arg(long)]
+    trace: bool,
+    /// Check that the recording was made of this guest.
+    #[arg(long, value_name = "GUEST.elf")]
+    guest: Option<PathBuf>,
+    /// Check that the recording was made with this much memory.
+    #[arg(long, value_parser = arg::memory)]
+    memory: Option<u64>,
+}
+
+/// The most memory that a recorded guest may have.
+const RAM_BYTES_MAX: u64 = 64 << 30;
+/// Entries handed to the replayer at once.
+const ENTRIES_A_TURN: usize = 1024;
+/// Instructions between two looks at the output.
+const BUDGET: u64 = 1 << 22;
+
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    let log = LogDir::open(&args.dir).map_err(unreadable)?;
+    let lineage = log.header().map_err(unreadable)?.lineage;
+    check_guest(args, &lineage)?;
+    let machine = base(&log, &lineage)?;
+    let mut session = Session {
+        replayer: Replayer::new(machine, lineage.base_seq.next()),
+        until: args.until.map_or(Icount::MAX, Icount),
+        trace: args.trace,
+        out: io::BufWriter::new(io::stdout().lock()),
+        closed: false,
+        seq_last: lineage.base_seq,
+        agreed: 0,
+        ended: None,
+        followed: Vec::new(),
+    };
+    let result = session.play(log.read());
+    let flushed = session.out.flush();
+    let ended = session.ended;
+    match result {
+        Ok(torn) => {
+            if let Some(torn) = torn {
+                eprintln!("lockstep replay: {torn}; replayed up to it");
+            }
+            session.say_end();
+            // Whoever closed our standard output has seen enough.
+            match flushed {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+                Ok(()) | Err(_) => Ok(ended.map_or(0, Exit::status)),
+            }
+        }
+        Err(Stopped::Diverged(divergence)) => {
+            eprintln!("lockstep replay: {divergence}");
+            for line in &divergence.context {
+                eprintln!("  {line}");
+            }
+            Ok(1)
+        }
+        Err(Stopped::Failed(failure)) => Err(failure),
+    }
+}
+
+fn unreadable(error: LogError) -> Failure {
+    let fix = error.fix().unwrap_or_else(|| "`lockstep log verify` tells what is left of it".into());
+    Failure::new(error).fix(fix)
+}
+
+/// Refuses a recording that is not of the guest or memory that the user named.
+fn check_guest(args: &Args, lineage: &Lineage) -> Result<(), Failure> {
+    if let Some(memory) = args.memory.filter(|memory| *memory != lineage.ram_bytes) {
+        return Err(Failure::new(format!(
+            "the recording was made with {} bytes of memory, not {memory}",
+            lineage.ram_bytes
+        ))
+        .fix("leave --memory out: a recording knows its own"));
+    }
+    let Some(guest) = &args.guest else { return Ok(()) };
+    let machine = arg::boot(guest, lineage.ram_bytes)?;
+    if machine.config().guest_digest != lineage.guest_digest {
+        return Err(Failure::new(format!(
+            "the recording is of the guest {:?} with digest {}; {} has digest {}",
+            lineage.guest,
+            lineage.guest_digest,
+            guest.display(),
+            machine.config().guest_digest
+        ))
+        .fix("leave --guest out: a recording holds the state that it starts from"));
+    }
+    Ok(())
+}
+
+/// The machine that the recording starts from, checked against what the log says of it.
+pub fn base(log: &LogDir, lineage: &Lineage) -> Result<Machine, Failure> {
+    let saved = log.base(RAM_BYTES_MAX).map_err(unreadable)?;
+    let unusable = |what: String| {
+        Failure::new(format!("{}: {what}", log.path().display()))
+            .fix("the base and the log must be of one recording: do not mix their files")
+    };
+    let mut machine = Machine::restore(saved).map_err(|error| unusable(error.to_string()))?;
+    let found = machine.digest();
+    if found != lineage.base_digest || machine.icount() != lineage.base_icount {
+        return Err(unusable(format!(
+            "the log starts from a state at {} with digest {}; base.snap holds one at {} with digest {found}",
+            lineage.base_icount,
+            lineage.base_digest,
+            machine.icount()
+        )));
+    }
+    Ok(machine)
+}
+
+enum Stopped {
+    Diverged(Box<Divergence>),
+    Failed(Failure),
+}
+
+impl From<Divergence> for Stopped {
+    fn from(divergence: Divergence) -> Self {
+        Stopped::Diverged(Box::new(divergence))
+    }
+}
+
+struct Session<'a> {
+    replayer: Replayer,
+    until: Icount,
+    trace: bool,
+    out: io::BufWriter<io::StdoutLock<'a>>,
+    closed: bool,
+    seq_last: Seq,
+    agreed: u64,
+    ended: Option<Exit>,
+    followed: Vec<Followed>,
+}
+
+impl Session<'_> {
+    /// Replays up to the end or `until`; the answer is a torn tail, if there is one.
+    fn play(&mut self, reader: LogReader) -> Result<Option<String>, Stopped> {
+        let mut torn = None;
+        let mut batch: Vec<Entry> = Vec::new();
+        for place in reader {
+            match place {
+                Ok(place) if place.entry.at >= self.until => break,
+                Ok(place) => batch.push(place.entry),
+                Err(LogError::Damaged { damage, .. })
+                    if matches!(damage.fault, Fault::TornTail { .. } | Fault::TornHeader { .. }) =>
+                {
+                    torn = Some(damage.to_string());
+                }
+                Err(error) => {
+                    self.feed(std::mem::take(&mut batch))?;
+                    self.print_rest();
+                    return Err(Stopped::Failed(unreadable(error)));
+                }
+            }
+            if batch.len() == ENTRIES_A_TURN {
+                self.feed(std::mem::take(&mut batch))?;
+            }
+        }
+        self.feed(batch)?;
+        if self.until != Icount::MAX {
+            self.run_on()?;
+        }
+        self.print_rest();
+        Ok(torn)
+    }
+
+    fn feed(&mut self, entries: Vec<Entry>) -> Result<(), Stopped> {
+        if let Some(last) = entries.last() {
+            self.seq_last = last.seq;
+        }
+        if self.trace {
+            for entry in entries {
+                self.trace_to(entry.at)?;
+                eprintln!("{:>12}  entry {} {:?}", entry.at.get(), entry.seq, entry.event);
+                self.obey(vec![entry])?;
+            }
+            return Ok(());
+        }
+        self.obey(entries)
+    }
+
+    fn obey(&mut self, entries: Vec<Entry>) -> Result<(), Stopped> {
+        self.replayer.push(entries)?;
+        loop {
+            let stop = self.replayer.run(BUDGET, &mut self.followed);
+            for followed in self.followed.drain(..) {
+                match followed {
+                    Followed::Said { output, .. } => print(&mut self.out, &mut self.closed, &output),
+                    Followed::Agreed { .. } => self.agreed += 1,
+                    Followed::Control(Entry { event: Event::End(exit), .. }) => self.ended = Some(exit),
+                    Followed::Control(_) => {}
+                }
+            }
+            if stop? == ReplayStop::Drained {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Runs one instruction at a time, and prints each.
+    fn trace_to(&mut self, at: Icount) -> Result<(), Stopped> {
+        while self.replayer.icount() < at {
+            let machine = self.replayer.machine();
+            let (position, pc) = (machine.icount(), machine.hart().pc());
+            match machine.hart().peek_word(machine.ram(), pc) {
+                Some(word) => {
+                    eprintln!("{:>12}  {pc:016x}  {}", position.get(), isa::disasm::disasm(pc, word))
+                }
+                None => eprintln!("{:>12}  {pc:016x}  (no instruction can be fetched here)", position.get()),
+            }
+            self.replayer.run_to(position.next())?;
+        }
+        Ok(())
+    }
+
+    /// From the last entry on to `until`.
+    fn run_on(&mut self) -> Result<(), Stopped> {
+        if self.trace { self.trace_to(self.until) } else { Ok(self.replayer.run_to(self.until)?) }
+    }
+
+    /// What the guest had said and no mark stood for yet.
+    fn print_rest(&mut self) {
+        if self.replayer.machine().outputs_waiting() {
+            for output in self.replayer.machine_mut().take_outputs() {
+                print(&mut self.out, &mut self.closed, &output);
+            }
+        }
+    }
+
+    fn say_end(&mut self) {
+        let end = match (self.ended, self.until) {
+            (Some(exit), _) => format!("the guest ended with {exit}"),
+            (None, Icount::MAX) => "the recording stops here; the guest had not ended".into(),
+            (None, _) => "stopped by --until".into(),
+        };
+        let at = self.replayer.icount();
+        let digest = self.replayer.machine_mut().digest();
+        eprintln!(
+            "lockstep replay: {end} at {at}; {} entries obeyed, {} digests agreed, state digest {digest}",
+            self.seq_last, self.agreed
+        );
+    }
+}
+
+/// Prints console output, until standard output is closed: the replay goes on to its verdict.
+fn print(out: &mut impl Write, closed: &mut bool, output: &Output) {
+    if let Output::Console { bytes, .. } = output {
+        *closed = *closed || out.write_all(bytes).is_err();
+    }
+}

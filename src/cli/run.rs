@@ -1,0 +1,48 @@
+//! `lockstep run`: a guest alone, without a backup.
+
+use std::path::PathBuf;
+
+use super::{Failure, arg, node};
+use crate::base::{Generation, Icount, NodeId};
+use crate::ft::{Boot, Node, Settings};
+use crate::host::driver::{Driver, Wiring, draw_u64};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The guest: a static RV64 ELF file.
+    #[arg(value_name = "GUEST.elf")]
+    guest: PathBuf,
+    /// Record the run into this directory, for `lockstep replay` and `lockstep log`.
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+    /// The guest's memory.
+    #[arg(long, default_value = arg::MEMORY_DEFAULT, value_parser = arg::memory)]
+    memory: u64,
+    /// `-` makes standard input the guest's console; its output goes to standard output in any case.
+    #[arg(long, value_name = "-", value_parser = ["-"])]
+    console: Option<String>,
+    /// Plug the guest into the switch at this address.
+    #[arg(long, value_name = "ADDR")]
+    switch: Option<std::net::SocketAddr>,
+    /// The name under which the switch knows the guest.
+    #[arg(long, default_value = "run", value_parser = arg::vm)]
+    vm: String,
+    /// Stop after this many instructions, with status 124.
+    #[arg(long, value_name = "N")]
+    max_instructions: Option<u64>,
+}
+
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    let machine = arg::boot(&args.guest, args.memory)?;
+    let driver = Driver::new(Wiring {
+        switch: args.switch,
+        record: args.record.clone(),
+        console_input: args.console.is_some(),
+        ..Wiring::default()
+    });
+    let limit = args.max_instructions.map_or(Icount::MAX, Icount);
+    let boot = Boot { machine, generation: Generation::ZERO, life: draw_u64(), limit };
+    let (id, now_ns) = (NodeId(draw_u64()), driver.now_ns());
+    let node = Node::primary(id, &args.vm, boot, Settings::default(), now_ns);
+    node::live(driver, node, "run", args.record.as_deref())
+}

@@ -1,0 +1,84 @@
+//! `lockstep sim`: many seeded lives of a pair, with a crash possible before any command.
+
+use std::time::Instant;
+
+use super::{Failure, arg};
+use crate::host::guests;
+use crate::machine::Saved;
+use crate::sim::{self, Outcome, Plan};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 1000, conflicts_with = "seed")]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0, conflicts_with = "seed")]
+    first: u64,
+    /// Run just this seed, and tell everything that happens.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// One JSON object a seed.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The guest's memory in the simulator: `kv` needs less than 1 MiB.
+const RAM_BYTES: u64 = 4 << 20;
+
+/// The `kv` guest, freshly booted.
+pub fn guest() -> Result<Saved, Failure> {
+    Ok(arg::boot_bytes(guests::KV, "kv.elf", RAM_BYTES)?.save())
+}
+
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    let guest = guest()?;
+    if let Some(seed) = args.seed {
+        let mut tell = |line: String| eprintln!("{line}");
+        let outcome = sim::run(&guest, Plan::from_seed(seed), Some(&mut tell));
+        print(&outcome, true, args.json)?;
+        return Ok(u8::from(outcome.failure.is_some()));
+    }
+    let started = Instant::now();
+    let mut total = [0u64; 6];
+    let mut failed = 0;
+    for seed in args.first..args.first.saturating_add(args.seeds) {
+        let outcome = sim::run(&guest, Plan::from_seed(seed), None);
+        failed += u64::from(outcome.failure.is_some());
+        print(&outcome, outcome.failure.is_some(), args.json)?;
+        let counts = [
+            outcome.acknowledged,
+            outcome.crashes,
+            outcome.takeovers,
+            outcome.pauses,
+            outcome.partitions,
+            outcome.frames_fenced,
+        ];
+        for (sum, count) in total.iter_mut().zip(counts) {
+            *sum += count;
+        }
+    }
+    let [acknowledged, crashes, takeovers, pauses, partitions, fenced] = total;
+    eprintln!(
+        "{} seeds in {:.1} s: {failed} failed; {acknowledged} answers checked, {crashes} crashes, {pauses} pauses, \
+         {partitions} partitions, {takeovers} reigns after the first, {fenced} frames fenced",
+        args.seeds,
+        started.elapsed().as_secs_f64()
+    );
+    Ok(u8::from(failed > 0))
+}
+
+fn print(outcome: &Outcome, wanted: bool, json: bool) -> Result<(), Failure> {
+    if json {
+        println!("{}", serde_json::to_string(outcome)?);
+    } else if let Some(failure) = &outcome.failure {
+        println!("seed {}: FAILED: {failure}", outcome.seed);
+        println!("  again, with everything told: lockstep sim --seed {}", outcome.seed);
+    } else if wanted {
+        println!(
+            "seed {}: {} answers in {} virtual ms",
+            outcome.seed, outcome.acknowledged, outcome.virtual_ms
+        );
+    }
+    Ok(())
+}

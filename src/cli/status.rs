@@ -1,0 +1,56 @@
+//! `lockstep status`: how a node is.
+
+use std::time::Duration;
+
+use super::Failure;
+use crate::ft::{Message, NodeStatus};
+use crate::host::link;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// A node's --listen address.
+    #[arg(value_name = "ADDR")]
+    node: std::net::SocketAddr,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    let status = fetch(args.node)?;
+    if args.json {
+        println!("{}", serde_json::to_string(&status)?);
+        return Ok(0);
+    }
+    let audit = status.last_audit.as_ref().map_or("none yet".to_owned(), |audit| {
+        format!("digests agreed at {}: {}", audit.icount, audit.digest)
+    });
+    let transfer = status.transfer.map_or(String::new(), |(done, of)| format!(", {done} of {of} chunks"));
+    println!("vm          {} (node {})", status.vm, status.node);
+    println!("role        {} ({}{transfer}), generation {}", status.role, status.phase, status.generation);
+    println!(
+        "protected   {}",
+        if status.protected { "yes" } else { "no: a fault now ends the guest's life" }
+    );
+    println!("position    {} (log entry {})", status.icount, status.log_seq);
+    println!("lag         {:.1} ms, {} instructions", status.lag_ms, status.lag_instructions);
+    println!("log         {} bytes", status.log_bytes);
+    println!("gate        {} outputs, {} bytes waiting", status.gated_outputs, status.gated_bytes);
+    println!("audit       {audit}");
+    Ok(0)
+}
+
+/// Asks the node at `address`.
+pub fn fetch(address: std::net::SocketAddr) -> Result<NodeStatus, Failure> {
+    let failed = |what: String| {
+        Failure::new(format!("{address} gives no status: {what}"))
+            .fix("name the --listen address of a `lockstep primary` or `lockstep backup` that runs")
+    };
+    match link::ask(address, &Message::Status, Duration::from_secs(5)) {
+        Ok(Message::Answer { json }) => {
+            serde_json::from_str(&json).map_err(|error| failed(error.to_string()))
+        }
+        Ok(_) => Err(failed("it answered something else".into())),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}

@@ -1,0 +1,34 @@
+//! `lockstep switchover`: primary and backup change places on request.
+
+use std::time::{Duration, Instant};
+
+use super::Failure;
+use crate::ft::Message;
+use crate::host::link;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The primary's --listen address.
+    #[arg(value_name = "ADDR")]
+    node: std::net::SocketAddr,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    let started = Instant::now();
+    match link::ask(args.node, &Message::SwitchOver, Duration::from_secs(30)) {
+        Ok(Message::Answer { json }) if args.json => println!("{json}"),
+        Ok(Message::Answer { .. }) => {
+            println!("switched over in {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
+        }
+        Ok(Message::Refuse { why }) => return Err(Failure::new(format!("no switch-over: {why}"))),
+        Ok(_) => return Err(Failure::new(format!("{} answered something else", args.node))),
+        Err(error) => {
+            return Err(Failure::new(format!("{} did not switch over: {error}", args.node))
+                .fix("name the --listen address of the primary; `lockstep status` tells who it is"));
+        }
+    }
+    Ok(0)
+}
