@@ -1,0 +1,210 @@
+//! A recording, replayed, is the same run to the bit: over every guest that comes with lockstep.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use lockstep::base::{Prng, Seq};
+use lockstep::cpu::Answer;
+use lockstep::host::logdir::LogDir;
+use lockstep::log::{Entry, Event};
+use lockstep::machine::{Input, Machine, Saved};
+use lockstep::replay::{Divergence, ReplayStop, Replayer};
+
+fn guest(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("guest-programs/{name}/{name}.elf"))
+}
+
+fn lockstep(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lockstep"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || {
+        // A guest that ends early closes the pipe; that is its right.
+        stdin.write_all(&input).is_ok()
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+fn record(name: &str, dir: &Path, more: &[&str], input: &[u8]) -> Output {
+    let guest = guest(name);
+    let mut arguments =
+        vec!["run", guest.to_str().unwrap(), "--memory", "4M", "--record", dir.to_str().unwrap()];
+    arguments.extend(more);
+    lockstep(&arguments, input)
+}
+
+fn said(output: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Records, replays, and compares output and exit status.
+fn same_again(name: &str, more: &[&str], input: &[u8]) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let recorded = record(name, &log, more, input);
+    let replayed = lockstep(&["replay", log.to_str().unwrap()], b"");
+    assert_eq!(recorded.status.code(), replayed.status.code(), "{name}: {}", said(&replayed));
+    assert_eq!(recorded.stdout, replayed.stdout, "{name}: {}", said(&replayed));
+    let verdict = String::from_utf8(replayed.stderr).unwrap();
+    assert!(
+        verdict.contains("digests agreed") && !verdict.contains(" 0 digests agreed"),
+        "{name}: {verdict}"
+    );
+    let text = String::from_utf8(recorded.stdout).unwrap();
+    assert!(!text.is_empty(), "{name} says nothing");
+    text
+}
+
+#[test]
+fn every_guest_replays_to_the_bit() {
+    for name in ["hello", "clock", "identity", "ticker", "smc", "exit_code"] {
+        same_again(name, &[], b"");
+    }
+}
+
+#[test]
+fn console_input_comes_back_at_the_same_instruction() {
+    let text = same_again("echo", &["--console", "-"], b"one\ntwo\nquit\n");
+    assert!(text.contains("one") && text.contains("two"), "{text}");
+}
+
+#[test]
+fn a_guest_stopped_in_the_middle_replays_to_where_it_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let recorded = record("ticker", &log, &["--max-instructions", "1234567"], b"");
+    assert_eq!(recorded.status.code(), Some(124), "{}", said(&recorded));
+    let replayed = lockstep(&["replay", log.to_str().unwrap()], b"");
+    assert_eq!(replayed.status.code(), Some(0), "{}", said(&replayed));
+    assert!(said(&replayed).contains("at 1234567;"), "{}", said(&replayed));
+    assert_eq!(recorded.stdout, replayed.stdout);
+}
+
+#[test]
+fn a_killed_recorder_leaves_a_log_that_replays() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let guest = guest("ticker");
+    let mut prng = Prng::new(5);
+    for round in 0..5 {
+        let log = log.with_extension(round.to_string());
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lockstep"))
+            .args(["run", guest.to_str().unwrap(), "--memory", "4M", "--record", log.to_str().unwrap()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(prng.between(30, 150)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let replayed = lockstep(&["replay", log.to_str().unwrap()], b"");
+        assert_eq!(replayed.status.code(), Some(0), "{}", said(&replayed));
+    }
+}
+
+#[test]
+fn until_stops_exactly_there_and_trace_prints_each_instruction() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    record("hello", &log, &[], b"");
+    let replayed = lockstep(&["replay", log.to_str().unwrap(), "--until", "20", "--trace"], b"");
+    let text = said(&replayed);
+    assert!(text.contains("stopped by --until at 20;"), "{text}");
+    let instructions =
+        text.lines().filter(|line| line.split_whitespace().nth(1).is_some_and(|w| w.len() == 16));
+    assert_eq!(instructions.count(), 20, "{text}");
+}
+
+struct Recording {
+    base: Saved,
+    entries: Vec<Entry>,
+}
+
+fn recording(name: &str) -> Recording {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    record(name, &path, &[], b"");
+    let log = LogDir::open(&path).unwrap();
+    let base = log.base(1 << 30).unwrap();
+    let entries = log.read().map(|place| place.unwrap().entry).collect();
+    Recording { base, entries }
+}
+
+fn replay(recording: &Recording, mut budget: impl FnMut() -> u64) -> Result<Machine, Divergence> {
+    let mut replayer = Replayer::new(Machine::restore(recording.base.clone()).unwrap(), Seq(1));
+    replayer.push(recording.entries.clone())?;
+    let mut followed = Vec::new();
+    while replayer.run(budget(), &mut followed)? == ReplayStop::Budget {}
+    Ok(replayer.into_parts().0)
+}
+
+#[test]
+fn whole_chunked_and_restored_replays_end_in_the_same_state() {
+    for name in ["ticker", "smc", "clock"] {
+        let recording = recording(name);
+        let whole = replay(&recording, || u64::MAX >> 1).unwrap().digest();
+        for seed in 0..3 {
+            let mut prng = Prng::new(seed);
+            let chunked = replay(&recording, || prng.between(1, 100_000)).unwrap().digest();
+            assert_eq!(whole, chunked, "{name}, seed {seed}");
+        }
+        // Saved and restored in the middle, many times.
+        let mut prng = Prng::new(77);
+        let mut machine = Machine::restore(recording.base.clone()).unwrap();
+        let mut next = Seq(1);
+        for piece in recording.entries.chunks(recording.entries.len() / 10 + 1) {
+            let mut replayer = Replayer::new(machine, next);
+            replayer.push(piece.to_vec()).unwrap();
+            let mut followed = Vec::new();
+            while replayer.run(prng.between(1000, 1 << 24), &mut followed).unwrap() == ReplayStop::Budget {}
+            let (mut done, seq) = replayer.into_parts();
+            if done.outputs_waiting() {
+                done.take_outputs();
+            }
+            machine = Machine::restore(done.save()).unwrap();
+            next = seq;
+        }
+        assert_eq!(whole, machine.digest(), "{name}, restored");
+    }
+}
+
+/// Each change makes another history; the replayer must notice each.
+#[test]
+fn a_history_that_is_not_the_recording_is_reported() {
+    let good = recording("clock");
+    assert!(replay(&good, || 1 << 30).is_ok());
+    let mut caught = 0;
+    let mut tried = 0;
+    for victim in (0..good.entries.len()).step_by(good.entries.len() / 40 + 1) {
+        for change in 0..3 {
+            let mut bad = Recording { base: good.base.clone(), entries: good.entries.clone() };
+            let answer = matches!(good.entries[victim].event, Event::Input(Input::Answer(_)));
+            let mark = matches!(good.entries[victim].event, Event::Output(_));
+            match (change, &mut bad.entries[victim].event) {
+                (0, Event::Input(Input::Answer(Answer::Time(time)))) => *time += 1_000_000_000,
+                (1, _) if answer || mark => {
+                    // Gone, and the numbers closed over it.
+                    bad.entries.remove(victim);
+                    for entry in &mut bad.entries[victim..] {
+                        entry.seq = Seq(entry.seq.get() - 1);
+                    }
+                }
+                (2, _) if answer => bad.entries[victim].at.0 += 1,
+                _ => continue,
+            }
+            tried += 1;
+            caught += usize::from(replay(&bad, || 1 << 30).is_err());
+        }
+    }
+    assert!(tried > 50, "{tried}");
+    assert_eq!(caught, tried, "changed histories that nobody noticed");
+}

@@ -1,0 +1,67 @@
+//! A thousand seeded lives, and proof that the oracle can go red.
+
+use lockstep::cli;
+use lockstep::sim::{self, Plan, Sabotage};
+
+fn seeds() -> u64 {
+    std::env::var("LOCKSTEP_SIM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1000)
+}
+
+#[test]
+fn a_thousand_seeds_hold() {
+    let guest = cli::sim::guest().unwrap_or_else(|failure| panic!("{failure}"));
+    let mut failures = Vec::new();
+    let (mut acknowledged, mut crashes, mut takeovers) = (0, 0, 0);
+    for seed in 0..seeds() {
+        let outcome = sim::run(&guest, Plan::from_seed(seed), None);
+        acknowledged += outcome.acknowledged;
+        crashes += outcome.crashes;
+        takeovers += outcome.takeovers;
+        if let Some(failure) = outcome.failure {
+            failures.push(format!("seed {seed}: {failure}"));
+        }
+    }
+    assert!(failures.is_empty(), "{} seeds failed:\n{}", failures.len(), failures.join("\n"));
+    // The seeds must have meant something.
+    assert!(crashes >= seeds() / 2, "only {crashes} crashes");
+    assert!(takeovers >= seeds() / 2, "only {takeovers} reigns after the first");
+    assert!(acknowledged >= seeds() * 15, "only {acknowledged} answers");
+}
+
+#[test]
+fn the_same_seed_is_the_same_life() {
+    let guest = cli::sim::guest().unwrap_or_else(|failure| panic!("{failure}"));
+    for seed in [3, 17, 99] {
+        let mut traces = [Vec::new(), Vec::new()];
+        for trace in &mut traces {
+            sim::run(&guest, Plan::from_seed(seed), Some(&mut |line| trace.push(line)));
+        }
+        assert!(traces[0].len() > 10, "seed {seed} tells nothing");
+        assert_eq!(traces[0], traces[1], "seed {seed}");
+    }
+}
+
+/// With a safeguard switched off, some seed must fail.
+fn goes_red_without(sabotage: Sabotage) {
+    let guest = cli::sim::guest().unwrap_or_else(|failure| panic!("{failure}"));
+    let red = (0..400).find(|seed| {
+        let plan = Plan { sabotage: Some(sabotage), ..Plan::from_seed(*seed) };
+        sim::run(&guest, plan, None).failure.is_some()
+    });
+    assert!(red.is_some(), "400 seeds without the {sabotage:?} and nobody noticed");
+}
+
+#[test]
+fn without_the_gate_acknowledged_writes_are_lost() {
+    goes_red_without(Sabotage::Gate);
+}
+
+#[test]
+fn without_the_claim_two_reign() {
+    goes_red_without(Sabotage::Claim);
+}
+
+#[test]
+fn without_the_fence_frames_come_twice() {
+    goes_red_without(Sabotage::Fence);
+}
