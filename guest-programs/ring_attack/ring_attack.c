@@ -272,6 +272,7 @@ static bool attack(void) {
 
 int main(void) {
     memset(guard, 0x5a, sizeof guard);
+    memset(buffer, '.', sizeof buffer); // a console device prints it
     int devices = 0;
     for (int slot = 0; slot < VIRTIO_SLOTS; slot++) {
         base = VIRTIO_SLOT(slot);
