@@ -343,10 +343,10 @@ impl Hart {
         if left.why != Leave::Slow {
             return None;
         }
-        // The loop may have gone to another page, and to a slot not decoded yet.
+        // The loop may have gone to another page.
         let index = self.fetch_page(ram, self.pc).ok()?;
         let slot = self.code.slots(index)[in_page(self.pc)];
-        if slot == Slot::NONE { None } else { self.execute_one(ram, bus, slot, None) }
+        self.execute_one(ram, bus, slot, None)
     }
 
     /// The next instruction cannot be cached: it straddles two pages, or is illegal.

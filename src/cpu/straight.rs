@@ -26,9 +26,9 @@ pub struct Work<'a> {
 pub enum Leave {
     /// All the instructions asked for have retired.
     Spent,
-    /// The instruction at `pc` needs more than this loop has.
+    /// The instruction at `pc`, whose slot is decoded, needs more than this loop has.
     Slow,
-    /// `pc` is on a page that the fetch entries do not know.
+    /// `pc` is on a page that the fetch entries do not know, or on a slot that is not decoded.
     Lost,
 }
 
@@ -139,7 +139,7 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
     }
 
     while left > 0 {
-        let Some(s) = slots.get(at) else { leave!(Slow) };
+        let Some(s) = slots.get(at) else { leave!(Lost) };
         let a = x.get(s.rs1);
         let b = x.get(s.rs2);
         match s.op {
@@ -219,6 +219,7 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
             Op::Remw => set!(s, remw(a, b)),
             Op::Remuw => set!(s, remuw(a, b)),
             Op::Fence | Op::FenceI => next!(s),
+            Op::Illegal => leave!(Lost),
             _ => leave!(Slow),
         }
     }

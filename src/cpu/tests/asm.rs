@@ -127,6 +127,9 @@ pub fn csrrwi(rd: u32, csr: u16, imm: u32) -> u32 {
 pub fn csrrsi(rd: u32, csr: u16, imm: u32) -> u32 {
     i(0x73, 6, rd, imm, csr.into())
 }
+pub fn csrrci(rd: u32, csr: u16, imm: u32) -> u32 {
+    i(0x73, 7, rd, imm, csr.into())
+}
 pub fn csrr(rd: u32, csr: u16) -> u32 {
     csrrs(rd, csr, 0)
 }

@@ -10,7 +10,7 @@
 //! | 0x1000_3000 | | asks for a stop |
 //! | 0x1000_4000 | | device write of the latch (8 bytes) at that address of RAM |
 
-use crate::base::{Digest, GuestPhys, Icount, digest_bytes};
+use crate::base::{Digest, GuestPhys, Icount};
 use crate::cpu::{Answer, Bus, BusFault, BusRead, Hart, HartState, HartStop, Question};
 use crate::mem::{RAM_BASE, Ram};
 
@@ -167,10 +167,5 @@ impl World {
         let mut hart = Hart::restore(postcard::from_bytes(&state).unwrap()).unwrap();
         hart.set_tohost(self.hart.tohost);
         Self { hart, ram, bus: self.bus.clone() }
-    }
-
-    /// A digest of the whole of RAM, without its incremental one.
-    pub fn ram_digest_from_scratch(&self) -> Digest {
-        digest_bytes(self.ram.bytes(), 0)
     }
 }
