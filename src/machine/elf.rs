@@ -1,7 +1,7 @@
 //! Guest images: ELF64 executables for RISC-V, from anybody.
 //!
 //! [`Elf::parse`] looks at everything that can be judged without a machine; what depends on the
-//! size of RAM is judged by [`Elf::load`]. An image that passes both has, in RAM and without
+//! size of RAM is judged when it is loaded. An image that passes both has, in RAM and without
 //! overlaps, every byte it claims to have, and starts in one of its executable segments.
 //!
 //! Segments go to their *physical* addresses. The entry and `tohost` are virtual addresses of a

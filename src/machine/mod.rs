@@ -20,3 +20,6 @@ pub use elf::{Elf, LoadError};
 pub use io::{Channel, Exit, Input, Output, Request, Stop};
 pub use saved::{RestoreError, Saved};
 pub use vm::{BootOptions, Machine, Undeliverable};
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -307,3 +307,7 @@ fn load_device_tree(image: &Elf<'_>, config: &MachineConfig, ram: &mut Ram) -> R
 #[cfg(test)]
 #[path = "vm_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "kv_tests.rs"]
+mod kv_tests;
