@@ -4,6 +4,7 @@
 
 pub mod arg;
 pub mod backup;
+pub mod client;
 pub mod disasm;
 pub mod failure;
 pub mod log;
@@ -55,6 +56,8 @@ enum Command {
     Log(log::Args),
     /// Print a guest's instructions.
     Disasm(disasm::Args),
+    /// Talk to the `kv` guest, or load it and check every answer.
+    Client(client::Args),
     /// Run nodes, network and arbiter in one thread under a seeded clock, and break them.
     Sim(sim::Args),
 }
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Log(args) => log::run(args),
         Command::Disasm(args) => disasm::run(args),
+        Command::Client(args) => client::run(args),
         Command::Sim(args) => sim::run(args),
     };
     match result {

@@ -3,13 +3,14 @@
 //! Reading order: [`arbiter`] (a directory), [`logdir`] (a recording on disk), [`link`] (connections
 //! between nodes), [`switch`] (the network's process), [`port`] (a node's plug into it), [`stop`]
 //! (ends poll loops), [`console`], [`driver`] (events in, commands out, one node), [`cluster`] (a
-//! whole pair as processes), [`guests`].
+//! whole pair as processes), [`kvclient`] (a load that checks every answer), [`guests`].
 
 pub mod arbiter;
 pub mod cluster;
 pub mod console;
 pub mod driver;
 pub mod guests;
+pub mod kvclient;
 pub mod link;
 pub mod logdir;
 pub mod port;

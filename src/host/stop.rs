@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
@@ -29,6 +31,15 @@ impl Stop {
         pipe::register(SIGINT, asking)?;
         Ok(Stop(watching))
     }
+
+    /// Waits for at most `patience`; whether it shall end.
+    pub fn is_asked_within(&self, patience: Duration) -> bool {
+        let timeout =
+            Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
+        let mut fds = [PollFd::new(self, PollFlags::IN)];
+        // A wait that was interrupted is only a shorter one.
+        poll(&mut fds, Some(&timeout)).is_ok_and(|ready| ready > 0)
+    }
 }
 
 impl Stopper {
@@ -44,28 +55,23 @@ impl AsFd for Stop {
 
 #[cfg(test)]
 mod tests {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
     use super::*;
 
-    fn is_asked(stop: &Stop, patience_s: i64) -> bool {
-        let mut fds = [PollFd::new(stop, PollFlags::IN)];
-        poll(&mut fds, Some(&Timespec { tv_sec: patience_s, tv_nsec: 0 })).unwrap() > 0
-    }
+    const LONG: Duration = Duration::from_secs(10);
 
     #[test]
     fn a_dropped_stopper_asks() {
         let (stopper, stop) = Stop::pair().unwrap();
-        assert!(!is_asked(&stop, 0));
+        assert!(!stop.is_asked_within(Duration::ZERO));
         stopper.stop();
-        assert!(is_asked(&stop, 10) && is_asked(&stop, 0));
+        assert!(stop.is_asked_within(LONG) && stop.is_asked_within(Duration::ZERO));
     }
 
     #[test]
     fn sigterm_asks_instead_of_killing() {
         let stop = Stop::on_signals().unwrap();
-        assert!(!is_asked(&stop, 0));
+        assert!(!stop.is_asked_within(Duration::ZERO));
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).unwrap();
-        assert!(is_asked(&stop, 10));
+        assert!(stop.is_asked_within(LONG));
     }
 }

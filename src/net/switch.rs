@@ -231,7 +231,11 @@ impl Switch {
             }
             (Peer::Attached { vm, .. }, ToSwitch::Activate { generation, rx_seq_last }) => {
                 let reigned = self.vms[vm].active == Some(peer);
-                if self.reign(peer, generation, out) {
+                let current = self.vms[vm].fence.current();
+                if !reigned && generation <= current {
+                    // A successor has claimed a new generation; this one belongs to somebody else.
+                    self.fence_off(peer, current, out);
+                } else if self.reign(peer, generation, out) {
                     let inbound = &mut self.vms[vm].inbound;
                     if !reigned {
                         inbound.resume_after(rx_seq_last);

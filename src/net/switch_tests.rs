@@ -245,6 +245,17 @@ fn who_does_not_reign_does_not_speak() {
 }
 
 #[test]
+fn a_standby_does_not_take_over_without_a_new_generation() {
+    let mut world = World::new();
+    world.attach(P1, attach(G2));
+    world.attach(P2, standby(G2));
+    let out = world.say(P2, ToSwitch::Activate { generation: G2, rx_seq_last: 0 });
+    assert_eq!(out, fenced(P2, G2));
+    assert_eq!(world.send(P1, G2, 1, announce()), []);
+    assert_eq!(world.switch.status().vms["kv"].tx_seq_last, 1);
+}
+
+#[test]
 fn two_vms_talk_to_each_other_and_not_under_each_others_address() {
     let mut world = World::new();
     let mac = Mac([2, 0, 0, 0, 0, 2]);

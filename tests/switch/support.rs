@@ -1,6 +1,8 @@
 //! A switch in a thread, and fake VMs behind it: a guest that is a pure function of what it hears,
 //! run by a "primary" that may say only what a shared "replicated log" could say, too.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -57,11 +59,15 @@ impl TestSwitch {
     }
 }
 
-/// The guest: answers each datagram with its own count of datagrams and the same bytes.
+/// The guest: answers each datagram with its own count of datagrams and the same bytes; or, when
+/// there is more than a number in it, as a `kv` that knows nothing but `PING`, `SET`, `GET`, `INCR` and `DEL`.
 #[derive(Default)]
 pub struct Guest {
     tx_seq: u64,
     count: u32,
+    keys: BTreeMap<String, String>,
+    /// What was answered to a request (client's port, id), so that none is done twice.
+    answers: BTreeMap<(u16, String), String>,
 }
 
 impl Guest {
@@ -77,8 +83,38 @@ impl Guest {
         }
         self.count += 1;
         let port = u16::from_be_bytes([frame[34], frame[35]]);
-        let answer = [&self.count.to_le_bytes()[..], &frame[42..]].concat();
+        let text = std::str::from_utf8(&frame[42..]).ok().filter(|text| text.len() > 4);
+        let answer = match text.and_then(|text| text.split_once(' ')) {
+            Some((id, text)) => self.kv(port, id, text).into_bytes(),
+            None => [&self.count.to_le_bytes()[..], &frame[42..]].concat(),
+        };
         self.say(ether::udp(GUEST, GUEST_PORT, GATEWAY, port, &answer))
+    }
+
+    fn kv(&mut self, port: u16, id: &str, text: &str) -> String {
+        let request = (port, id.to_string());
+        if let Some(answer) = self.answers.get(&request) {
+            return format!("{id} {answer}");
+        }
+        let keys = &mut self.keys;
+        let words: Vec<&str> = text.splitn(3, ' ').collect();
+        let answer = match words[..] {
+            ["PING"] => "PONG".into(),
+            ["SET", key, value] => {
+                keys.insert(key.into(), value.into());
+                "OK".into()
+            }
+            ["GET", key] => keys.get(key).map_or("NONE".into(), |value| format!("VALUE {value}")),
+            ["INCR", key] => {
+                let count = keys.get(key).map_or(0, |value| value.parse::<u64>().unwrap()) + 1;
+                keys.insert(key.into(), count.to_string());
+                format!("VALUE {count}")
+            }
+            ["DEL", key] => if keys.remove(key).is_some() { "OK" } else { "NONE" }.to_string(),
+            _ => "ERR unknown".into(),
+        };
+        self.answers.insert(request, answer.clone());
+        format!("{id} {answer}")
     }
 
     fn say(&mut self, frame: Vec<u8>) -> Vec<(u64, Vec<u8>)> {
@@ -157,7 +193,7 @@ impl FakeVm {
     fn run(port: Port, events: Receiver<PortEvent>, mut guest: Guest, log: Log, lag: u64) -> Self {
         let (kill, killed) = bounded::<()>(0);
         let thread = std::thread::spawn(move || {
-            let mut held = std::collections::VecDeque::new();
+            let mut held = VecDeque::new();
             let mut prng = Prng::new(lag);
             loop {
                 crossbeam_channel::select_biased! {

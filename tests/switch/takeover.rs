@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{FakeVm, Log, TestSwitch, attach, expect_event, port};
 use lockstep::base::Generation;
+use lockstep::host::kvclient::{KvConfig, KvLoad};
 use lockstep::host::port::PortEvent;
 use lockstep::net::Attach;
 
@@ -91,6 +92,36 @@ fn twenty_takeovers_lose_nothing_and_repeat_nothing() {
     println!("{total} requests, {:?}, {:?}", kv.fence, kv.inbound);
     assert_eq!((kv.generation, kv.fence.gaps), (21, 0));
     assert!(kv.fence.duplicates > 0 && kv.inbound.resent > 0, "the takeovers hit something");
+}
+
+/// The whole of it as a user sees it: a load that knows every answer, and nodes that die.
+#[test]
+fn a_verifying_load_sees_no_takeover_but_as_a_short_gap() {
+    let switch = TestSwitch::start();
+    let log = Log::default();
+    let mut vm = FakeVm::boot(switch.at, log.clone(), 5);
+    let config = KvConfig { pause: Duration::from_micros(300), ..KvConfig::new(switch.service) };
+    let load = KvLoad::start(config).unwrap();
+    let mut gaps = Vec::new();
+    for generation in 2..8 {
+        let (standby, events) = port(switch.at, Attach { standby: true, ..attach(generation - 1) });
+        expect_event(&events, |event| matches!(event, PortEvent::Attached { .. }));
+        std::thread::sleep(Duration::from_millis(60));
+        let killed = Instant::now();
+        vm.kill();
+        vm = FakeVm::take_over(standby, events, generation, log.clone(), 5);
+        std::thread::sleep(Duration::from_millis(40));
+        let answered = load.first_answer_to_request_after(killed).expect("it goes on");
+        let (_, gap) = load.longest_gap_since(killed).unwrap();
+        gaps.push((answered - killed, gap));
+    }
+    assert!(load.verify_all());
+    let report = load.stop();
+    println!("answered again after, longest gap: {gaps:?}\n{report:?}");
+    assert!(report.is_clean(), "{report:?}");
+    assert!(report.acked_writes > 1000, "{report:?}");
+    drop(vm);
+    assert_eq!(switch.stop().switch.vms["kv"].fence.gaps, 0);
 }
 
 #[test]

@@ -145,6 +145,12 @@ impl State {
         due
     }
 
+    pub fn follow(&mut self, generation: Generation) {
+        if self.attach.standby {
+            self.attach.generation = self.attach.generation.max(generation);
+        }
+    }
+
     pub fn activate(&mut self, generation: Generation, rx_seq_last: u64) {
         let was_standby = std::mem::replace(&mut self.attach.standby, false);
         if was_standby {
