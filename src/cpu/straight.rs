@@ -11,6 +11,12 @@ use super::regs::Regs;
 use super::tlb::{Entries, PAGE_MASK, slot};
 use crate::isa::Op;
 
+/// Makes the step over a short instruction a branch instead of an addition: the host then predicts
+/// where the next slot is, and need not wait for this one to be read. Worth a sixth of the speed.
+#[cold]
+#[inline(always)]
+fn short() {}
+
 /// What the loop works on.
 pub struct Work<'a> {
     pub x: &'a mut Regs,
@@ -58,7 +64,12 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
     // On to the next instruction.
     macro_rules! next {
         ($s:ident) => {{
-            at += usize::from($s.len);
+            if $s.len == 1 {
+                short();
+                at += 1;
+            } else {
+                at += 2;
+            }
             left -= 1;
         }};
     }
@@ -100,6 +111,16 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
             next!($s)
         }};
     }
+    macro_rules! a {
+        ($s:ident) => {
+            x.get($s.rs1)
+        };
+    }
+    macro_rules! b {
+        ($s:ident) => {
+            x.get($s.rs2)
+        };
+    }
     macro_rules! imm {
         ($s:ident) => {
             $s.imm as i64 as u64
@@ -140,8 +161,6 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
 
     while left > 0 {
         let Some(s) = slots.get(at) else { leave!(Lost) };
-        let a = x.get(s.rs1);
-        let b = x.get(s.rs2);
         match s.op {
             Op::Lui => set!(s, s.wide() as u64),
             Op::Auipc => set!(s, page.wrapping_add(2 * at as u64).wrapping_add_signed(s.wide().into())),
@@ -156,16 +175,16 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
                 }
             }
             Op::Jalr => {
-                let target = a.wrapping_add(imm!(s)) & !1;
+                let target = a!(s).wrapping_add(imm!(s)) & !1;
                 x.set(s.rd, page.wrapping_add(2 * (at as u64 + u64::from(s.len))));
                 jump!(target)
             }
-            Op::Beq => branch!(s, a == b),
-            Op::Bne => branch!(s, a != b),
-            Op::Blt => branch!(s, (a as i64) < b as i64),
-            Op::Bge => branch!(s, a as i64 >= b as i64),
-            Op::Bltu => branch!(s, a < b),
-            Op::Bgeu => branch!(s, a >= b),
+            Op::Beq => branch!(s, a!(s) == b!(s)),
+            Op::Bne => branch!(s, a!(s) != b!(s)),
+            Op::Blt => branch!(s, (a!(s) as i64) < b!(s) as i64),
+            Op::Bge => branch!(s, a!(s) as i64 >= b!(s) as i64),
+            Op::Bltu => branch!(s, a!(s) < b!(s)),
+            Op::Bgeu => branch!(s, a!(s) >= b!(s)),
             Op::Lb => load!(s, u8, i8),
             Op::Lh => load!(s, u16, i16),
             Op::Lw => load!(s, u32, i32),
@@ -177,47 +196,47 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
             Op::Sh => store!(s, u16),
             Op::Sw => store!(s, u32),
             Op::Sd => store!(s, u64),
-            Op::Addi => set!(s, a.wrapping_add(imm!(s))),
-            Op::Slti => set!(s, u64::from((a as i64) < i64::from(s.imm))),
-            Op::Sltiu => set!(s, u64::from(a < imm!(s))),
-            Op::Xori => set!(s, a ^ imm!(s)),
-            Op::Ori => set!(s, a | imm!(s)),
-            Op::Andi => set!(s, a & imm!(s)),
-            Op::Slli => set!(s, a << (s.imm & 63)),
-            Op::Srli => set!(s, a >> (s.imm & 63)),
-            Op::Srai => set!(s, (a as i64 >> (s.imm & 63)) as u64),
-            Op::Add => set!(s, a.wrapping_add(b)),
-            Op::Sub => set!(s, a.wrapping_sub(b)),
-            Op::Sll => set!(s, a << (b & 63)),
-            Op::Slt => set!(s, u64::from((a as i64) < b as i64)),
-            Op::Sltu => set!(s, u64::from(a < b)),
-            Op::Xor => set!(s, a ^ b),
-            Op::Srl => set!(s, a >> (b & 63)),
-            Op::Sra => set!(s, (a as i64 >> (b & 63)) as u64),
-            Op::Or => set!(s, a | b),
-            Op::And => set!(s, a & b),
-            Op::Addiw => set!(s, sext32((a as u32).wrapping_add(imm!(s) as u32))),
-            Op::Slliw => set!(s, sext32((a as u32) << (s.imm & 31))),
-            Op::Srliw => set!(s, sext32(a as u32 >> (s.imm & 31))),
-            Op::Sraiw => set!(s, (a as i32 >> (s.imm & 31)) as u64),
-            Op::Addw => set!(s, sext32((a as u32).wrapping_add(b as u32))),
-            Op::Subw => set!(s, sext32((a as u32).wrapping_sub(b as u32))),
-            Op::Sllw => set!(s, sext32((a as u32) << (b & 31))),
-            Op::Srlw => set!(s, sext32(a as u32 >> (b & 31))),
-            Op::Sraw => set!(s, (a as i32 >> (b & 31)) as u64),
-            Op::Mul => set!(s, a.wrapping_mul(b)),
-            Op::Mulh => set!(s, mulh(a, b)),
-            Op::Mulhsu => set!(s, mulhsu(a, b)),
-            Op::Mulhu => set!(s, mulhu(a, b)),
-            Op::Div => set!(s, div(a, b)),
-            Op::Divu => set!(s, divu(a, b)),
-            Op::Rem => set!(s, rem(a, b)),
-            Op::Remu => set!(s, remu(a, b)),
-            Op::Mulw => set!(s, sext32((a as u32).wrapping_mul(b as u32))),
-            Op::Divw => set!(s, divw(a, b)),
-            Op::Divuw => set!(s, divuw(a, b)),
-            Op::Remw => set!(s, remw(a, b)),
-            Op::Remuw => set!(s, remuw(a, b)),
+            Op::Addi => set!(s, a!(s).wrapping_add(imm!(s))),
+            Op::Slti => set!(s, u64::from((a!(s) as i64) < i64::from(s.imm))),
+            Op::Sltiu => set!(s, u64::from(a!(s) < imm!(s))),
+            Op::Xori => set!(s, a!(s) ^ imm!(s)),
+            Op::Ori => set!(s, a!(s) | imm!(s)),
+            Op::Andi => set!(s, a!(s) & imm!(s)),
+            Op::Slli => set!(s, a!(s) << (s.imm & 63)),
+            Op::Srli => set!(s, a!(s) >> (s.imm & 63)),
+            Op::Srai => set!(s, (a!(s) as i64 >> (s.imm & 63)) as u64),
+            Op::Add => set!(s, a!(s).wrapping_add(b!(s))),
+            Op::Sub => set!(s, a!(s).wrapping_sub(b!(s))),
+            Op::Sll => set!(s, a!(s) << (b!(s) & 63)),
+            Op::Slt => set!(s, u64::from((a!(s) as i64) < b!(s) as i64)),
+            Op::Sltu => set!(s, u64::from(a!(s) < b!(s))),
+            Op::Xor => set!(s, a!(s) ^ b!(s)),
+            Op::Srl => set!(s, a!(s) >> (b!(s) & 63)),
+            Op::Sra => set!(s, (a!(s) as i64 >> (b!(s) & 63)) as u64),
+            Op::Or => set!(s, a!(s) | b!(s)),
+            Op::And => set!(s, a!(s) & b!(s)),
+            Op::Addiw => set!(s, sext32((a!(s) as u32).wrapping_add(imm!(s) as u32))),
+            Op::Slliw => set!(s, sext32((a!(s) as u32) << (s.imm & 31))),
+            Op::Srliw => set!(s, sext32(a!(s) as u32 >> (s.imm & 31))),
+            Op::Sraiw => set!(s, (a!(s) as i32 >> (s.imm & 31)) as u64),
+            Op::Addw => set!(s, sext32((a!(s) as u32).wrapping_add(b!(s) as u32))),
+            Op::Subw => set!(s, sext32((a!(s) as u32).wrapping_sub(b!(s) as u32))),
+            Op::Sllw => set!(s, sext32((a!(s) as u32) << (b!(s) & 31))),
+            Op::Srlw => set!(s, sext32(a!(s) as u32 >> (b!(s) & 31))),
+            Op::Sraw => set!(s, (a!(s) as i32 >> (b!(s) & 31)) as u64),
+            Op::Mul => set!(s, a!(s).wrapping_mul(b!(s))),
+            Op::Mulh => set!(s, mulh(a!(s), b!(s))),
+            Op::Mulhsu => set!(s, mulhsu(a!(s), b!(s))),
+            Op::Mulhu => set!(s, mulhu(a!(s), b!(s))),
+            Op::Div => set!(s, div(a!(s), b!(s))),
+            Op::Divu => set!(s, divu(a!(s), b!(s))),
+            Op::Rem => set!(s, rem(a!(s), b!(s))),
+            Op::Remu => set!(s, remu(a!(s), b!(s))),
+            Op::Mulw => set!(s, sext32((a!(s) as u32).wrapping_mul(b!(s) as u32))),
+            Op::Divw => set!(s, divw(a!(s), b!(s))),
+            Op::Divuw => set!(s, divuw(a!(s), b!(s))),
+            Op::Remw => set!(s, remw(a!(s), b!(s))),
+            Op::Remuw => set!(s, remuw(a!(s), b!(s))),
             Op::Fence | Op::FenceI => next!(s),
             Op::Illegal => leave!(Lost),
             _ => leave!(Slow),
