@@ -10,11 +10,11 @@ use super::ask::{Answer, Question};
 use super::bus::{Bus, BusRead};
 use super::csr::{Privilege, status};
 use super::hart::Hart;
-use super::tlb::{Entry, PAGE_MASK, Space};
+use super::tlb::{Entry, PAGE_MASK, Space, slot};
 use super::trap::{Cause, Trap};
 use crate::base::GuestPhys;
 use crate::mem::sv39::{self, PTE_VALID, Rights, WalkFault};
-use crate::mem::{Access, PAGE_BYTES, PageFlags, Ram};
+use crate::mem::{Access, PAGE_BYTES, PageFlags, RAM_BASE, Ram};
 
 /// Why an instruction did not retire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl Hart {
     /// Translates an instruction fetch at `pc` to the page of RAM and the index of its slots.
     pub(super) fn fetch_page(&mut self, ram: &mut Ram, pc: u64) -> Result<u64, Trap> {
         let space = self.fetch_space();
-        let entry = self.tlb.space(space).fetch[super::tlb::slot(pc)];
+        let entry = self.tlb.space(space).fetch[slot(pc)];
         if entry.tag == pc & PAGE_MASK {
             return Ok(entry.delta);
         }
@@ -143,7 +143,7 @@ impl Hart {
                 self.code.find(page).expect("it has just been put in")
             }
         };
-        self.tlb.fill(space).fetch[super::tlb::slot(pc)] = Entry { tag: pc & PAGE_MASK, delta: index };
+        self.tlb.fill(space).fetch[slot(pc)] = Entry { tag: pc & PAGE_MASK, delta: index };
         Ok(index)
     }
 
@@ -162,8 +162,21 @@ impl Hart {
         ram.read_u16(GuestPhys(physical)).map_err(|_| access_fault(Access::Fetch, at))
     }
 
+    /// The physical address of `size` bytes at `va`, when the cache knows them to be on one page of
+    /// RAM that may be read (or written, without anybody to tell).
+    fn cached(&self, va: u64, size: usize, access: Access) -> Option<u64> {
+        let space = self.tlb.space(self.data_space());
+        let entries = if access == Access::Load { &space.read } else { &space.write };
+        let entry = entries[slot(va)];
+        let fits = va % PAGE + size as u64 <= PAGE;
+        (fits && entry.tag == va & PAGE_MASK).then(|| RAM_BASE.get() + va.wrapping_add(entry.delta))
+    }
+
     /// Translates `size` bytes at `va`.
     fn span(&mut self, ram: &mut Ram, va: u64, size: usize, access: Access) -> Result<Span, Trap> {
+        if let Some(at) = self.cached(va, size, access) {
+            return Ok(Span::One(at));
+        }
         let first = self.translate(ram, va, access)?;
         let in_page = (PAGE - va % PAGE) as usize;
         if in_page >= size {
@@ -269,11 +282,30 @@ impl Hart {
             let cause = if access == Access::Load { Cause::LoadMisaligned } else { Cause::StoreMisaligned };
             return Err(Trap::new(cause, va));
         }
-        let at = self.translate(ram, va, access)?;
-        match ram.page_of(GuestPhys(at)) {
-            Some(_) => Ok(at),
-            None => Err(access_fault(access, va)),
+        if let Some(at) = self.cached(va, size, access) {
+            return Ok(at);
         }
+        let at = self.translate(ram, va, access)?;
+        if ram.page_of(GuestPhys(at)).is_none() {
+            return Err(access_fault(access, va));
+        }
+        if access == Access::Load {
+            self.cache_data(ram, va, at, access);
+        }
+        Ok(at)
+    }
+
+    /// Stores what an atomic instruction has made, at the place of `va`.
+    pub(super) fn store_atomic<B: Bus>(
+        &mut self,
+        ram: &mut Ram,
+        bus: &mut B,
+        va: u64,
+        at: u64,
+        bytes: &[u8],
+    ) {
+        self.store_bytes(ram, bus, at, bytes);
+        self.cache_data(ram, va, at, Access::Store);
     }
 
     /// May this hart also read at the physical address `at` that it may write? (PMP can say no.)
@@ -282,7 +314,7 @@ impl Hart {
     }
 
     /// Stores to one page of RAM and tells everybody who has to know.
-    pub(super) fn store_bytes<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, at: u64, bytes: &[u8]) {
+    fn store_bytes<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, at: u64, bytes: &[u8]) {
         let page = ram.page_of(GuestPhys(at)).expect("the caller has looked");
         let flags = ram.flags(page);
         let offset = (at % PAGE) as usize;
@@ -344,11 +376,11 @@ impl Hart {
         let space = self.data_space();
         let entries = self.tlb.fill(space);
         if access == Access::Load {
-            entries.read[super::tlb::slot(va)] = entry;
+            entries.read[slot(va)] = entry;
         } else {
             let seen = PageFlags::CODE.union(PageFlags::TABLE).union(PageFlags::WATCHED);
             if !ram.flags(page).intersects(seen) {
-                entries.write[super::tlb::slot(va)] = entry;
+                entries.write[slot(va)] = entry;
             }
         }
     }

@@ -1,12 +1,13 @@
 //! The straight way: instructions that need nothing but registers, decoded slots and pages that
-//! the translation cache knows. Most of a guest's life is spent in this one loop.
+//! the translation cache knows (floating-point ones only while `mstatus.FS` is Dirty). Most of a guest's life is spent in this one loop.
 //!
 //! It defines what computation, branches and jumps do. Whatever else turns up (a slot not decoded,
 //! a page not cached, a misaligned or memory-mapped access, CSRs, atomics, system instructions) is
 //! left to the caller *before* anything of it has happened, so that leaving is always exact.
 
 use super::alu::{div, divu, divuw, divw, mulh, mulhsu, mulhu, rem, remu, remuw, remw, sext32};
-use super::code::{CodeCache, HALFWORDS, Slots};
+use super::code::{CodeCache, HALFWORDS, Slot, Slots};
+use super::float::{compute, nan_box_low};
 use super::regs::Regs;
 use super::tlb::{Entries, PAGE_MASK, slot};
 use crate::isa::Op;
@@ -20,6 +21,10 @@ fn short() {}
 /// What the loop works on.
 pub struct Work<'a> {
     pub x: &'a mut Regs,
+    pub f: &'a mut [u64; 32],
+    pub fcsr: &'a mut u8,
+    /// `mstatus.FS` is Dirty: floating point is on, and no use of it changes that.
+    pub float: bool,
     pub code: &'a CodeCache,
     pub read: &'a Entries,
     pub write: &'a Entries,
@@ -32,8 +37,8 @@ pub struct Work<'a> {
 pub enum Leave {
     /// All the instructions asked for have retired.
     Spent,
-    /// The instruction at `pc`, whose slot is decoded, needs more than this loop has.
-    Slow,
+    /// The instruction at `pc` needs more than this loop has.
+    Slow(Slot),
     /// `pc` is on a page that the fetch entries do not know, or on a slot that is not decoded.
     Lost,
 }
@@ -49,7 +54,7 @@ pub struct Left {
 /// Runs up to `count` instructions from `pc`, whose page's slots are `slots`.
 #[inline(never)]
 pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
-    let Work { x, code, read, write, fetch, ram } = work;
+    let Work { x, f, fcsr, float, code, read, write, fetch, ram } = work;
     let mut slots = slots;
     let mut page = pc & PAGE_MASK;
     // In halfwords from `page`.
@@ -57,8 +62,8 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
     let mut left = count;
 
     macro_rules! leave {
-        ($why:ident) => {
-            return Left { why: Leave::$why, pc: page.wrapping_add(2 * at as u64), count: left }
+        ($why:ident $($slot:tt)?) => {
+            return Left { why: Leave::$why $($slot)?, pc: page.wrapping_add(2 * at as u64), count: left }
         };
     }
     // On to the next instruction.
@@ -132,29 +137,34 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
             let address = x.get($s.rs1).wrapping_add(imm!($s));
             let entry = &$entries[slot(address)];
             if address & (PAGE_MASK | ($bytes - 1)) != entry.tag {
-                leave!(Slow)
+                leave!(Slow(*$s))
             }
             address.wrapping_add(entry.delta) as usize
         }};
     }
-    macro_rules! load {
-        ($s:ident, $unsigned:ty, $extend:ty) => {{
+    macro_rules! fetch {
+        ($s:ident, $unsigned:ty) => {{
             const BYTES: usize = size_of::<$unsigned>();
             let place = place!($s, read, BYTES as u64);
             let Some(bytes) = ram.get(place..).and_then(|bytes| bytes.first_chunk::<BYTES>()) else {
-                leave!(Slow)
+                leave!(Slow(*$s))
             };
-            set!($s, <$unsigned>::from_le_bytes(*bytes) as $extend as u64)
+            <$unsigned>::from_le_bytes(*bytes)
         }};
     }
+    macro_rules! load {
+        ($s:ident, $unsigned:ty, $extend:ty) => {
+            set!($s, fetch!($s, $unsigned) as $extend as u64)
+        };
+    }
     macro_rules! store {
-        ($s:ident, $unsigned:ty) => {{
+        ($s:ident, $unsigned:ty, $value:expr) => {{
             const BYTES: usize = size_of::<$unsigned>();
             let place = place!($s, write, BYTES as u64);
             let Some(bytes) = ram.get_mut(place..).and_then(|bytes| bytes.first_chunk_mut::<BYTES>()) else {
-                leave!(Slow)
+                leave!(Slow(*$s))
             };
-            *bytes = (x.get($s.rs2) as $unsigned).to_le_bytes();
+            *bytes = ($value as $unsigned).to_le_bytes();
             next!($s)
         }};
     }
@@ -192,10 +202,10 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
             Op::Lbu => load!(s, u8, u8),
             Op::Lhu => load!(s, u16, u16),
             Op::Lwu => load!(s, u32, u32),
-            Op::Sb => store!(s, u8),
-            Op::Sh => store!(s, u16),
-            Op::Sw => store!(s, u32),
-            Op::Sd => store!(s, u64),
+            Op::Sb => store!(s, u8, b!(s)),
+            Op::Sh => store!(s, u16, b!(s)),
+            Op::Sw => store!(s, u32, b!(s)),
+            Op::Sd => store!(s, u64, b!(s)),
             Op::Addi => set!(s, a!(s).wrapping_add(imm!(s))),
             Op::Slti => set!(s, u64::from((a!(s) as i64) < i64::from(s.imm))),
             Op::Sltiu => set!(s, u64::from(a!(s) < imm!(s))),
@@ -239,7 +249,18 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
             Op::Remuw => set!(s, remuw(a!(s), b!(s))),
             Op::Fence | Op::FenceI => next!(s),
             Op::Illegal => leave!(Lost),
-            _ => leave!(Slow),
+            Op::Flw if float => {
+                f[usize::from(s.rd & 31)] = nan_box_low(fetch!(s, u32).into());
+                next!(s)
+            }
+            Op::Fld if float => {
+                f[usize::from(s.rd & 31)] = fetch!(s, u64);
+                next!(s)
+            }
+            Op::Fsw if float => store!(s, u32, f[usize::from(s.rs2 & 31)]),
+            Op::Fsd if float => store!(s, u64, f[usize::from(s.rs2 & 31)]),
+            op if float && op > Op::Flw && compute(x, f, fcsr, *s).is_some() => next!(s),
+            _ => leave!(Slow(*s)),
         }
     }
     leave!(Spent)
