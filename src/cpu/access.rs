@@ -12,8 +12,8 @@ use super::csr::{Privilege, status};
 use super::hart::Hart;
 use super::tlb::{Entry, PAGE_MASK, Space, slot};
 use super::trap::{Cause, Trap};
-use crate::base::GuestPhys;
-use crate::mem::sv39::{self, PTE_VALID, Rights, WalkFault};
+use crate::base::{GuestPhys, GuestVirt};
+use crate::mem::sv39::{self, Mapping, PTE_VALID, Rights, WalkFault};
 use crate::mem::{Access, PAGE_BYTES, PageFlags, RAM_BASE, Ram};
 
 /// Why an instruction did not retire.
@@ -88,32 +88,55 @@ impl Hart {
         }
     }
 
-    /// The physical address that `va` stands for. Remembers which pages of tables said so.
-    fn translate(&mut self, ram: &mut Ram, va: u64, access: Access) -> Result<u64, Trap> {
+    /// The physical address that `va` stands for, and the entries that say so where tables do.
+    /// A pure function of the state.
+    fn resolve(&self, ram: &Ram, va: u64, access: Access) -> Result<(u64, Option<Mapping>), Trap> {
         let privilege = if access == Access::Fetch { self.privilege } else { self.data_privilege() };
         let machine = privilege == Privilege::Machine;
-        let at = match self.csrs.translation_root() {
+        let mapping = match self.csrs.translation_root() {
             Some(root) if !machine => {
                 let rights = Rights {
                     user: privilege == Privilege::User,
                     sum: self.csrs.mstatus & status::SUM != 0,
                     mxr: self.csrs.mstatus & status::MXR != 0,
                 };
-                let mapping =
-                    sv39::walk(ram, &self.csrs.pmp, root, va, access, rights).map_err(
-                        |fault| match fault {
-                            WalkFault::Page => page_fault(access, va),
-                            WalkFault::Access => access_fault(access, va),
-                        },
-                    )?;
-                for &table in &mapping.tables[..mapping.levels] {
-                    self.flag(ram, table, PageFlags::TABLE);
-                }
-                mapping.at
+                let walk = sv39::walk(ram, &self.csrs.pmp, root, va, access, rights);
+                Some(walk.map_err(|fault| match fault {
+                    WalkFault::Page => page_fault(access, va),
+                    WalkFault::Access => access_fault(access, va),
+                })?)
             }
-            _ => va,
+            _ => None,
         };
-        if self.csrs.pmp.allows(at, access, machine) { Ok(at) } else { Err(access_fault(access, va)) }
+        let at = mapping.map_or(va, |mapping| mapping.at);
+        if self.csrs.pmp.allows(at, access, machine) {
+            Ok((at, mapping))
+        } else {
+            Err(access_fault(access, va))
+        }
+    }
+
+    /// As [`Hart::resolve`], for a result that will be cached: remembers which pages of tables it
+    /// hangs on.
+    fn translate(&mut self, ram: &mut Ram, va: u64, access: Access) -> Result<u64, Trap> {
+        let (at, mapping) = self.resolve(ram, va, access)?;
+        if let Some(mapping) = mapping {
+            for &table in &mapping.tables[..mapping.levels] {
+                self.flag(ram, table, PageFlags::TABLE);
+            }
+        }
+        Ok(at)
+    }
+
+    /// The physical address that a load from `va` would go to now, for whoever looks on.
+    pub fn physical(&self, ram: &Ram, va: GuestVirt) -> Option<GuestPhys> {
+        self.resolve(ram, va.get(), Access::Load).ok().map(|(at, _)| GuestPhys(at))
+    }
+
+    /// The word of the next instruction, for whoever looks on; nothing when its fetch will fault.
+    /// The high half is 0 when the low half is an instruction.
+    pub fn next_word(&self, ram: &Ram) -> Option<u32> {
+        self.fetch_word(ram, self.pc).ok()
     }
 
     /// From now on stores to `page` must come this way.
@@ -148,7 +171,7 @@ impl Hart {
     }
 
     /// The instruction word at `pc`; its high half is 0 when the low half is an instruction.
-    pub(super) fn fetch_word(&mut self, ram: &mut Ram, pc: u64) -> Result<u32, Trap> {
+    pub(super) fn fetch_word(&self, ram: &Ram, pc: u64) -> Result<u32, Trap> {
         let low = self.fetch_half(ram, pc)?;
         if !crate::isa::decode::is_wide(low) {
             return Ok(low.into());
@@ -157,8 +180,8 @@ impl Hart {
         Ok(u32::from(low) | u32::from(high) << 16)
     }
 
-    fn fetch_half(&mut self, ram: &mut Ram, at: u64) -> Result<u16, Trap> {
-        let physical = self.translate(ram, at, Access::Fetch)?;
+    fn fetch_half(&self, ram: &Ram, at: u64) -> Result<u16, Trap> {
+        let (physical, _) = self.resolve(ram, at, Access::Fetch)?;
         ram.read_u16(GuestPhys(physical)).map_err(|_| access_fault(Access::Fetch, at))
     }
 
@@ -265,8 +288,8 @@ impl Hart {
     }
 
     /// The physical address of an aligned load of `size` bytes that would go to the bus.
-    pub(super) fn io_place(&mut self, ram: &mut Ram, va: u64, size: usize) -> Option<u64> {
-        let at = self.translate(ram, va, Access::Load).ok()?;
+    pub(super) fn io_place(&self, ram: &Ram, va: u64, size: usize) -> Option<u64> {
+        let (at, _) = self.resolve(ram, va, Access::Load).ok()?;
         (va.is_multiple_of(size as u64) && ram.page_of(GuestPhys(at)).is_none()).then_some(at)
     }
 

@@ -131,7 +131,7 @@ impl Hart {
     }
 
     /// What the instruction `slot` at `pc` would ask of the world now.
-    pub(super) fn question<B: Bus>(&mut self, ram: &mut Ram, bus: &B, slot: Slot) -> Option<Question> {
+    pub(super) fn question<B: Bus>(&self, ram: &Ram, bus: &B, slot: Slot) -> Option<Question> {
         match slot.op {
             Op::Csrrw | Op::Csrrs | Op::Csrrc | Op::Csrrwi | Op::Csrrsi | Op::Csrrci => {
                 self.csr_question(slot)
