@@ -2,6 +2,7 @@
 //! words and exit codes: 0 yes, 1 differs or not found, 2 failed (a guest's own exit status
 //! becomes ours).
 
+pub mod disasm;
 pub mod failure;
 
 pub use failure::Failure;

@@ -1,12 +1,14 @@
 //! The instruction set as data: what a word of RV64GC means.
 //!
-//! Reading order: [`insn`] (an instruction, decoded), [`decode`] (from 32-bit words),
-//! [`compressed`] (16-bit words, expanded).
+//! Reading order: [`insn`] (an instruction, decoded), [`mod@decode`] (from 32-bit words),
+//! [`compressed`] (16-bit words, expanded), [`disasm`] (back to text), [`float`] (IEEE 754 as RISC-V
+//! has it).
 //!
 //! Absent on purpose: registers, memory, traps (those are the hart's, in `cpu`).
 
 pub mod compressed;
 pub mod decode;
+pub mod disasm;
 pub mod float;
 pub mod insn;
 

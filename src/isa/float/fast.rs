@@ -11,7 +11,7 @@
 //! Mostly inexact has been raised before, and nothing is left to know. Else it is raised unless the
 //! result proves exact by a second computation that is itself exact. Rust specifies `+ - * /`,
 //! `sqrt` and `mul_add` as IEEE 754 does, subnormal operands included, for every target named in
-//! [`HOST_IS_IEEE`]; the host's own status word is never read.
+//! `HOST_IS_IEEE`; the host's own status word is never read.
 //!
 //! Everything else goes to [`super::arith`]. The two never differ, so no state shows which ran.
 

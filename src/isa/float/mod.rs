@@ -4,7 +4,7 @@
 //! Promises: results and accrued flags are functions of the arguments alone. A NaN result is always
 //! the canonical NaN; tininess is detected after rounding; all five rounding modes are exact.
 //!
-//! Everything is computed with integers ([`format`] unpacks and rounds, [`arith`], [`compare`] and
+//! Everything is computed with integers ([`mod@format`] unpacks and rounds, [`arith`], [`compare`] and
 //! [`convert`] do the work, once for both formats). [`fast`] hands an operation to the host's FPU
 //! where that provably gives the same bits and flags; it is never visible in a result.
 //!
