@@ -221,7 +221,7 @@ impl Session<'_> {
         while self.replayer.icount() < at {
             let machine = self.replayer.machine();
             let (position, pc) = (machine.icount(), machine.hart().pc());
-            match machine.hart().peek_word(machine.ram(), pc) {
+            match machine.hart().next_word(machine.ram()) {
                 Some(word) => {
                     eprintln!("{:>12}  {pc:016x}  {}", position.get(), isa::disasm::disasm(pc, word))
                 }
