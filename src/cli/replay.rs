@@ -8,6 +8,7 @@ use crate::base::{Icount, Seq};
 use crate::host::logdir::{LogDir, LogError, LogReader};
 use crate::isa;
 use crate::log::{Entry, Event, Fault, Lineage};
+use crate::machine::config::RAM_BYTES_MAX;
 use crate::machine::{Exit, Machine, Output};
 use crate::replay::{Divergence, Followed, ReplayStop, Replayer};
 
@@ -30,8 +31,6 @@ pub struct Args {
     memory: Option<u64>,
 }
 
-/// The most memory that a recorded guest may have.
-const RAM_BYTES_MAX: u64 = 64 << 30;
 /// Entries handed to the replayer at once.
 const ENTRIES_A_TURN: usize = 1024;
 /// Instructions between two looks at the output.

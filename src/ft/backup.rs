@@ -25,15 +25,15 @@ use super::node::{Command, Common, Event, Halt, LinkId, Next, NodeStatus, Pace, 
 use super::primary::{Follows, Inheritance, Yield};
 use crate::base::{Generation, Icount, NodeId, Seq};
 use crate::log::{self, frame::decode_frame};
+use crate::machine::config::RAM_BYTES_MAX;
 use crate::machine::{Exit, Machine};
 use crate::replay::{Divergence, Followed, ReplayStop, Replayer};
 use crate::snapshot;
 
 /// Until a backup counts, a primary busy with its snapshot is given this long.
 const JOIN_SILENCE_NS: u64 = 10_000_000_000;
-/// The most RAM a machine may have, and the chunks that its snapshot may then take.
-const RAM_BYTES_MAX: u64 = 64 << 30;
-const CHUNKS_MAX: u32 = 1 << 20;
+/// The most chunks that a snapshot of that much RAM takes.
+const CHUNKS_MAX: u32 = 1 << 18;
 
 /// One virtqueue of the longest frames.
 const KEPT_BYTES_SPARE: usize = 256 * 64 * 1024;

@@ -11,8 +11,8 @@
 //! Promises: while a backup counts (from the entry `Joined` on, until a claim is won) outputs wait
 //! in the gate for its acknowledgement; the guest itself waits only when a bound is reached.
 //!
-//! Reading order: this file (its life and what comes in), [`peer`] (the one other node),
-//! [`running`] (a slice of the guest and what is due around it).
+//! Reading order: this file (its life and what comes in), `peer` (the one other node),
+//! `running` (a slice of the guest and what is due around it).
 
 mod peer;
 mod running;

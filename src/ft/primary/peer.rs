@@ -26,7 +26,7 @@ pub(super) enum Peer {
     /// Nobody: outputs leave at once.
     None,
     /// A state transfer is under way, or the joiner catches up. It does not count.
-    Joining(Joining),
+    Joining(Box<Joining>),
     /// The backup counts.
     Counting(Counting),
     /// The backup is lost; whoever wins `generation` goes on. Outputs stay in the gate.
@@ -177,7 +177,7 @@ impl Primary {
                 life: self.life,
             },
         );
-        self.peer = Peer::Joining(Joining {
+        self.peer = Peer::Joining(Box::new(Joining {
             link,
             node,
             detector: Detector::new(now_ns, JOIN_SILENCE_NS, common.settings.heartbeat_ns),
@@ -185,7 +185,7 @@ impl Primary {
             chunks_sent: 0,
             lag: LagMeter::starting(at),
             acked: None,
-        });
+        }));
     }
 
     /// Sends the next chunks of the snapshot, as far as the connection takes them.
