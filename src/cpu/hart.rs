@@ -314,7 +314,7 @@ impl Hart {
         let asked = slot.and_then(|slot| self.question(ram, bus, slot));
         match slot {
             Some(slot) if asked == Some(answer.question()) => {
-                // Should the bus want a stop now, it will still want it after the next run.
+                // Whether the bus wants a stop now is for the caller to look at.
                 self.execute_one(ram, bus, slot, Some(answer));
                 Ok(())
             }
