@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{Failure, arg, node};
 use crate::base::{Generation, Icount, NodeId};
-use crate::ft::{Arbiter, Boot, Claim, Node};
+use crate::ft::{Arbiter, Bid, Boot, Claim, Holder, Node};
 use crate::host::driver::{Driver, Wiring, draw_u64};
 
 #[derive(clap::Args)]
@@ -74,11 +74,11 @@ fn claim_life(
     let unreachable = |error| Failure::new(error).fix("check the --arbiter directory");
     let generation = match arbiter.holder(vm).map_err(unreachable)? {
         None => Generation(1),
-        Some(holder) if holder.ended || fresh => holder.generation.next(),
-        Some(holder) => {
+        Some(holder) if holder.ended || fresh => holder.bid.generation.next(),
+        Some(Holder { bid, .. }) => {
             return Err(Failure::new(format!(
                 "the vm {vm:?} is alive as far as the arbiter knows: generation {} belongs to node {} ({})",
-                holder.generation, holder.node, holder.wherefrom
+                bid.generation, bid.node, bid.wherefrom
             ))
             .fix(
                 "to protect it, join it with `lockstep backup`; if no process of it is left, its state is lost: \
@@ -86,9 +86,10 @@ fn claim_life(
             ));
         }
     };
-    match arbiter.claim(vm, generation, id, wherefrom).map_err(unreachable)? {
+    let bid = Bid { generation, node: id, keeps: None, wherefrom: wherefrom.to_owned() };
+    match arbiter.claim(vm, &bid).map_err(unreachable)? {
         Claim::Won => Ok(generation),
-        Claim::Lost { to } => {
+        Claim::Lost { to, .. } => {
             Err(Failure::new(format!("node {to} has just claimed generation {generation} of the vm {vm:?}"))
                 .fix("another primary was started at the same time: join it with `lockstep backup`"))
         }

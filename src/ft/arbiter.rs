@@ -8,24 +8,34 @@ use thiserror::Error;
 
 use crate::base::{Generation, NodeId};
 
+/// One node's claim to a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bid {
+    pub generation: Generation,
+    pub node: NodeId,
+    /// The node that counts as the backup from the reign's first entry on: the old primary, when the
+    /// two change places as planned. Nothing leaves the new primary without its acknowledgement, so
+    /// whoever loses a claim and is named here may bid for the generation after.
+    pub keeps: Option<NodeId>,
+    /// Where the claimant says it is, for people.
+    pub wherefrom: String,
+}
+
 /// The outcome of a claim that the arbiter decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Claim {
     /// The generation is ours (also when a repeated claim finds that it was ours already).
     Won,
-    /// Somebody else has it.
-    Lost { to: NodeId },
+    /// Somebody else has it, and reigns with `keeps` as the backup that counts, if that is anybody.
+    Lost { to: NodeId, keeps: Option<NodeId> },
 }
 
 /// Who claimed a vm's newest generation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    pub generation: Generation,
-    pub node: NodeId,
+    pub bid: Bid,
     /// The guest of this generation has ended in an orderly way: a new life may start.
     pub ended: bool,
-    /// Where the holder said it was, for people.
-    pub wherefrom: String,
 }
 
 /// The arbiter gave no decision: wait, and ask again. Never assume.
@@ -39,14 +49,8 @@ pub enum ArbiterError {
 
 /// An atomic test-and-set, with memory.
 pub trait Arbiter: Send {
-    /// Claims `generation` of `vm` for `node`.
-    fn claim(
-        &mut self,
-        vm: &str,
-        generation: Generation,
-        node: NodeId,
-        wherefrom: &str,
-    ) -> Result<Claim, ArbiterError>;
+    /// Claims a generation of `vm`. A claim that the same node repeats is won again.
+    fn claim(&mut self, vm: &str, bid: &Bid) -> Result<Claim, ArbiterError>;
 
     /// The newest claimed generation.
     fn holder(&mut self, vm: &str) -> Result<Option<Holder>, ArbiterError>;

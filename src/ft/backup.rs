@@ -366,7 +366,8 @@ impl Backup {
 
     fn bid(&mut self, common: &mut Common, planned: bool) {
         let generation = self.generation.next();
-        common.commands.push(Command::Claim { generation });
+        let keeps = planned.then_some(self.primary);
+        common.commands.push(Command::Claim { generation, keeps });
         self.bid = Some(Bid { generation, asked: true, retry_ns: 0, won: false, planned });
     }
 
@@ -382,7 +383,7 @@ impl Backup {
         };
         match outcome {
             Ok(Claim::Won) => bid.won = true,
-            Ok(Claim::Lost { to }) => return Next::Halt(Halt::LostClaim { generation, to }),
+            Ok(Claim::Lost { to, .. }) => return Next::Halt(Halt::LostClaim { generation, to }),
             Err(error) => {
                 common.tell(format!("waiting: {error}"));
                 bid.asked = false;
@@ -401,7 +402,8 @@ impl Backup {
             && now_ns >= bid.retry_ns
         {
             bid.asked = true;
-            common.commands.push(Command::Claim { generation: bid.generation });
+            let keeps = bid.planned.then_some(self.primary);
+            common.commands.push(Command::Claim { generation: bid.generation, keeps });
         }
         if self.linked && self.detector.suspects(now_ns) {
             let next = self.lose_primary(common, "it has been silent for too long");

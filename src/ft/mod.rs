@@ -38,7 +38,7 @@ pub mod node;
 pub mod primary;
 pub mod settings;
 
-pub use arbiter::{Arbiter, ArbiterError, Claim, Holder};
+pub use arbiter::{Arbiter, ArbiterError, Bid, Claim, Holder};
 pub use message::Message;
 pub use node::{Boot, Command, Event, Halt, LinkId, Node, NodeStatus, Plug, World};
 pub use settings::Settings;

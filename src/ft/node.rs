@@ -62,9 +62,11 @@ pub enum Command {
     Close {
         link: LinkId,
     },
-    /// Asks the arbiter; the outcome comes back as [`Event::Claimed`].
+    /// Asks the arbiter for `generation`, to reign with `keeps` as the backup that counts; the outcome
+    /// comes back as [`Event::Claimed`].
     Claim {
         generation: Generation,
+        keeps: Option<NodeId>,
     },
     /// Tells the arbiter that the guest of this generation has ended.
     EndLife {

@@ -85,7 +85,6 @@ pub(super) struct Primary {
     console: VecDeque<u8>,
     outputs: Vec<(Seq, Output)>,
     flushed_ns: u64,
-    heartbeat_ns: u64,
     audited: (u64, Icount),
     /// Digests written and not yet confirmed.
     audits: VecDeque<(Icount, Digest)>,
@@ -148,7 +147,6 @@ impl Primary {
             console: VecDeque::new(),
             outputs: Vec::new(),
             flushed_ns: now_ns,
-            heartbeat_ns: now_ns,
             audited: (now_ns, icount),
             audits: VecDeque::new(),
             last_audit: None,
@@ -239,7 +237,7 @@ impl Primary {
         if current > self.generation && matches!(self.peer, Peer::None) && self.generation != Generation::ZERO
         {
             common.tell(format!("the switch says that generation {current} reigns: asking the arbiter"));
-            self.bid(common, self.generation.next(), None);
+            self.bid(common, self.generation.next());
         }
     }
 

@@ -15,10 +15,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::{Generation, NodeId};
-use crate::ft::{Arbiter, ArbiterError, Claim, Holder};
+use crate::ft::{Arbiter, ArbiterError, Bid, Claim, Holder};
 
 /// Tells apart the probes of one process.
 static PROBES: AtomicU64 = AtomicU64::new(0);
@@ -27,13 +25,6 @@ static PROBES: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub struct FileArbiter {
     dir: PathBuf,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Record {
-    generation: Generation,
-    node: NodeId,
-    wherefrom: String,
 }
 
 impl FileArbiter {
@@ -52,7 +43,7 @@ impl FileArbiter {
         self.dir.join(vm)
     }
 
-    fn read(&self, vm: &str, path: &Path) -> Result<Record, ArbiterError> {
+    fn read(&self, vm: &str, path: &Path) -> Result<Bid, ArbiterError> {
         let bytes = fs::read(path).map_err(|error| unreachable_at(path, &error))?;
         serde_json::from_slice(&bytes).map_err(|error| ArbiterError::Damaged {
             vm: vm.to_owned(),
@@ -89,28 +80,22 @@ fn sync_dir(path: &Path) -> io::Result<()> {
 }
 
 impl Arbiter for FileArbiter {
-    fn claim(
-        &mut self,
-        vm: &str,
-        generation: Generation,
-        node: NodeId,
-        wherefrom: &str,
-    ) -> Result<Claim, ArbiterError> {
+    fn claim(&mut self, vm: &str, bid: &Bid) -> Result<Claim, ArbiterError> {
         let dir = self.vm_dir(vm);
         fs::create_dir_all(&dir).map_err(|error| unreachable_at(&dir, &error))?;
-        let path = dir.join(name(generation));
-        let record = Record { generation, node, wherefrom: wherefrom.to_owned() };
-        let mut line = serde_json::to_vec(&record).expect("a claim serialises");
+        let path = dir.join(name(bid.generation));
+        let mut line = serde_json::to_vec(bid).expect("a claim serialises");
         line.push(b'\n');
-        let temporary = dir.join(format!(".{node}.new"));
-        match link_new(&temporary, &path, &line).map_err(|error| unreachable_at(&path, &error))? {
-            true => Ok(Claim::Won),
-            // Ours from an earlier try whose answer we never saw?
-            false => match self.read(vm, &path)?.node {
-                to if to == node => Ok(Claim::Won),
-                to => Ok(Claim::Lost { to }),
-            },
+        let temporary = dir.join(format!(".{}.new", bid.node));
+        if link_new(&temporary, &path, &line).map_err(|error| unreachable_at(&path, &error))? {
+            return Ok(Claim::Won);
         }
+        let holder = self.read(vm, &path)?;
+        // Ours from an earlier try whose answer we never saw?
+        if holder.node == bid.node {
+            return Ok(Claim::Won);
+        }
+        Ok(Claim::Lost { to: holder.node, keeps: holder.keeps })
     }
 
     fn holder(&mut self, vm: &str) -> Result<Option<Holder>, ArbiterError> {
@@ -130,9 +115,9 @@ impl Arbiter for FileArbiter {
         }
         let Some(generation) = newest else { return Ok(None) };
         let path = dir.join(name(generation));
-        let record = self.read(vm, &path)?;
+        let bid = self.read(vm, &path)?;
         let ended = path.with_extension("ended").exists();
-        Ok(Some(Holder { generation, node: record.node, ended, wherefrom: record.wherefrom }))
+        Ok(Some(Holder { bid, ended }))
     }
 
     fn end(&mut self, vm: &str, generation: Generation, node: NodeId) -> Result<(), ArbiterError> {
@@ -147,19 +132,25 @@ impl Arbiter for FileArbiter {
 mod tests {
     use super::*;
 
+    fn bid(generation: u64, node: u64) -> Bid {
+        Bid { generation: Generation(generation), node: NodeId(node), keeps: None, wherefrom: "here".into() }
+    }
+
     #[test]
     fn a_generation_is_claimed_once_and_remembered() {
         let dir = tempfile::tempdir().unwrap();
         let mut a = FileArbiter::open(dir.path()).unwrap();
         let mut b = FileArbiter::open(dir.path()).unwrap();
         assert_eq!(a.holder("kv"), Ok(None));
-        assert_eq!(a.claim("kv", Generation(1), NodeId(1), "here"), Ok(Claim::Won));
-        assert_eq!(b.claim("kv", Generation(1), NodeId(2), "there"), Ok(Claim::Lost { to: NodeId(1) }));
-        assert_eq!(a.claim("kv", Generation(1), NodeId(1), "here"), Ok(Claim::Won));
-        assert_eq!(b.claim("kv", Generation(2), NodeId(2), "there"), Ok(Claim::Won));
-        assert_eq!(b.claim("other", Generation(1), NodeId(2), "there"), Ok(Claim::Won));
+        assert_eq!(a.claim("kv", &bid(1, 1)), Ok(Claim::Won));
+        assert_eq!(b.claim("kv", &bid(1, 2)), Ok(Claim::Lost { to: NodeId(1), keeps: None }));
+        assert_eq!(a.claim("kv", &bid(1, 1)), Ok(Claim::Won));
+        let planned = Bid { keeps: Some(NodeId(1)), ..bid(2, 2) };
+        assert_eq!(b.claim("kv", &planned), Ok(Claim::Won));
+        assert_eq!(a.claim("kv", &bid(2, 1)), Ok(Claim::Lost { to: NodeId(2), keeps: Some(NodeId(1)) }));
+        assert_eq!(b.claim("other", &bid(1, 2)), Ok(Claim::Won));
         let holder = a.holder("kv").unwrap().unwrap();
-        assert_eq!((holder.generation, holder.node, holder.ended), (Generation(2), NodeId(2), false));
+        assert_eq!((holder.bid, holder.ended), (planned, false));
         b.end("kv", Generation(2), NodeId(2)).unwrap();
         assert!(a.holder("kv").unwrap().unwrap().ended);
     }
@@ -174,7 +165,7 @@ mod tests {
                         let dir = dir.path();
                         scope.spawn(move || {
                             let mut arbiter = FileArbiter::open(dir).unwrap();
-                            arbiter.claim("kv", Generation(generation), NodeId(node), "").unwrap()
+                            arbiter.claim("kv", &bid(generation, node)).unwrap()
                         })
                     })
                     .collect();
@@ -191,7 +182,7 @@ mod tests {
         assert!(matches!(FileArbiter::open(&gone), Err(ArbiterError::Unreachable(_))));
         let mut arbiter = FileArbiter { dir: dir.path().join("file") };
         fs::write(&arbiter.dir, b"").unwrap();
-        let claim = arbiter.claim("kv", Generation(1), NodeId(1), "");
+        let claim = arbiter.claim("kv", &bid(1, 1));
         assert!(matches!(claim, Err(ArbiterError::Unreachable(_))));
     }
 
@@ -201,10 +192,7 @@ mod tests {
         let mut arbiter = FileArbiter::open(dir.path()).unwrap();
         fs::create_dir(dir.path().join("kv")).unwrap();
         fs::write(dir.path().join("kv").join(name(Generation(1))), b"").unwrap();
-        assert!(matches!(
-            arbiter.claim("kv", Generation(1), NodeId(1), ""),
-            Err(ArbiterError::Damaged { .. })
-        ));
+        assert!(matches!(arbiter.claim("kv", &bid(1, 1)), Err(ArbiterError::Damaged { .. })));
         assert!(matches!(arbiter.holder("kv"), Err(ArbiterError::Damaged { .. })));
     }
 }

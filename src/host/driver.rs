@@ -21,7 +21,7 @@ use super::port::{Port, PortEvent, SendRefused};
 use crate::base::{Generation, NodeId, Seq};
 use crate::ft::arbiter::{Arbiter, ArbiterError};
 use crate::ft::node::Pace;
-use crate::ft::{Claim, Command, Event, Halt, LinkId, Node, Plug, World};
+use crate::ft::{Bid, Claim, Command, Event, Halt, LinkId, Node, Plug, World};
 use crate::log::Lineage;
 use crate::machine::Output;
 use crate::net::{Attach, ether::Mac};
@@ -70,7 +70,7 @@ enum HostEvent {
 }
 
 enum ArbiterJob {
-    Claim(Generation),
+    Claim(Bid),
     End(Generation),
 }
 
@@ -188,9 +188,10 @@ impl Driver {
     pub fn run(self, node: Node) -> Result<(Halt, Node), DriverError> {
         let sink = self.sink();
         let Driver { started, events, queue, links, numbers, mut wiring } = self;
-        let claims = wiring.arbiter.take().map(|arbiter| {
-            spawn_arbiter(arbiter, node.vm().to_owned(), node.id(), wiring.wherefrom.clone(), events.clone())
-        });
+        let claims = wiring
+            .arbiter
+            .take()
+            .map(|arbiter| spawn_arbiter(arbiter, node.vm().to_owned(), node.id(), events.clone()));
         let (claims, arbiter_thread) = match claims.transpose()? {
             Some((claims, thread)) => (Some(claims), Some(thread)),
             None => (None, None),
@@ -243,7 +244,6 @@ fn spawn_arbiter(
     mut arbiter: Box<dyn Arbiter>,
     vm: String,
     node: NodeId,
-    wherefrom: String,
     events: Sender<HostEvent>,
 ) -> std::io::Result<ArbiterThread> {
     // At most one claim and one end are ever under way.
@@ -251,8 +251,9 @@ fn spawn_arbiter(
     let thread = std::thread::Builder::new().name("arbiter".into()).spawn(move || {
         while let Ok(job) = todo.recv() {
             match job {
-                ArbiterJob::Claim(generation) => {
-                    let outcome = arbiter.claim(&vm, generation, node, &wherefrom);
+                ArbiterJob::Claim(bid) => {
+                    let generation = bid.generation;
+                    let outcome = arbiter.claim(&vm, &bid);
                     if events.send(HostEvent::Node(Event::Claimed { generation, outcome })).is_err() {
                         return;
                     }
@@ -408,7 +409,10 @@ impl Running {
                 }
             }
             Command::Close { link } => self.links.close(link),
-            Command::Claim { generation } => self.arbitrate(ArbiterJob::Claim(generation), generation),
+            Command::Claim { generation, keeps } => {
+                let (node, wherefrom) = (self.node.id(), self.wiring.wherefrom.clone());
+                self.arbitrate(ArbiterJob::Claim(Bid { generation, node, keeps, wherefrom }), generation);
+            }
             Command::EndLife { generation } => self.arbitrate(ArbiterJob::End(generation), generation),
             Command::StartRecording { base, seq_next, generation } => {
                 if let Some(dir) = &self.wiring.record {

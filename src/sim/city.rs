@@ -118,7 +118,8 @@ pub struct City<'a> {
     slots: Vec<Slot>,
     ends: BTreeMap<LinkId, End>,
     links_next: u64,
-    claims: BTreeMap<Generation, NodeId>,
+    /// Who claimed each generation, and whom the claimant keeps as its backup.
+    claims: BTreeMap<Generation, (NodeId, Option<NodeId>)>,
     arbiter_back_at: u64,
     partition_until: u64,
     switch: Switch,
@@ -187,6 +188,7 @@ impl<'a> City<'a> {
             partitions: 0,
             retransmissions: 0,
             frames_fenced: 0,
+            turns: 0,
         };
         let switch = Switch {
             fence: Fence::new(Generation::ZERO, Some(0)),
@@ -225,7 +227,7 @@ impl<'a> City<'a> {
         let generation = Generation(1);
         let boot = Boot { machine, generation, life: 1, limit: Icount::MAX };
         let id = self.new_id(0);
-        self.claims.insert(generation, id);
+        self.claims.insert(generation, (id, None));
         let now_ns = self.slots[0].skew_ns;
         let node = Node::primary(id, "kv", boot, Settings::default(), now_ns);
         self.slots[0].node = Some(node);
@@ -271,7 +273,7 @@ impl<'a> City<'a> {
             self.now_ns = at_ns;
             self.happened += 1;
             self.happen(happening);
-            if self.outcome.failure.is_some() || self.clients.iter().all(Client::is_finished) {
+            if self.outcome.failure.is_some() || self.is_settled() {
                 break;
             }
             if self.now_ns > VIRTUAL_NS_MAX || self.happened > HAPPENINGS_MAX {
@@ -285,14 +287,29 @@ impl<'a> City<'a> {
         self.outcome.retransmissions = self.clients.iter().map(|client| client.retransmissions).sum();
         self.outcome.frames_fenced = self.switch.fenced;
         if self.outcome.failure.is_none() {
-            let survivor =
-                self.slots.iter().position(|slot| slot.node.as_ref().is_some_and(Node::is_primary));
-            let survivor = survivor.map(|slot| (slot, self.slots[slot].epoch));
+            let survivor = self.primary().map(|slot| (slot, self.slots[slot].epoch));
             if let Err(why) = oracle::judge(&self.chronicle, survivor) {
                 self.fail(why);
             }
         }
         self.outcome
+    }
+
+    /// Every client has its answers, and whoever holds the newest generation reigns.
+    fn is_settled(&self) -> bool {
+        let (newest, owner, _) = self.newest();
+        self.clients.iter().all(Client::is_finished)
+            && self
+                .slots
+                .iter()
+                .filter_map(|slot| slot.node.as_ref())
+                .any(|node| node.is_primary() && node.id() == owner && node.generation() == newest)
+    }
+
+    /// The newest generation that was claimed, by whom, and whom it keeps.
+    fn newest(&self) -> (Generation, NodeId, Option<NodeId>) {
+        let newest = self.claims.last_key_value();
+        newest.map_or((Generation::ZERO, NodeId::ZERO, None), |(g, (id, keeps))| (*g, *id, *keeps))
     }
 
     fn describe(&self, slot: &Slot) -> String {
@@ -380,6 +397,7 @@ impl<'a> City<'a> {
     fn turn(&mut self, slot: usize) {
         let skew_ns = self.slots[slot].skew_ns;
         let Some(node) = &mut self.slots[slot].node else { return };
+        self.outcome.turns += 1;
         let before = node.icount();
         let mut window =
             Window { now_ns: self.now_ns + skew_ns, prng: &mut self.prng, host: slot as u64 + 1 };
@@ -398,13 +416,15 @@ impl<'a> City<'a> {
         let epoch = self.slots[slot].epoch;
         let commands = self.slots[slot].node.as_mut().map_or(Vec::new(), Node::take_commands);
         for command in commands {
-            if let Some((left, silent)) = &mut self.slots[slot].dies_in {
-                if *left == 0 {
-                    let silent = *silent;
+            match self.slots[slot].dies_in {
+                // What was expendable when the fault was planned may be all that is left by now.
+                Some((0, _)) if !self.is_expendable(slot) => self.slots[slot].dies_in = None,
+                Some((0, silent)) => {
                     self.crash(slot, silent, &command);
                     return;
                 }
-                *left -= 1;
+                Some((left, silent)) => self.slots[slot].dies_in = Some((left - 1, silent)),
+                None => {}
             }
             self.command(slot, epoch, command);
             if self.slots[slot].epoch != epoch || self.slots[slot].node.is_none() {
@@ -417,7 +437,7 @@ impl<'a> City<'a> {
         match command {
             Command::Send { link, message } => self.send(slot, link, message),
             Command::Close { link } => self.close(link),
-            Command::Claim { generation } => self.claim(slot, epoch, generation),
+            Command::Claim { generation, keeps } => self.claim(slot, epoch, generation, keeps),
             Command::EndLife { .. } => {}
             Command::StartRecording { base, seq_next, generation } => {
                 self.note(|| format!("{slot}: has the state at {} (g{generation})", base.icount));
@@ -561,16 +581,17 @@ impl<'a> City<'a> {
         self.at(at_ns, Happening::Arrive { slot, epoch, event });
     }
 
-    fn claim(&mut self, slot: usize, epoch: u64, generation: Generation) {
+    fn claim(&mut self, slot: usize, epoch: u64, generation: Generation, keeps: Option<NodeId>) {
         let node = self.slots[slot].node.as_ref().map_or(NodeId::ZERO, Node::id);
         let outcome = if self.arbiter_back_at > self.now_ns {
             Err(ArbiterError::Unreachable("the city's arbiter is away".into()))
         } else if self.plan.sabotage == Some(Sabotage::Claim) {
+            self.claims.insert(generation, (node, keeps));
             Ok(Claim::Won)
         } else {
-            match *self.claims.entry(generation).or_insert(node) {
-                to if to == node => Ok(Claim::Won),
-                to => Ok(Claim::Lost { to }),
+            match *self.claims.entry(generation).or_insert((node, keeps)) {
+                (to, _) if to == node => Ok(Claim::Won),
+                (to, keeps) => Ok(Claim::Lost { to, keeps }),
             }
         };
         self.note(|| format!("{slot}: claims g{generation}: {outcome:?}"));
@@ -665,17 +686,18 @@ impl<'a> City<'a> {
 
     // ---- faults
 
-    /// The primary, if a backup that knows that it counts could take its place.
-    fn expendable_primary(&self) -> Option<usize> {
-        let now_ns = self.now_ns;
-        let protected = |slot: &Slot, role: &str| {
-            slot.node.as_ref().is_some_and(|node| {
-                let status = node.status(now_ns + slot.skew_ns);
-                status.role == role && status.protected
-            })
-        };
-        self.slots.iter().position(|slot| protected(slot, "backup") && slot.dies_in.is_none())?;
-        self.slots.iter().position(|slot| protected(slot, "primary"))
+    /// Would the guest live on without the process in `victim`? It would if somebody else holds the
+    /// newest generation, or follows it and counts, or has just handed it over and can take it back.
+    fn is_expendable(&self, victim: usize) -> bool {
+        let (newest, owner, keeps) = self.newest();
+        (0..self.slots.len()).filter(|slot| *slot != victim).any(|slot| {
+            let Some(node) = &self.slots[slot].node else { return false };
+            let status = node.status(self.now_ns + self.slots[slot].skew_ns);
+            let holds = node.id() == owner;
+            let counts = status.role == "backup" && status.protected && status.generation == newest;
+            let kept = keeps == Some(node.id());
+            self.slots[slot].dies_in.is_none() && (holds || counts || kept)
+        })
     }
 
     /// Whoever reigns: of several primaries (one may be paused, and not know) the newest.
@@ -695,14 +717,14 @@ impl<'a> City<'a> {
     fn fault(&mut self, fault: Fault) {
         self.note(|| format!("fault: {fault:?}"));
         match fault {
-            Fault::KillPrimary { after_commands, silent } => match self.expendable_primary() {
-                Some(slot) => self.slots[slot].dies_in = Some((after_commands, silent)),
-                None => self.later(30 * MS, Happening::Fault(fault)),
-            },
+            Fault::KillPrimary { after_commands, silent } => {
+                match self.primary().filter(|slot| self.is_expendable(*slot)) {
+                    Some(slot) => self.slots[slot].dies_in = Some((after_commands, silent)),
+                    None => self.later(30 * MS, Happening::Fault(fault)),
+                }
+            }
             Fault::KillBackup { after_commands, silent } => {
-                let expendable = self.slots.iter().all(|slot| slot.dies_in.is_none())
-                    && self.slots.iter().any(|slot| slot.node.as_ref().is_some_and(Node::is_primary));
-                if let Some(slot) = self.backup().filter(|_| expendable) {
+                if let Some(slot) = self.backup().filter(|slot| self.is_expendable(*slot)) {
                     self.slots[slot].dies_in = Some((after_commands, silent));
                 }
             }

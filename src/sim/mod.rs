@@ -32,6 +32,8 @@ pub struct Outcome {
     pub partitions: u64,
     pub retransmissions: u64,
     pub frames_fenced: u64,
+    /// How often a node was run: an idle one must sleep.
+    pub turns: u64,
 }
 
 /// Runs one seed. `guest` is the `kv` guest's machine, freshly booted.

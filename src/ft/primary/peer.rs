@@ -30,14 +30,7 @@ pub(super) enum Peer {
     /// The backup counts.
     Counting(Counting),
     /// The backup is lost; whoever wins `generation` goes on. Outputs stay in the gate.
-    Claiming {
-        generation: Generation,
-        asked: bool,
-        retry_ns: u64,
-        /// The backup that was to take over as planned when it was lost. If it has the generation,
-        /// it reigns with this node as the backup that counts: so this node may bid for the next.
-        heir: Option<NodeId>,
-    },
+    Claiming { generation: Generation, asked: bool, retry_ns: u64 },
 }
 
 pub(super) struct Joining {
@@ -99,16 +92,15 @@ impl Primary {
                     let why = "the backup was lost during the switch-over";
                     common.refuse(switching.asked_by, why);
                 }
-                let heir = counting.switching.and_then(|s| s.entry).map(|_| counting.node);
-                self.bid(common, self.generation.next(), heir);
+                self.bid(common, self.generation.next());
             }
             claiming @ Peer::Claiming { .. } => self.peer = claiming,
         }
     }
 
-    pub(super) fn bid(&mut self, common: &mut Common, generation: Generation, heir: Option<NodeId>) {
-        common.commands.push(Command::Claim { generation });
-        self.peer = Peer::Claiming { generation, asked: true, retry_ns: 0, heir };
+    pub(super) fn bid(&mut self, common: &mut Common, generation: Generation) {
+        common.commands.push(Command::Claim { generation, keeps: None });
+        self.peer = Peer::Claiming { generation, asked: true, retry_ns: 0 };
     }
 
     pub(super) fn claimed(
@@ -118,7 +110,7 @@ impl Primary {
         outcome: Result<Claim, ArbiterError>,
         now_ns: u64,
     ) -> Next {
-        let Peer::Claiming { generation: wanted, asked, retry_ns, heir } = &mut self.peer else {
+        let Peer::Claiming { generation: wanted, asked, retry_ns } = &mut self.peer else {
             return Next::Stay;
         };
         if *wanted != generation {
@@ -138,11 +130,12 @@ impl Primary {
                 self.release(common);
                 Next::Stay
             }
-            Ok(Claim::Lost { to }) if *heir == Some(to) => {
-                self.bid(common, generation.next(), None);
+            // The backup took over as planned, and counts on us: what it says needs our word.
+            Ok(Claim::Lost { keeps, .. }) if keeps == Some(common.id) => {
+                self.bid(common, generation.next());
                 Next::Stay
             }
-            Ok(Claim::Lost { to }) => Next::Halt(Halt::LostClaim { generation, to }),
+            Ok(Claim::Lost { to, .. }) => Next::Halt(Halt::LostClaim { generation, to }),
             Err(error) => {
                 common.tell(format!("waiting, outputs held: {error}"));
                 *asked = false;

@@ -70,15 +70,16 @@ impl Primary {
             && now_ns >= *retry_ns
         {
             *asked = true;
-            common.commands.push(Command::Claim { generation: *generation });
+            common.commands.push(Command::Claim { generation: *generation, keeps: None });
         }
         if self.detector().is_some_and(|detector| detector.suspects(now_ns)) {
             self.lose_peer(common, "it has been silent for too long");
         }
         if let Some(link) = self.peer_link()
-            && now_ns.saturating_sub(self.heartbeat_ns) >= common.settings.heartbeat_ns
+            && let Some(detector) = self.detector()
+            && detector.heartbeat_due(now_ns)
         {
-            self.heartbeat_ns = now_ns;
+            detector.spoke(now_ns);
             let ticks = self.clock.ticks(now_ns).max(self.recorder.machine().time_known());
             common.send(link, Message::Heartbeat { ticks, console_released: self.console_released });
         }
