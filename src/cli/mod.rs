@@ -4,7 +4,9 @@
 
 pub mod arg;
 pub mod backup;
+pub mod bench;
 pub mod client;
+pub mod demo;
 pub mod disasm;
 pub mod failure;
 pub mod log;
@@ -13,6 +15,7 @@ pub mod primary;
 pub mod replay;
 pub mod run;
 pub mod sim;
+pub mod stage;
 pub mod status;
 pub mod switch;
 pub mod switchover;
@@ -38,6 +41,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Watch a program outlive its machine: everything on this host, narrated, with a table at the end.
+    Demo(demo::Args),
     /// Run a guest alone, and record it if asked.
     Run(run::Args),
     /// Run the network that outlives the machines: switch, gateway, port forwards.
@@ -60,12 +65,16 @@ enum Command {
     Client(client::Args),
     /// Run nodes, network and arbiter in one thread under a seeded clock, and break them.
     Sim(sim::Args),
+    /// Measure speed, log, latency and takeover on this host.
+    Bench(bench::Args),
 }
 
 /// Parses the arguments, runs the subcommand, and answers with the process's exit code.
 pub fn main() -> ExitCode {
+    crate::host::cluster::die_with_starter();
     let cli = Cli::parse();
     let result = match &cli.command {
+        Command::Demo(args) => demo::run(args),
         Command::Run(args) => run::run(args),
         Command::Switch(args) => switch::run(args),
         Command::Primary(args) => primary::run(args),
@@ -77,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Disasm(args) => disasm::run(args),
         Command::Client(args) => client::run(args),
         Command::Sim(args) => sim::run(args),
+        Command::Bench(args) => bench::run(args),
     };
     match result {
         Ok(status) => ExitCode::from(status),

@@ -23,7 +23,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         return Ok(0);
     }
     let audit = status.last_audit.as_ref().map_or("none yet".to_owned(), |audit| {
-        format!("digests agreed at {}: {}", audit.icount, audit.digest)
+        format!("digests agreed {} times, last at {}: {}", status.audits_agreed, audit.icount, audit.digest)
     });
     let transfer = status.transfer.map_or(String::new(), |(done, of)| format!(", {done} of {of} chunks"));
     println!("vm          {} (node {})", status.vm, status.node);

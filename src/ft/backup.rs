@@ -85,7 +85,10 @@ pub(super) struct Backup {
     ack_due: bool,
     ack_ns: u64,
     ack_executed: Icount,
+    /// Agreed, and not yet told to the primary.
     audit: Option<Audit>,
+    last_audit: Option<Audit>,
+    audits_agreed: u64,
     ended: Option<Exit>,
     /// The primary has said that the guest's end, and everything before it, is settled.
     farewell: bool,
@@ -155,6 +158,8 @@ impl Backup {
             ack_ns: now_ns,
             ack_executed: Icount::ZERO,
             audit: None,
+            last_audit: None,
+            audits_agreed: 0,
             ended: None,
             farewell: false,
             answer_to: None,
@@ -445,6 +450,8 @@ impl Backup {
                 Followed::Said { output, .. } => self.kept.keep(output),
                 Followed::Agreed { at, digest } => {
                     self.audit = Some(Audit { icount: at, digest });
+                    self.last_audit = self.audit;
+                    self.audits_agreed += 1;
                     self.ack_due = true;
                 }
                 Followed::Control(entry) => match entry.event {
@@ -525,7 +532,8 @@ impl Backup {
         status.role = "backup".into();
         status.protected = self.counting && self.linked;
         status.log_bytes = self.log_bytes;
-        status.last_audit = self.audit;
+        status.last_audit = self.last_audit;
+        status.audits_agreed = self.audits_agreed;
         match &self.state {
             State::Asking => status.phase = "joining".into(),
             State::Receiving { chunks, chunks_done, .. } => {

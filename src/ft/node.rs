@@ -184,6 +184,8 @@ pub struct NodeStatus {
     pub gated_bytes: usize,
     /// The last position at which both sides' digests agreed.
     pub last_audit: Option<Audit>,
+    /// Positions at which both sides' digests agreed while this process had this role.
+    pub audits_agreed: u64,
     /// State transfer: chunks sent or received, of how many.
     pub transfer: Option<(u32, u32)>,
     pub outputs_released: u64,
@@ -379,6 +381,7 @@ impl Node {
             gated_outputs: 0,
             gated_bytes: 0,
             last_audit: None,
+            audits_agreed: 0,
             transfer: None,
             outputs_released: 0,
             inputs_dropped: 0,

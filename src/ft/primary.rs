@@ -89,6 +89,7 @@ pub(super) struct Primary {
     /// Digests written and not yet confirmed.
     audits: VecDeque<(Icount, Digest)>,
     last_audit: Option<Audit>,
+    audits_agreed: u64,
     resume_ns: u64,
     limit: Icount,
     ended: Option<(Exit, Seq)>,
@@ -149,6 +150,7 @@ impl Primary {
             audited: (now_ns, icount),
             audits: VecDeque::new(),
             last_audit: None,
+            audits_agreed: 0,
             resume_ns: 0,
             limit: Icount::MAX,
             ended: None,
@@ -307,6 +309,7 @@ impl Primary {
         status.gated_outputs = self.gate.len();
         status.gated_bytes = self.gate.bytes_len();
         status.last_audit = self.last_audit;
+        status.audits_agreed = self.audits_agreed;
         status.outputs_released = self.outputs_released;
         status.inputs_dropped = self.inputs_dropped;
         let lag = match &self.peer {

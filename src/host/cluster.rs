@@ -1,16 +1,18 @@
 //! A whole pair on this machine: switch, primary and backups as processes of their own.
 //!
 //! What the demo shows, the bench measures and the tests torture; every process is the `lockstep`
-//! binary with the arguments that a person would type. Dropping a [`Cluster`] kills what is left.
+//! binary with the arguments that a person would type. Dropping a [`Cluster`] kills what is left,
+//! and the kernel kills it when the process that started it dies in any other way.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use thiserror::Error;
 
 use super::link::{self, LinkError};
@@ -85,7 +87,8 @@ impl Process {
         }
     }
 
-    fn tail(&self) -> String {
+    /// The last lines of it, each on a line of its own, indented; for errors.
+    pub fn tail(&self) -> String {
         let told = self.told();
         let lines: Vec<&str> = told.lines().rev().take(4).collect();
         lines.into_iter().rev().map(|line| format!("\n    {line}")).collect()
@@ -248,6 +251,21 @@ impl Cluster {
     }
 }
 
+/// Names the process that a process of a cluster is not to outlive.
+const DIES_WITH: &str = "LOCKSTEP_DIES_WITH";
+
+/// In a process of a cluster: asks the kernel to kill it when the thread that started it is gone,
+/// so that a demo or test which dies leaves nothing running. Elsewhere it does nothing.
+pub fn die_with_starter() {
+    let Ok(starter) = std::env::var(DIES_WITH) else { return };
+    let asked = set_parent_process_death_signal(Some(Signal::KILL));
+    let parent = getppid().map(|pid| pid.as_raw_nonzero().get().to_string());
+    // The starter may have died before the kernel was asked.
+    if asked.is_err() || parent.as_deref() != Some(&starter) {
+        std::process::exit(2);
+    }
+}
+
 fn io_at(what: &str) -> impl Fn(io::Error) -> ClusterError + '_ {
     move |error| ClusterError::Io { what: what.to_owned(), error }
 }
@@ -275,6 +293,8 @@ fn spawn(
     let told = File::create(&stderr).map_err(&failed)?;
     let mut command = Command::new(binary);
     command.args(arguments).stdin(Stdio::null()).stdout(stdout);
+    // A group of its own: a Ctrl-C at the terminal is for us, and we end what we have started.
+    command.env(DIES_WITH, std::process::id().to_string()).process_group(0);
     let child = match narrate {
         None => command.stderr(told).spawn().map_err(&failed)?,
         Some(narrate) => {

@@ -3,7 +3,8 @@
 //! Reading order: [`arbiter`] (a directory), [`logdir`] (a recording on disk), [`link`] (connections
 //! between nodes), [`switch`] (the network's process), [`port`] (a node's plug into it), [`stop`]
 //! (ends poll loops), [`console`], [`driver`] (events in, commands out, one node), [`cluster`] (a
-//! whole pair as processes), [`kvclient`] (a load that checks every answer), [`guests`].
+//! whole pair as processes), [`kvclient`] (a load that checks every answer), [`guests`],
+//! [`scratch`] (a directory for one run).
 
 pub mod arbiter;
 pub mod cluster;
@@ -14,5 +15,6 @@ pub mod kvclient;
 pub mod link;
 pub mod logdir;
 pub mod port;
+pub mod scratch;
 pub mod stop;
 pub mod switch;

@@ -261,6 +261,7 @@ impl Primary {
             if self.audits.front() == Some(&(audit.icount, audit.digest)) {
                 self.audits.pop_front();
                 self.last_audit = Some(audit);
+                self.audits_agreed += 1;
             }
         }
         self.release(common);

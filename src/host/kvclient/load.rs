@@ -138,7 +138,8 @@ impl Tally {
     /// The answers from `since` on, in order.
     fn answers_since(&self, since: u64) -> Vec<Answered> {
         let (late, early) = self.answers.split_at(self.answers_start);
-        early.iter().chain(late).filter(|answer| answer.answered >= since).copied().collect()
+        let from = |part: &[Answered]| part.partition_point(|answer| answer.answered < since);
+        [&early[from(early)..], &late[from(late)..]].concat()
     }
 
     pub fn evidence(&mut self, words: impl FnOnce() -> String) {

@@ -1,0 +1,65 @@
+//! The first command that anybody types does what it says, and says so in its exit status.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+fn demo() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
+    command.arg("demo").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn the_demo_loses_nothing_over_two_kills_and_a_switch_over() {
+    let output = demo().arg("--json").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let outcome: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (key, wanted) in [("lost", 0), ("duplicated", 0), ("contradictions", 0), ("unanswered", 0)] {
+        assert_eq!(outcome[key], wanted, "{key} in {outcome}\n{told}");
+    }
+    assert_eq!(outcome["kills"], 2);
+    assert_eq!(outcome["generation"], 4, "two takeovers and a switch-over: {outcome}");
+    assert_eq!(outcome["digests_agree"], true);
+    assert!(outcome["digests_compared"].as_u64().unwrap() >= 4, "{outcome}");
+    assert!(outcome["acknowledged_writes"].as_u64().unwrap() > 100, "{outcome}");
+}
+
+/// Processes whose environment says that they belong to a demo of this id.
+fn processes_of(demo: u32) -> Vec<u32> {
+    let mark = format!("LOCKSTEP_DIES_WITH={demo}");
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let pid: u32 = entry.unwrap().file_name().to_str()?.parse().ok()?;
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+        environment.split(|byte| *byte == 0).any(|one| one == mark.as_bytes()).then_some(pid)
+    });
+    pids.collect()
+}
+
+fn nothing_is_left_after(signal: Signal) {
+    let mut child = demo().spawn().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(told.any(|line| line.unwrap().contains("protected,")), "the demo gets under way");
+    assert!(processes_of(child.id()).len() >= 3);
+    kill_process(Pid::from_child(&child), signal).unwrap();
+    child.wait().unwrap();
+    let until = Instant::now() + Duration::from_secs(5);
+    while !processes_of(child.id()).is_empty() {
+        assert!(Instant::now() < until, "still there: {:?}", processes_of(child.id()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn an_interrupted_demo_leaves_no_process_behind() {
+    nothing_is_left_after(Signal::INT);
+}
+
+#[test]
+fn a_killed_demo_leaves_no_process_behind() {
+    nothing_is_left_after(Signal::KILL);
+}
