@@ -3,6 +3,7 @@
 //!
 //! Each test has a switch, an arbiter and nodes of its own. Run them one at a time: they measure.
 
+mod arbiter;
 mod guest;
 mod guest_end;
 mod guest_time;
