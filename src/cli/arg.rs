@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::Failure;
 use crate::host::arbiter::FileArbiter;
+use crate::host::logdir::{LogError, LogWriter};
 use crate::machine::config::{RAM_BYTES_MAX, RAM_BYTES_MIN};
 use crate::machine::{BootOptions, Elf, Machine};
 
@@ -99,6 +100,17 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
+/// Looks at where a recording is to go, before anything is started that would have to be undone.
+pub fn record(dir: Option<&Path>) -> Result<(), Failure> {
+    dir.map_or(Ok(()), |dir| LogWriter::check(dir).map_err(recording_failed))
+}
+
+/// A recording that cannot be begun or gone on with.
+pub fn recording_failed(error: LogError) -> Failure {
+    let fix = error.fix().unwrap_or_else(|| "free some space, or choose another --record directory".into());
+    Failure::new(error).fix(fix)
+}
+
 /// Opens the arbiter.
 pub fn arbiter(dir: &Path) -> Result<FileArbiter, Failure> {
     FileArbiter::open(dir).map_err(|error| {
@@ -116,7 +128,7 @@ mod tests {
         assert_eq!(memory("128M"), Ok(128 << 20));
         assert_eq!(memory("1g"), Ok(1 << 30));
         assert_eq!(memory("8388608"), Ok(8 << 20));
-        for bad in ["", "M", "12Q", "100", "1048577", "999999999G", "-1M"] {
+        for bad in ["", "M", "12Q", "100", "1048577", "3M", "8G", "999999999G", "-1M"] {
             assert!(memory(bad).is_err(), "{bad}");
         }
     }

@@ -155,9 +155,13 @@ impl Session<'_> {
     fn play(&mut self, reader: LogReader) -> Result<Option<String>, Stopped> {
         let mut torn = None;
         let mut batch: Vec<Entry> = Vec::new();
+        let mut beyond = false;
         for place in reader {
             match place {
-                Ok(place) if place.entry.at >= self.until => break,
+                Ok(place) if place.entry.at >= self.until => {
+                    beyond = true;
+                    break;
+                }
                 Ok(place) => batch.push(place.entry),
                 Err(LogError::Damaged { damage, .. })
                     if matches!(damage.fault, Fault::TornTail { .. } | Fault::TornHeader { .. }) =>
@@ -175,10 +179,18 @@ impl Session<'_> {
             }
         }
         self.feed(batch)?;
-        if self.until != Icount::MAX {
+        if beyond {
             self.run_on()?;
         }
         self.print_rest();
+        // Nobody recorded what came after the last entry.
+        let end = self.replayer.icount();
+        if self.until != Icount::MAX && end < self.until && self.ended.is_none() {
+            let what = format!("the recording ends at {end}, before --until {}", self.until);
+            return Err(Stopped::Failed(
+                Failure::new(what).fix("name an earlier position, or leave --until out"),
+            ));
+        }
         Ok(torn)
     }
 

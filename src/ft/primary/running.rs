@@ -169,7 +169,8 @@ impl Primary {
 
     /// Delivers what waits and fits.
     fn inject(&mut self) {
-        while self.recorder.machine().net_ready() {
+        // What does not fit into this batch of the log comes with the next.
+        while self.recorder.machine().net_ready() && self.recorder.log_bytes_waiting() < FRAME_BYTES_SOFT {
             let Some((rx_seq, frame)) = self.frames.pop_front() else { break };
             match self.recorder.deliver(Input::NetFrame { rx_seq, frame }) {
                 Ok(seq) => self.frames_unsafe.push_back((seq, rx_seq)),
