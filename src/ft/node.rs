@@ -170,7 +170,7 @@ pub struct NodeStatus {
     /// Where in the role: `alone`, `transfer`, `guarded`, `claiming`, `switching-over`, `joining`, `following`.
     pub phase: String,
     pub generation: Generation,
-    /// True once a backup counts for the output rule.
+    /// True once a backup counts for the output rule, and knows it.
     pub protected: bool,
     pub icount: Icount,
     pub lag_instructions: u64,

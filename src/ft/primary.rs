@@ -176,7 +176,7 @@ impl Primary {
                 let acked = Seq(seq.get() - 1);
                 let detector = Detector::new(now_ns, settings.silence_ns, settings.heartbeat_ns);
                 let lag = LagMeter::starting(recorder.icount());
-                let counting = Counting { link, node, detector, lag, acked, switching: None };
+                let counting = Counting { link, node, detector, lag, acked, since: acked, switching: None };
                 (OutputGate::guarded(acked), Peer::Counting(counting))
             }
         };
@@ -327,7 +327,7 @@ impl Primary {
             }
             Peer::Counting(counting) => {
                 status.phase = if counting.switching.is_some() { "switching-over" } else { "guarded" }.into();
-                status.protected = true;
+                status.protected = counting.acked >= counting.since;
                 &counting.lag
             }
         };

@@ -56,6 +56,8 @@ pub(super) struct Counting {
     pub detector: Detector,
     pub lag: LagMeter,
     pub acked: Seq,
+    /// Once it has acknowledged this entry, it knows that it counts.
+    pub since: Seq,
     pub switching: Option<Switching>,
 }
 
@@ -235,6 +237,7 @@ impl Primary {
             detector: Detector::new(now_ns, settings.silence_ns, settings.heartbeat_ns),
             lag: joining.lag,
             acked,
+            since: self.recorder.seq_next(),
             switching: None,
         });
         common.tell(format!("backup {node} counts: protected from {} on", self.icount()));
