@@ -149,6 +149,8 @@ pub trait World {
     fn outbox_bytes(&mut self, link: LinkId) -> usize;
     /// True while whoever takes the outputs is behind: the guest waits.
     fn outputs_blocked(&mut self) -> bool;
+    /// Console bytes released and not yet written: they would die with this process.
+    fn console_pending(&mut self) -> u64;
 }
 
 /// When to call [`Node::run`] again if no event comes first.

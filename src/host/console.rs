@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -15,21 +15,24 @@ pub struct ConsoleOut {
     chunks: Option<Sender<Vec<u8>>>,
     writer: Option<JoinHandle<()>>,
     gone: Arc<AtomicBool>,
+    /// Bytes taken and not yet written, or given up.
+    pending: Arc<AtomicU64>,
 }
 
 impl ConsoleOut {
     pub fn stdout() -> io::Result<Self> {
         let (chunks, waiting) = bounded(CHUNKS_WAITING_MAX);
         let gone = Arc::new(AtomicBool::new(false));
-        let flag = gone.clone();
+        let pending = Arc::new(AtomicU64::new(0));
+        let (flag, left) = (gone.clone(), pending.clone());
         let writer = std::thread::Builder::new().name("console-out".into()).spawn(move || {
-            if write_all(&waiting).is_err() {
+            if write_all(&waiting, &left).is_err() {
                 flag.store(true, Ordering::Relaxed);
                 // Keep taking: a reader that went away must not stop the guest.
                 while waiting.recv().is_ok() {}
             }
         })?;
-        Ok(Self { chunks: Some(chunks), writer: Some(writer), gone })
+        Ok(Self { chunks: Some(chunks), writer: Some(writer), gone, pending })
     }
 
     /// True when the guest should wait before it says more.
@@ -42,8 +45,14 @@ impl ConsoleOut {
         self.gone.load(Ordering::Relaxed)
     }
 
+    /// Bytes that standard output has yet to take; none once it is closed.
+    pub fn pending(&self) -> u64 {
+        if self.is_gone() { 0 } else { self.pending.load(Ordering::Relaxed) }
+    }
+
     pub fn write(&self, bytes: Vec<u8>) {
         let Some(chunks) = &self.chunks else { return };
+        self.pending.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         match chunks.try_send(bytes) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
             // Only when the guest said more in one slice than half the queue: wait this once.
@@ -66,14 +75,17 @@ impl ConsoleOut {
     }
 }
 
-fn write_all(waiting: &Receiver<Vec<u8>>) -> io::Result<()> {
+fn write_all(waiting: &Receiver<Vec<u8>>, pending: &AtomicU64) -> io::Result<()> {
     let mut out = io::stdout().lock();
     while let Ok(bytes) = waiting.recv() {
+        let mut written = bytes.len();
         out.write_all(&bytes)?;
         while let Ok(more) = waiting.try_recv() {
+            written += more.len();
             out.write_all(&more)?;
         }
         out.flush()?;
+        pending.fetch_sub(written as u64, Ordering::Relaxed);
     }
     Ok(())
 }
