@@ -109,6 +109,10 @@ impl World for Here<'_> {
     fn outputs_blocked(&mut self) -> bool {
         self.console.is_full() || self.refused > 0
     }
+
+    fn console_pending(&mut self) -> u64 {
+        self.console.pending()
+    }
 }
 
 /// As whom a guest speaks at the switch. One outside fault tolerance has no generation: the wall
