@@ -420,11 +420,8 @@ impl Running {
     }
 
     fn pump(&mut self) {
-        let now_ns = self.now_ns();
         if self.links.is_pending() {
-            for (link, why) in self.links.pump() {
-                self.node.step(Event::LinkClosed { link, why }, now_ns);
-            }
+            self.links.pump();
         }
     }
 
