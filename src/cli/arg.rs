@@ -5,12 +5,12 @@ use std::path::Path;
 
 use super::Failure;
 use crate::host::arbiter::FileArbiter;
+use crate::host::logdir::{LogError, LogWriter};
+use crate::machine::config::{RAM_BYTES_MAX, RAM_BYTES_MIN};
 use crate::machine::{BootOptions, Elf, Machine};
 
 /// The guest's memory when nothing else is said.
 pub const MEMORY_DEFAULT: &str = "128M";
-const MEMORY_MIN: u64 = 1 << 20;
-const MEMORY_MAX: u64 = 64 << 30;
 
 /// `128M`, `1G`, `65536K` or bytes; a whole number of 4 KiB pages.
 pub fn memory(text: &str) -> Result<u64, String> {
@@ -25,8 +25,8 @@ pub fn memory(text: &str) -> Result<u64, String> {
     let count: u64 =
         digits.parse().map_err(|_| format!("{digits:?} is no number; write for example 128M"))?;
     let bytes = count.checked_mul(1 << shift).ok_or("more than this machine can address")?;
-    if !(MEMORY_MIN..=MEMORY_MAX).contains(&bytes) {
-        return Err("a guest has 1M to 64G of memory".into());
+    if !(RAM_BYTES_MIN..=RAM_BYTES_MAX).contains(&bytes) {
+        return Err(format!("a guest has {}M to {}G of memory", RAM_BYTES_MIN >> 20, RAM_BYTES_MAX >> 30));
     }
     if bytes % 4096 != 0 {
         return Err("memory is a whole number of 4 KiB pages".into());
@@ -100,6 +100,17 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
+/// Looks at where a recording is to go, before anything is started that would have to be undone.
+pub fn record(dir: Option<&Path>) -> Result<(), Failure> {
+    dir.map_or(Ok(()), |dir| LogWriter::check(dir).map_err(recording_failed))
+}
+
+/// A recording that cannot be begun or gone on with.
+pub fn recording_failed(error: LogError) -> Failure {
+    let fix = error.fix().unwrap_or_else(|| "free some space, or choose another --record directory".into());
+    Failure::new(error).fix(fix)
+}
+
 /// Opens the arbiter.
 pub fn arbiter(dir: &Path) -> Result<FileArbiter, Failure> {
     FileArbiter::open(dir).map_err(|error| {
@@ -116,8 +127,8 @@ mod tests {
     fn memory_sizes_are_read_as_people_write_them() {
         assert_eq!(memory("128M"), Ok(128 << 20));
         assert_eq!(memory("1g"), Ok(1 << 30));
-        assert_eq!(memory("2097152"), Ok(2 << 20));
-        for bad in ["", "M", "12Q", "100", "1048577", "999999999G", "-1M"] {
+        assert_eq!(memory("8388608"), Ok(8 << 20));
+        for bad in ["", "M", "12Q", "100", "1048577", "3M", "8G", "999999999G", "-1M"] {
             assert!(memory(bad).is_err(), "{bad}");
         }
     }

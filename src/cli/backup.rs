@@ -30,13 +30,14 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
     /// How long to wait for a primary that does not answer yet, in seconds.
-    #[arg(long, default_value_t = 5, value_name = "S")]
+    #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u64).range(..=86_400))]
     wait: u64,
     #[command(flatten)]
     timing: super::node::Timing,
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
+    arg::record(args.record.as_deref())?;
     let listener = arg::listen(args.listen)?;
     let arbiter = arg::arbiter(&args.arbiter)?;
     let id = NodeId(draw_u64());
@@ -47,6 +48,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         wherefrom: format!("backup at {}, process {}", args.listen, std::process::id()),
         record: args.record.clone(),
         console_input: false,
+        ends_with_console: false,
         narrator: Some(format!("backup {}", args.vm)),
     });
     let link = connect(&mut driver, args)?;

@@ -69,10 +69,20 @@ enum Command {
     Bench(bench::Args),
 }
 
+/// A write past the limit on the size of files shall be an error like any other failed write, not
+/// the silent death that its signal is by default.
+fn survive_file_size_limit() {
+    let noted = std::sync::Arc::default();
+    if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, noted) {
+        eprintln!("lockstep: a recording past the limit on the size of files will end us: {error}");
+    }
+}
+
 /// Parses the arguments, runs the subcommand, and answers with the process's exit code.
 pub fn main() -> ExitCode {
     crate::host::cluster::die_with_starter();
     let cli = Cli::parse();
+    survive_file_size_limit();
     let result = match &cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Run(args) => run::run(args),

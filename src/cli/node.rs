@@ -5,9 +5,9 @@ use std::path::Path;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::Failure;
+use super::{Failure, arg};
 use crate::ft::{Halt, Node, Settings};
-use crate::host::driver::{Driver, DriverError};
+use crate::host::driver::{Driver, DriverError, plain};
 
 /// How soon a silent peer is suspected.
 #[derive(clap::Args)]
@@ -35,8 +35,10 @@ pub const STATUS_LIMIT: u8 = 124;
 pub fn live(driver: Driver, node: Node, name: &str, record: Option<&Path>) -> Result<u8, Failure> {
     quit_on_signals(driver.quitter())?;
     let (halt, node) = driver.run(node).map_err(|error| match error {
-        DriverError::Record(error) => Failure::new(format!("{name} stopped: {error}"))
-            .fix("free space or choose another --record directory"),
+        DriverError::Record(error) => {
+            let failure = arg::recording_failed(error);
+            Failure { what: format!("{name} stopped: {}", failure.what), ..failure }
+        }
         DriverError::Io(error) => Failure::new(format!("{name} stopped: {error}")),
     })?;
     Ok(report(&halt, &node, name, record))
@@ -81,7 +83,7 @@ fn report(halt: &Halt, node: &Node, name: &str, record: Option<&Path>) -> u8 {
             1
         }
         Halt::NotJoined { why } => {
-            eprintln!("lockstep {name}: not joined: {why}");
+            eprintln!("lockstep {name}: not joined: {}", plain(why));
             2
         }
         Halt::Diverged(divergence) => {

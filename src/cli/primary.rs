@@ -43,6 +43,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let machine = arg::boot(&args.guest, args.memory)?;
+    arg::record(args.record.as_deref())?;
     let listener = arg::listen(args.listen)?;
     let mut arbiter = arg::arbiter(&args.arbiter)?;
     let id = NodeId(draw_u64());
@@ -55,6 +56,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         wherefrom,
         record: args.record.clone(),
         console_input: args.console.is_some(),
+        ends_with_console: false,
         narrator: Some(format!("primary {}", args.vm)),
     });
     let boot = Boot { machine, generation, life: draw_u64(), limit: Icount::MAX };

@@ -8,6 +8,7 @@ use crate::base::{Icount, Seq};
 use crate::host::logdir::{LogDir, LogError, LogReader};
 use crate::isa;
 use crate::log::{Entry, Event, Fault, Lineage};
+use crate::machine::config::RAM_BYTES_MAX;
 use crate::machine::{Exit, Machine, Output};
 use crate::replay::{Divergence, Followed, ReplayStop, Replayer};
 
@@ -30,8 +31,6 @@ pub struct Args {
     memory: Option<u64>,
 }
 
-/// The most memory that a recorded guest may have.
-const RAM_BYTES_MAX: u64 = 64 << 30;
 /// Entries handed to the replayer at once.
 const ENTRIES_A_TURN: usize = 1024;
 /// Instructions between two looks at the output.
@@ -156,9 +155,13 @@ impl Session<'_> {
     fn play(&mut self, reader: LogReader) -> Result<Option<String>, Stopped> {
         let mut torn = None;
         let mut batch: Vec<Entry> = Vec::new();
+        let mut beyond = false;
         for place in reader {
             match place {
-                Ok(place) if place.entry.at >= self.until => break,
+                Ok(place) if place.entry.at >= self.until => {
+                    beyond = true;
+                    break;
+                }
                 Ok(place) => batch.push(place.entry),
                 Err(LogError::Damaged { damage, .. })
                     if matches!(damage.fault, Fault::TornTail { .. } | Fault::TornHeader { .. }) =>
@@ -176,10 +179,18 @@ impl Session<'_> {
             }
         }
         self.feed(batch)?;
-        if self.until != Icount::MAX {
+        if beyond {
             self.run_on()?;
         }
         self.print_rest();
+        // Nobody recorded what came after the last entry.
+        let end = self.replayer.icount();
+        if self.until != Icount::MAX && end < self.until && self.ended.is_none() {
+            let what = format!("the recording ends at {end}, before --until {}", self.until);
+            return Err(Stopped::Failed(
+                Failure::new(what).fix("name an earlier position, or leave --until out"),
+            ));
+        }
         Ok(torn)
     }
 
@@ -221,7 +232,7 @@ impl Session<'_> {
         while self.replayer.icount() < at {
             let machine = self.replayer.machine();
             let (position, pc) = (machine.icount(), machine.hart().pc());
-            match machine.hart().peek_word(machine.ram(), pc) {
+            match machine.hart().next_word(machine.ram()) {
                 Some(word) => {
                     eprintln!("{:>12}  {pc:016x}  {}", position.get(), isa::disasm::disasm(pc, word))
                 }

@@ -33,11 +33,14 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
+    arg::record(args.record.as_deref())?;
     let machine = arg::boot(&args.guest, args.memory)?;
     let driver = Driver::new(Wiring {
         switch: args.switch,
         record: args.record.clone(),
         console_input: args.console.is_some(),
+        // A guest whose one voice is the console is done when nobody listens; one with a network is not.
+        ends_with_console: args.switch.is_none(),
         ..Wiring::default()
     });
     let limit = args.max_instructions.map_or(Icount::MAX, Icount);

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Failure;
 use crate::ft::Message;
+use crate::host::driver::plain;
 use crate::host::link;
 
 #[derive(clap::Args)]
@@ -23,7 +24,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         Ok(Message::Answer { .. }) => {
             println!("switched over in {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
         }
-        Ok(Message::Refuse { why }) => return Err(Failure::new(format!("no switch-over: {why}"))),
+        Ok(Message::Refuse { why }) => return Err(Failure::new(format!("no switch-over: {}", plain(&why)))),
         Ok(_) => return Err(Failure::new(format!("{} answered something else", args.node))),
         Err(error) => {
             return Err(Failure::new(format!("{} did not switch over: {error}", args.node))

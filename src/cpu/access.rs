@@ -10,11 +10,11 @@ use super::ask::{Answer, Question};
 use super::bus::{Bus, BusRead};
 use super::csr::{Privilege, status};
 use super::hart::Hart;
-use super::tlb::{Entry, PAGE_MASK, Space};
+use super::tlb::{Entry, PAGE_MASK, Space, slot};
 use super::trap::{Cause, Trap};
-use crate::base::GuestPhys;
+use crate::base::{GuestPhys, GuestVirt};
 use crate::mem::sv39::{self, Mapping, PTE_VALID, Rights, WalkFault};
-use crate::mem::{Access, PAGE_BYTES, PageFlags, Ram};
+use crate::mem::{Access, PAGE_BYTES, PageFlags, RAM_BASE, Ram};
 
 /// Why an instruction did not retire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,18 +88,8 @@ impl Hart {
         }
     }
 
-    /// The physical address that `va` stands for. Remembers which pages of tables said so.
-    fn translate(&mut self, ram: &mut Ram, va: u64, access: Access) -> Result<u64, Trap> {
-        let (at, mapping) = self.resolve(ram, va, access)?;
-        if let Some(mapping) = mapping {
-            for &table in &mapping.tables[..mapping.levels] {
-                self.flag(ram, table, PageFlags::TABLE);
-            }
-        }
-        Ok(at)
-    }
-
-    /// The physical address that `va` stands for, and the walk that said so; changes nothing.
+    /// The physical address that `va` stands for, and the entries that say so where tables do.
+    /// A pure function of the state.
     fn resolve(&self, ram: &Ram, va: u64, access: Access) -> Result<(u64, Option<Mapping>), Trap> {
         let privilege = if access == Access::Fetch { self.privilege } else { self.data_privilege() };
         let machine = privilege == Privilege::Machine;
@@ -110,15 +100,15 @@ impl Hart {
                     sum: self.csrs.mstatus & status::SUM != 0,
                     mxr: self.csrs.mstatus & status::MXR != 0,
                 };
-                let walked = sv39::walk(ram, &self.csrs.pmp, root, va, access, rights);
-                Some(walked.map_err(|fault| match fault {
+                let walk = sv39::walk(ram, &self.csrs.pmp, root, va, access, rights);
+                Some(walk.map_err(|fault| match fault {
                     WalkFault::Page => page_fault(access, va),
                     WalkFault::Access => access_fault(access, va),
                 })?)
             }
             _ => None,
         };
-        let at = mapping.as_ref().map_or(va, |mapping| mapping.at);
+        let at = mapping.map_or(va, |mapping| mapping.at);
         if self.csrs.pmp.allows(at, access, machine) {
             Ok((at, mapping))
         } else {
@@ -126,17 +116,27 @@ impl Hart {
         }
     }
 
-    /// The instruction word that a fetch at `pc` would find, for people; changes nothing.
-    pub fn peek_word(&self, ram: &Ram, pc: u64) -> Option<u32> {
-        let half = |at| {
-            let (physical, _) = self.resolve(ram, at, Access::Fetch).ok()?;
-            ram.read_u16(GuestPhys(physical)).ok()
-        };
-        let low = half(pc)?;
-        if !crate::isa::decode::is_wide(low) {
-            return Some(low.into());
+    /// As [`Hart::resolve`], for a result that will be cached: remembers which pages of tables it
+    /// hangs on.
+    fn translate(&mut self, ram: &mut Ram, va: u64, access: Access) -> Result<u64, Trap> {
+        let (at, mapping) = self.resolve(ram, va, access)?;
+        if let Some(mapping) = mapping {
+            for &table in &mapping.tables[..mapping.levels] {
+                self.flag(ram, table, PageFlags::TABLE);
+            }
         }
-        Some(u32::from(low) | u32::from(half(pc.wrapping_add(2))?) << 16)
+        Ok(at)
+    }
+
+    /// The physical address that a load from `va` would go to now, for whoever looks on.
+    pub fn physical(&self, ram: &Ram, va: GuestVirt) -> Option<GuestPhys> {
+        self.resolve(ram, va.get(), Access::Load).ok().map(|(at, _)| GuestPhys(at))
+    }
+
+    /// The word of the next instruction, for whoever looks on; nothing when its fetch will fault.
+    /// The high half is 0 when the low half is an instruction.
+    pub fn next_word(&self, ram: &Ram) -> Option<u32> {
+        self.fetch_word(ram, self.pc).ok()
     }
 
     /// From now on stores to `page` must come this way.
@@ -150,7 +150,7 @@ impl Hart {
     /// Translates an instruction fetch at `pc` to the page of RAM and the index of its slots.
     pub(super) fn fetch_page(&mut self, ram: &mut Ram, pc: u64) -> Result<u64, Trap> {
         let space = self.fetch_space();
-        let entry = self.tlb.space(space).fetch[super::tlb::slot(pc)];
+        let entry = self.tlb.space(space).fetch[slot(pc)];
         if entry.tag == pc & PAGE_MASK {
             return Ok(entry.delta);
         }
@@ -166,12 +166,12 @@ impl Hart {
                 self.code.find(page).expect("it has just been put in")
             }
         };
-        self.tlb.fill(space).fetch[super::tlb::slot(pc)] = Entry { tag: pc & PAGE_MASK, delta: index };
+        self.tlb.fill(space).fetch[slot(pc)] = Entry { tag: pc & PAGE_MASK, delta: index };
         Ok(index)
     }
 
     /// The instruction word at `pc`; its high half is 0 when the low half is an instruction.
-    pub(super) fn fetch_word(&mut self, ram: &mut Ram, pc: u64) -> Result<u32, Trap> {
+    pub(super) fn fetch_word(&self, ram: &Ram, pc: u64) -> Result<u32, Trap> {
         let low = self.fetch_half(ram, pc)?;
         if !crate::isa::decode::is_wide(low) {
             return Ok(low.into());
@@ -180,13 +180,26 @@ impl Hart {
         Ok(u32::from(low) | u32::from(high) << 16)
     }
 
-    fn fetch_half(&mut self, ram: &mut Ram, at: u64) -> Result<u16, Trap> {
-        let physical = self.translate(ram, at, Access::Fetch)?;
+    fn fetch_half(&self, ram: &Ram, at: u64) -> Result<u16, Trap> {
+        let (physical, _) = self.resolve(ram, at, Access::Fetch)?;
         ram.read_u16(GuestPhys(physical)).map_err(|_| access_fault(Access::Fetch, at))
+    }
+
+    /// The physical address of `size` bytes at `va`, when the cache knows them to be on one page of
+    /// RAM that may be read (or written, without anybody to tell).
+    fn cached(&self, va: u64, size: usize, access: Access) -> Option<u64> {
+        let space = self.tlb.space(self.data_space());
+        let entries = if access == Access::Load { &space.read } else { &space.write };
+        let entry = entries[slot(va)];
+        let fits = va % PAGE + size as u64 <= PAGE;
+        (fits && entry.tag == va & PAGE_MASK).then(|| RAM_BASE.get() + va.wrapping_add(entry.delta))
     }
 
     /// Translates `size` bytes at `va`.
     fn span(&mut self, ram: &mut Ram, va: u64, size: usize, access: Access) -> Result<Span, Trap> {
+        if let Some(at) = self.cached(va, size, access) {
+            return Ok(Span::One(at));
+        }
         let first = self.translate(ram, va, access)?;
         let in_page = (PAGE - va % PAGE) as usize;
         if in_page >= size {
@@ -275,8 +288,8 @@ impl Hart {
     }
 
     /// The physical address of an aligned load of `size` bytes that would go to the bus.
-    pub(super) fn io_place(&mut self, ram: &mut Ram, va: u64, size: usize) -> Option<u64> {
-        let at = self.translate(ram, va, Access::Load).ok()?;
+    pub(super) fn io_place(&self, ram: &Ram, va: u64, size: usize) -> Option<u64> {
+        let (at, _) = self.resolve(ram, va, Access::Load).ok()?;
         (va.is_multiple_of(size as u64) && ram.page_of(GuestPhys(at)).is_none()).then_some(at)
     }
 
@@ -292,11 +305,30 @@ impl Hart {
             let cause = if access == Access::Load { Cause::LoadMisaligned } else { Cause::StoreMisaligned };
             return Err(Trap::new(cause, va));
         }
-        let at = self.translate(ram, va, access)?;
-        match ram.page_of(GuestPhys(at)) {
-            Some(_) => Ok(at),
-            None => Err(access_fault(access, va)),
+        if let Some(at) = self.cached(va, size, access) {
+            return Ok(at);
         }
+        let at = self.translate(ram, va, access)?;
+        if ram.page_of(GuestPhys(at)).is_none() {
+            return Err(access_fault(access, va));
+        }
+        if access == Access::Load {
+            self.cache_data(ram, va, at, access);
+        }
+        Ok(at)
+    }
+
+    /// Stores what an atomic instruction has made, at the place of `va`.
+    pub(super) fn store_atomic<B: Bus>(
+        &mut self,
+        ram: &mut Ram,
+        bus: &mut B,
+        va: u64,
+        at: u64,
+        bytes: &[u8],
+    ) {
+        self.store_bytes(ram, bus, at, bytes);
+        self.cache_data(ram, va, at, Access::Store);
     }
 
     /// May this hart also read at the physical address `at` that it may write? (PMP can say no.)
@@ -305,7 +337,7 @@ impl Hart {
     }
 
     /// Stores to one page of RAM and tells everybody who has to know.
-    pub(super) fn store_bytes<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, at: u64, bytes: &[u8]) {
+    fn store_bytes<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, at: u64, bytes: &[u8]) {
         let page = ram.page_of(GuestPhys(at)).expect("the caller has looked");
         let flags = ram.flags(page);
         let offset = (at % PAGE) as usize;
@@ -367,11 +399,11 @@ impl Hart {
         let space = self.data_space();
         let entries = self.tlb.fill(space);
         if access == Access::Load {
-            entries.read[super::tlb::slot(va)] = entry;
+            entries.read[slot(va)] = entry;
         } else {
             let seen = PageFlags::CODE.union(PageFlags::TABLE).union(PageFlags::WATCHED);
             if !ram.flags(page).intersects(seen) {
-                entries.write[super::tlb::slot(va)] = entry;
+                entries.write[slot(va)] = entry;
             }
         }
     }

@@ -131,7 +131,7 @@ impl Hart {
     }
 
     /// What the instruction `slot` at `pc` would ask of the world now.
-    pub(super) fn question<B: Bus>(&mut self, ram: &mut Ram, bus: &B, slot: Slot) -> Option<Question> {
+    pub(super) fn question<B: Bus>(&self, ram: &Ram, bus: &B, slot: Slot) -> Option<Question> {
         match slot.op {
             Op::Csrrw | Op::Csrrs | Op::Csrrc | Op::Csrrwi | Op::Csrrsi | Op::Csrrci => {
                 self.csr_question(slot)
@@ -182,11 +182,12 @@ impl Hart {
 
     fn store_conditional<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, slot: Slot) -> Result<(), Halt> {
         let size = if slot.op == Op::ScW { 4 } else { 8 };
-        let at = self.atomic_place(ram, self.x.get(slot.rs1), size, Access::Store)?;
+        let va = self.x.get(slot.rs1);
+        let at = self.atomic_place(ram, va, size, Access::Store)?;
         let held = self.reservation.take() == Some(at & !7);
         if held {
             let bytes = self.x.get(slot.rs2).to_le_bytes();
-            self.store_bytes(ram, bus, at, &bytes[..size]);
+            self.store_atomic(ram, bus, va, at, &bytes[..size]);
         }
         self.x.set(slot.rd, u64::from(!held));
         Ok(())
@@ -215,7 +216,7 @@ impl Hart {
             Op::AmomaxuW | Op::AmomaxuD => old.max(operand),
             _ => return Err(Halt::Illegal),
         };
-        self.store_bytes(ram, bus, at, &new.to_le_bytes()[..size]);
+        self.store_atomic(ram, bus, va, at, &new.to_le_bytes()[..size]);
         self.x.set(slot.rd, old);
         Ok(())
     }

@@ -30,9 +30,9 @@ use super::access::Halt;
 use super::ask::{Answer, Question};
 use super::bus::Bus;
 use super::code::{CodeCache, HALFWORDS, Slot, Slots};
-use super::csr::{BadHartState, Csrs, Privilege};
+use super::csr::{BadHartState, Csrs, Privilege, status};
 use super::regs::Regs;
-use super::straight::{self, Leave, Left, Work};
+use super::straight::{self, Leave, Work};
 use super::tlb::{PAGE_MASK, Tlb};
 use super::trap::{self, Cause, Trap};
 use crate::base::{GuestPhys, Icount};
@@ -314,7 +314,7 @@ impl Hart {
         let asked = slot.and_then(|slot| self.question(ram, bus, slot));
         match slot {
             Some(slot) if asked == Some(answer.question()) => {
-                // Should the bus want a stop now, it will still want it after the next run.
+                // Whether the bus wants a stop now is for the caller to look at.
                 self.execute_one(ram, bus, slot, Some(answer));
                 Ok(())
             }
@@ -339,14 +339,10 @@ impl Hart {
                 return self.advance_uncached(ram, bus);
             }
         }
-        let left = self.run_straight(ram, None, index, count);
-        if left.why != Leave::Slow {
-            return None;
+        match self.run_straight(ram, None, index, count) {
+            Leave::Slow(slot) => self.execute_one(ram, bus, slot, None),
+            Leave::Spent | Leave::Lost => None,
         }
-        // The loop may have gone to another page.
-        let index = self.fetch_page(ram, self.pc).ok()?;
-        let slot = self.code.slots(index)[in_page(self.pc)];
-        self.execute_one(ram, bus, slot, None)
     }
 
     /// The next instruction cannot be cached: it straddles two pages, or is illegal.
@@ -362,8 +358,10 @@ impl Hart {
                 // Alone on a page of its own, at its place.
                 let mut alone = [Slot::NONE; HALFWORDS + 2];
                 alone[in_page(self.pc)] = slot;
-                let left = self.run_straight(ram, Some(&alone), 0, 1);
-                if left.why == Leave::Slow { self.execute_one(ram, bus, slot, None) } else { None }
+                match self.run_straight(ram, Some(&alone), 0, 1) {
+                    Leave::Slow(slot) => self.execute_one(ram, bus, slot, None),
+                    Leave::Spent | Leave::Lost => None,
+                }
             }
             Err(trap) => {
                 self.take_exception(trap);
@@ -374,11 +372,14 @@ impl Hart {
     }
 
     /// Runs the loop of `straight` from `pc`, on `slots` or else on those at `index`.
-    fn run_straight(&mut self, ram: &mut Ram, slots: Option<&Slots>, index: u64, count: u64) -> Left {
+    fn run_straight(&mut self, ram: &mut Ram, slots: Option<&Slots>, index: u64, count: u64) -> Leave {
         let (data, fetch) = (self.data_space(), self.fetch_space());
         let slots = slots.unwrap_or_else(|| self.code.slots(index));
         let work = Work {
             x: &mut self.x,
+            f: &mut self.f,
+            fcsr: &mut self.csrs.fcsr,
+            float: self.csrs.mstatus & status::FS == status::FS,
             code: &self.code,
             read: &self.tlb.space(data).read,
             write: &self.tlb.space(data).write,
@@ -388,7 +389,7 @@ impl Hart {
         let left = straight::run(work, slots, self.pc, count);
         self.pc = left.pc;
         self.icount = self.icount.plus(count - left.count);
-        left
+        left.why
     }
 
     /// Executes the instruction at `pc`, which is `slot`, the long way.

@@ -1,19 +1,30 @@
 //! The straight way: instructions that need nothing but registers, decoded slots and pages that
-//! the translation cache knows. Most of a guest's life is spent in this one loop.
+//! the translation cache knows (floating-point ones only while `mstatus.FS` is Dirty). Most of a guest's life is spent in this one loop.
 //!
 //! It defines what computation, branches and jumps do. Whatever else turns up (a slot not decoded,
 //! a page not cached, a misaligned or memory-mapped access, CSRs, atomics, system instructions) is
 //! left to the caller *before* anything of it has happened, so that leaving is always exact.
 
 use super::alu::{div, divu, divuw, divw, mulh, mulhsu, mulhu, rem, remu, remuw, remw, sext32};
-use super::code::{CodeCache, HALFWORDS, Slots};
+use super::code::{CodeCache, HALFWORDS, Slot, Slots};
+use super::float::{compute, nan_box_low};
 use super::regs::Regs;
 use super::tlb::{Entries, PAGE_MASK, slot};
 use crate::isa::Op;
 
+/// Makes the step over a short instruction a branch instead of an addition: the host then predicts
+/// where the next slot is, and need not wait for this one to be read. Worth a sixth of the speed.
+#[cold]
+#[inline(always)]
+fn short() {}
+
 /// What the loop works on.
 pub struct Work<'a> {
     pub x: &'a mut Regs,
+    pub f: &'a mut [u64; 32],
+    pub fcsr: &'a mut u8,
+    /// `mstatus.FS` is Dirty: floating point is on, and no use of it changes that.
+    pub float: bool,
     pub code: &'a CodeCache,
     pub read: &'a Entries,
     pub write: &'a Entries,
@@ -26,8 +37,8 @@ pub struct Work<'a> {
 pub enum Leave {
     /// All the instructions asked for have retired.
     Spent,
-    /// The instruction at `pc`, whose slot is decoded, needs more than this loop has.
-    Slow,
+    /// The instruction at `pc` needs more than this loop has.
+    Slow(Slot),
     /// `pc` is on a page that the fetch entries do not know, or on a slot that is not decoded.
     Lost,
 }
@@ -43,7 +54,7 @@ pub struct Left {
 /// Runs up to `count` instructions from `pc`, whose page's slots are `slots`.
 #[inline(never)]
 pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
-    let Work { x, code, read, write, fetch, ram } = work;
+    let Work { x, f, fcsr, float, code, read, write, fetch, ram } = work;
     let mut slots = slots;
     let mut page = pc & PAGE_MASK;
     // In halfwords from `page`.
@@ -51,14 +62,19 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
     let mut left = count;
 
     macro_rules! leave {
-        ($why:ident) => {
-            return Left { why: Leave::$why, pc: page.wrapping_add(2 * at as u64), count: left }
+        ($why:ident $($slot:tt)?) => {
+            return Left { why: Leave::$why $($slot)?, pc: page.wrapping_add(2 * at as u64), count: left }
         };
     }
     // On to the next instruction.
     macro_rules! next {
         ($s:ident) => {{
-            at += usize::from($s.len);
+            if $s.len == 1 {
+                short();
+                at += 1;
+            } else {
+                at += 2;
+            }
             left -= 1;
         }};
     }
@@ -100,6 +116,16 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
             next!($s)
         }};
     }
+    macro_rules! a {
+        ($s:ident) => {
+            x.get($s.rs1)
+        };
+    }
+    macro_rules! b {
+        ($s:ident) => {
+            x.get($s.rs2)
+        };
+    }
     macro_rules! imm {
         ($s:ident) => {
             $s.imm as i64 as u64
@@ -111,37 +137,40 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
             let address = x.get($s.rs1).wrapping_add(imm!($s));
             let entry = &$entries[slot(address)];
             if address & (PAGE_MASK | ($bytes - 1)) != entry.tag {
-                leave!(Slow)
+                leave!(Slow(*$s))
             }
             address.wrapping_add(entry.delta) as usize
         }};
     }
-    macro_rules! load {
-        ($s:ident, $unsigned:ty, $extend:ty) => {{
+    macro_rules! fetch {
+        ($s:ident, $unsigned:ty) => {{
             const BYTES: usize = size_of::<$unsigned>();
             let place = place!($s, read, BYTES as u64);
             let Some(bytes) = ram.get(place..).and_then(|bytes| bytes.first_chunk::<BYTES>()) else {
-                leave!(Slow)
+                leave!(Slow(*$s))
             };
-            set!($s, <$unsigned>::from_le_bytes(*bytes) as $extend as u64)
+            <$unsigned>::from_le_bytes(*bytes)
         }};
     }
+    macro_rules! load {
+        ($s:ident, $unsigned:ty, $extend:ty) => {
+            set!($s, fetch!($s, $unsigned) as $extend as u64)
+        };
+    }
     macro_rules! store {
-        ($s:ident, $unsigned:ty) => {{
+        ($s:ident, $unsigned:ty, $value:expr) => {{
             const BYTES: usize = size_of::<$unsigned>();
             let place = place!($s, write, BYTES as u64);
             let Some(bytes) = ram.get_mut(place..).and_then(|bytes| bytes.first_chunk_mut::<BYTES>()) else {
-                leave!(Slow)
+                leave!(Slow(*$s))
             };
-            *bytes = (x.get($s.rs2) as $unsigned).to_le_bytes();
+            *bytes = ($value as $unsigned).to_le_bytes();
             next!($s)
         }};
     }
 
     while left > 0 {
         let Some(s) = slots.get(at) else { leave!(Lost) };
-        let a = x.get(s.rs1);
-        let b = x.get(s.rs2);
         match s.op {
             Op::Lui => set!(s, s.wide() as u64),
             Op::Auipc => set!(s, page.wrapping_add(2 * at as u64).wrapping_add_signed(s.wide().into())),
@@ -156,16 +185,16 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
                 }
             }
             Op::Jalr => {
-                let target = a.wrapping_add(imm!(s)) & !1;
+                let target = a!(s).wrapping_add(imm!(s)) & !1;
                 x.set(s.rd, page.wrapping_add(2 * (at as u64 + u64::from(s.len))));
                 jump!(target)
             }
-            Op::Beq => branch!(s, a == b),
-            Op::Bne => branch!(s, a != b),
-            Op::Blt => branch!(s, (a as i64) < b as i64),
-            Op::Bge => branch!(s, a as i64 >= b as i64),
-            Op::Bltu => branch!(s, a < b),
-            Op::Bgeu => branch!(s, a >= b),
+            Op::Beq => branch!(s, a!(s) == b!(s)),
+            Op::Bne => branch!(s, a!(s) != b!(s)),
+            Op::Blt => branch!(s, (a!(s) as i64) < b!(s) as i64),
+            Op::Bge => branch!(s, a!(s) as i64 >= b!(s) as i64),
+            Op::Bltu => branch!(s, a!(s) < b!(s)),
+            Op::Bgeu => branch!(s, a!(s) >= b!(s)),
             Op::Lb => load!(s, u8, i8),
             Op::Lh => load!(s, u16, i16),
             Op::Lw => load!(s, u32, i32),
@@ -173,54 +202,65 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
             Op::Lbu => load!(s, u8, u8),
             Op::Lhu => load!(s, u16, u16),
             Op::Lwu => load!(s, u32, u32),
-            Op::Sb => store!(s, u8),
-            Op::Sh => store!(s, u16),
-            Op::Sw => store!(s, u32),
-            Op::Sd => store!(s, u64),
-            Op::Addi => set!(s, a.wrapping_add(imm!(s))),
-            Op::Slti => set!(s, u64::from((a as i64) < i64::from(s.imm))),
-            Op::Sltiu => set!(s, u64::from(a < imm!(s))),
-            Op::Xori => set!(s, a ^ imm!(s)),
-            Op::Ori => set!(s, a | imm!(s)),
-            Op::Andi => set!(s, a & imm!(s)),
-            Op::Slli => set!(s, a << (s.imm & 63)),
-            Op::Srli => set!(s, a >> (s.imm & 63)),
-            Op::Srai => set!(s, (a as i64 >> (s.imm & 63)) as u64),
-            Op::Add => set!(s, a.wrapping_add(b)),
-            Op::Sub => set!(s, a.wrapping_sub(b)),
-            Op::Sll => set!(s, a << (b & 63)),
-            Op::Slt => set!(s, u64::from((a as i64) < b as i64)),
-            Op::Sltu => set!(s, u64::from(a < b)),
-            Op::Xor => set!(s, a ^ b),
-            Op::Srl => set!(s, a >> (b & 63)),
-            Op::Sra => set!(s, (a as i64 >> (b & 63)) as u64),
-            Op::Or => set!(s, a | b),
-            Op::And => set!(s, a & b),
-            Op::Addiw => set!(s, sext32((a as u32).wrapping_add(imm!(s) as u32))),
-            Op::Slliw => set!(s, sext32((a as u32) << (s.imm & 31))),
-            Op::Srliw => set!(s, sext32(a as u32 >> (s.imm & 31))),
-            Op::Sraiw => set!(s, (a as i32 >> (s.imm & 31)) as u64),
-            Op::Addw => set!(s, sext32((a as u32).wrapping_add(b as u32))),
-            Op::Subw => set!(s, sext32((a as u32).wrapping_sub(b as u32))),
-            Op::Sllw => set!(s, sext32((a as u32) << (b & 31))),
-            Op::Srlw => set!(s, sext32(a as u32 >> (b & 31))),
-            Op::Sraw => set!(s, (a as i32 >> (b & 31)) as u64),
-            Op::Mul => set!(s, a.wrapping_mul(b)),
-            Op::Mulh => set!(s, mulh(a, b)),
-            Op::Mulhsu => set!(s, mulhsu(a, b)),
-            Op::Mulhu => set!(s, mulhu(a, b)),
-            Op::Div => set!(s, div(a, b)),
-            Op::Divu => set!(s, divu(a, b)),
-            Op::Rem => set!(s, rem(a, b)),
-            Op::Remu => set!(s, remu(a, b)),
-            Op::Mulw => set!(s, sext32((a as u32).wrapping_mul(b as u32))),
-            Op::Divw => set!(s, divw(a, b)),
-            Op::Divuw => set!(s, divuw(a, b)),
-            Op::Remw => set!(s, remw(a, b)),
-            Op::Remuw => set!(s, remuw(a, b)),
+            Op::Sb => store!(s, u8, b!(s)),
+            Op::Sh => store!(s, u16, b!(s)),
+            Op::Sw => store!(s, u32, b!(s)),
+            Op::Sd => store!(s, u64, b!(s)),
+            Op::Addi => set!(s, a!(s).wrapping_add(imm!(s))),
+            Op::Slti => set!(s, u64::from((a!(s) as i64) < i64::from(s.imm))),
+            Op::Sltiu => set!(s, u64::from(a!(s) < imm!(s))),
+            Op::Xori => set!(s, a!(s) ^ imm!(s)),
+            Op::Ori => set!(s, a!(s) | imm!(s)),
+            Op::Andi => set!(s, a!(s) & imm!(s)),
+            Op::Slli => set!(s, a!(s) << (s.imm & 63)),
+            Op::Srli => set!(s, a!(s) >> (s.imm & 63)),
+            Op::Srai => set!(s, (a!(s) as i64 >> (s.imm & 63)) as u64),
+            Op::Add => set!(s, a!(s).wrapping_add(b!(s))),
+            Op::Sub => set!(s, a!(s).wrapping_sub(b!(s))),
+            Op::Sll => set!(s, a!(s) << (b!(s) & 63)),
+            Op::Slt => set!(s, u64::from((a!(s) as i64) < b!(s) as i64)),
+            Op::Sltu => set!(s, u64::from(a!(s) < b!(s))),
+            Op::Xor => set!(s, a!(s) ^ b!(s)),
+            Op::Srl => set!(s, a!(s) >> (b!(s) & 63)),
+            Op::Sra => set!(s, (a!(s) as i64 >> (b!(s) & 63)) as u64),
+            Op::Or => set!(s, a!(s) | b!(s)),
+            Op::And => set!(s, a!(s) & b!(s)),
+            Op::Addiw => set!(s, sext32((a!(s) as u32).wrapping_add(imm!(s) as u32))),
+            Op::Slliw => set!(s, sext32((a!(s) as u32) << (s.imm & 31))),
+            Op::Srliw => set!(s, sext32(a!(s) as u32 >> (s.imm & 31))),
+            Op::Sraiw => set!(s, (a!(s) as i32 >> (s.imm & 31)) as u64),
+            Op::Addw => set!(s, sext32((a!(s) as u32).wrapping_add(b!(s) as u32))),
+            Op::Subw => set!(s, sext32((a!(s) as u32).wrapping_sub(b!(s) as u32))),
+            Op::Sllw => set!(s, sext32((a!(s) as u32) << (b!(s) & 31))),
+            Op::Srlw => set!(s, sext32(a!(s) as u32 >> (b!(s) & 31))),
+            Op::Sraw => set!(s, (a!(s) as i32 >> (b!(s) & 31)) as u64),
+            Op::Mul => set!(s, a!(s).wrapping_mul(b!(s))),
+            Op::Mulh => set!(s, mulh(a!(s), b!(s))),
+            Op::Mulhsu => set!(s, mulhsu(a!(s), b!(s))),
+            Op::Mulhu => set!(s, mulhu(a!(s), b!(s))),
+            Op::Div => set!(s, div(a!(s), b!(s))),
+            Op::Divu => set!(s, divu(a!(s), b!(s))),
+            Op::Rem => set!(s, rem(a!(s), b!(s))),
+            Op::Remu => set!(s, remu(a!(s), b!(s))),
+            Op::Mulw => set!(s, sext32((a!(s) as u32).wrapping_mul(b!(s) as u32))),
+            Op::Divw => set!(s, divw(a!(s), b!(s))),
+            Op::Divuw => set!(s, divuw(a!(s), b!(s))),
+            Op::Remw => set!(s, remw(a!(s), b!(s))),
+            Op::Remuw => set!(s, remuw(a!(s), b!(s))),
             Op::Fence | Op::FenceI => next!(s),
             Op::Illegal => leave!(Lost),
-            _ => leave!(Slow),
+            Op::Flw if float => {
+                f[usize::from(s.rd & 31)] = nan_box_low(fetch!(s, u32).into());
+                next!(s)
+            }
+            Op::Fld if float => {
+                f[usize::from(s.rd & 31)] = fetch!(s, u64);
+                next!(s)
+            }
+            Op::Fsw if float => store!(s, u32, f[usize::from(s.rs2 & 31)]),
+            Op::Fsd if float => store!(s, u64, f[usize::from(s.rs2 & 31)]),
+            op if float && op > Op::Flw && compute(x, f, fcsr, *s).is_some() => next!(s),
+            _ => leave!(Slow(*s)),
         }
     }
     leave!(Spent)

@@ -24,16 +24,16 @@ use super::message::{Audit, Message};
 use super::node::{Command, Common, Event, Halt, LinkId, Next, NodeStatus, Pace, Plug, World};
 use super::primary::{Follows, Inheritance, Yield};
 use crate::base::{Generation, Icount, NodeId, Seq};
-use crate::log::{self, frame::decode_frame};
+use crate::log::{self, Entry, frame::decode_frame};
+use crate::machine::config::RAM_BYTES_MAX;
 use crate::machine::{Exit, Machine};
 use crate::replay::{Divergence, Followed, ReplayStop, Replayer};
 use crate::snapshot;
 
 /// Until a backup counts, a primary busy with its snapshot is given this long.
 const JOIN_SILENCE_NS: u64 = 10_000_000_000;
-/// The most RAM a machine may have, and the chunks that its snapshot may then take.
-const RAM_BYTES_MAX: u64 = 64 << 30;
-const CHUNKS_MAX: u32 = 1 << 20;
+/// The most chunks that a snapshot of that much RAM takes.
+const CHUNKS_MAX: u32 = 1 << 18;
 
 /// One virtqueue of the longest frames.
 const KEPT_BYTES_SPARE: usize = 256 * 64 * 1024;
@@ -226,6 +226,9 @@ impl Backup {
                 if chunks == 0 || chunks > CHUNKS_MAX {
                     return Err(format!("a snapshot of {chunks} chunks was announced"));
                 }
+                if seq_next == Seq::ZERO {
+                    return Err("log from entry 0 on was announced; entries are numbered from 1".into());
+                }
                 common.tell(format!("the primary sends its state at {at}, {chunks} chunks"));
                 (self.generation, self.primary, self.life) = (generation, node, life);
                 let (decoder, log) = (Box::new(snapshot::Decoder::new(RAM_BYTES_MAX)), VecDeque::new());
@@ -242,7 +245,7 @@ impl Backup {
                 }
             }
             (Message::Log(bytes), State::Receiving { log, .. }) => {
-                self.backlog_bytes += bytes.len();
+                self.backlog_bytes += bytes.len() + size_of::<Vec<u8>>();
                 if self.backlog_bytes > common.settings.backlog_bytes_max {
                     return Err("more log came than this backup may hold".into());
                 }
@@ -317,14 +320,15 @@ impl Backup {
         }
         let joined =
             entries.iter().any(|e| matches!(e.event, log::Event::Joined { node } if node == common.id));
+        let held_bytes = bytes.len() + entries.len() * size_of::<Entry>();
         let reign = entries.iter().find_map(|e| match e.event {
             log::Event::Generation { generation, .. } => Some(generation),
             _ => None,
         });
         replayer.push(entries).map_err(|divergence| divergence.to_string())?;
         let last = Seq(replayer.seq_next().get() - 1);
-        self.backlog.push_back((last, bytes.len()));
-        self.backlog_bytes += bytes.len();
+        self.backlog.push_back((last, held_bytes));
+        self.backlog_bytes += held_bytes;
         if self.backlog_bytes > common.settings.backlog_bytes_max {
             return Err("more log came than this backup may hold".into());
         }

@@ -124,6 +124,27 @@ pub fn decode_body(header: Header, body: &[u8]) -> Result<Message, MessageError>
 }
 
 impl Message {
+    /// The bytes of what it carries, if that can be much.
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Message::Chunk(bytes) | Message::Log(bytes) => bytes.len(),
+            Message::Join { vm: text, .. }
+            | Message::Refuse { why: text }
+            | Message::Bye { why: text }
+            | Message::Answer { json: text } => text.len(),
+            Message::Diverged(divergence) => {
+                let context: usize =
+                    divergence.context.iter().map(|line| line.len() + size_of::<String>()).sum();
+                divergence.expected.len() + divergence.found.len() + context
+            }
+            Message::Offer { .. }
+            | Message::Ack { .. }
+            | Message::Heartbeat { .. }
+            | Message::Status
+            | Message::SwitchOver => 0,
+        }
+    }
+
     /// Appends the message, header and body.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();

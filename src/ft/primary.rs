@@ -11,8 +11,8 @@
 //! Promises: while a backup counts (from the entry `Joined` on, until a claim is won) outputs wait
 //! in the gate for its acknowledgement; the guest itself waits only when a bound is reached.
 //!
-//! Reading order: this file (its life and what comes in), [`peer`] (the one other node),
-//! [`running`] (a slice of the guest and what is due around it).
+//! Reading order: this file (its life and what comes in), `peer` (the one other node),
+//! `running` (a slice of the guest and what is due around it).
 
 mod peer;
 mod running;
@@ -26,7 +26,7 @@ use super::lag::LagMeter;
 use super::message::{Audit, Message};
 use super::node::{Boot, Command, Common, Event, Halt, LinkId, Next, NodeStatus, Plug, World};
 use crate::base::{Digest, Generation, Icount, NodeId, Seq};
-use crate::log::{self, Start};
+use crate::log::{self, PAYLOAD_BYTES_MAX, Start};
 use crate::machine::{Exit, Machine, Output};
 use crate::replay::Recorder;
 use peer::{Counting, Peer};
@@ -246,7 +246,7 @@ impl Primary {
             return;
         }
         self.frame_last = rx_seq;
-        if self.frames.len() >= common.settings.inputs_waiting_max {
+        if self.frames.len() >= common.settings.inputs_waiting_max || frame.len() > PAYLOAD_BYTES_MAX {
             self.inputs_dropped += 1;
             return;
         }

@@ -30,7 +30,7 @@ pub struct Settings {
     pub transfer_window_bytes: usize,
     /// A claim that the arbiter could not decide is tried again after this long.
     pub claim_retry_ns: u64,
-    /// Log received and not yet replayed; a backup that holds more gives up.
+    /// Log received and not yet replayed, as it lies in memory; a backup that holds more gives up.
     pub backlog_bytes_max: usize,
     /// An input frame or keystroke waits for the guest in a queue of at most this many.
     pub inputs_waiting_max: usize,

@@ -9,6 +9,10 @@
 //! A claim is written beside its place, fsynced, then *linked* to its name, which fails if the name
 //! exists: the test-and-set. The directory is fsynced before the claim counts as won, so it
 //! survives this host. A name is never removed or reused.
+//!
+//! A directory that does not hold the generation before the claimed one is not the arbiter that
+//! both nodes know, but a mount point without its mount, or a new one in its place: it decides
+//! nothing. For the same reason `DIR` itself is never made here.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -41,6 +45,18 @@ impl FileArbiter {
 
     fn vm_dir(&self, vm: &str) -> PathBuf {
         self.dir.join(vm)
+    }
+
+    /// Makes sure that this is the arbiter which gave out the generation before `generation`.
+    fn know_predecessor(&self, dir: &Path, generation: Generation) -> Result<(), ArbiterError> {
+        if generation > Generation(1) {
+            let before = dir.join(name(Generation(generation.get() - 1)));
+            return fs::metadata(&before).map(|_| ()).map_err(|error| unreachable_at(&before, &error));
+        }
+        match fs::create_dir(dir).and_then(|()| sync_dir(dir)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(unreachable_at(dir, &error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     fn read(&self, vm: &str, path: &Path) -> Result<Bid, ArbiterError> {
@@ -82,7 +98,7 @@ fn sync_dir(path: &Path) -> io::Result<()> {
 impl Arbiter for FileArbiter {
     fn claim(&mut self, vm: &str, bid: &Bid) -> Result<Claim, ArbiterError> {
         let dir = self.vm_dir(vm);
-        fs::create_dir_all(&dir).map_err(|error| unreachable_at(&dir, &error))?;
+        self.know_predecessor(&dir, bid.generation)?;
         let path = dir.join(name(bid.generation));
         let mut line = serde_json::to_vec(bid).expect("a claim serialises");
         line.push(b'\n');
@@ -184,6 +200,24 @@ mod tests {
         fs::write(&arbiter.dir, b"").unwrap();
         let claim = arbiter.claim("kv", &bid(1, 1));
         assert!(matches!(claim, Err(ArbiterError::Unreachable(_))));
+    }
+
+    #[test]
+    fn a_directory_without_the_generation_before_decides_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("arbiter");
+        fs::create_dir(&root).unwrap();
+        let mut arbiter = FileArbiter::open(&root).unwrap();
+        assert_eq!(arbiter.claim("kv", &bid(1, 1)), Ok(Claim::Won));
+        fs::rename(&root, dir.path().join("away")).unwrap();
+        let claim = |arbiter: &mut FileArbiter| arbiter.claim("kv", &bid(2, 2));
+        assert!(matches!(claim(&mut arbiter), Err(ArbiterError::Unreachable(_))));
+        assert!(!root.exists());
+        fs::create_dir(&root).unwrap();
+        assert!(matches!(claim(&mut arbiter), Err(ArbiterError::Unreachable(_))));
+        fs::remove_dir(&root).unwrap();
+        fs::rename(dir.path().join("away"), &root).unwrap();
+        assert_eq!(claim(&mut arbiter), Ok(Claim::Won));
     }
 
     #[test]

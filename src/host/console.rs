@@ -1,81 +1,109 @@
 //! The guest's console on our standard streams, without the node ever waiting for a reader.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+/// Bytes that wait for a slow reader before the guest has to. What the guest had said by then is
+/// taken on top of it: at most what a gate holds, or a backup keeps.
+const BYTES_WAITING_MAX: usize = 128 * 1024;
 
-/// Chunks (of about 1 KiB) that wait for a slow reader before the guest has to.
-const CHUNKS_WAITING_MAX: usize = 256;
+#[derive(Default)]
+struct Waiting {
+    chunks: VecDeque<Vec<u8>>,
+    bytes: usize,
+    /// Nothing more will come.
+    finished: bool,
+    /// The reader has gone away: what is written is lost.
+    gone: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Whoever panicked while holding it left whole chunks behind.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything that waits, once there is something; none when that was all.
+    fn take(&self) -> Option<VecDeque<Vec<u8>>> {
+        let mut waiting = self.lock();
+        while waiting.chunks.is_empty() && !waiting.finished {
+            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        (!waiting.chunks.is_empty()).then(|| std::mem::take(&mut waiting.chunks))
+    }
+
+    fn write_all(&self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        while let Some(chunks) = self.take() {
+            for bytes in chunks {
+                out.write_all(&bytes)?;
+                self.lock().bytes -= bytes.len();
+            }
+            out.flush()?;
+        }
+        Ok(())
+    }
+}
 
 /// Standard output as the console's sink.
 pub struct ConsoleOut {
-    chunks: Option<Sender<Vec<u8>>>,
+    shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
-    gone: Arc<AtomicBool>,
 }
 
 impl ConsoleOut {
-    pub fn stdout() -> io::Result<Self> {
-        let (chunks, waiting) = bounded(CHUNKS_WAITING_MAX);
-        let gone = Arc::new(AtomicBool::new(false));
-        let flag = gone.clone();
+    /// `gone` is called once, by a thread of its own, when standard output turns out to be closed.
+    pub fn stdout(gone: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let theirs = shared.clone();
         let writer = std::thread::Builder::new().name("console-out".into()).spawn(move || {
-            if write_all(&waiting).is_err() {
-                flag.store(true, Ordering::Relaxed);
-                // Keep taking: a reader that went away must not stop the guest.
-                while waiting.recv().is_ok() {}
+            if theirs.write_all().is_err() {
+                *theirs.lock() = Waiting { gone: true, ..Waiting::default() };
+                gone();
             }
         })?;
-        Ok(Self { chunks: Some(chunks), writer: Some(writer), gone })
+        Ok(Self { shared, writer: Some(writer) })
     }
 
     /// True when the guest should wait before it says more.
     pub fn is_full(&self) -> bool {
-        self.chunks.as_ref().is_some_and(|chunks| chunks.len() * 2 > CHUNKS_WAITING_MAX)
+        self.shared.lock().bytes > BYTES_WAITING_MAX
     }
 
-    /// True once standard output is closed; what is written then is lost.
+    /// True once the reader has gone away.
     pub fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed)
+        self.shared.lock().gone
     }
 
+    /// Puts `bytes` behind what waits. A reader that went away does not stop the guest: then they
+    /// are lost.
     pub fn write(&self, bytes: Vec<u8>) {
-        let Some(chunks) = &self.chunks else { return };
-        match chunks.try_send(bytes) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-            // Only when the guest said more in one slice than half the queue: wait this once.
-            Err(TrySendError::Full(bytes)) => {
-                if chunks.send(bytes).is_err() {
-                    self.gone.store(true, Ordering::Relaxed);
-                }
-            }
+        let mut waiting = self.shared.lock();
+        if !waiting.gone {
+            waiting.bytes += bytes.len();
+            waiting.chunks.push_back(bytes);
+            self.shared.changed.notify_one();
         }
     }
 
     /// Waits until everything is written.
     pub fn finish(mut self) {
-        self.chunks = None;
+        self.shared.lock().finished = true;
+        self.shared.changed.notify_one();
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {
-            self.gone.store(true, Ordering::Relaxed);
+            eprintln!("lockstep: the console's last words are lost");
         }
     }
-}
-
-fn write_all(waiting: &Receiver<Vec<u8>>) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    while let Ok(bytes) = waiting.recv() {
-        out.write_all(&bytes)?;
-        while let Ok(more) = waiting.try_recv() {
-            out.write_all(&more)?;
-        }
-        out.flush()?;
-    }
-    Ok(())
 }
 
 /// Reads standard input into `sink` until it ends or `sink` answers false.

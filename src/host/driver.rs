@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
@@ -29,6 +29,8 @@ use crate::snapshot;
 
 /// Events that wait for the node; the threads that bring more wait too.
 const EVENTS_WAITING_MAX: usize = 1024;
+/// Bytes in messages that wait for the node; who brings more waits, too.
+const MESSAGE_BYTES_WAITING_MAX: usize = 64 << 20;
 /// Events taken before the guest gets its next slice.
 const EVENTS_A_TURN: usize = 128;
 /// An unsent rest is tried again this soon.
@@ -50,6 +52,8 @@ pub struct Wiring {
     pub record: Option<PathBuf>,
     /// Standard input is the guest's console.
     pub console_input: bool,
+    /// Nobody reads standard output any more: the guest ends.
+    pub ends_with_console: bool,
     /// Prefix of what is told on standard error; None tells nothing.
     pub narrator: Option<String>,
 }
@@ -67,6 +71,8 @@ enum HostEvent {
     Node(Event),
     Link(LinkEvent),
     Port(PortEvent),
+    /// Standard output is closed.
+    ConsoleGone,
 }
 
 enum ArbiterJob {
@@ -127,6 +133,13 @@ pub fn fill_entropy(bytes: &mut [u8]) {
     }
 }
 
+/// Text that may be a peer's, safe for a terminal: one line, without control characters, and no longer
+/// than somebody reads.
+pub fn plain(text: &str) -> String {
+    const CHARS_MAX: usize = 2000;
+    text.chars().take(CHARS_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// A number nobody else draws.
 pub fn draw_u64() -> u64 {
     let mut bytes = [0; 8];
@@ -139,6 +152,8 @@ pub struct Driver {
     started: Instant,
     events: Sender<HostEvent>,
     queue: Receiver<HostEvent>,
+    /// Bytes in the messages in `queue`.
+    message_bytes: Arc<AtomicUsize>,
     links: Links,
     numbers: LinkNumbers,
     wiring: Wiring,
@@ -151,6 +166,7 @@ impl Driver {
             started: Instant::now(),
             events,
             queue,
+            message_bytes: Arc::default(),
             links: Links::default(),
             numbers: Arc::new(AtomicU64::new(1)),
             wiring,
@@ -163,8 +179,16 @@ impl Driver {
     }
 
     fn sink(&self) -> Sink {
-        let events = self.events.clone();
-        Arc::new(move |event| events.send(HostEvent::Link(event)).is_ok())
+        let (events, waiting) = (self.events.clone(), self.message_bytes.clone());
+        Arc::new(move |event| {
+            if let LinkEvent::Message { message, .. } = &event {
+                while waiting.load(Ordering::Relaxed) > MESSAGE_BYTES_WAITING_MAX {
+                    std::thread::sleep(RETRY);
+                }
+                waiting.fetch_add(message.payload_bytes(), Ordering::Relaxed);
+            }
+            events.send(HostEvent::Link(event)).is_ok()
+        })
     }
 
     /// Opens a connection to another node.
@@ -187,7 +211,7 @@ impl Driver {
     /// Lives the node's life.
     pub fn run(self, node: Node) -> Result<(Halt, Node), DriverError> {
         let sink = self.sink();
-        let Driver { started, events, queue, links, numbers, mut wiring } = self;
+        let Driver { started, events, queue, message_bytes, links, numbers, mut wiring } = self;
         let claims = wiring
             .arbiter
             .take()
@@ -205,12 +229,17 @@ impl Driver {
                 events.send(HostEvent::Node(Event::ConsoleInput(bytes))).is_ok()
             })?;
         }
-        let console = ConsoleOut::stdout()?;
+        let waker = events.clone();
+        let console = ConsoleOut::stdout(move || match waker.try_send(HostEvent::ConsoleGone) {
+            // A node with a full queue is awake.
+            Ok(()) | Err(_) => {}
+        })?;
         let mut running = Running {
             started,
             node,
             events,
             queue,
+            message_bytes,
             links,
             port: None,
             refused: VecDeque::new(),
@@ -224,16 +253,18 @@ impl Driver {
         let Running { node, console, claims, writer, .. } = running;
         drop(claims);
         console.finish();
-        if let Some(writer) = writer {
-            writer.close()?;
-        }
         if let Some(thread) = arbiter_thread {
             let until = Instant::now() + LINGER;
             while !thread.is_finished() && Instant::now() < until {
                 std::thread::sleep(Duration::from_millis(2));
             }
         }
-        Ok((halt?, node))
+        // What went wrong first is what there is to tell.
+        let halt = halt?;
+        if let Some(writer) = writer {
+            writer.close()?;
+        }
+        Ok((halt, node))
     }
 }
 
@@ -274,6 +305,7 @@ struct Running {
     node: Node,
     events: Sender<HostEvent>,
     queue: Receiver<HostEvent>,
+    message_bytes: Arc<AtomicUsize>,
     links: Links,
     port: Option<Port>,
     /// Frames that may leave and that the port had no room for, oldest first.
@@ -294,6 +326,10 @@ impl Running {
             for _ in 0..EVENTS_A_TURN {
                 let Ok(event) = self.queue.try_recv() else { break };
                 self.take_in(event);
+            }
+            if self.wiring.ends_with_console && self.console.is_gone() {
+                eprintln!("lockstep: standard output is closed: the guest is ended");
+                self.node.step(Event::Quit, self.now_ns());
             }
             if let Some(halt) = self.carry_out()? {
                 return Ok(halt);
@@ -334,8 +370,11 @@ impl Running {
         let now_ns = self.now_ns();
         match event {
             HostEvent::Node(event) => self.node.step(event, now_ns),
+            // Only wakes: the console itself knows.
+            HostEvent::ConsoleGone => {}
             HostEvent::Link(LinkEvent::Up { link, stream }) => self.links.add(link, stream),
             HostEvent::Link(LinkEvent::Message { link, message }) => {
+                self.message_bytes.fetch_sub(message.payload_bytes(), Ordering::Relaxed);
                 self.node.step(Event::Message { link, message }, now_ns);
             }
             HostEvent::Link(LinkEvent::Closed { link, why }) => {
@@ -483,7 +522,7 @@ impl Running {
 
     fn tell(&self, text: &str) {
         if let Some(narrator) = &self.wiring.narrator {
-            eprintln!("[{:9.3}] {narrator}: {text}", self.started.elapsed().as_secs_f64());
+            eprintln!("[{:9.3}] {narrator}: {}", self.started.elapsed().as_secs_f64(), plain(text));
         }
     }
 

@@ -16,7 +16,7 @@ use rustix::net::{SendFlags, send};
 use thiserror::Error;
 
 use crate::ft::message::{
-    HEADER_BYTES, MessageError, PREAMBLE_BYTES, check_preamble, decode_body, decode_header, preamble,
+    HEADER_BYTES, Header, MessageError, PREAMBLE_BYTES, check_preamble, decode_body, decode_header, preamble,
 };
 use crate::ft::{LinkId, Message};
 
@@ -24,8 +24,10 @@ use crate::ft::{LinkId, Message};
 pub const OUTBOX_BYTES_MAX: usize = 64 << 20;
 /// Connections accepted at one time; further ones are closed at once.
 const ACCEPTED_MAX: usize = 64;
-/// A connection that has not said its first message by then is closed.
+/// A connection that has not said all of its first message by then is closed.
 const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(5);
+/// Whoever connects asks for something first, in few words.
+const FIRST_MESSAGE_BYTES_MAX: usize = 4096;
 /// A connection that is being closed gets this long to take what was said on it.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -39,6 +41,10 @@ pub enum LinkError {
     Closed,
     #[error("nothing was said within {} s", FIRST_MESSAGE_WITHIN.as_secs())]
     Stalled,
+    #[error("a first message of {len} bytes was announced; 1 to {FIRST_MESSAGE_BYTES_MAX} are allowed")]
+    LongFirst { len: usize },
+    #[error("nothing was answered within {} s", within.as_secs())]
+    Unanswered { within: Duration },
 }
 
 /// What a connection tells its node's thread.
@@ -198,9 +204,10 @@ pub fn dial(to: &str) -> io::Result<TcpStream> {
 /// Reads messages from `stream` into `sink` until something ends it. An accepted connection starts
 /// with the opener's preamble and must say something soon.
 fn read_messages(stream: &TcpStream, link: LinkId, sink: &Sink, accepted: bool) -> LinkError {
-    let mut reader = io::BufReader::with_capacity(64 * 1024, stream);
+    let until = accepted.then(|| Instant::now() + FIRST_MESSAGE_WITHIN);
+    let mut reader = io::BufReader::with_capacity(64 * 1024, Patient { stream, until });
     let mut first = accepted;
-    let read = |reader: &mut io::BufReader<&TcpStream>, into: &mut [u8]| match reader.read_exact(into) {
+    let read = |reader: &mut io::BufReader<Patient<'_>>, into: &mut [u8]| match reader.read_exact(into) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(LinkError::Closed),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(LinkError::Stalled),
@@ -208,14 +215,18 @@ fn read_messages(stream: &TcpStream, link: LinkId, sink: &Sink, accepted: bool) 
     };
     let mut next = || -> Result<Message, LinkError> {
         if first {
-            stream.set_read_timeout(Some(FIRST_MESSAGE_WITHIN))?;
             let mut bytes = [0; PREAMBLE_BYTES];
             read(&mut reader, &mut bytes)?;
             check_preamble(&bytes)?;
         }
-        let message = read_message(&mut |into: &mut [u8]| read(&mut reader, into))?;
+        let header = read_header(&mut |into: &mut [u8]| read(&mut reader, into))?;
+        if first && header.len > FIRST_MESSAGE_BYTES_MAX {
+            return Err(LinkError::LongFirst { len: header.len });
+        }
+        let message = read_body(header, &mut |into: &mut [u8]| read(&mut reader, into))?;
         if first {
             first = false;
+            reader.get_mut().until = None;
             stream.set_read_timeout(None)?;
         }
         Ok(message)
@@ -232,11 +243,42 @@ fn read_messages(stream: &TcpStream, link: LinkId, sink: &Sink, accepted: bool) 
     }
 }
 
-/// Reads one message by `read`, which fills a slice or fails.
-pub fn read_message(read: &mut dyn FnMut(&mut [u8]) -> Result<(), LinkError>) -> Result<Message, LinkError> {
+/// Reads from a connection, until a time at which patience ends if there is one: however slowly
+/// the bytes come.
+struct Patient<'a> {
+    stream: &'a TcpStream,
+    until: Option<Instant>,
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if let Some(until) = self.until {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.stream.set_read_timeout(Some(left))?;
+        }
+        self.stream.read(into)
+    }
+}
+
+/// Fills a slice or fails.
+type Reading<'a> = dyn FnMut(&mut [u8]) -> Result<(), LinkError> + 'a;
+
+/// Reads one message.
+pub fn read_message(read: &mut Reading<'_>) -> Result<Message, LinkError> {
+    let header = read_header(read)?;
+    read_body(header, read)
+}
+
+fn read_header(read: &mut Reading<'_>) -> Result<Header, LinkError> {
     let mut bytes = [0; HEADER_BYTES];
     read(&mut bytes)?;
-    let header = decode_header(&bytes)?;
+    Ok(decode_header(&bytes)?)
+}
+
+fn read_body(header: Header, read: &mut Reading<'_>) -> Result<Message, LinkError> {
     let mut body = vec![0; header.len];
     read(&mut body)?;
     Ok(decode_body(header, &body)?)
@@ -289,6 +331,7 @@ pub fn ask(to: SocketAddr, message: &Message, within: Duration) -> Result<Messag
     read_message(&mut |into| match stream.read_exact(into) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(LinkError::Closed),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(LinkError::Unanswered { within }),
         Err(error) => Err(LinkError::Io(error)),
     })
 }

@@ -88,7 +88,13 @@ impl LogError {
                 }
                 io::ErrorKind::NotFound => Some("check the path".into()),
                 io::ErrorKind::PermissionDenied => Some("choose a directory that you may write to".into()),
-                io::ErrorKind::StorageFull => Some("free some space, or record elsewhere".into()),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    Some("free some space, or record elsewhere".into())
+                }
+                io::ErrorKind::FileTooLarge => {
+                    Some("raise the limit on the size of files (`ulimit -f`), or record elsewhere".into())
+                }
+                io::ErrorKind::NotADirectory => Some("name a directory, not a file".into()),
                 _ => None,
             },
             LogError::Occupied { dir, .. } => Some(format!(

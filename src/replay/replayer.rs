@@ -173,6 +173,10 @@ impl Replayer {
             }
             Event::Horizon => {}
             Event::Digest(expected) => {
+                if let Some(output) = self.machine.take_outputs().first() {
+                    let found = format!("an output that nothing marks: {}", describe(output));
+                    return Err(self.diverged(entry, format!("state digest {expected}"), found));
+                }
                 let found = self.machine.digest();
                 if found != *expected {
                     return Err(self.diverged(entry, format!("state digest {expected}"), format!("{found}")));

@@ -1,7 +1,5 @@
 //! A tiny assembler: functions that make instruction words, and a buffer that takes them.
 
-#![allow(dead_code, reason = "a vocabulary; not every word is used by every test")]
-
 pub fn r(opcode: u32, f3: u32, f7: u32, rd: u32, rs1: u32, rs2: u32) -> u32 {
     opcode | rd << 7 | f3 << 12 | rs1 << 15 | rs2 << 20 | f7 << 25
 }
@@ -49,9 +47,6 @@ pub fn beq(rs1: u32, rs2: u32, offset: i32) -> u32 {
 pub fn bne(rs1: u32, rs2: u32, offset: i32) -> u32 {
     b(1, rs1, rs2, offset)
 }
-pub fn blt(rs1: u32, rs2: u32, offset: i32) -> u32 {
-    b(4, rs1, rs2, offset)
-}
 pub fn bltu(rs1: u32, rs2: u32, offset: i32) -> u32 {
     b(6, rs1, rs2, offset)
 }
@@ -60,9 +55,6 @@ pub fn bgeu(rs1: u32, rs2: u32, offset: i32) -> u32 {
 }
 pub fn addi(rd: u32, rs1: u32, imm: i32) -> u32 {
     i(0x13, 0, rd, rs1, imm)
-}
-pub fn xori(rd: u32, rs1: u32, imm: i32) -> u32 {
-    i(0x13, 4, rd, rs1, imm)
 }
 pub fn andi(rd: u32, rs1: u32, imm: i32) -> u32 {
     i(0x13, 7, rd, rs1, imm)
@@ -167,10 +159,6 @@ impl Code {
         let at = self.here();
         self.0.push(word);
         at
-    }
-
-    pub fn extend(&mut self, words: &[u32]) {
-        self.0.extend_from_slice(words);
     }
 
     /// The byte at which the next word will be.

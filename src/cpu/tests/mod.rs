@@ -10,6 +10,7 @@ mod control;
 mod csrs;
 mod float;
 mod memory;
+mod qemu;
 mod soup;
 mod speed;
 mod translation;

@@ -7,8 +7,8 @@
 
 use super::asm::*;
 use super::world::{BASE, DMA, DMA_LATCH, LATCH, LINES, MTIME, STOP, World};
-use crate::base::{GuestPhys, Prng};
-use crate::cpu::{Answer, HartStop, Question};
+use crate::base::{GuestPhys, GuestVirt, Prng};
+use crate::cpu::{Answer, Hart, HartStop, Privilege, Question};
 
 const SOUP: u64 = BASE + 0x4000;
 const SOUP_BYTES: u64 = 0x8000;
@@ -392,6 +392,53 @@ fn digests_taken_on_the_way_change_nothing() {
             )
             .picture();
         assert!(without == with, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_damaged_state_is_refused_or_runs() {
+    let (mut refused, mut ran) = (0, 0);
+    for seed in 1..=40 {
+        let recipe = Recipe::new(seed);
+        let mut prng = Prng::new(seed);
+        let mut world = recipe.run(|| u64::MAX, |w| w);
+        let good = postcard::to_allocvec(&world.hart.state()).unwrap();
+        for _ in 0..100 {
+            let mut bytes = good.clone();
+            for _ in 0..prng.between(1, 4) {
+                let at = prng.below(bytes.len() as u64) as usize;
+                bytes[at] ^= 1 << prng.below(8);
+            }
+            let hart = postcard::from_bytes(&bytes).ok().and_then(|state| Hart::restore(state).ok());
+            match hart {
+                None => refused += 1,
+                Some(hart) => {
+                    ran += 1;
+                    world.hart = hart;
+                    world.step(300);
+                }
+            }
+        }
+    }
+    assert!(refused > 100 && ran > 100, "{refused} refused, {ran} ran");
+}
+
+#[test]
+fn a_look_at_the_next_instruction_changes_nothing() {
+    for seed in 1..=8 {
+        let recipe = Recipe::new(seed);
+        let unseen = recipe.run(|| 100, |w| w).picture();
+        let seen = recipe.run(
+            || 100,
+            |w| {
+                let word = w.hart.next_word(&w.ram);
+                let at = w.hart.physical(&w.ram, GuestVirt(w.hart.pc()));
+                // In M-mode, what can be fetched can be loaded.
+                assert!(w.hart.privilege() != Privilege::Machine || word.is_none() || at.is_some());
+                w
+            },
+        );
+        assert!(unseen == { seen }.picture(), "seed {seed}");
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) enum Peer {
     /// Nobody: outputs leave at once.
     None,
     /// A state transfer is under way, or the joiner catches up. It does not count.
-    Joining(Joining),
+    Joining(Box<Joining>),
     /// The backup counts.
     Counting(Counting),
     /// The backup is lost; whoever wins `generation` goes on. Outputs stay in the gate.
@@ -147,7 +147,11 @@ impl Primary {
 
     pub(super) fn join(&mut self, common: &mut Common, link: LinkId, vm: &str, node: NodeId, now_ns: u64) {
         let refusal = match &self.peer {
-            _ if vm != common.vm => Some(format!("this is the vm {:?}, not {vm:?}", common.vm)),
+            _ if vm != common.vm => {
+                // The peer's word for it may be as long as a message: ours must fit into one, too.
+                let theirs: String = vm.chars().take(64).collect();
+                Some(format!("this is the vm {:?}, not {theirs:?}", common.vm))
+            }
             _ if self.generation == Generation::ZERO => Some("this machine runs unprotected".into()),
             _ if self.ended.is_some() => Some("the guest has ended".into()),
             Peer::Joining(_) => Some("another backup is joining".into()),
@@ -177,7 +181,7 @@ impl Primary {
                 life: self.life,
             },
         );
-        self.peer = Peer::Joining(Joining {
+        self.peer = Peer::Joining(Box::new(Joining {
             link,
             node,
             detector: Detector::new(now_ns, JOIN_SILENCE_NS, common.settings.heartbeat_ns),
@@ -185,7 +189,7 @@ impl Primary {
             chunks_sent: 0,
             lag: LagMeter::starting(at),
             acked: None,
-        });
+        }));
     }
 
     /// Sends the next chunks of the snapshot, as far as the connection takes them.
@@ -242,6 +246,10 @@ impl Primary {
         executed: Icount,
         audited: Option<Audit>,
     ) {
+        if received >= self.recorder.seq_next() {
+            self.lose_peer(common, "it acknowledged what was never written");
+            return;
+        }
         match &mut self.peer {
             Peer::Joining(joining) => {
                 joining.acked = Some(received.max(joining.acked.unwrap_or_default()));

@@ -9,7 +9,7 @@ use super::super::message::Message;
 use super::super::node::{Command, Common, Halt, Next, Pace, World};
 use super::super::settings::Settings;
 use super::Primary;
-use super::peer::{Counting, Joining, Peer, Switching};
+use super::peer::{Counting, Peer, Switching};
 use crate::base::Seq;
 use crate::machine::{Input, Output};
 use crate::replay::recorder::FRAME_BYTES_SOFT;
@@ -169,7 +169,8 @@ impl Primary {
 
     /// Delivers what waits and fits.
     fn inject(&mut self) {
-        while self.recorder.machine().net_ready() {
+        // What does not fit into this batch of the log comes with the next.
+        while self.recorder.machine().net_ready() && self.recorder.log_bytes_waiting() < FRAME_BYTES_SOFT {
             let Some((rx_seq, frame)) = self.frames.pop_front() else { break };
             match self.recorder.deliver(Input::NetFrame { rx_seq, frame }) {
                 Ok(seq) => self.frames_unsafe.push_back((seq, rx_seq)),
@@ -283,14 +284,13 @@ impl Primary {
         if !self.gate.is_empty() {
             return None;
         }
-        let why = "the guest has ended".to_owned();
         match &self.peer {
             Peer::Counting(counting) if counting.acked < end => return None,
             Peer::Claiming { .. } => return None,
-            Peer::Counting(Counting { link, .. }) | Peer::Joining(Joining { link, .. }) => {
-                common.send(*link, Message::Bye { why });
-            }
-            Peer::None => {}
+            Peer::Counting(_) | Peer::Joining(_) | Peer::None => {}
+        }
+        if let Some(link) = self.peer_link() {
+            common.send(link, Message::Bye { why: "the guest has ended".into() });
         }
         self.end_life(common);
         Some(Next::Halt(Halt::GuestEnded(exit)))

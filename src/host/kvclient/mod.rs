@@ -3,7 +3,7 @@
 //! [`KvLoad`] drives many logical clients from one thread, each with its own socket, its own keys
 //! and one request under way; requests are repeated under the same id until answered. `model` is
 //! what the server must hold, `driver` the loop, `histogram` the latencies, `load` the handle
-//! and the report. [`request`] asks one question.
+//! and the report. [`request()`] asks one question.
 
 mod driver;
 mod histogram;

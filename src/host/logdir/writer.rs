@@ -40,6 +40,18 @@ impl LogWriter {
         Self::create_with(dir, lineage, generation, base, SEGMENT_BYTES_MAX)
     }
 
+    /// Whether a log could be begun in `dir`, as far as that can be told without writing anything.
+    pub fn check(dir: &Path) -> Result<(), LogError> {
+        match std::fs::symlink_metadata(dir) {
+            Ok(_) => refuse_occupied(dir),
+            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(LogError::io(CREATE_DIR, dir)(why)),
+            Err(why) => match dir.parent() {
+                Some(parent) if parent.as_os_str().is_empty() || parent.is_dir() => Ok(()),
+                _ => Err(LogError::io(CREATE_DIR, dir)(why)),
+            },
+        }
+    }
+
     /// [`LogWriter::create`] with another bound for a segment.
     pub fn create_with(
         dir: &Path,

@@ -1,0 +1,124 @@
+//! Disks that fill up.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use lockstep::host::kvclient::request;
+use tempfile::TempDir;
+
+use crate::support::{BINARY, clean, cluster, finish, guest, load, run, until};
+
+/// A file system of `bytes`, if this test may mount one.
+struct Small {
+    at: PathBuf,
+}
+
+impl Small {
+    fn mount(at: &Path, bytes: u64) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let options = format!("size={bytes}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(at).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self { at: at.to_owned() }),
+            _ => {
+                eprintln!("SKIPPED: a small tmpfs cannot be mounted here (it takes root)");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(&self.at).output().unwrap();
+    }
+}
+
+/// What a full disk leaves: whole, or with a torn tail, and it replays up to there.
+#[track_caller]
+fn left_usable(log: &str) {
+    let verified = run(&["log", "verify", "--json", log]);
+    let verdict = String::from_utf8_lossy(&verified.out).into_owned();
+    assert!(
+        (verdict.contains("\"whole\"") && verified.code() == Some(0))
+            || (verdict.contains("\"torn-tail\"") && verified.code() == Some(1)),
+        "{}",
+        verified.said()
+    );
+    run(&["replay", log]).ends(0, &["digest"]);
+}
+
+#[test]
+fn a_recording_that_fills_its_disk_ends_with_the_reason_and_stays_readable() {
+    let dir = TempDir::new().unwrap();
+    let Some(small) = Small::mount(&dir.path().join("small"), 128 << 10) else { return };
+    let log = small.at.join("log").display().to_string();
+    run(&["run", &guest("clock"), "--memory", "4M", "--record", &log]).refuses(&[
+        "No space left",
+        "fix:",
+        "free space",
+    ]);
+    left_usable(&log);
+}
+
+#[test]
+fn a_disk_too_small_for_the_base_is_told_before_the_guest_starts() {
+    let dir = TempDir::new().unwrap();
+    let Some(small) = Small::mount(&dir.path().join("small"), 4096) else { return };
+    let log = small.at.join("log").display().to_string();
+    let ran = run(&["run", &guest("kv"), "--memory", "4M", "--record", &log]);
+    ran.refuses(&["No space left", "fix:"]);
+    assert!(ran.out.is_empty());
+}
+
+#[test]
+fn a_file_size_limit_is_an_error_and_not_a_silent_death() {
+    let dir = TempDir::new().unwrap();
+    let log = dir.path().join("log").display().to_string();
+    let mut command = Command::new("sh");
+    // In units of 512 bytes.
+    command.args(["-c", "ulimit -f 200; exec \"$@\"", "sh", BINARY, "run"]);
+    command.args([&guest("clock"), "--memory", "4M", "--record", &log]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    finish(command).refuses(&["File too large", "fix:"]);
+    left_usable(&log);
+}
+
+#[test]
+fn a_protected_primary_whose_disk_fills_is_taken_over_and_nothing_is_lost() {
+    let dir = TempDir::new().unwrap();
+    let mut cluster = cluster(&dir);
+    cluster.record = true;
+    let Some(small) = Small::mount(&cluster.record_dir(1), 400 << 10) else { return };
+    let (mut primary, mut backup) = cluster.pair().unwrap();
+    let load = load(&cluster, 1);
+    let status = primary.wait(Duration::from_secs(30));
+    assert_eq!(status, Some(2), "{}", primary.told());
+    assert!(primary.told().contains("No space left"), "{}", primary.told());
+    assert!(!primary.told().contains("panicked"), "{}", primary.told());
+    cluster.await_status(&mut backup, "the primary", |status| status.role == "primary").unwrap();
+    let before = load.snapshot().answers;
+    until("serving again", Duration::from_secs(5), || load.snapshot().answers > before + 100);
+    clean(load);
+    left_usable(&small.at.display().to_string());
+    assert!(request(cluster.service, "HALT", Duration::from_secs(5)).is_ok());
+    assert_eq!(backup.wait(Duration::from_secs(5)), Some(0), "{}", backup.told());
+    run(&["replay", &cluster.record_dir(2).display().to_string()]).ends(0, &[]);
+}
+
+#[test]
+fn a_backup_whose_disk_fills_is_dropped_and_nothing_is_lost() {
+    let dir = TempDir::new().unwrap();
+    let mut cluster = cluster(&dir);
+    cluster.record = true;
+    let Some(_small) = Small::mount(&cluster.record_dir(2), 400 << 10) else { return };
+    let (mut primary, mut backup) = cluster.pair().unwrap();
+    let load = load(&cluster, 2);
+    assert_eq!(backup.wait(Duration::from_secs(30)), Some(2), "{}", backup.told());
+    assert!(backup.told().contains("No space left"), "{}", backup.told());
+    cluster.await_status(&mut primary, "alone", |status| status.phase == "alone").unwrap();
+    let before = load.snapshot().answers;
+    until("serving again", Duration::from_secs(5), || load.snapshot().answers > before + 100);
+    clean(load);
+}

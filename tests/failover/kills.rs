@@ -1,0 +1,139 @@
+//! Kills: of primaries again and again, of backups, by SIGKILL and by SIGTERM.
+
+use std::time::Duration;
+
+use lockstep::host::kvclient::{KvConfig, KvLoad};
+
+use super::scene::*;
+
+/// Kills under one load before the next one, with other clients, begins.
+const KILLS_A_LOAD: usize = 5;
+
+/// `LOCKSTEP_KILLS` sets how many; `tests/kill-100` reads what is printed.
+#[test]
+fn twenty_kills_lose_nothing() {
+    let kills = std::env::var("LOCKSTEP_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(20);
+    let mut prng = seeded("twenty_kills_lose_nothing");
+    let mut scene = Scene::kv();
+    let (mut primary, mut backup) = scene.cluster.pair().unwrap();
+    let (mut takeovers, mut gaps) = (Vec::new(), Vec::new());
+    let (mut acked, mut audits, mut done) = (0, 0, 0);
+    while done < kills {
+        let load = KvLoad::start(KvConfig {
+            clients: prng.between(4, 8) as usize,
+            pause: Duration::from_micros(prng.below(3) * prng.below(1000)),
+            seed: prng.next_u64(),
+            ..KvConfig::new(scene.cluster.service)
+        })
+        .unwrap();
+        for _ in 0..KILLS_A_LOAD.min(kills - done) {
+            if prng.chance(1, 3) {
+                scene.await_audit(&mut primary);
+                audits += 1;
+            }
+            sleep_ms(prng.between(10, 500));
+            assert_one_primary([&primary, &backup]);
+            let before = primary.status().unwrap();
+            let (sent, gone) = kill(&mut primary);
+            takeovers.push(await_answer_ms(&load, sent, gone));
+            let after = scene.await_reign(&mut backup, &before);
+            assert!(after.icount >= before.icount, "{before:?}\n{after:?}");
+            assert_eq!(after.generation, before.generation.next());
+            primary = backup;
+            backup = scene.protect(&mut primary);
+            assert!(load.verify_all(), "{}", primary.told());
+            let (_, gap) = load.longest_gap_since(sent).unwrap();
+            gaps.push(gap.as_secs_f64() * 1e3);
+            done += 1;
+        }
+        let report = load.stop();
+        assert_clean(&report, &[&primary, &backup]);
+        acked += report.acked_writes;
+    }
+    scene.await_audit(&mut primary);
+    audits += 1;
+    takeovers.sort_by(f64::total_cmp);
+    gaps.sort_by(f64::total_cmp);
+    let (median, max) = (takeovers[takeovers.len() / 2], takeovers[takeovers.len() - 1]);
+    println!("kills: {done}, acknowledged writes: {acked}, lost: 0, duplicated: 0, contradictions: 0");
+    println!("kills: lives whose digests were seen to agree: {audits}");
+    println!("kills: takeover (kill to first answer) median {median:.1} ms, max {max:.1} ms");
+    println!("kills: longest gap without an answer {:.1} ms", gaps[gaps.len() - 1]);
+    // The connection tells of a death; waiting out the silence would take longer than this.
+    assert!(median < 100.0, "{takeovers:?}");
+}
+
+#[test]
+fn a_primary_killed_right_after_a_join_is_taken_over() {
+    let mut scene = Scene::kv();
+    let mut primary = scene.cluster.primary().unwrap();
+    scene.await_alone(&mut primary);
+    let load = scene.load(6, 11);
+    for _ in 0..5 {
+        let mut backup = scene.protect(&mut primary);
+        let before = primary.status().unwrap();
+        kill(&mut primary);
+        scene.await_reign(&mut backup, &before);
+        primary = backup;
+        assert!(load.verify_all(), "{}", primary.told());
+    }
+    assert_clean(&load.stop(), &[&primary]);
+}
+
+#[test]
+fn a_killed_backup_holds_nothing_up_and_another_may_join() {
+    let mut scene = Scene::kv();
+    let (mut primary, mut backup) = scene.cluster.pair().unwrap();
+    let load = scene.load(6, 12);
+    for _ in 0..3 {
+        sleep_ms(100);
+        let before = primary.status().unwrap();
+        let (sent, gone) = kill(&mut backup);
+        println!("a killed backup: {:.1} ms to the next answer", await_answer_ms(&load, sent, gone));
+        let after = scene.await_reign(&mut primary, &before);
+        assert_eq!((after.phase.as_str(), after.protected), ("alone", false));
+        backup = scene.protect(&mut primary);
+        assert_one_primary([&primary, &backup]);
+        assert!(load.verify_all(), "{}", primary.told());
+    }
+    scene.await_audit(&mut primary);
+    // The third backup is worth as much as the first.
+    let before = primary.status().unwrap();
+    kill(&mut primary);
+    scene.await_reign(&mut backup, &before);
+    assert!(load.verify_all(), "{}", backup.told());
+    assert_clean(&load.stop(), &[&backup]);
+}
+
+#[test]
+fn a_protected_primary_asked_to_end_is_taken_over_at_once() {
+    let mut scene = Scene::kv();
+    let (mut primary, mut backup) = scene.cluster.pair().unwrap();
+    let load = scene.load(6, 13);
+    sleep_ms(200);
+    let before = primary.status().unwrap();
+    let sent = std::time::Instant::now();
+    terminate(&primary);
+    assert_eq!(primary.wait(PATIENCE), Some(0), "{}", primary.told());
+    println!("SIGTERM: {:.1} ms to the next answer", await_answer_ms(&load, sent, std::time::Instant::now()));
+    scene.await_reign(&mut backup, &before);
+    assert!(load.verify_all(), "{}", backup.told());
+    assert_clean(&load.stop(), &[&primary, &backup]);
+}
+
+#[test]
+fn an_unprotected_primary_asked_to_end_ends_the_life_and_another_may_begin() {
+    let mut scene = Scene::kv();
+    let mut primary = scene.cluster.primary().unwrap();
+    assert_eq!(scene.ask("SET colour green"), "OK");
+    terminate(&primary);
+    assert_eq!(primary.wait(PATIENCE), Some(0), "{}", primary.told());
+    let mut next = scene.cluster.primary().unwrap();
+    scene.await_alone(&mut next);
+    assert_eq!(scene.ask("GET colour"), "NONE");
+    // One that is killed has not ended its life: nobody may begin another by accident.
+    kill(&mut next);
+    let mut refused = scene.cluster.primary().unwrap();
+    assert_eq!(refused.wait(PATIENCE), Some(2), "{}", refused.told());
+    assert!(refused.told().contains("--fresh"), "{}", refused.told());
+}

@@ -1,0 +1,15 @@
+//! Primaries and backups as real processes, real packets, real signals: what dies, stops or hands
+//! over takes nothing with it.
+//!
+//! Each test has a switch, an arbiter and nodes of its own. Run them one at a time: they measure.
+
+mod arbiter;
+mod guest;
+mod guest_end;
+mod guest_time;
+mod kills;
+mod pauses;
+mod recordings;
+mod scene;
+mod switchover;
+mod transfer;

@@ -1,0 +1,140 @@
+//! What every test here needs: a cluster in a directory of its own, a load, and a few questions.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use lockstep::base::Prng;
+use lockstep::ft::NodeStatus;
+use lockstep::host::cluster::{Cluster, Process};
+use lockstep::host::driver::draw_u64;
+use lockstep::host::kvclient::{KvConfig, KvLoad, Report, request};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_lockstep");
+/// Longer than anything here may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The seed of a test: `LOCKSTEP_SEED`, or a new one; printed, so that a failure can be repeated.
+pub fn seeded(test: &str) -> Prng {
+    let seed = std::env::var("LOCKSTEP_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| draw_u64() >> 32);
+    println!("{test}: LOCKSTEP_SEED={seed}");
+    Prng::new(seed)
+}
+
+pub fn sleep_ms(ms: u64) {
+    std::thread::sleep(Duration::from_millis(ms));
+}
+
+pub fn guest(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("guest-programs/{name}/{name}.elf"))
+}
+
+/// A switch, an arbiter, and a place for nodes.
+pub struct Scene {
+    pub cluster: Cluster,
+    pub dir: TempDir,
+}
+
+impl Scene {
+    pub fn of(guest: &Path) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let cluster = Cluster::start(Path::new(BINARY), dir.path(), guest, "4M", None).unwrap();
+        Self { cluster, dir }
+    }
+
+    pub fn kv() -> Self {
+        Self::of(&guest("kv"))
+    }
+
+    /// One answer of the kv guest.
+    pub fn ask(&self, text: &str) -> String {
+        request(self.cluster.service, text, PATIENCE).unwrap()
+    }
+
+    pub fn load(&self, clients: usize, seed: u64) -> KvLoad {
+        KvLoad::start(KvConfig { clients, seed, ..KvConfig::new(self.cluster.service) }).unwrap()
+    }
+
+    /// Waits until `node` is the primary of a generation past `generation`.
+    pub fn await_reign(&self, node: &mut Process, past: &NodeStatus) -> NodeStatus {
+        let generation = past.generation;
+        self.cluster
+            .await_status(node, "the primary", |s| s.role == "primary" && s.generation > generation)
+            .unwrap()
+    }
+
+    pub fn await_alone(&self, node: &mut Process) -> NodeStatus {
+        self.cluster
+            .await_status(node, "alone", |status| status.role == "primary" && status.phase == "alone")
+            .unwrap()
+    }
+
+    /// Waits until primary and backup have compared a digest.
+    pub fn await_audit(&self, primary: &mut Process) -> NodeStatus {
+        self.cluster.await_status(primary, "audited", |status| status.last_audit.is_some()).unwrap()
+    }
+
+    /// A new backup that counts.
+    pub fn protect(&mut self, primary: &mut Process) -> Process {
+        let backup = self.cluster.backup(primary).unwrap();
+        self.cluster.await_protected(primary).unwrap();
+        backup
+    }
+
+    /// What `node` has written to its standard output.
+    pub fn console(&self, node: &Process) -> String {
+        std::fs::read_to_string(self.dir.path().join(format!("{}.out", node.name))).unwrap()
+    }
+}
+
+/// SIGTERM.
+pub fn terminate(node: &Process) {
+    kill_process(Pid::from_child(&node.child), Signal::TERM).unwrap();
+}
+
+/// Kills it; when the signal was sent, and when the process was gone.
+pub fn kill(node: &mut Process) -> (Instant, Instant) {
+    let sent = Instant::now();
+    node.kill().unwrap();
+    (sent, Instant::now())
+}
+
+/// From `sent` to the first answer to a request that was sent after `gone`, in milliseconds.
+pub fn await_answer_ms(load: &KvLoad, sent: Instant, gone: Instant) -> f64 {
+    let until = gone + PATIENCE;
+    loop {
+        if let Some(answered) = load.first_answer_to_request_after(gone) {
+            return (answered - sent).as_secs_f64() * 1e3;
+        }
+        assert!(Instant::now() < until, "no answer since the primary is gone");
+        sleep_ms(2);
+    }
+}
+
+/// One reigns, the other follows it, in the same generation.
+pub fn assert_one_primary(nodes: [&Process; 2]) {
+    let statuses = nodes.map(|node| node.status().unwrap());
+    let reigning = statuses.iter().filter(|status| status.role == "primary").count();
+    let following = statuses.iter().filter(|status| status.role == "backup").count();
+    assert_eq!((reigning, following), (1, 1), "{statuses:?}");
+    assert_eq!(statuses[0].generation, statuses[1].generation, "{statuses:?}");
+}
+
+/// Nothing lost, nothing twice, everything read back.
+pub fn assert_clean(report: &Report, nodes: &[&Process]) {
+    let told: String = nodes.iter().map(|node| format!("--- {}\n{}", node.name, node.told())).collect();
+    assert!(report.is_clean(), "{report:#?}\n{told}");
+    assert!(report.acked_writes > 0 && report.verified_keys > 0, "{report:#?}\n{told}");
+}
+
+/// Runs our binary.
+pub fn lockstep(arguments: &[&str]) -> Output {
+    Command::new(BINARY).args(arguments).output().unwrap()
+}
+
+pub fn said(output: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
