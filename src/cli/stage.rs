@@ -4,7 +4,7 @@
 //! Promise: whichever process ends without having been told to is named, with its last words, at
 //! once; no wait is without an end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Failure;
@@ -148,6 +148,19 @@ impl Stage {
         let gap = load.longest_gap_since(struck).map_or(answered, |(_, gap)| gap);
         self.await_primary("reigning", |_| true)?;
         Ok((Takeover { answered, gap }, old))
+    }
+
+    /// Kills the backup; the primary goes on alone.
+    pub fn lose_backup(&mut self) -> Result<(), Failure> {
+        self.backup = None;
+        self.await_primary("alone", |status| status.phase == "alone")?;
+        Ok(())
+    }
+
+    /// Where the backup records, if the cluster records.
+    pub fn record_of_backup(&self) -> Result<PathBuf, Failure> {
+        let number = self.backup.as_ref().and_then(|backup| backup.name.rsplit('-').next()?.parse().ok());
+        number.map(|number| self.cluster.record_dir(number)).ok_or_else(|| Failure::new("there is no backup"))
     }
 
     /// Makes the two change places; how long it took, from the request to the new primary's reign.

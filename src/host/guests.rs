@@ -4,3 +4,9 @@
 pub const KV: &[u8] = include_bytes!("../../guest-programs/kv/kv.elf");
 /// Pure compute.
 pub const CRUNCH: &[u8] = include_bytes!("../../guest-programs/crunch/crunch.elf");
+/// Reads the time, over and over.
+pub const CLOCK: &[u8] = include_bytes!("../../guest-programs/clock/clock.elf");
+/// Timer interrupts in a tight loop.
+pub const TICKER: &[u8] = include_bytes!("../../guest-programs/ticker/ticker.elf");
+/// Code that changes under its own feet.
+pub const SMC: &[u8] = include_bytes!("../../guest-programs/smc/smc.elf");
