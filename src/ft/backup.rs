@@ -74,6 +74,9 @@ pub(super) struct Backup {
     counting: bool,
     detector: Detector,
     bid: Option<Bid>,
+    /// The primary stands at `SwitchOver`, and so does this machine: once everything said before
+    /// has left, this node bids.
+    handed_over: bool,
     kept: KeptOutputs,
     /// The guest's clock as the primary last told it, and when.
     ticks_heard: Option<(u64, u64)>,
@@ -148,6 +151,7 @@ impl Backup {
             counting: false,
             detector: Detector::new(now_ns, JOIN_SILENCE_NS, settings.heartbeat_ns),
             bid: None,
+            handed_over: false,
             // More than a gate can hold, also when one notify overfills it by a whole ring of frames.
             kept: KeptOutputs::new(settings.gate_outputs_max * 2, settings.gate_bytes_max + KEPT_BYTES_SPARE),
             ticks_heard: None,
@@ -254,7 +258,7 @@ impl Backup {
             (Message::Log(bytes), State::Following(_)) => self.log(common, bytes, now_ns)?,
             (Message::Heartbeat { ticks, console_released }, _) => {
                 self.ticks_heard = Some((ticks, now_ns));
-                self.console_released = console_released;
+                self.console_released = console_released.max(self.console_released);
                 self.kept.console_released(console_released);
             }
             (Message::Refuse { why }, _) => return Ok(Next::Halt(Halt::NotJoined { why })),
@@ -448,7 +452,6 @@ impl Backup {
             self.backlog_bytes -= bytes;
             self.backlog.pop_front();
         }
-        let mut switch_over = false;
         for followed in self.followed.drain(..) {
             match followed {
                 Followed::Said { output, .. } => self.kept.keep(output),
@@ -459,16 +462,17 @@ impl Backup {
                     self.ack_due = true;
                 }
                 Followed::Control(entry) => match entry.event {
-                    log::Event::SwitchOver => switch_over = true,
+                    log::Event::SwitchOver => self.handed_over = true,
                     // An older switch-over in the log led to this generation: it is history.
-                    log::Event::Generation { .. } => switch_over = false,
+                    log::Event::Generation { .. } => self.handed_over = false,
                     log::Event::End(exit) => self.ended = Some(exit),
                     _ => {}
                 },
             }
         }
         let drained = stop == ReplayStop::Drained;
-        if switch_over && self.counting && self.linked && self.bid.is_none() {
+        let all_left = self.console_released >= replayer.machine().console_bytes();
+        if self.handed_over && all_left && self.counting && self.linked && self.bid.is_none() {
             self.bid(common, true);
         }
         Ok(drained)

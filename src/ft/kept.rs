@@ -3,7 +3,9 @@
 //! A backup cannot know which of the last outputs left before its primary died. It keeps the most
 //! recent ones, more than a gate can ever hold, and says them again at go-live: whoever remembers
 //! the last number it saw (the switch) drops those it has. Console bytes have no such consumer
-//! yet, so the primary tells how far they have left, and only later ones are kept.
+//! yet, so the primary tells how far they are written, and only later ones are kept: after a kill
+//! those of the last heartbeat's time may come twice, none is missing. In a planned switch-over the
+//! heir waits until all have left, and each comes once.
 
 use std::collections::VecDeque;
 

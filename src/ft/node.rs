@@ -151,6 +151,8 @@ pub trait World {
     fn outbox_bytes(&mut self, link: LinkId) -> usize;
     /// True while whoever takes the outputs is behind: the guest waits.
     fn outputs_blocked(&mut self) -> bool;
+    /// Console bytes released and not yet written: they would die with this process.
+    fn console_pending(&mut self) -> u64;
 }
 
 /// When to call [`Node::run`] again if no event comes first.
@@ -172,7 +174,7 @@ pub struct NodeStatus {
     /// Where in the role: `alone`, `transfer`, `guarded`, `claiming`, `switching-over`, `joining`, `following`.
     pub phase: String,
     pub generation: Generation,
-    /// True once a backup counts for the output rule.
+    /// True once a backup counts for the output rule, and knows it.
     pub protected: bool,
     pub icount: Icount,
     pub lag_instructions: u64,

@@ -94,6 +94,8 @@ pub(super) struct Primary {
     limit: Icount,
     ended: Option<(Exit, Seq)>,
     console_released: u64,
+    /// What the last heartbeat said of it.
+    console_told: u64,
     log_bytes: u64,
     outputs_released: u64,
     inputs_dropped: u64,
@@ -155,6 +157,7 @@ impl Primary {
             limit: Icount::MAX,
             ended: None,
             console_released: 0,
+            console_told: 0,
             log_bytes: 0,
             outputs_released: 0,
             inputs_dropped: 0,
@@ -176,7 +179,7 @@ impl Primary {
                 let acked = Seq(seq.get() - 1);
                 let detector = Detector::new(now_ns, settings.silence_ns, settings.heartbeat_ns);
                 let lag = LagMeter::starting(recorder.icount());
-                let counting = Counting { link, node, detector, lag, acked, switching: None };
+                let counting = Counting { link, node, detector, lag, acked, since: acked, switching: None };
                 (OutputGate::guarded(acked), Peer::Counting(counting))
             }
         };
@@ -188,6 +191,8 @@ impl Primary {
         for output in from.kept {
             primary.let_go(common, output);
         }
+        // What was not kept has left long ago.
+        primary.console_released = primary.recorder.machine().console_bytes();
         primary.recorder.reissue(&mut Live { clock, world });
         primary.flush(common, now_ns, false);
         if !from.linked {
@@ -328,7 +333,7 @@ impl Primary {
             }
             Peer::Counting(counting) => {
                 status.phase = if counting.switching.is_some() { "switching-over" } else { "guarded" }.into();
-                status.protected = true;
+                status.protected = counting.acked >= counting.since;
                 &counting.lag
             }
         };

@@ -43,11 +43,11 @@ impl Shared {
     fn write_all(&self) -> io::Result<()> {
         let mut out = io::stdout().lock();
         while let Some(chunks) = self.take() {
-            for bytes in chunks {
-                out.write_all(&bytes)?;
-                self.lock().bytes -= bytes.len();
+            for bytes in &chunks {
+                out.write_all(bytes)?;
             }
             out.flush()?;
+            self.lock().bytes -= chunks.iter().map(Vec::len).sum::<usize>();
         }
         Ok(())
     }
@@ -76,6 +76,11 @@ impl ConsoleOut {
     /// True when the guest should wait before it says more.
     pub fn is_full(&self) -> bool {
         self.shared.lock().bytes > BYTES_WAITING_MAX
+    }
+
+    /// Bytes that standard output has yet to take; none once it is closed.
+    pub fn pending(&self) -> u64 {
+        self.shared.lock().bytes as u64
     }
 
     /// True once the reader has gone away.

@@ -109,6 +109,10 @@ impl World for Here<'_> {
     fn outputs_blocked(&mut self) -> bool {
         self.console.is_full() || self.refused > 0
     }
+
+    fn console_pending(&mut self) -> u64 {
+        self.console.pending()
+    }
 }
 
 /// As whom a guest speaks at the switch. One outside fault tolerance has no generation: the wall
@@ -416,11 +420,8 @@ impl Running {
     }
 
     fn pump(&mut self) {
-        let now_ns = self.now_ns();
         if self.links.is_pending() {
-            for (link, why) in self.links.pump() {
-                self.node.step(Event::LinkClosed { link, why }, now_ns);
-            }
+            self.links.pump();
         }
     }
 

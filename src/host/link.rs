@@ -100,14 +100,19 @@ impl Links {
         Ok(())
     }
 
-    /// Sends, as far as the socket takes it now. Err is the reason why the link is of no more use.
+    /// Sends, as far as the socket takes it now. Err is the reason why the peer is given up. A
+    /// connection that the peer has closed is no error here: what the peer said before may still
+    /// be on its way to the node, and the reading thread reports the end after it.
     pub fn send(&mut self, link: LinkId, message: &Message) -> Result<(), String> {
         let Some(l) = self.links.get_mut(&link).filter(|l| l.closing.is_none()) else { return Ok(()) };
         message.encode(&mut l.outbox);
         if l.outbox.len() - l.sent > OUTBOX_BYTES_MAX {
             return Err(format!("the peer takes nothing: {} bytes are unsent", l.outbox.len() - l.sent));
         }
-        flush(l).map_err(|error| error.to_string())
+        if flush(l).is_err() {
+            self.forget(link);
+        }
+        Ok(())
     }
 
     pub fn outbox_bytes(&self, link: LinkId) -> usize {
@@ -122,17 +127,16 @@ impl Links {
         self.pump();
     }
 
-    /// Forgets a connection whose reader has ended.
+    /// Gives a connection up; its reader ends, if it has not.
     pub fn forget(&mut self, link: LinkId) {
         if let Some(l) = self.links.remove(&link) {
             shut(&l.stream);
         }
     }
 
-    /// Tries again to send what is left. The failed ones are answered, to be reported as closed.
-    pub fn pump(&mut self) -> Vec<(LinkId, String)> {
-        let mut failed = Vec::new();
-        self.links.retain(|id, l| {
+    /// Tries again to send what is left.
+    pub fn pump(&mut self) {
+        self.links.retain(|_, l| {
             let result = flush(l);
             let done = l.outbox.is_empty();
             match (result, l.closing) {
@@ -141,16 +145,12 @@ impl Links {
                     false
                 }
                 (Ok(()), _) => true,
-                (Err(error), closing) => {
+                (Err(_), _) => {
                     shut(&l.stream);
-                    if closing.is_none() {
-                        failed.push((*id, error.to_string()));
-                    }
                     false
                 }
             }
         });
-        failed
     }
 
     /// True when something waits to be sent.

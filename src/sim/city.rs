@@ -158,6 +158,10 @@ impl World for Window<'_> {
     fn outputs_blocked(&mut self) -> bool {
         false
     }
+
+    fn console_pending(&mut self) -> u64 {
+        0
+    }
 }
 
 impl<'a> City<'a> {

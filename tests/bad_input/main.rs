@@ -6,5 +6,7 @@ mod disk;
 mod elf;
 mod guests;
 mod logs;
+mod pairs;
+mod peers;
 mod start;
 mod support;

@@ -62,3 +62,29 @@ fn a_console_is_whole_over_a_kill() {
         assert!(twice <= 26, "{twice}");
     }
 }
+
+#[test]
+fn a_console_is_whole_over_switch_overs() {
+    const BEATS: u32 = 400;
+    let dir = tempfile::tempdir().unwrap();
+    let mut scene = Scene::of(&metronome(dir.path(), BEATS, 4));
+    let (mut a, mut b) = scene.cluster.pair().unwrap();
+    let mut pieces = Vec::new();
+    for _ in 0..3 {
+        sleep_ms(100);
+        let output = lockstep(&["switchover", &a.address.to_string()]);
+        assert!(output.status.success(), "{}\n{}", said(&output), a.told());
+        std::mem::swap(&mut a, &mut b);
+        pieces.push((scene.console(&a).len(), scene.console(&b).len()));
+    }
+    assert_eq!(a.wait(PATIENCE), Some(STATUS), "{}", a.told());
+    assert_eq!(b.wait(PATIENCE), Some(STATUS), "{}", b.told());
+    let (said_a, said_b) = (scene.console(&a), scene.console(&b));
+    let sorted = |text: String| {
+        let mut letters: Vec<char> = text.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let came = sorted(format!("{said_a}{said_b}"));
+    assert_eq!(came, sorted(letters(BEATS)), "{pieces:?}\n{said_a}\n{said_b}");
+}

@@ -49,6 +49,8 @@ pub(super) struct Counting {
     pub detector: Detector,
     pub lag: LagMeter,
     pub acked: Seq,
+    /// Once it has acknowledged this entry, it knows that it counts.
+    pub since: Seq,
     pub switching: Option<Switching>,
 }
 
@@ -232,6 +234,7 @@ impl Primary {
             detector: Detector::new(now_ns, settings.silence_ns, settings.heartbeat_ns),
             lag: joining.lag,
             acked,
+            since: self.recorder.seq_next(),
             switching: None,
         });
         common.tell(format!("backup {node} counts: protected from {} on", self.icount()));

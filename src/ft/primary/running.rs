@@ -41,9 +41,7 @@ impl<W: World> Answers for Live<'_, W> {
 impl Primary {
     pub fn run<W: World>(&mut self, common: &mut Common, world: &mut W) -> (Next, Pace) {
         let now_ns = world.now_ns();
-        if let Some(next) = self.watch(common, now_ns) {
-            return (next, Pace::Now);
-        }
+        self.watch(common, world, now_ns);
         let busy = self.transfer(common, world);
         self.count_in(common, now_ns);
         let mut pace = match self.hindrance(common, world, now_ns) {
@@ -64,7 +62,7 @@ impl Primary {
     }
 
     /// Looks after the peer: silence, heartbeats, claims to be tried again.
-    fn watch(&mut self, common: &mut Common, now_ns: u64) -> Option<Next> {
+    fn watch<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) {
         if let Peer::Claiming { generation, asked, retry_ns, .. } = &mut self.peer
             && !*asked
             && now_ns >= *retry_ns
@@ -75,18 +73,27 @@ impl Primary {
         if self.detector().is_some_and(|detector| detector.suspects(now_ns)) {
             self.lose_peer(common, "it has been silent for too long");
         }
-        if let Some(link) = self.peer_link()
-            && let Some(detector) = self.detector()
-            && detector.heartbeat_due(now_ns)
-        {
-            detector.spoke(now_ns);
-            let ticks = self.clock.ticks(now_ns).max(self.recorder.machine().time_known());
-            common.send(link, Message::Heartbeat { ticks, console_released: self.console_released });
-        }
+        self.heartbeat(common, world, now_ns);
         if let Peer::Counting(Counting { switching: Some(Switching { entry: None, .. }), .. }) = &self.peer {
             self.write_switch_over(common, now_ns);
         }
-        None
+    }
+
+    fn heartbeat<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) {
+        let Some(link) = self.peer_link() else { return };
+        // In a switch-over this process lives on, and writes what it has released.
+        let standing = self.standing_for_switch_over();
+        let pending = if standing { 0 } else { world.console_pending() };
+        let console_released = self.console_released.saturating_sub(pending);
+        // The heir waits to hear that everything has left.
+        let awaited = standing && self.gate.is_empty() && console_released > self.console_told;
+        let Some(detector) = self.detector() else { return };
+        if awaited || detector.heartbeat_due(now_ns) {
+            detector.spoke(now_ns);
+            self.console_told = console_released;
+            let ticks = self.clock.ticks(now_ns).max(self.recorder.machine().time_known());
+            common.send(link, Message::Heartbeat { ticks, console_released });
+        }
     }
 
     /// Why the guest must not run now, as the time to look again.
