@@ -1,17 +1,34 @@
 //! What `run`, `primary` and `backup` share: a node's life on this terminal.
 
-use std::path::Path;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::{Failure, arg};
 use crate::ft::{Halt, Node, Settings};
-use crate::host::driver::{Driver, DriverError, plain};
+use crate::host::arbiter::FileArbiter;
+use crate::host::driver::{Driver, DriverError, Wiring, plain};
 
-/// How soon a silent peer is suspected.
+/// Where a node of a fault-tolerant pair lives; the same for `primary` and `backup`.
 #[derive(clap::Args)]
-pub struct Timing {
+pub struct Site {
+    /// The name of the virtual machine, the same for its primary and its backups.
+    #[arg(long, value_parser = arg::vm)]
+    pub vm: String,
+    /// Tools connect here, and backups while this node is the primary.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// The switch that the guest is plugged into.
+    #[arg(long, value_name = "ADDR")]
+    pub switch: Option<SocketAddr>,
+    /// The directory that decides who goes on; both nodes must reach it.
+    #[arg(long, value_name = "DIR")]
+    pub arbiter: PathBuf,
+    /// Record into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
     /// A peer silent for this many milliseconds is suspected. Shorter takes over a frozen host
     /// sooner; longer forgives a busy one. A killed process is noticed at once in any case.
     #[arg(long, default_value_t = Settings::default().silence_ns / 1_000_000, value_name = "MS",
@@ -19,11 +36,35 @@ pub struct Timing {
     silence_ms: u64,
 }
 
-impl Timing {
+impl Site {
     pub fn settings(&self) -> Settings {
         let silence_ns = self.silence_ms * 1_000_000;
         let settings = Settings::default();
         Settings { silence_ns, heartbeat_ns: settings.heartbeat_ns.min(silence_ns / 5), ..settings }
+    }
+
+    /// Opens what the site names, before anything is claimed or asked for.
+    pub fn open(&self) -> Result<(TcpListener, FileArbiter), Failure> {
+        arg::record(self.record.as_deref())?;
+        Ok((arg::listen(self.listen)?, arg::arbiter(&self.arbiter)?))
+    }
+
+    /// What people find in the arbiter's record of a claim.
+    pub fn wherefrom(&self, role: &str) -> String {
+        format!("{role} at {}, process {}", self.listen, std::process::id())
+    }
+
+    pub fn wiring(&self, role: &str, listener: TcpListener, arbiter: FileArbiter) -> Wiring {
+        Wiring {
+            listener: Some(listener),
+            switch: self.switch,
+            arbiter: Some(Box::new(arbiter)),
+            wherefrom: self.wherefrom(role),
+            record: self.record.clone(),
+            console_input: false,
+            ends_with_console: false,
+            narrator: Some(format!("{role} {}", self.vm)),
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! `lockstep primary`: a guest under fault tolerance.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Failure, arg, node};
+use super::node::{self, Site};
+use super::{Failure, arg};
 use crate::base::{Generation, Icount, NodeId};
 use crate::ft::{Arbiter, Bid, Boot, Claim, Holder, Node};
 use crate::host::driver::{Driver, Wiring, draw_u64};
@@ -13,21 +13,8 @@ pub struct Args {
     /// The guest: a static RV64 ELF file.
     #[arg(value_name = "GUEST.elf")]
     guest: PathBuf,
-    /// The name of this virtual machine, the same for its backups.
-    #[arg(long, value_parser = arg::vm)]
-    vm: String,
-    /// Backups and tools connect here.
-    #[arg(long, value_name = "ADDR")]
-    listen: SocketAddr,
-    /// The switch to plug the guest into.
-    #[arg(long, value_name = "ADDR")]
-    switch: Option<SocketAddr>,
-    /// The directory that decides who goes on; both nodes must reach it.
-    #[arg(long, value_name = "DIR")]
-    arbiter: PathBuf,
-    /// Record into this directory.
-    #[arg(long, value_name = "DIR")]
-    record: Option<PathBuf>,
+    #[command(flatten)]
+    site: Site,
     /// The guest's memory.
     #[arg(long, default_value = arg::MEMORY_DEFAULT, value_parser = arg::memory)]
     memory: u64,
@@ -37,31 +24,19 @@ pub struct Args {
     /// Begin a new life of the guest although an earlier one was never ended: its state is given up.
     #[arg(long)]
     fresh: bool,
-    #[command(flatten)]
-    timing: super::node::Timing,
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let machine = arg::boot(&args.guest, args.memory)?;
-    arg::record(args.record.as_deref())?;
-    let listener = arg::listen(args.listen)?;
-    let mut arbiter = arg::arbiter(&args.arbiter)?;
+    let site = &args.site;
+    let (listener, mut arbiter) = site.open()?;
     let id = NodeId(draw_u64());
-    let wherefrom = format!("primary at {}, process {}", args.listen, std::process::id());
-    let generation = claim_life(&mut arbiter, &args.vm, id, &wherefrom, args.fresh)?;
-    let driver = Driver::new(Wiring {
-        listener: Some(listener),
-        switch: args.switch,
-        arbiter: Some(Box::new(arbiter)),
-        wherefrom,
-        record: args.record.clone(),
-        console_input: args.console.is_some(),
-        ends_with_console: false,
-        narrator: Some(format!("primary {}", args.vm)),
-    });
+    let generation = claim_life(&mut arbiter, &site.vm, id, &site.wherefrom("primary"), args.fresh)?;
+    let wiring = site.wiring("primary", listener, arbiter);
+    let driver = Driver::new(Wiring { console_input: args.console.is_some(), ..wiring });
     let boot = Boot { machine, generation, life: draw_u64(), limit: Icount::MAX };
-    let node = Node::primary(id, &args.vm, boot, args.timing.settings(), driver.now_ns());
-    node::live(driver, node, "primary", args.record.as_deref())
+    let node = Node::primary(id, &site.vm, boot, site.settings(), driver.now_ns());
+    node::live(driver, node, "primary", site.record.as_deref())
 }
 
 /// Claims the first generation of a new life. A life that was never ended may still be carried on
