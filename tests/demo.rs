@@ -41,7 +41,8 @@ fn processes_of(demo: u32) -> Vec<u32> {
 }
 
 fn nothing_is_left_after(signal: Signal) {
-    let mut child = demo().spawn().unwrap();
+    let temporary = tempfile::tempdir().unwrap();
+    let mut child = demo().env("TMPDIR", temporary.path()).spawn().unwrap();
     let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(told.any(|line| line.unwrap().contains("protected,")), "the demo gets under way");
     assert!(processes_of(child.id()).len() >= 3);
@@ -51,6 +52,9 @@ fn nothing_is_left_after(signal: Signal) {
     while !processes_of(child.id()).is_empty() {
         assert!(Instant::now() < until, "still there: {:?}", processes_of(child.id()));
         std::thread::sleep(Duration::from_millis(5));
+    }
+    if signal != Signal::KILL {
+        assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "its directory is removed");
     }
 }
 

@@ -45,7 +45,7 @@ impl Default for Settings {
         Self {
             silence_ns: 120 * MS,
             heartbeat_ns: 10 * MS,
-            flush_ns: MS,
+            flush_ns: 4 * MS,
             slice_instructions: 8192,
             audit_ns: 1000 * MS,
             lag_soft_ns: 20 * MS,
