@@ -45,11 +45,13 @@ enum Command {
     Diff(diff::Args),
 }
 
-/// Runs the subcommand. `symbols` opens a [`SymbolSource`] for a log when `--symbols` asks for it.
-pub fn run_with(
-    args: &Args,
-    symbols: &dyn Fn(&Path) -> Result<SymbolSource, Failure>,
-) -> Result<u8, Failure> {
+/// Runs the subcommand; names of guest code come from replaying a log alongside.
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    run_with(args, &super::symbols::alongside)
+}
+
+/// Runs the subcommand. `symbols` gives the [`SymbolSource`] of a log.
+pub fn run_with(args: &Args, symbols: &dyn Fn(&Path) -> SymbolSource) -> Result<u8, Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     match run_into(args, symbols, &mut out).and_then(|code| out.flush().map(|()| code).map_err(Halt::from)) {
         Ok(code) => Ok(code),
@@ -58,19 +60,7 @@ pub fn run_with(
     }
 }
 
-/// Runs the subcommand without a source of symbols.
-pub fn run(args: &Args) -> Result<u8, Failure> {
-    run_with(args, &|_| {
-        Err(Failure::new("symbols come from replaying the log, which is not possible here")
-            .fix("leave out --symbols"))
-    })
-}
-
-fn run_into(
-    args: &Args,
-    symbols: &dyn Fn(&Path) -> Result<SymbolSource, Failure>,
-    out: &mut dyn Write,
-) -> Result<u8, Halt> {
+fn run_into(args: &Args, symbols: &dyn Fn(&Path) -> SymbolSource, out: &mut dyn Write) -> Result<u8, Halt> {
     match &args.command {
         Command::Info(args) => info::run(args, out),
         Command::Dump(args) => dump::run(args, symbols, out),

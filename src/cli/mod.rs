@@ -19,6 +19,7 @@ pub mod stage;
 pub mod status;
 pub mod switch;
 pub mod switchover;
+pub mod symbols;
 
 pub use failure::Failure;
 

@@ -12,8 +12,8 @@ use crate::inspect::filter::Needle;
 use crate::inspect::{EntryView, Filter, Kind};
 use crate::log::{Entry, Event};
 
-/// Names the guest's code at a position: `None` where it has no name. Asked in ascending order, so
-/// that a replay can come along.
+/// Names the guest's code at a position: `None` where it has no name, or it cannot be known. Asked
+/// in ascending order, so that a replay can come along.
 pub type SymbolSource = Box<dyn FnMut(Icount) -> Option<String>>;
 
 /// How often a followed log is looked at again.
@@ -35,9 +35,9 @@ pub(super) struct Args {
     /// Stop after so many entries
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// Replay alongside, and name the guest's function at each entry
+    /// Do not replay alongside to name the guest's function at each entry: faster in a long log
     #[arg(long)]
-    symbols: bool,
+    no_symbols: bool,
 }
 
 /// Which entries are wanted, as options.
@@ -70,7 +70,7 @@ impl FilterArgs {
 
 pub(super) fn run(
     args: &Args,
-    symbols: &dyn Fn(&Path) -> Result<SymbolSource, Failure>,
+    symbols: &dyn Fn(&Path) -> SymbolSource,
     out: &mut dyn Write,
 ) -> Result<u8, Halt> {
     if args.follow && args.dirs.len() > 1 {
@@ -79,7 +79,7 @@ pub(super) fn run(
     for dir in &args.dirs {
         let mut dump = Dump {
             filter: args.filter.to_filter(),
-            symbols: args.symbols.then(|| symbols(dir)).transpose()?,
+            symbols: (!args.no_symbols).then(|| symbols(dir)),
             json: args.json,
             left: args.limit.unwrap_or(u64::MAX),
             headed: false,
