@@ -88,7 +88,7 @@ fn a_console_that_nobody_reads_costs_neither_protection_nor_takeover() {
     let (first, second) = (free_port(), free_port());
     let spawn = |words: &[&str]| {
         let mut all = words.to_vec();
-        all.extend(["--vm", "loud", "--arbiter", &arbiter]);
+        all.extend(["--vm", "loud", "--arbiter", &arbiter, "--silence-ms", "3000"]);
         // The pipe is kept and never read.
         let mut command = lockstep(&all);
         command.stderr(Stdio::null()).spawn().unwrap()
