@@ -59,14 +59,15 @@ fn same_again(name: &str, more: &[&str], input: &[u8]) -> String {
         verdict.contains("digests agreed") && !verdict.contains(" 0 digests agreed"),
         "{name}: {verdict}"
     );
-    let text = String::from_utf8(recorded.stdout).unwrap();
-    assert!(!text.is_empty(), "{name} says nothing");
-    text
+    String::from_utf8(recorded.stdout).unwrap()
 }
 
 #[test]
 fn every_guest_replays_to_the_bit() {
-    for name in ["hello", "clock", "identity", "ticker", "smc", "exit_code"] {
+    for name in ["hello", "clock", "identity", "ticker", "smc"] {
+        assert!(!same_again(name, &[], b"").is_empty(), "{name} says nothing");
+    }
+    for name in ["exit_code", "tohost_pass", "tohost_fail"] {
         same_again(name, &[], b"");
     }
 }
