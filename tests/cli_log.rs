@@ -114,12 +114,12 @@ fn symbols_name_the_function_that_was_running() {
     let dir = tempfile::tempdir().unwrap();
     let ticker = record(&dir, "ticker", "ticker");
     let timers = json_lines(&log(0, &["dump", &ticker, "--json", "--kind", "timer"]));
-    // A late one makes the next due at once: on a busy host there are fewer than the guest's 200.
-    assert!(timers.len() > 20, "{}", timers.len());
+    // A late host makes one entry of several beats.
+    assert!(timers.len() >= 50, "{}", timers.len());
     let inside = timers.iter().filter(|entry| {
         entry["symbol"].as_str().is_some_and(|symbol| symbol.starts_with("ticker") || symbol.contains("loop"))
     });
-    assert!(inside.count() > timers.len() * 9 / 10, "{:?}", &timers[..3]);
+    assert!(inside.count() * 20 > timers.len() * 19, "{:?}", &timers[..3]);
 }
 
 #[test]
@@ -177,11 +177,12 @@ fn verify_grep_and_diff_answer_with_their_status() {
     assert!(log(1, &["diff", &one, &kv]).contains("the guest's image"));
 
     // A log whose tail is torn says so, and is read up to it.
-    let segment = Path::new(&kv).join("00000000000000000001.log");
+    let clock = record(&dir, "clock", "clock");
+    let segment = Path::new(&clock).join("00000000000000000001.log");
     let whole = std::fs::read(&segment).unwrap();
     std::fs::write(&segment, &whole[..whole.len() - 3]).unwrap();
-    assert!(log(1, &["verify", &kv]).contains("torn tail"));
-    assert!(!json_lines(&log(0, &["dump", &kv, "--json"])).is_empty());
+    assert!(log(1, &["verify", &clock]).contains("torn tail"));
+    assert!(!json_lines(&log(0, &["dump", &clock, "--json"])).is_empty());
 }
 
 /// Killed when the test ends, however it does.

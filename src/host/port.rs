@@ -44,7 +44,8 @@ pub enum PortEvent {
     Room,
     /// The switch does not want us. It is asked again, slowly; reported when the reason changes.
     Refused { why: String },
-    /// Another generation reigns: the end of this port.
+    /// Another generation reigns: nothing is said or heard any more, unless this node activates a
+    /// newer one still.
     Fenced { current: Generation },
 }
 
@@ -118,6 +119,8 @@ impl Port {
         let mut state = self.lock();
         state.activate(generation, rx_seq_last);
         self.flush(&mut state);
+        // A fenced one rests until now.
+        self.shared.wake();
     }
 
     /// Whether the switch has answered and is connected.

@@ -59,6 +59,8 @@ enum Ended {
     Stop,
     Lost(String),
     Refused(String),
+    /// Another generation reigns.
+    Fenced,
 }
 
 pub struct Link<D> {
@@ -82,6 +84,12 @@ impl<D: FnMut(PortEvent) -> bool> Link<D> {
                 Err(error) => (backoff, error.to_string()),
                 Ok(stream) => match self.serve(&stream, &mut down_told, &mut refused) {
                     Ended::Stop => return,
+                    Ended::Fenced => {
+                        if self.rest() {
+                            return;
+                        }
+                        continue;
+                    }
                     Ended::Lost(why) => (BACKOFF_MIN, why),
                     Ended::Refused(why) => {
                         if why != refused && !(self.deliver)(PortEvent::Refused { why: why.clone() }) {
@@ -125,6 +133,20 @@ impl<D: FnMut(PortEvent) -> bool> Link<D> {
             }
             let mut fds = [PollFd::new(&self.shared.wake, PollFlags::IN)];
             self.poll(&mut fds, left);
+        }
+    }
+
+    /// Waits while we are fenced; true when the port is closed.
+    fn rest(&self) -> bool {
+        loop {
+            {
+                let state = self.shared.lock();
+                if state.is_stopping() || !state.is_fenced() {
+                    return state.is_stopping();
+                }
+            }
+            let mut fds = [PollFd::new(&self.shared.wake, PollFlags::IN)];
+            self.poll(&mut fds, PING_EVERY);
         }
     }
 
@@ -223,12 +245,13 @@ impl<D: FnMut(PortEvent) -> bool> Link<D> {
                     None
                 }
                 FromSwitch::Fenced { current } => {
-                    let mut state = self.shared.lock();
-                    state.disconnected();
-                    state.stop();
-                    drop(state);
-                    (self.deliver)(PortEvent::Fenced { current });
-                    return Err(Ended::Stop);
+                    if !self.shared.lock().fence(current) {
+                        return Err(Ended::Lost(format!("generation {current} reigned until ours")));
+                    }
+                    if !(self.deliver)(PortEvent::Fenced { current }) {
+                        return Err(Ended::Stop);
+                    }
+                    return Err(Ended::Fenced);
                 }
                 FromSwitch::Refused { why } => return Err(Ended::Refused(why)),
                 FromSwitch::Status { .. } => None,

@@ -59,6 +59,8 @@ pub struct State {
     received: u64,
     received_told: u64,
     wants_room: bool,
+    /// The generation that reigns instead of us: nothing is said until we activate a newer one.
+    fenced: Option<Generation>,
     stopping: bool,
     counts: PortCounts,
 }
@@ -80,6 +82,7 @@ impl State {
             received: 0,
             received_told: 0,
             wants_room: false,
+            fenced: None,
             stopping: false,
             counts: PortCounts::default(),
         }
@@ -104,6 +107,21 @@ impl State {
     pub fn stop(&mut self) {
         self.stopping = true;
         self.stream = None;
+    }
+
+    /// The switch says that `current` reigns. False when we have claimed a newer one since: then the
+    /// connection is lost, and no more.
+    pub fn fence(&mut self, current: Generation) -> bool {
+        self.disconnected();
+        let fenced = self.attach.generation <= current;
+        if fenced {
+            self.fenced = Some(current);
+        }
+        fenced
+    }
+
+    pub fn is_fenced(&self) -> bool {
+        self.fenced.is_some()
     }
 
     pub fn is_drained(&self) -> bool {
@@ -153,7 +171,8 @@ impl State {
 
     pub fn activate(&mut self, generation: Generation, rx_seq_last: u64) {
         let was_standby = std::mem::replace(&mut self.attach.standby, false);
-        if was_standby {
+        let returns = self.fenced.take_if(|current| generation > *current).is_some();
+        if was_standby || returns {
             self.attach.rx_seq_last = rx_seq_last;
         }
         self.attach.generation = generation;

@@ -197,15 +197,33 @@ fn what_is_safe_is_told_along_with_other_messages_or_after_many() {
 }
 
 #[test]
-fn being_fenced_is_the_end_and_being_refused_is_asked_again() {
-    let (listener, _port, events) = begin(attach(false));
+fn being_refused_is_asked_again_and_being_fenced_lasts_until_a_newer_reign() {
+    let (listener, port, events) = begin(attach(false));
     let (mut hand, _) = Hand::accept(&listener);
     hand.say(FromSwitch::Refused { why: "no".into() });
     assert_eq!(next(&events), PortEvent::Refused { why: "no".into() });
     let (mut hand, _) = Hand::accept(&listener);
     hand.say(FromSwitch::Fenced { current: Generation(9) });
     assert_eq!(next(&events), PortEvent::Fenced { current: Generation(9) });
-    assert!(events.recv_timeout(PATIENCE).is_err(), "the thread is gone");
+    // Nobody is there to hear it, and it must not be lost.
+    port.send(1, &1u64.to_le_bytes()).unwrap();
+    port.activate(Generation(9), 5);
+    listener.set_nonblocking(true).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(listener.accept().is_err(), "a fenced port stays away");
+    assert!(events.is_empty());
+
+    listener.set_nonblocking(false).unwrap();
+    port.activate(Generation(10), 7);
+    let (mut hand, said) = Hand::accept(&listener);
+    assert_eq!((said.generation, said.standby, said.rx_seq_last), (Generation(10), false, 7));
+    assert_eq!(hand.hear_more_than_pings(), frame(10, 1));
+
+    // A fence that the next reign has overtaken is only a lost connection.
+    port.activate(Generation(12), 8);
+    hand.say(FromSwitch::Fenced { current: Generation(11) });
+    let (_, said) = Hand::accept(&listener);
+    assert_eq!((said.generation, said.rx_seq_last), (Generation(12), 7));
 }
 
 #[test]
