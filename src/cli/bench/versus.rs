@@ -16,7 +16,7 @@ use crate::cli::stage::Stage;
 use crate::host::guests;
 
 /// Between two looks at the position.
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(100);
 /// `crunch` is a little longer than this.
 const INSTRUCTIONS: u64 = 900_000_000;
 const QUICK_INSTRUCTIONS: u64 = 350_000_000;
