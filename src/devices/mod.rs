@@ -16,6 +16,7 @@
 //! Absent on purpose: modem lines that change, baud rates, DMA while the guest runs, PCI.
 
 pub mod clint;
+pub mod disk;
 pub mod finisher;
 pub mod outbox;
 pub mod plic;
