@@ -21,6 +21,15 @@ const WORDS: usize = 20_000;
 /// Programs, unless `SEEDS` says otherwise: three of each mode.
 const SEEDS: u64 = 9;
 
+/// Everything may be delegated (`ebreak` is) but `ecall`.
+fn delegated(prng: &mut Prng) -> u64 {
+    let delegated = prng.next_u64() & 0xb0fe | 1 << 3;
+    // What QEMU mistakes for one another goes to the same place.
+    [(5, 7), (13, 15)]
+        .into_iter()
+        .fold(delegated, |set, (load, store)| set & !(1 << store) | (set >> load & 1) << store)
+}
+
 /// One log of both machines, entry by entry; how many there are.
 fn compare(ours: &[u8], theirs: &[u8], log: u64, mode: Mode, seed: u64) -> usize {
     let mut behind = mode.sees(crate::image::CODE);
@@ -74,14 +83,15 @@ fn random_programs_do_on_qemu_what_they_do_here() {
         let start = Instant::now();
         let mode = [Mode::Machine, Mode::User, Mode::Supervisor][(seed % 3) as usize];
         let mut prng = Prng::new(seed);
+        let delegated = delegated(&mut prng);
         let words = generate::program(&mut prng, mode, WORDS);
-        let image = Image::new(&mut prng, mode, &words);
+        let image = Image::new(&mut prng, mode, delegated, &words);
         let ours = on_lockstep(&image.0);
         let theirs = on_qemu(&image.0, directory.path());
         let machine = compare(&ours, &theirs, LOG_M, mode, seed);
         let supervisor = compare(&ours, &theirs, LOG_S, mode, seed);
         assert!(machine > 500, "seed {seed}: the log is empty");
-        assert!(mode == Mode::Machine || supervisor > 10, "seed {seed}: nothing went to S-mode");
+        assert!(mode == Mode::Machine || supervisor > 0, "seed {seed}: nothing went to S-mode");
         // The logs have been compared; the rest is to be the same.
         let rest = |log: u64, entries: usize| (log - BASE) as usize + entries * ENTRY_BYTES;
         for (from, to) in [
