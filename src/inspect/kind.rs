@@ -19,6 +19,7 @@ pub enum Kind {
     HostId,
     NetIn,
     ConsoleIn,
+    ConsoleSize,
     Timer,
     Entropy,
     NetOut,
@@ -28,6 +29,7 @@ pub enum Kind {
     Generation,
     Joined,
     SwitchOver,
+    Typed,
     End,
 }
 
@@ -52,12 +54,13 @@ pub struct UnknownKind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Time,
         Kind::Seed,
         Kind::HostId,
         Kind::NetIn,
         Kind::ConsoleIn,
+        Kind::ConsoleSize,
         Kind::Timer,
         Kind::Entropy,
         Kind::NetOut,
@@ -67,6 +70,7 @@ impl Kind {
         Kind::Generation,
         Kind::Joined,
         Kind::SwitchOver,
+        Kind::Typed,
         Kind::End,
     ];
 
@@ -77,6 +81,7 @@ impl Kind {
             Event::Input(Input::Answer(Answer::HostId(_))) => Kind::HostId,
             Event::Input(Input::NetFrame { .. }) => Kind::NetIn,
             Event::Input(Input::Console(_)) => Kind::ConsoleIn,
+            Event::Input(Input::ConsoleSize { .. }) => Kind::ConsoleSize,
             Event::Input(Input::TimerDue { .. }) => Kind::Timer,
             Event::Input(Input::Entropy(_)) => Kind::Entropy,
             Event::Output(mark) => match mark.channel {
@@ -88,6 +93,7 @@ impl Kind {
             Event::Generation { .. } => Kind::Generation,
             Event::Joined { .. } => Kind::Joined,
             Event::SwitchOver => Kind::SwitchOver,
+            Event::Typed { .. } => Kind::Typed,
             Event::End(_) => Kind::End,
         }
     }
@@ -100,6 +106,7 @@ impl Kind {
             Kind::HostId => "host-id",
             Kind::NetIn => "net-in",
             Kind::ConsoleIn => "console-in",
+            Kind::ConsoleSize => "console-size",
             Kind::Timer => "timer",
             Kind::Entropy => "entropy",
             Kind::NetOut => "net-out",
@@ -108,6 +115,7 @@ impl Kind {
             Kind::Digest => "digest",
             Kind::Generation => "generation",
             Kind::Joined => "joined",
+            Kind::Typed => "typed",
             Kind::SwitchOver => "switch-over",
             Kind::End => "end",
         }
@@ -116,11 +124,15 @@ impl Kind {
     pub const fn group(self) -> Group {
         match self {
             Kind::Time | Kind::Seed | Kind::HostId => Group::Answers,
-            Kind::NetIn | Kind::ConsoleIn | Kind::Timer | Kind::Entropy => Group::Inputs,
+            Kind::NetIn | Kind::ConsoleIn | Kind::ConsoleSize | Kind::Timer | Kind::Entropy => Group::Inputs,
             Kind::NetOut | Kind::ConsoleOut => Group::Outputs,
-            Kind::Horizon | Kind::Digest | Kind::Generation | Kind::Joined | Kind::SwitchOver | Kind::End => {
-                Group::Control
-            }
+            Kind::Horizon
+            | Kind::Digest
+            | Kind::Generation
+            | Kind::Joined
+            | Kind::SwitchOver
+            | Kind::Typed
+            | Kind::End => Group::Control,
         }
     }
 }

@@ -14,6 +14,7 @@
 //! 0x05  console input        varint  length; bytes
 //! 0x06  timer due            varint  ticks since the time before
 //! 0x07  entropy delivered    varint  length; bytes
+//! 0x09  console size          u16 columns; u16 rows
 //! 0x10  output mark: net     varint  frame number, past the expected one; varint length; u32 digest
 //! 0x11  output mark: console varint  offset, past the expected one; varint length; u32 digest
 //! 0x20  horizon              -
@@ -24,6 +25,7 @@
 //! 0x25  end: pass            -
 //! 0x26  end: fail            varint  the guest's number (32 bits)
 //! 0x27  end: reset           -
+//! 0x29  typed                u64 session; varint  bytes of it delivered so far
 //! ```
 //!
 //! Integers of a fixed size are little-endian, varints as in [`crate::base::varint`]. What "before"
@@ -74,6 +76,7 @@ mod kind {
     pub const CONSOLE: u8 = 0x05;
     pub const TIMER_DUE: u8 = 0x06;
     pub const ENTROPY: u8 = 0x07;
+    pub const CONSOLE_SIZE: u8 = 0x09;
     pub const OUTPUT_NET: u8 = 0x10;
     pub const OUTPUT_CONSOLE: u8 = 0x11;
     pub const HORIZON: u8 = 0x20;
@@ -84,6 +87,7 @@ mod kind {
     pub const END_PASS: u8 = 0x25;
     pub const END_FAIL: u8 = 0x26;
     pub const END_RESET: u8 = 0x27;
+    pub const TYPED: u8 = 0x29;
 }
 
 /// What the entries so far in this frame let the next one leave out. All zero at a frame's start.
@@ -142,6 +146,11 @@ impl Running {
                 head(kind::ENTROPY);
                 put_bytes(out, bytes);
             }
+            Event::Input(Input::ConsoleSize { cols, rows }) => {
+                head(kind::CONSOLE_SIZE);
+                out.extend_from_slice(&cols.to_le_bytes());
+                out.extend_from_slice(&rows.to_le_bytes());
+            }
             Event::Output(mark) => {
                 let (kind, expected, next) = self.mark_context(mark.channel, mark.len);
                 let delta = step(expected, mark.seq);
@@ -170,6 +179,11 @@ impl Running {
             Event::Joined { node } => {
                 head(kind::JOINED);
                 out.extend_from_slice(&node.get().to_le_bytes());
+            }
+            Event::Typed { session, upto } => {
+                head(kind::TYPED);
+                out.extend_from_slice(&session.to_le_bytes());
+                varint::put_u64(out, *upto);
             }
             Event::SwitchOver => head(kind::SWITCH_OVER),
             Event::End(Exit::Pass) => head(kind::END_PASS),
@@ -205,6 +219,10 @@ impl Running {
                 Event::Input(Input::TimerDue { time: advance(&mut self.time, varint::get_u64(bytes)?) })
             }
             kind::ENTROPY => Event::Input(Input::Entropy(get_bytes(bytes)?)),
+            kind::CONSOLE_SIZE => Event::Input(Input::ConsoleSize {
+                cols: u16::from_le_bytes(get_array(bytes)?),
+                rows: u16::from_le_bytes(get_array(bytes)?),
+            }),
             kind::OUTPUT_NET => Event::Output(self.decode_mark(bytes, Channel::Net)?),
             kind::OUTPUT_CONSOLE => Event::Output(self.decode_mark(bytes, Channel::Console)?),
             kind::HORIZON => Event::Horizon,
@@ -222,6 +240,10 @@ impl Running {
                 Event::Generation { generation, node, why }
             }
             kind::JOINED => Event::Joined { node: NodeId(u64::from_le_bytes(get_array(bytes)?)) },
+            kind::TYPED => {
+                let session = u64::from_le_bytes(get_array(bytes)?);
+                Event::Typed { session, upto: varint::get_u64(bytes)? }
+            }
             kind::SWITCH_OVER => Event::SwitchOver,
             kind::END_PASS => Event::End(Exit::Pass),
             kind::END_FAIL => Event::End(Exit::Fail(get_u32(bytes)?)),
@@ -258,13 +280,14 @@ pub(super) fn payload_len(event: &Event) -> usize {
         Event::Input(
             Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
         ) => bytes.len(),
-        Event::Input(Input::Answer(_) | Input::TimerDue { .. })
+        Event::Input(Input::Answer(_) | Input::TimerDue { .. } | Input::ConsoleSize { .. })
         | Event::Output(_)
         | Event::Horizon
         | Event::Digest(_)
         | Event::Generation { .. }
         | Event::Joined { .. }
         | Event::SwitchOver
+        | Event::Typed { .. }
         | Event::End(_) => 0,
     }
 }
