@@ -41,6 +41,11 @@ pub struct Console {
 }
 
 impl Console {
+    /// Columns and rows of the window, as last told.
+    pub fn size(&self) -> (u16, u16) {
+        (self.cols, self.rows)
+    }
+
     fn transmit(transport: &mut Transport, ram: &mut Ram, out: &mut Outbox) -> Result<(), QueueFault> {
         for _ in 0..transport.queue(TX).size() {
             let Some(chain) = transport.queue(TX).peek(ram)? else { break };
