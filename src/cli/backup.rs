@@ -23,7 +23,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let site = &args.site;
     let (listener, arbiter) = site.open()?;
-    let mut driver = Driver::new(site.wiring("backup", listener, arbiter));
+    let mut driver = Driver::new(site.wiring("backup", listener, arbiter)?);
     let link = connect(&mut driver, args)?;
     let node = Node::backup(NodeId(draw_u64()), &site.vm, link, site.settings(), driver.now_ns());
     node::live(driver, node, "backup", site.record.as_deref())

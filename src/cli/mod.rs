@@ -3,9 +3,11 @@
 //! becomes ours).
 
 pub mod arg;
+pub mod attach;
 pub mod backup;
 pub mod bench;
 pub mod client;
+pub mod console;
 pub mod demo;
 pub mod disasm;
 pub mod failure;
@@ -53,6 +55,8 @@ enum Command {
     Primary(primary::Args),
     /// Join a primary as its backup.
     Backup(backup::Args),
+    /// Sit at a guest's console, wherever the guest runs now; from a script, too.
+    Attach(attach::Args),
     /// Ask a node how it is.
     Status(status::Args),
     /// Make primary and backup change places, with nothing lost and no fault counted.
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Switch(args) => switch::run(args),
         Command::Primary(args) => primary::run(args),
         Command::Backup(args) => backup::run(args),
+        Command::Attach(args) => attach::run(args),
         Command::Status(args) => status::run(args),
         Command::Switchover(args) => switchover::run(args),
         Command::Replay(args) => replay::run(args),

@@ -5,7 +5,7 @@ use super::guest::GuestArgs;
 use super::node::{self, Site};
 use crate::base::{Generation, Icount, NodeId};
 use crate::ft::{Arbiter, Bid, Boot, Claim, Holder, Node};
-use crate::host::driver::{Driver, Wiring, draw_u64};
+use crate::host::driver::{Driver, draw_u64};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -13,9 +13,6 @@ pub struct Args {
     guest: GuestArgs,
     #[command(flatten)]
     site: Site,
-    /// `-` makes standard input the guest's console.
-    #[arg(long, value_name = "-", value_parser = ["-"])]
-    console: Option<String>,
     /// Begin a new life of the guest although an earlier one was never ended: its state is given up.
     #[arg(long)]
     fresh: bool,
@@ -27,8 +24,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let (listener, mut arbiter) = site.open()?;
     let id = NodeId(draw_u64());
     let generation = claim_life(&mut arbiter, &site.vm, id, &site.wherefrom("primary"), args.fresh)?;
-    let wiring = site.wiring("primary", listener, arbiter);
-    let driver = Driver::new(Wiring { console_input: args.console.is_some(), ..wiring });
+    let driver = Driver::new(site.wiring("primary", listener, arbiter)?);
     let boot = Boot { machine, generation, life: draw_u64(), limit: Icount::MAX };
     let node = Node::primary(id, &site.vm, boot, site.settings(), driver.now_ns());
     node::live(driver, node, "primary", site.record.as_deref())

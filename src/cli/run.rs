@@ -1,7 +1,9 @@
 //! `lockstep run`: a guest alone, without a backup.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::console::ConsoleArgs;
 use super::guest::GuestArgs;
 use super::{Failure, arg, node};
 use crate::base::{Generation, Icount, NodeId};
@@ -15,12 +17,14 @@ pub struct Args {
     /// Record the run into this directory, for `lockstep replay` and `lockstep log`.
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
-    /// `-` makes standard input the guest's console; its output goes to standard output in any case.
-    #[arg(long, value_name = "-", value_parser = ["-"])]
-    console: Option<String>,
+    #[command(flatten)]
+    console: ConsoleArgs,
+    /// Terminals (`lockstep attach`) and tools connect here.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
     /// Plug the guest into the switch at this address.
     #[arg(long, value_name = "ADDR")]
-    switch: Option<std::net::SocketAddr>,
+    switch: Option<SocketAddr>,
     /// The name under which the switch knows the guest.
     #[arg(long, default_value = "run", value_parser = arg::vm)]
     vm: String,
@@ -32,10 +36,12 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<u8, Failure> {
     arg::record(args.record.as_deref())?;
     let machine = args.guest.boot()?;
+    let listener = args.listen.map(arg::listen).transpose()?;
     let driver = Driver::new(Wiring {
         switch: args.switch,
         record: args.record.clone(),
-        console_input: args.console.is_some(),
+        console: args.console.open(true)?,
+        listener,
         // A guest whose one voice is the console is done when nobody listens; one with a network is not.
         ends_with_console: args.switch.is_none(),
         ..Wiring::default()
@@ -43,6 +49,6 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let limit = args.max_instructions.map_or(Icount::MAX, Icount);
     let boot = Boot { machine, generation: Generation::ZERO, life: draw_u64(), limit };
     let (id, now_ns) = (NodeId(draw_u64()), driver.now_ns());
-    let node = Node::primary(id, &args.vm, boot, Settings::default(), now_ns);
+    let node = Node::primary(id, &args.vm, boot, args.console.settings(Settings::default()), now_ns);
     node::live(driver, node, "run", args.record.as_deref())
 }

@@ -121,6 +121,7 @@ impl Backup {
         let state = State::Following(Box::new(Replayer::new(machine, seq_next)));
         let mut backup =
             Self::with(common, to.link, to.node, follows.generation, follows.life, state, to.now_ns);
+        common.terminals.settle(false, follows.life, &mut common.commands);
         backup.console_released = follows.console_released;
         backup.counting = true;
         backup.detector = Detector::new(to.now_ns, common.settings.silence_ns, common.settings.heartbeat_ns);
@@ -172,6 +173,10 @@ impl Backup {
         }
     }
 
+    pub fn peer_link(&self) -> Option<LinkId> {
+        self.linked.then_some(self.link)
+    }
+
     pub fn generation(&self) -> Generation {
         self.generation
     }
@@ -205,7 +210,10 @@ impl Backup {
             Event::Claimed { generation, outcome } => self.claimed(common, generation, outcome, now_ns),
             // The switch speaks to a backup only after its go-live; the console is the primary's.
             Event::DiskDone(_) | Event::DiskWorked(_) => Next::Stay,
-            Event::Frame { .. } | Event::ConsoleInput(_) | Event::Fenced { .. } => Next::Stay,
+            Event::Frame { .. }
+            | Event::ConsoleInput(_)
+            | Event::ConsoleSize { .. }
+            | Event::Fenced { .. } => Next::Stay,
             Event::Quit => {
                 let why = "the operator ended the backup".to_owned();
                 common.send(self.link, Message::Bye { why });
@@ -236,8 +244,16 @@ impl Backup {
                 }
                 common.tell(format!("the primary sends its state at {at}, {chunks} chunks"));
                 (self.generation, self.primary, self.life) = (generation, node, life);
+                common.terminals.settle(false, life, &mut common.commands);
+                common.say_whereabouts(self.link);
                 let (decoder, log) = (Box::new(snapshot::Decoder::new(RAM_BYTES_MAX)), VecDeque::new());
                 self.state = State::Receiving { decoder, chunks, chunks_done: 0, seq_next, log };
+            }
+            (Message::Scrollback { offset, bytes, typed }, State::Receiving { .. }) => {
+                common.terminals.learn(offset, &bytes, typed);
+            }
+            (Message::Whereabouts { listen }, _) => {
+                common.terminals.peer_lives_at(&listen, &mut common.commands);
             }
             (Message::Chunk(bytes), State::Receiving { decoder, chunks, chunks_done, .. }) => {
                 decoder.push(&bytes).map_err(|error| format!("the snapshot is damaged: {error}"))?;
@@ -305,6 +321,7 @@ impl Backup {
         let base = Box::new(machine.save());
         common.commands.push(Command::StartRecording { base, seq_next, generation: self.generation });
         common.commands.push(Command::PlugIn(Plug::of(&machine, self.life, self.generation, true)));
+        common.terminals.machine_stands_at(machine.console_bytes());
         self.state = State::Following(Box::new(Replayer::new(machine, seq_next)));
         self.backlog_bytes = 0;
         self.ack_due = true;
@@ -455,7 +472,10 @@ impl Backup {
         }
         for followed in self.followed.drain(..) {
             match followed {
-                Followed::Said { output, .. } => self.kept.keep(output),
+                Followed::Said { output, .. } => {
+                    common.terminals.heard(&output);
+                    self.kept.keep(output);
+                }
                 Followed::Disk(_) => {}
                 Followed::Agreed { at, digest } => {
                     self.audit = Some(Audit { icount: at, digest });
@@ -467,6 +487,7 @@ impl Backup {
                     log::Event::SwitchOver => self.handed_over = true,
                     // An older switch-over in the log led to this generation: it is history.
                     log::Event::Generation { .. } => self.handed_over = false,
+                    log::Event::Typed { session, upto } => common.terminals.note_typed(session, upto),
                     log::Event::End(exit) => self.ended = Some(exit),
                     _ => {}
                 },
@@ -578,5 +599,14 @@ fn name(message: &Message) -> &'static str {
         Message::Status => "Status",
         Message::SwitchOver => "SwitchOver",
         Message::Answer { .. } => "Answer",
+        Message::Attach { .. } => "Attach",
+        Message::Attached { .. } => "Attached",
+        Message::ConsoleData { .. } => "ConsoleData",
+        Message::ConsoleInput { .. } => "ConsoleInput",
+        Message::ConsoleTaken { .. } => "ConsoleTaken",
+        Message::ConsoleSize { .. } => "ConsoleSize",
+        Message::ConsoleEnd { .. } => "ConsoleEnd",
+        Message::Scrollback { .. } => "Scrollback",
+        Message::Whereabouts { .. } => "Whereabouts",
     }
 }

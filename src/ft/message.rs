@@ -54,6 +54,37 @@ pub enum Message {
     SwitchOver,
     /// The answer to a tool.
     Answer { json: String },
+    /// A terminal comes: see [`super::terminals`]. It wants the console of the life `life` from byte
+    /// `from` on, if that is still known, else from where it is; it types as `session`.
+    Attach { life: u64, from: Option<u64>, session: u64 },
+    /// The node greets a terminal, and does so again when one of these is another: what comes next
+    /// begins at `start`, the console is at `end`, `taken` bytes of the session are the guest's for
+    /// good, and the other node listens at `peer`.
+    Attached {
+        vm: String,
+        node: NodeId,
+        life: u64,
+        primary: bool,
+        start: u64,
+        end: u64,
+        taken: u64,
+        peer: Option<String>,
+    },
+    /// Console bytes; the first is the `offset`-th of the guest's life.
+    ConsoleData { offset: u64, bytes: Vec<u8> },
+    /// Typed at a terminal; the first byte is the `seq`-th of its session.
+    ConsoleInput { seq: u64, bytes: Vec<u8> },
+    /// The guest has been given everything typed before byte `upto`, whoever reigns.
+    ConsoleTaken { upto: u64 },
+    /// The terminal's window has this size.
+    ConsoleSize { cols: u16, rows: u16 },
+    /// The guest has ended, with this status: the last word to a terminal.
+    ConsoleEnd { status: u8, how: String },
+    /// The primary tells a joiner of the console before the snapshot: its last bytes, and how much of
+    /// each session was typed.
+    Scrollback { offset: u64, bytes: Vec<u8>, typed: Vec<(u64, u64)> },
+    /// Terminals and tools reach the sender here.
+    Whereabouts { listen: String },
 }
 
 /// A position at which the digests of both sides agreed.
@@ -127,11 +158,18 @@ impl Message {
     /// The bytes of what it carries, if that can be much.
     pub fn payload_bytes(&self) -> usize {
         match self {
-            Message::Chunk(bytes) | Message::Log(bytes) => bytes.len(),
+            Message::Chunk(bytes)
+            | Message::Log(bytes)
+            | Message::ConsoleData { bytes, .. }
+            | Message::ConsoleInput { bytes, .. } => bytes.len(),
+            Message::Scrollback { bytes, typed, .. } => bytes.len() + typed.len() * size_of::<(u64, u64)>(),
+            Message::Attached { vm, peer, .. } => vm.len() + peer.as_ref().map_or(0, String::len),
             Message::Join { vm: text, .. }
             | Message::Refuse { why: text }
             | Message::Bye { why: text }
-            | Message::Answer { json: text } => text.len(),
+            | Message::Answer { json: text }
+            | Message::ConsoleEnd { how: text, .. }
+            | Message::Whereabouts { listen: text } => text.len(),
             Message::Diverged(divergence) => {
                 let context: usize =
                     divergence.context.iter().map(|line| line.len() + size_of::<String>()).sum();
@@ -141,6 +179,9 @@ impl Message {
             | Message::Ack { .. }
             | Message::Heartbeat { .. }
             | Message::Status
+            | Message::Attach { .. }
+            | Message::ConsoleTaken { .. }
+            | Message::ConsoleSize { .. }
             | Message::SwitchOver => 0,
         }
     }
@@ -185,6 +226,9 @@ mod tests {
             Message::Heartbeat { ticks: 1, console_released: 2 },
             Message::Bye { why: "done".into() },
             Message::Status,
+            Message::Attach { life: 1, from: Some(u64::MAX), session: 3 },
+            Message::ConsoleData { offset: 300, bytes: b"login: ".to_vec() },
+            Message::Scrollback { offset: 1, bytes: vec![2, 3], typed: vec![(u64::MAX, 4)] },
         ]
     }
 
@@ -216,7 +260,7 @@ mod tests {
         for _ in 0..20_000 {
             let mut body = vec![0; prng.between(1, 64) as usize];
             prng.fill(&mut body);
-            body[0] %= 14;
+            body[0] %= 22;
             let header = Header { len: body.len(), crc: crc32fast::hash(&body) };
             if let Ok(message) = decode_body(header, &body) {
                 let mut again = Vec::new();

@@ -119,6 +119,8 @@ impl Primary {
             now_ns,
         );
         primary.limit = limit;
+        common.terminals.machine_stands_at(primary.recorder.machine().console_bytes());
+        common.terminals.settle(true, life, &mut common.commands);
         primary.recorder.record(log::Event::Generation { generation, node: common.id, why: Start::Boot });
         primary.activate(common);
         primary
@@ -188,6 +190,7 @@ impl Primary {
         primary.ended = ended.map(|exit| (exit, seq));
         primary.console_released = from.console_released;
         primary.activate(common);
+        common.terminals.settle(true, life, &mut common.commands);
         for output in from.kept {
             primary.let_go(common, output);
         }
@@ -232,6 +235,7 @@ impl Primary {
                 self.console.extend(bytes.into_iter().take(room));
             }
             Event::DiskDone(_) | Event::DiskWorked(_) => {}
+            Event::ConsoleSize { cols, rows } => common.terminals.resize(cols, rows),
             Event::Fenced { current } => self.fenced(common, current),
             Event::Quit => return self.quit(common, now_ns),
         }
@@ -271,6 +275,9 @@ impl Primary {
                 self.acked(common, received, executed, audited);
             }
             Message::Heartbeat { .. } if from_peer => {}
+            Message::Whereabouts { listen } if from_peer => {
+                common.terminals.peer_lives_at(&listen, &mut common.commands);
+            }
             Message::Log(bytes) if from_peer => return self.reign_of_peer(common, link, bytes, now_ns),
             Message::Diverged(divergence) if from_peer => {
                 common.tell(format!("the backup reports a {divergence}"));

@@ -36,7 +36,14 @@ pub struct Settings {
     pub inputs_waiting_max: usize,
     /// A lone recorder writes how far it has come this often, so that a killed one's log says so.
     pub lone_flush_ns: u64,
+    /// Console bytes kept for terminals that come late or come back.
+    pub scrollback_bytes: usize,
 }
+
+/// Enough for a kernel's boot messages.
+const SCROLLBACK_BYTES: usize = 64 << 10;
+/// A joiner is told of it in one message.
+pub const SCROLLBACK_BYTES_MAX: usize = 1 << 20;
 
 const MS: u64 = 1_000_000;
 
@@ -57,6 +64,7 @@ impl Default for Settings {
             backlog_bytes_max: 256 << 20,
             inputs_waiting_max: 1024,
             lone_flush_ns: 100 * MS,
+            scrollback_bytes: SCROLLBACK_BYTES,
         }
     }
 }

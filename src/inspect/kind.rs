@@ -20,6 +20,7 @@ pub enum Kind {
     WallClock,
     NetIn,
     ConsoleIn,
+    ConsoleSize,
     Timer,
     Entropy,
     DiskDone,
@@ -30,6 +31,7 @@ pub enum Kind {
     Generation,
     Joined,
     SwitchOver,
+    Typed,
     End,
 }
 
@@ -54,13 +56,14 @@ pub struct UnknownKind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Time,
         Kind::Seed,
         Kind::HostId,
         Kind::WallClock,
         Kind::NetIn,
         Kind::ConsoleIn,
+        Kind::ConsoleSize,
         Kind::Timer,
         Kind::Entropy,
         Kind::DiskDone,
@@ -71,6 +74,7 @@ impl Kind {
         Kind::Generation,
         Kind::Joined,
         Kind::SwitchOver,
+        Kind::Typed,
         Kind::End,
     ];
 
@@ -82,6 +86,7 @@ impl Kind {
             Event::Input(Input::Answer(Answer::WallClock(_))) => Kind::WallClock,
             Event::Input(Input::NetFrame { .. }) => Kind::NetIn,
             Event::Input(Input::Console(_)) => Kind::ConsoleIn,
+            Event::Input(Input::ConsoleSize { .. }) => Kind::ConsoleSize,
             Event::Input(Input::TimerDue { .. }) => Kind::Timer,
             Event::Input(Input::Entropy(_)) => Kind::Entropy,
             Event::Input(Input::DiskDone(_)) => Kind::DiskDone,
@@ -94,6 +99,7 @@ impl Kind {
             Event::Generation { .. } => Kind::Generation,
             Event::Joined { .. } => Kind::Joined,
             Event::SwitchOver => Kind::SwitchOver,
+            Event::Typed { .. } => Kind::Typed,
             Event::End(_) => Kind::End,
         }
     }
@@ -107,6 +113,7 @@ impl Kind {
             Kind::WallClock => "wall-clock",
             Kind::NetIn => "net-in",
             Kind::ConsoleIn => "console-in",
+            Kind::ConsoleSize => "console-size",
             Kind::Timer => "timer",
             Kind::Entropy => "entropy",
             Kind::DiskDone => "disk-done",
@@ -116,6 +123,7 @@ impl Kind {
             Kind::Digest => "digest",
             Kind::Generation => "generation",
             Kind::Joined => "joined",
+            Kind::Typed => "typed",
             Kind::SwitchOver => "switch-over",
             Kind::End => "end",
         }
@@ -124,11 +132,20 @@ impl Kind {
     pub const fn group(self) -> Group {
         match self {
             Kind::Time | Kind::Seed | Kind::HostId | Kind::WallClock => Group::Answers,
-            Kind::NetIn | Kind::ConsoleIn | Kind::Timer | Kind::Entropy | Kind::DiskDone => Group::Inputs,
+            Kind::NetIn
+            | Kind::ConsoleIn
+            | Kind::ConsoleSize
+            | Kind::Timer
+            | Kind::Entropy
+            | Kind::DiskDone => Group::Inputs,
             Kind::NetOut | Kind::ConsoleOut => Group::Outputs,
-            Kind::Horizon | Kind::Digest | Kind::Generation | Kind::Joined | Kind::SwitchOver | Kind::End => {
-                Group::Control
-            }
+            Kind::Horizon
+            | Kind::Digest
+            | Kind::Generation
+            | Kind::Joined
+            | Kind::SwitchOver
+            | Kind::Typed
+            | Kind::End => Group::Control,
         }
     }
 }

@@ -76,6 +76,7 @@ pub fn text(event: &Event) -> String {
             format!("frame {rx_seq} in, {} bytes: {}", frame.len(), packet::summary(frame))
         }
         Event::Input(Input::Console(bytes)) => format!("typed {}", packet::excerpt(bytes)),
+        Event::Input(Input::ConsoleSize { cols, rows }) => format!("the console is {cols} by {rows}"),
         Event::Input(Input::TimerDue { time }) => format!("timer due at {time} ({})", time_text(*time)),
         Event::Input(Input::Entropy(bytes)) => {
             format!("entropy for the guest, {} bytes: {}", bytes.len(), hex(&bytes[..bytes.len().min(16)]))
@@ -93,6 +94,7 @@ pub fn text(event: &Event) -> String {
             format!("generation {generation} of node {node} begins: {}", start_text(*why))
         }
         Event::Joined { node } => format!("backup {node} counts from here on"),
+        Event::Typed { session, upto } => format!("typed up to byte {upto} of session {session:016x}"),
         Event::SwitchOver => "the primary hands over".into(),
         Event::End(exit) => match exit {
             Exit::Pass => "the guest ended: pass".into(),
@@ -137,6 +139,7 @@ fn data(event: &Event) -> Value {
         Event::Input(Input::Console(bytes) | Input::Entropy(bytes)) => {
             json!({ "len": bytes.len(), "hex": hex(bytes) })
         }
+        Event::Input(Input::ConsoleSize { cols, rows }) => json!({ "cols": cols, "rows": rows }),
         Event::Input(Input::TimerDue { time }) => json!({ "ticks": time }),
         Event::Input(Input::DiskDone(done)) => json!({
             "disk": done.disk,
@@ -154,6 +157,7 @@ fn data(event: &Event) -> Value {
         Event::Generation { generation, node, why } => {
             json!({ "generation": generation, "node": node.to_string(), "why": start_text(*why) })
         }
+        Event::Typed { session, upto } => json!({ "session": format!("{session:016x}"), "upto": upto }),
         Event::Joined { node } => json!({ "node": node.to_string() }),
         Event::End(exit) => match exit {
             Exit::Pass => json!({ "exit": "pass", "status": exit.status() }),
@@ -171,13 +175,14 @@ pub fn payload(event: &Event) -> &[u8] {
             Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
         ) => bytes,
         Event::Input(Input::DiskDone(done)) => &done.data,
-        Event::Input(Input::Answer(_) | Input::TimerDue { .. })
+        Event::Input(Input::Answer(_) | Input::TimerDue { .. } | Input::ConsoleSize { .. })
         | Event::Output(_)
         | Event::Horizon
         | Event::Digest(_)
         | Event::Generation { .. }
         | Event::Joined { .. }
         | Event::SwitchOver
+        | Event::Typed { .. }
         | Event::End(_) => &[],
     }
 }

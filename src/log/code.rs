@@ -16,6 +16,7 @@
 //! 0x07  entropy delivered    varint  length; bytes
 //! 0x08  disk request done    u8 disk; varint number, past the expected one; u8 how (0 stored, 1 LZ4, 2 failed);
 //!                            stored: varint length; bytes. LZ4: varint length unpacked; varint length; bytes
+//! 0x09  console size         u16 columns; u16 rows
 //! 0x0a  answer: wall clock   varint  nanoseconds since 1970
 //! 0x10  output mark: net     varint  frame number, past the expected one; varint length; u32 digest
 //! 0x11  output mark: console varint  offset, past the expected one; varint length; u32 digest
@@ -28,6 +29,7 @@
 //! 0x26  end: fail            varint  the guest's number (32 bits)
 //! 0x27  end: reset           -
 //! 0x29  end: panic           -
+//! 0x2a  typed                u64 session; varint  bytes of it delivered so far
 //! ```
 //!
 //! Integers of a fixed size are little-endian, varints as in [`crate::base::varint`]. What "before"
@@ -91,6 +93,7 @@ mod kind {
     pub const TIMER_DUE: u8 = 0x06;
     pub const ENTROPY: u8 = 0x07;
     pub const DISK_DONE: u8 = 0x08;
+    pub const CONSOLE_SIZE: u8 = 0x09;
     pub const ANSWER_WALL_CLOCK: u8 = 0x0a;
     pub const OUTPUT_NET: u8 = 0x10;
     pub const OUTPUT_CONSOLE: u8 = 0x11;
@@ -103,6 +106,7 @@ mod kind {
     pub const END_FAIL: u8 = 0x26;
     pub const END_RESET: u8 = 0x27;
     pub const END_PANIC: u8 = 0x29;
+    pub const TYPED: u8 = 0x2a;
 }
 
 mod disk_end {
@@ -177,6 +181,11 @@ impl Running {
                 head(kind::DISK_DONE);
                 self.encode_disk(out, done);
             }
+            Event::Input(Input::ConsoleSize { cols, rows }) => {
+                head(kind::CONSOLE_SIZE);
+                out.extend_from_slice(&cols.to_le_bytes());
+                out.extend_from_slice(&rows.to_le_bytes());
+            }
             Event::Output(mark) => {
                 let (kind, expected, next) = self.mark_context(mark.channel, mark.len);
                 let delta = step(expected, mark.seq);
@@ -205,6 +214,11 @@ impl Running {
             Event::Joined { node } => {
                 head(kind::JOINED);
                 out.extend_from_slice(&node.get().to_le_bytes());
+            }
+            Event::Typed { session, upto } => {
+                head(kind::TYPED);
+                out.extend_from_slice(&session.to_le_bytes());
+                varint::put_u64(out, *upto);
             }
             Event::SwitchOver => head(kind::SWITCH_OVER),
             Event::End(Exit::Pass) => head(kind::END_PASS),
@@ -245,6 +259,10 @@ impl Running {
             }
             kind::ENTROPY => Event::Input(Input::Entropy(get_bytes(bytes)?)),
             kind::DISK_DONE => Event::Input(Input::DiskDone(self.decode_disk(bytes)?)),
+            kind::CONSOLE_SIZE => Event::Input(Input::ConsoleSize {
+                cols: u16::from_le_bytes(get_array(bytes)?),
+                rows: u16::from_le_bytes(get_array(bytes)?),
+            }),
             kind::OUTPUT_NET => Event::Output(self.decode_mark(bytes, Channel::Net)?),
             kind::OUTPUT_CONSOLE => Event::Output(self.decode_mark(bytes, Channel::Console)?),
             kind::HORIZON => Event::Horizon,
@@ -262,6 +280,10 @@ impl Running {
                 Event::Generation { generation, node, why }
             }
             kind::JOINED => Event::Joined { node: NodeId(u64::from_le_bytes(get_array(bytes)?)) },
+            kind::TYPED => {
+                let session = u64::from_le_bytes(get_array(bytes)?);
+                Event::Typed { session, upto: varint::get_u64(bytes)? }
+            }
             kind::SWITCH_OVER => Event::SwitchOver,
             kind::END_PASS => Event::End(Exit::Pass),
             kind::END_FAIL => Event::End(Exit::Fail(get_u32(bytes)?)),
@@ -347,13 +369,14 @@ pub fn payload_len(event: &Event) -> usize {
             Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
         ) => bytes.len(),
         Event::Input(Input::DiskDone(done)) => done.data.len(),
-        Event::Input(Input::Answer(_) | Input::TimerDue { .. })
+        Event::Input(Input::Answer(_) | Input::TimerDue { .. } | Input::ConsoleSize { .. })
         | Event::Output(_)
         | Event::Horizon
         | Event::Digest(_)
         | Event::Generation { .. }
         | Event::Joined { .. }
         | Event::SwitchOver
+        | Event::Typed { .. }
         | Event::End(_) => 0,
     }
 }

@@ -25,6 +25,8 @@ pub enum Event {
     Digest(Digest),
     /// From here on `node` reigns.
     Generation { generation: Generation, node: NodeId, why: Start },
+    /// Of what was typed in the attach session `session`, all before byte `upto` is delivered.
+    Typed { session: u64, upto: u64 },
     /// From here on a backup counts for the output rule.
     Joined { node: NodeId },
     /// The primary stopped here on purpose and offers its backup the next generation.

@@ -24,6 +24,13 @@ use crate::devices::virtio::transport::{Device, SLOT_BYTES, Slot, read_empty};
 use crate::devices::{BadDevice, virtio};
 use crate::mem::Ram;
 
+/// The two devices that make up the console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConsolePort {
+    Serial,
+    Virtio,
+}
+
 /// All devices, and how the guest ended if it did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Board {
@@ -44,6 +51,8 @@ pub struct Board {
     pub console_bytes: u64,
     /// In the order of their slots.
     pub disks: Vec<Slot<Blk>>,
+    /// The port that the last of them came from.
+    pub console_spoke: Option<ConsolePort>,
     /// What has been said and not taken; not state.
     #[serde(skip)]
     pub out: Outbox,
@@ -65,6 +74,7 @@ impl Board {
             rx_seq: 0,
             console_bytes: 0,
             disks: (0..).zip(disks).map(disk).collect(),
+            console_spoke: None,
             out: Outbox::default(),
         }
     }
@@ -76,19 +86,41 @@ impl Board {
         self.wire();
     }
 
-    /// Bytes are typed: at the virtio console once the guest drives it, else at the serial port.
+    /// Where typed bytes go: to the port at which the guest's user sees himself type.
+    ///
+    /// A kernel drives the virtio console as soon as it finds one, also when its console is the
+    /// serial port; so driving it says nothing. Whoever wants an interrupt for serial input has
+    /// opened the serial port. Otherwise the port that the guest last spoke at is the one, and for
+    /// a guest that has not spoken the one that it drives.
+    pub fn console_port(&self) -> ConsolePort {
+        match self.console_spoke {
+            _ if !self.console.transport.is_live() || self.uart.is_listened_to() => ConsolePort::Serial,
+            Some(port) => port,
+            None => ConsolePort::Virtio,
+        }
+    }
+
+    /// Bytes are typed.
     pub fn receive_console(&mut self, ram: &mut Ram, bytes: &[u8]) {
-        if self.console.transport.is_live() {
-            self.console.receive(ram, bytes);
-        } else {
-            self.uart.receive(bytes);
+        match self.console_port() {
+            ConsolePort::Serial => self.uart.receive(bytes),
+            ConsolePort::Virtio => self.console.receive(ram, bytes),
         }
         self.wire();
     }
 
     /// How many typed bytes there is room for.
     pub fn console_room(&self) -> usize {
-        if self.console.transport.is_live() { self.console.room() } else { self.uart.room() }
+        match self.console_port() {
+            ConsolePort::Serial => self.uart.room(),
+            ConsolePort::Virtio => self.console.room(),
+        }
+    }
+
+    /// The window that shows the console has this size now. Only the virtio console can tell.
+    pub fn resize_console(&mut self, cols: u16, rows: u16) {
+        self.console.resize(cols, rows);
+        self.wire();
     }
 
     /// Entropy arrives; false, and nothing changes, unless that much was asked for.
@@ -198,6 +230,7 @@ impl Board {
         } else if let Some(offset) = map::UART.offset(at) {
             if let Some(byte) = self.uart.write(offset, value as u8) {
                 self.out.console.push(byte);
+                self.console_spoke = Some(ConsolePort::Serial);
             }
             Ok(())
         } else if let Some(offset) = map::PLIC.offset(at) {
@@ -207,7 +240,14 @@ impl Board {
             match slot {
                 map::NET_SLOT => self.net.write(ram, &mut self.out, offset, size, value),
                 map::RNG_SLOT => self.rng.write(ram, &mut self.out, offset, size, value),
-                map::CONSOLE_SLOT => self.console.write(ram, &mut self.out, offset, size, value),
+                map::CONSOLE_SLOT => {
+                    let before = self.out.console.len();
+                    let written = self.console.write(ram, &mut self.out, offset, size, value);
+                    if self.out.console.len() > before {
+                        self.console_spoke = Some(ConsolePort::Virtio);
+                    }
+                    written
+                }
                 _ => {
                     // Not `disk_in`: the outbox beside it is needed, too.
                     let disk = slot.checked_sub(map::DISK_SLOT_FIRST).map(|disk| disk as usize);

@@ -103,14 +103,66 @@ fn the_first_end_is_the_end() {
     }
 }
 
+/// Sets the virtio console up, with a transmit queue of one buffer at `SPEECH`.
+fn drive_console(board: &mut Board, ram: &mut Ram) {
+    let queue =
+        [(0x30, 1), (0x38, 8), (0x80, RINGS), (0x90, RINGS + 0x1000), (0xa0, RINGS + 0x2000), (0x44, 1)];
+    let accept = [(0x70, 3), (0x24, 1), (0x20, 1), (0x70, 11)];
+    for (register, value) in accept.into_iter().chain(queue).chain([(0x70, 15)]) {
+        write(board, ram, 0x1000_3000 + register, 4, value);
+    }
+    assert!(board.console.transport.is_live());
+    ram.write_u64(GuestPhys(RINGS), SPEECH).unwrap();
+    ram.write_u32(GuestPhys(RINGS + 8), 2).unwrap();
+}
+
+const RINGS: u64 = 0x8000_0000;
+const SPEECH: u64 = 0x8000_8000;
+
+/// Two bytes from the virtio console.
+fn speak_at_virtio(board: &mut Board, ram: &mut Ram) {
+    let index = ram.read_u16(GuestPhys(RINGS + 0x1002)).unwrap();
+    ram.write_u16(GuestPhys(RINGS + 0x1002), index + 1).unwrap();
+    write(board, ram, 0x1000_3050, 4, 1);
+}
+
+#[test]
+fn console_input_goes_where_the_guest_last_spoke() {
+    let (mut board, mut ram) = board();
+    write(&mut board, &mut ram, 0x1000_0000, 1, u64::from(b'x'));
+    drive_console(&mut board, &mut ram);
+    // The kernel drives the device, but what it says comes from the serial port.
+    assert_eq!(board.console_port(), ConsolePort::Serial);
+    board.receive_console(&mut ram, b"abc");
+    assert_eq!((board.uart.room(), board.console.room()), (253, 256));
+    speak_at_virtio(&mut board, &mut ram);
+    assert_eq!((board.out.console.len(), board.console_port()), (3, ConsolePort::Virtio));
+    board.receive_console(&mut ram, b"d");
+    assert_eq!((board.uart.room(), board.console.room()), (253, 255));
+    write(&mut board, &mut ram, 0x1000_0000, 1, u64::from(b'x'));
+    assert_eq!(board.console_port(), ConsolePort::Serial);
+}
+
+#[test]
+fn console_input_goes_to_the_serial_port_while_somebody_has_opened_it() {
+    let (mut board, mut ram) = board();
+    drive_console(&mut board, &mut ram);
+    speak_at_virtio(&mut board, &mut ram);
+    assert_eq!(board.console_port(), ConsolePort::Virtio);
+    write(&mut board, &mut ram, 0x1000_0001, 1, 1);
+    assert_eq!(board.console_port(), ConsolePort::Serial);
+    write(&mut board, &mut ram, 0x1000_0001, 1, 0);
+    assert_eq!(board.console_port(), ConsolePort::Virtio);
+    // A driver that is gone hears nothing.
+    write(&mut board, &mut ram, 0x1000_3070, 4, 0);
+    assert_eq!(board.console_port(), ConsolePort::Serial);
+}
+
 #[test]
 fn console_input_goes_to_the_virtio_console_once_it_is_driven() {
     let (mut board, mut ram) = board();
     board.receive_console(&mut ram, b"a");
-    for (register, value) in [(0x70, 3), (0x24, 1), (0x20, 1), (0x70, 11), (0x70, 15)] {
-        write(&mut board, &mut ram, 0x1000_3000 + register, 4, value);
-    }
-    assert!(board.console.transport.is_live());
+    drive_console(&mut board, &mut ram);
     assert_eq!(board.console_room(), 256);
     board.receive_console(&mut ram, b"bc");
     assert_eq!((board.console_room(), board.uart.room()), (254, 255));

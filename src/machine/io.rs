@@ -18,6 +18,8 @@ pub enum Input {
     NetFrame { rx_seq: u64, frame: Vec<u8> },
     /// Bytes typed at the console.
     Console(Vec<u8>),
+    /// The window that shows the console has this size now, in characters.
+    ConsoleSize { cols: u16, rows: u16 },
     /// Time has come to `time` (ticks, 10 MHz): timers at or before it are due.
     TimerDue { time: u64 },
     /// Entropy for the guest's outstanding virtio-rng request.

@@ -283,6 +283,7 @@ impl Machine {
                 self.board.receive_frame(&mut self.ram, rx_seq, &frame);
             }
             Input::Console(bytes) => self.board.receive_console(&mut self.ram, &bytes),
+            Input::ConsoleSize { cols, rows } => self.board.resize_console(cols, rows),
             Input::TimerDue { time } => self.board.clint.learn_time(time),
             Input::Entropy(bytes) => {
                 if !self.board.receive_entropy(&mut self.ram, &bytes) {

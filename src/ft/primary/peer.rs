@@ -63,7 +63,7 @@ pub(super) struct Switching {
 }
 
 impl Primary {
-    pub(super) fn peer_link(&self) -> Option<LinkId> {
+    pub fn peer_link(&self) -> Option<LinkId> {
         match &self.peer {
             Peer::Joining(joining) => Some(joining.link),
             Peer::Counting(counting) => Some(counting.link),
@@ -183,6 +183,8 @@ impl Primary {
                 life: self.life,
             },
         );
+        common.send(link, common.terminals.past());
+        common.say_whereabouts(link);
         self.peer = Peer::Joining(Box::new(Joining {
             link,
             node,

@@ -11,6 +11,7 @@ use super::super::settings::Settings;
 use super::Primary;
 use super::peer::{Counting, Peer, Switching};
 use crate::base::Seq;
+use crate::log;
 use crate::machine::{Input, Output};
 use crate::replay::recorder::FRAME_BYTES_SOFT;
 use crate::replay::{Answers, RecordStop};
@@ -118,7 +119,7 @@ impl Primary {
     }
 
     fn run_slice<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) -> Pace {
-        self.inject();
+        self.inject(common);
         let settings = common.settings;
         let limit = self.icount().plus(settings.slice_instructions).min(self.limit);
         let stop = self.recorder.run(limit, &mut Live { clock: self.clock, world }, &mut self.outputs);
@@ -142,7 +143,7 @@ impl Primary {
         self.release(common);
         match stop {
             RecordStop::Slice => Pace::Now,
-            RecordStop::Idle if self.inputs_ready() => Pace::Now,
+            RecordStop::Idle if self.inputs_ready(common) => Pace::Now,
             RecordStop::Idle => {
                 let deadline = self.recorder.machine().timer_deadline();
                 Pace::At(deadline.map_or(u64::MAX, |ticks| self.clock.when(ticks)))
@@ -172,14 +173,15 @@ impl Primary {
         now_ns
     }
 
-    fn inputs_ready(&self) -> bool {
+    fn inputs_ready(&self, common: &Common) -> bool {
         let machine = self.recorder.machine();
         (!self.frames.is_empty() && machine.net_ready())
-            || (!self.console.is_empty() && machine.console_ready() > 0)
+            || common.terminals.has_size()
+            || ((!self.console.is_empty() || common.terminals.has_typed()) && machine.console_ready() > 0)
     }
 
     /// Delivers what waits and fits.
-    fn inject(&mut self) {
+    fn inject(&mut self, common: &mut Common) {
         // What does not fit into this batch of the log comes with the next.
         while self.recorder.machine().net_ready() && self.recorder.log_bytes_waiting() < FRAME_BYTES_SOFT {
             let Some((rx_seq, frame)) = self.frames.pop_front() else { break };
@@ -193,6 +195,30 @@ impl Primary {
             let bytes: Vec<u8> = self.console.drain(..fits).collect();
             if self.recorder.deliver(Input::Console(bytes)).is_err() {
                 self.inputs_dropped += 1;
+            }
+        }
+        self.inject_typing(common);
+    }
+
+    /// Delivers what terminals have typed, each stretch with an entry that says whose it is: both are
+    /// in one frame, so a successor has both or neither.
+    fn inject_typing(&mut self, common: &mut Common) {
+        if let Some((cols, rows)) = common.terminals.take_size()
+            && self.recorder.machine().board().console.device.size() != (cols, rows)
+            && self.recorder.deliver(Input::ConsoleSize { cols, rows }).is_err()
+        {
+            self.inputs_dropped += 1;
+        }
+        let room = self.recorder.machine().console_ready();
+        if room > 0
+            && let Some((session, upto, bytes)) = common.terminals.take_typed(room)
+        {
+            match self.recorder.deliver(Input::Console(bytes)) {
+                Ok(_) => {
+                    let entry = self.recorder.record(log::Event::Typed { session, upto });
+                    common.terminals.typed_is_logged(entry, session, upto);
+                }
+                Err(_) => self.inputs_dropped += 1,
             }
         }
     }
@@ -240,6 +266,7 @@ impl Primary {
             Peer::None | Peer::Joining(_) => Seq::MAX,
             Peer::Claiming { .. } => return,
         };
+        common.terminals.log_is_safe(acked, &mut common.commands);
         let mut safe = self.frames_safe;
         while let Some((_, rx_seq)) = self.frames_unsafe.front().filter(|(seq, _)| *seq <= acked) {
             safe = *rx_seq;
@@ -255,6 +282,7 @@ impl Primary {
         if let Output::Console { offset, bytes } = &output {
             self.console_released = self.console_released.max(offset + bytes.len() as u64);
         }
+        common.terminals.heard(&output);
         self.outputs_released += 1;
         common.commands.push(Command::Release(output));
     }
