@@ -24,8 +24,9 @@ use session::{Greeting, News, Session};
 
 /// A node that says nothing for so long is as good as gone. It says something four times a second.
 const SILENCE: Duration = Duration::from_millis(1500);
-/// A backup is left for a primary at most this often.
-const HOP_PAUSE: Duration = Duration::from_millis(500);
+/// A backup is left for its primary at most this often; less often while that does not answer.
+const HOP_PAUSE: Duration = Duration::from_millis(250);
+const HOP_PAUSE_MAX: Duration = Duration::from_secs(8);
 /// Between two rounds through all addresses.
 const ROUND_PAUSE: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_millis(20);
@@ -113,6 +114,8 @@ struct Seat {
     address: String,
     heard: Instant,
     greeted: bool,
+    /// Where a backup's primary is to be found.
+    primary_at: Option<String>,
     /// The person was told that typing waits.
     told_waiting: bool,
 }
@@ -129,6 +132,9 @@ pub struct Attachment {
     round: usize,
     next_try: Instant,
     next_hop: Instant,
+    hop_pause: Duration,
+    /// The place and role last told of.
+    told_at: (String, bool),
     /// Since when there has been no node that greets.
     lost_since: Instant,
     why: String,
@@ -156,6 +162,8 @@ impl Attachment {
             round: 0,
             next_try: now,
             next_hop: now,
+            hop_pause: HOP_PAUSE,
+            told_at: (String::new(), false),
             lost_since: now,
             why: "no node was asked".into(),
             inlet: Inlet { events: events_in, keys: keys_in },
@@ -214,6 +222,7 @@ impl Attachment {
         if self.seat.as_ref().is_some_and(|seat| seat.heard.elapsed() > SILENCE) {
             self.leave("it has been silent for too long");
         }
+        self.hop();
         None
     }
 
@@ -245,7 +254,14 @@ impl Attachment {
         match self.links.connect(link, &address, sink) {
             Ok(()) => {
                 let heard = Instant::now();
-                self.seat = Some(Seat { link, address, heard, greeted: false, told_waiting: false });
+                self.seat = Some(Seat {
+                    link,
+                    address,
+                    heard,
+                    greeted: false,
+                    primary_at: None,
+                    told_waiting: false,
+                });
                 let hello = self.session.hello();
                 self.say(&hello);
             }
@@ -329,17 +345,19 @@ impl Attachment {
     }
 
     fn greeted(&mut self, greeting: &Greeting) {
-        let was_primary = self.session.is_primary();
         let news = match self.session.greeted(greeting) {
             Ok(news) => news,
             Err(other) => return self.leave(&other.to_string()),
         };
         let Some(seat) = &mut self.seat else { return };
-        let first = !std::mem::replace(&mut seat.greeted, true);
+        seat.greeted = true;
+        seat.primary_at = greeting.peer.clone().filter(|_| !greeting.primary);
         self.lost_since = Instant::now();
-        if first || was_primary != greeting.primary {
+        let here = (seat.address.clone(), greeting.primary);
+        if self.told_at != here {
             let role = if greeting.primary { "primary" } else { "backup, read-only" };
             tell(&format!("attached to {} at {} ({role})", plain(&greeting.vm), seat.address));
+            self.told_at = here;
         }
         // Of a greeting only words come.
         let showed = self.show(news);
@@ -348,17 +366,14 @@ impl Attachment {
             self.learn(peer);
         }
         if greeting.primary {
+            self.hop_pause = HOP_PAUSE;
             self.say_size();
-        } else if let Some(peer) = &greeting.peer
-            && Instant::now() >= self.next_hop
-        {
-            self.hop_to(peer);
         }
     }
 
     /// Only addresses are remembered, and only a few.
     fn learn(&mut self, address: &str) {
-        if address.parse::<std::net::SocketAddr>().is_err() {
+        if !is_address(address) {
             return;
         }
         self.learned.retain(|known| known != address);
@@ -369,17 +384,21 @@ impl Attachment {
     }
 
     /// Tries the primary's place; where nobody answers, the backup's is the next to be tried.
-    fn hop_to(&mut self, address: &str) {
-        self.next_hop = Instant::now() + HOP_PAUSE;
-        if address.parse::<std::net::SocketAddr>().is_err() {
+    fn hop(&mut self) {
+        let now = Instant::now();
+        let Some(seat) = &mut self.seat else { return };
+        if now < self.next_hop || seat.primary_at.is_none() {
             return;
         }
-        if let Some(seat) = self.seat.take() {
-            self.links.forget(seat.link);
-            self.learn(&seat.address);
-        }
-        (self.round, self.next_try) = (0, Instant::now());
-        self.go_to(address.to_owned());
+        self.next_hop = now + self.hop_pause;
+        self.hop_pause = (self.hop_pause * 2).min(HOP_PAUSE_MAX);
+        let Some(address) = seat.primary_at.take().filter(|address| is_address(address)) else { return };
+        let (link, here) = (seat.link, seat.address.clone());
+        self.links.forget(link);
+        self.seat = None;
+        self.learn(&here);
+        (self.round, self.next_try) = (0, now);
+        self.go_to(address);
     }
 
     // ---- the person
@@ -437,6 +456,11 @@ impl Attachment {
             self.session.waiting()
         ));
     }
+}
+
+/// What a node names is connected to only if it is an address: it is not looked up.
+fn is_address(text: &str) -> bool {
+    text.parse::<std::net::SocketAddr>().is_ok()
 }
 
 fn tell(text: &str) {
