@@ -10,6 +10,7 @@ use super::{Failure, arg};
 use crate::ft::{Halt, Node, Settings};
 use crate::host::arbiter::FileArbiter;
 use crate::host::driver::{Driver, DriverError, Wiring, plain};
+use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
 
 /// Where a node of a fault-tolerant pair lives; the same for `primary` and `backup`.
 #[derive(clap::Args)]
@@ -34,13 +35,22 @@ pub struct Site {
     #[arg(long, default_value_t = Settings::default().silence_ns / 1_000_000, value_name = "MS",
           value_parser = clap::value_parser!(u64).range(20..=60_000))]
     silence_ms: u64,
+    /// Compare a digest of the state at each multiple of so many instructions; 0 for none but those
+    /// of a guest that computes little, once a second.
+    #[arg(long, value_name = "N", default_value_t = DIGEST_EVERY_DEFAULT, value_parser = arg::instructions)]
+    digest_every: u64,
 }
 
 impl Site {
     pub fn settings(&self) -> Settings {
         let silence_ns = self.silence_ms * 1_000_000;
         let settings = Settings::default();
-        Settings { silence_ns, heartbeat_ns: settings.heartbeat_ns.min(silence_ns / 5), ..settings }
+        Settings {
+            silence_ns,
+            heartbeat_ns: settings.heartbeat_ns.min(silence_ns / 5),
+            digest_instructions: self.digest_every,
+            ..settings
+        }
     }
 
     /// Opens what the site names, before anything is claimed or asked for.

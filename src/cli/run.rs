@@ -6,6 +6,7 @@ use super::{Failure, arg, node};
 use crate::base::{Generation, Icount, NodeId};
 use crate::ft::{Boot, Node, Settings};
 use crate::host::driver::{Driver, Wiring, draw_u64};
+use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -15,6 +16,10 @@ pub struct Args {
     /// Record the run into this directory, for `lockstep replay` and `lockstep log`.
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
+    /// Record a digest of the state at each multiple of so many instructions, for replays to check;
+    /// 0 for none.
+    #[arg(long, value_name = "N", default_value_t = DIGEST_EVERY_DEFAULT, value_parser = arg::instructions)]
+    digest_every: u64,
     /// The guest's memory.
     #[arg(long, default_value = arg::MEMORY_DEFAULT, value_parser = arg::memory)]
     memory: u64,
@@ -46,6 +51,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let limit = args.max_instructions.map_or(Icount::MAX, Icount);
     let boot = Boot { machine, generation: Generation::ZERO, life: draw_u64(), limit };
     let (id, now_ns) = (NodeId(draw_u64()), driver.now_ns());
-    let node = Node::primary(id, &args.vm, boot, Settings::default(), now_ns);
+    // Nobody compares the digests of a run that is not recorded.
+    let digest_instructions = if args.record.is_some() { args.digest_every } else { 0 };
+    let settings = Settings { digest_instructions, ..Settings::default() };
+    let node = Node::primary(id, &args.vm, boot, settings, now_ns);
     node::live(driver, node, "run", args.record.as_deref())
 }

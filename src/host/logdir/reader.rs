@@ -77,6 +77,24 @@ impl LogDir {
         Err(first_error.unwrap_or(LogError::NoLog { dir: self.dir.clone() }))
     }
 
+    /// The position of the last entry, as far as it can be read; damage does not matter to it.
+    pub fn last_position(&self) -> Result<Option<Icount>, LogError> {
+        for segment in self.segments.iter().rev() {
+            let mut last = None;
+            for found in LogReader::new([segment.clone()].into()) {
+                match found {
+                    Ok(place) => last = Some(place.entry.at),
+                    Err(LogError::Damaged { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if last.is_some() {
+                return Ok(last);
+            }
+        }
+        Ok(None)
+    }
+
     /// Reads `base.snap`, the state that the log starts from, of at most `ram_bytes_max` of RAM.
     pub fn base(&self, ram_bytes_max: u64) -> Result<Saved, LogError> {
         read_base(&self.dir.join(BASE_NAME), ram_bytes_max)
