@@ -109,6 +109,9 @@ impl From<serde_json::Error> for Halt {
     }
 }
 
+/// So many damages are told one by one; `log verify` lists more.
+const DAMAGES_TOLD_MAX: u64 = 100;
+
 /// A log's entries, with damage told on stderr as it is met.
 struct Entries {
     reader: LogReader,
@@ -131,6 +134,30 @@ impl Entries {
         Self { reader: log.read(), damages: 0, strict: true, error: None }
     }
 
+    /// Hands every entry to `each`, without its payload.
+    fn skim(&mut self, mut each: impl FnMut(&Place)) {
+        while self.error.is_none()
+            && let Some(error) = self.reader.skim(&mut each)
+        {
+            self.told(error);
+        }
+    }
+
+    /// Tells of damage; keeps what is more than that.
+    fn told(&mut self, error: LogError) {
+        match error {
+            LogError::Damaged { path, damage } if !self.strict || damage.fault.is_torn_tail() => {
+                self.damages += 1;
+                if self.damages <= DAMAGES_TOLD_MAX {
+                    eprintln!("lockstep: {}, {damage}", path.display());
+                } else if self.damages == DAMAGES_TOLD_MAX + 1 {
+                    eprintln!("lockstep: ... and more damage, see `lockstep log verify`");
+                }
+            }
+            error => self.error = Some(error),
+        }
+    }
+
     /// After the last entry: whether the files could be read.
     fn finish(self) -> Result<u64, Halt> {
         self.error.map_or(Ok(self.damages), |error| Err(error.into()))
@@ -144,11 +171,7 @@ impl Iterator for Entries {
         while self.error.is_none() {
             match self.reader.next()? {
                 Ok(place) => return Some(place),
-                Err(LogError::Damaged { path, damage }) if !self.strict || damage.fault.is_torn_tail() => {
-                    self.damages += 1;
-                    eprintln!("lockstep: {}, {damage}", path.display());
-                }
-                Err(error) => self.error = Some(error),
+                Err(error) => self.told(error),
             }
         }
         None

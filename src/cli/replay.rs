@@ -93,7 +93,7 @@ fn detours(args: &Args, log: &LogDir, lineage: &Lineage) -> Result<Detours, Fail
     }
     if let Some(seed) = args.save_restore {
         let from = lineage.base_icount;
-        let last = log.last_position().map_err(unreadable)?.unwrap_or(from);
+        let last = log.last_entry().map_err(unreadable)?.map_or(from, |entry| entry.at);
         detours.restore_between(seed, from, args.until.map_or(last, |until| last.min(Icount(until))));
     }
     Ok(detours)

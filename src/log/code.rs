@@ -86,8 +86,16 @@ mod kind {
     pub const END_RESET: u8 = 0x27;
 }
 
+/// Whether decoded entries hold the bytes that they carry for the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payloads {
+    Kept,
+    /// They are passed over, whatever their length, and the entry has none: for who only counts.
+    LeftOut,
+}
+
 /// What the entries so far in this frame let the next one leave out. All zero at a frame's start.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Running {
     /// Position of the entry before.
     at: u64,
@@ -182,7 +190,12 @@ impl Running {
     }
 
     /// Takes one entry off the front of `bytes`.
-    pub(super) fn decode(&mut self, bytes: &mut &[u8]) -> Result<(Icount, Event), EntryError> {
+    #[inline(always)]
+    pub(super) fn decode(
+        &mut self,
+        bytes: &mut &[u8],
+        payloads: Payloads,
+    ) -> Result<(Icount, Event), EntryError> {
         let [kind] = get_array(bytes)?;
         let delta = varint::get_u64(bytes)?;
         let at =
@@ -198,13 +211,13 @@ impl Running {
             kind::NET_FRAME => {
                 let rx_seq = advance(&mut self.rx_seq, varint::get_u64(bytes)?);
                 self.rx_seq = rx_seq.wrapping_add(1);
-                Event::Input(Input::NetFrame { rx_seq, frame: get_bytes(bytes)? })
+                Event::Input(Input::NetFrame { rx_seq, frame: get_bytes(bytes, payloads)? })
             }
-            kind::CONSOLE => Event::Input(Input::Console(get_bytes(bytes)?)),
+            kind::CONSOLE => Event::Input(Input::Console(get_bytes(bytes, payloads)?)),
             kind::TIMER_DUE => {
                 Event::Input(Input::TimerDue { time: advance(&mut self.time, varint::get_u64(bytes)?) })
             }
-            kind::ENTROPY => Event::Input(Input::Entropy(get_bytes(bytes)?)),
+            kind::ENTROPY => Event::Input(Input::Entropy(get_bytes(bytes, payloads)?)),
             kind::OUTPUT_NET => Event::Output(self.decode_mark(bytes, Channel::Net)?),
             kind::OUTPUT_CONSOLE => Event::Output(self.decode_mark(bytes, Channel::Console)?),
             kind::HORIZON => Event::Horizon,
@@ -296,12 +309,15 @@ fn get_u32(bytes: &mut &[u8]) -> Result<u32, EntryError> {
     u32::try_from(value).map_err(|_| EntryError::TooLarge { value })
 }
 
-fn get_bytes(bytes: &mut &[u8]) -> Result<Vec<u8>, EntryError> {
+fn get_bytes(bytes: &mut &[u8], payloads: Payloads) -> Result<Vec<u8>, EntryError> {
     let len = varint::get_u64(bytes)?;
     if len > PAYLOAD_BYTES_MAX as u64 {
         return Err(EntryError::PayloadTooLong { len });
     }
     let (head, rest) = bytes.split_at_checked(len as usize).ok_or(EntryError::Truncated)?;
     *bytes = rest;
-    Ok(head.to_vec())
+    Ok(match payloads {
+        Payloads::Kept => head.to_vec(),
+        Payloads::LeftOut => Vec::new(),
+    })
 }

@@ -33,9 +33,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<u8, Halt> {
         let log = LogDir::open(dir)?;
         let mut entries = Entries::lenient(&log);
         let mut stats = Stats::default();
-        for place in &mut entries {
-            stats.add(&place);
-        }
+        entries.skim(|place| stats.add(place));
         let totals = entries.reader.totals();
         entries.finish()?;
         if args.json {
