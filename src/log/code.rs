@@ -265,23 +265,6 @@ impl Running {
     }
 }
 
-/// The length of the variable payload that an entry carries, 0 if none.
-pub(super) fn payload_len(event: &Event) -> usize {
-    match event {
-        Event::Input(
-            Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
-        ) => bytes.len(),
-        Event::Input(Input::Answer(_) | Input::TimerDue { .. })
-        | Event::Output(_)
-        | Event::Horizon
-        | Event::Digest(_)
-        | Event::Generation { .. }
-        | Event::Joined { .. }
-        | Event::SwitchOver
-        | Event::End(_) => 0,
-    }
-}
-
 /// Moves `running` to `value`; answers by how much it moved.
 fn step(running: &mut u64, value: u64) -> u64 {
     value.wrapping_sub(std::mem::replace(running, value))

@@ -33,6 +33,25 @@ pub enum Event {
     End(Exit),
 }
 
+impl Event {
+    /// The bytes that an entry carries for the guest; none for most.
+    pub fn payload(&self) -> &[u8] {
+        match self {
+            Event::Input(
+                Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
+            ) => bytes,
+            Event::Input(Input::Answer(_) | Input::TimerDue { .. })
+            | Event::Output(_)
+            | Event::Horizon
+            | Event::Digest(_)
+            | Event::Generation { .. }
+            | Event::Joined { .. }
+            | Event::SwitchOver
+            | Event::End(_) => &[],
+        }
+    }
+}
+
 /// Why a generation began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Start {

@@ -19,7 +19,7 @@
 
 use thiserror::Error;
 
-use super::code::{self, ENTRY_BYTES_MAX, EntryError, PAYLOAD_BYTES_MAX, Payloads, Running};
+use super::code::{ENTRY_BYTES_MAX, EntryError, PAYLOAD_BYTES_MAX, Payloads, Running};
 use super::entry::Entry;
 use crate::base::varint::{self, VarintError};
 use crate::base::{Icount, Seq};
@@ -88,7 +88,7 @@ impl FrameBuilder {
     /// more than [`PAYLOAD_BYTES_MAX`], or the builder [is full](Self::is_full): whoever makes
     /// entries sees to all three.
     pub fn push(&mut self, entry: &Entry) {
-        assert!(code::payload_len(&entry.event) <= PAYLOAD_BYTES_MAX, "entry {} is too long", entry.seq);
+        assert!(entry.event.payload().len() <= PAYLOAD_BYTES_MAX, "entry {} is too long", entry.seq);
         assert!(!self.is_full(), "entry {} is put into a full frame", entry.seq);
         let first = match self.span {
             Some((first, last, at)) => {

@@ -16,7 +16,7 @@ pub mod saved;
 pub mod vm;
 
 pub use config::{BadConfig, MAC_DEFAULT, MachineConfig, Symbol};
-pub use elf::{Elf, LoadError};
+pub use elf::{Elf, LoadError, symbols_of};
 pub use io::{Channel, Exit, Input, Output, Request, Stop};
 pub use saved::{RestoreError, Saved};
 pub use vm::{BootOptions, Machine, Undeliverable};
