@@ -155,7 +155,9 @@ enum Stopped {
 
 impl From<NotRestored> for Stopped {
     fn from(error: NotRestored) -> Self {
-        Stopped::Failed(Failure::new(error).fix("this is a bug of lockstep, and not of the recording: report it"))
+        Stopped::Failed(
+            Failure::new(error).fix("this is a bug of lockstep, and not of the recording: report it"),
+        )
     }
 }
 
@@ -303,7 +305,9 @@ impl Session<'_> {
         match self.detours.taken() {
             (0, 0) => {}
             (chunks, restores) => {
-                eprintln!("lockstep replay: in {chunks} chunks, saved and restored {restores} times: no difference")
+                eprintln!(
+                    "lockstep replay: in {chunks} chunks, saved and restored {restores} times: no difference"
+                )
             }
         }
     }

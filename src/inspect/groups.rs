@@ -31,6 +31,17 @@ pub struct GroupTally {
     pub instructions: u64,
 }
 
+impl GroupTally {
+    pub const fn plus(self, more: Self) -> Self {
+        Self {
+            runs: self.runs + more.runs,
+            entries: self.entries + more.entries,
+            bytes: self.bytes + more.bytes,
+            instructions: self.instructions + more.instructions,
+        }
+    }
+}
+
 /// Tallies by group.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
@@ -117,7 +128,8 @@ mod tests {
             let entry = Entry { seq: Seq(1), at: Icount(100 * i as u64), event: event.clone() };
             groups.add(activity.of(&entry), entry.at, 4);
         }
-        let tally = |runs, entries, instructions| GroupTally { runs, entries, bytes: 4 * entries, instructions };
+        let tally =
+            |runs, entries, instructions| GroupTally { runs, entries, bytes: 4 * entries, instructions };
         assert_eq!(
             groups.ranked(),
             vec![

@@ -105,6 +105,12 @@ pub fn last_entry(bytes: &[u8], at: usize) -> Option<Entry> {
 /// A frame that entries are being taken from: its start and end, and how far they are taken.
 type Open = (usize, usize, EntryCursor);
 
+impl ScanTotals {
+    pub const fn plus(self, more: Self) -> Self {
+        Self { frames: self.frames + more.frames, entries: self.entries + more.entries }
+    }
+}
+
 /// A walk over the frames of one segment.
 #[derive(Clone, Debug)]
 pub struct Scan {

@@ -82,7 +82,8 @@ impl Recorder {
     /// positions.
     pub fn digest_every(&mut self, instructions: u64) {
         self.digest_every = instructions;
-        let next = self.icount().get().checked_div(instructions).and_then(|n| (n + 1).checked_mul(instructions));
+        let next =
+            self.icount().get().checked_div(instructions).and_then(|n| (n + 1).checked_mul(instructions));
         self.digest_due = next.map_or(Icount::MAX, Icount);
     }
 

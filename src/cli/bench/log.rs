@@ -55,7 +55,10 @@ fn seconds(dir: &Path, command: &[&str]) -> Result<f64, Failure> {
             .status()?;
         times.push(begun.elapsed().as_secs_f64());
         if !status.success() {
-            return Err(Failure::new(format!("log {} of a whole log ended with {status}", command.join(" "))));
+            return Err(Failure::new(format!(
+                "log {} of a whole log ended with {status}",
+                command.join(" ")
+            )));
         }
     }
     progress(&format!("log {}: {:.3} s", command[0], median(&times)));
@@ -68,8 +71,8 @@ pub fn write(dir: &Path, entries: u64) -> Result<u64, Failure> {
     let mut machine = arg::boot_bytes(guests::CLOCK, "made up", 4 << 20)?;
     let base = machine.save();
     let lineage = Lineage::of("bench", &base, Seq::ZERO);
-    let mut writer = LogWriter::create(dir, lineage, Generation(1), Encoder::new(base))
-        .map_err(arg::recording_failed)?;
+    let mut writer =
+        LogWriter::create(dir, lineage, Generation(1), Encoder::new(base)).map_err(arg::recording_failed)?;
     let mut history = History::new();
     let mut frame = FrameBuilder::new();
     let mut prng = Prng::new(7);

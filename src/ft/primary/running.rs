@@ -213,7 +213,8 @@ impl Primary {
 
     /// Notes a digest that was written, for its agreement to come.
     fn note_digest(&mut self, now_ns: u64) {
-        let Some((icount, digest)) = self.recorder.digest_last().filter(|(at, _)| *at != self.audited.1) else {
+        let Some((icount, digest)) = self.recorder.digest_last().filter(|(at, _)| *at != self.audited.1)
+        else {
             return;
         };
         self.audited = (now_ns, icount);

@@ -173,8 +173,7 @@ impl LogReader {
 
     /// How much has been read.
     pub fn totals(&self) -> ScanTotals {
-        let open = self.open.as_ref().map(|(_, _, scan)| scan.totals()).unwrap_or_default();
-        ScanTotals { frames: self.totals.frames + open.frames, entries: self.totals.entries + open.entries }
+        self.totals.plus(self.open.as_ref().map(|(_, _, scan)| scan.totals()).unwrap_or_default())
     }
 
     /// The file that is being read.
@@ -262,8 +261,7 @@ impl LogReader {
         if let Some((_, _, scan)) = self.open.take() {
             self.expected = scan.expected();
             self.position = scan.position();
-            self.totals.frames += scan.totals().frames;
-            self.totals.entries += scan.totals().entries;
+            self.totals = self.totals.plus(scan.totals());
         }
         let segment = self.waiting.pop_front()?;
         Some(self.open_next(segment))
