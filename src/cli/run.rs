@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, default_value = "run", value_parser = arg::vm)]
     vm: String,
     /// Stop after this many instructions, with status 124.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = arg::instructions)]
     max_instructions: Option<u64>,
 }
 

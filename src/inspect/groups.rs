@@ -45,39 +45,51 @@ impl GroupTally {
 /// Tallies by group.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
-    tallies: BTreeMap<String, GroupTally>,
-    /// The last entry's group and position.
-    last: Option<(String, Icount)>,
+    tallies: Vec<(String, GroupTally)>,
+    /// Where in `tallies` a name is.
+    by_name: BTreeMap<String, usize>,
+    /// Where the last entry's group is, and the entry's position.
+    last: Option<(usize, Icount)>,
 }
 
 impl Groups {
     /// Counts an entry of `len` bytes at `at` to the group `name`.
     pub fn add(&mut self, name: &str, at: Icount, len: u32) {
-        let known = self.tallies.len() < GROUPS_MAX || self.tallies.contains_key(name);
-        let name = if known { name } else { REST };
         let mut continues = false;
-        if let Some((last, last_at)) = &mut self.last {
-            let before = self.tallies.get_mut(last.as_str()).expect("the last entry was counted");
-            before.instructions += at.since(*last_at);
-            *last_at = at;
-            continues = last == name;
+        if let Some((last, last_at)) = self.last {
+            let (last_name, tally) = &mut self.tallies[last];
+            tally.instructions += at.since(last_at);
+            continues = last_name == name;
         }
-        if !continues {
-            self.last = Some((name.to_owned(), at));
-            if !self.tallies.contains_key(name) {
-                self.tallies.insert(name.to_owned(), GroupTally::default());
-            }
-        }
-        let tally = self.tallies.get_mut(name).expect("just seen to");
+        let index = match self.last {
+            Some((last, _)) if continues => last,
+            _ => self.index_of(name),
+        };
+        continues = self.last.is_some_and(|(last, _)| last == index);
+        self.last = Some((index, at));
+        let (_, tally) = &mut self.tallies[index];
         tally.runs += u64::from(!continues);
         tally.entries += 1;
         tally.bytes += u64::from(len);
     }
 
+    fn index_of(&mut self, name: &str) -> usize {
+        if let Some(index) = self.by_name.get(name) {
+            return *index;
+        }
+        if self.tallies.len() >= GROUPS_MAX && name != REST {
+            return self.index_of(REST);
+        }
+        let index = self.tallies.len();
+        self.tallies.push((name.to_owned(), GroupTally::default()));
+        self.by_name.insert(name.to_owned(), index);
+        index
+    }
+
     /// The groups, those with the most entries first.
     pub fn ranked(&self) -> Vec<(&str, GroupTally)> {
         let mut ranked: Vec<_> = self.tallies.iter().map(|(name, tally)| (name.as_str(), *tally)).collect();
-        ranked.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.entries));
+        ranked.sort_by_key(|(name, tally)| (std::cmp::Reverse(tally.entries), *name));
         ranked
     }
 }

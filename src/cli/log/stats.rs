@@ -152,17 +152,22 @@ impl Count {
         let mut following = Following::open(dir)?;
         let (mut told, mut before) = (Instant::now(), Tally::default());
         loop {
-            match following.next()? {
-                Some(place) => self.add(&place),
-                None if following.is_over() => break,
-                None => {}
+            // Where many entries wait, the clock is looked at now and then only.
+            for _ in 0..1024 {
+                match following.next()? {
+                    Some(place) => self.add(&place),
+                    None if following.is_over() => {
+                        self.totals = following.totals();
+                        return Ok(());
+                    }
+                    None => break,
+                }
             }
-            self.totals = following.totals();
-            let passed = told.elapsed();
-            let total = self.stats.total();
+            let (passed, total) = (told.elapsed(), self.stats.total());
             if passed < FOLLOW_PERIOD || total == before {
                 continue;
             }
+            self.totals = following.totals();
             if args.json {
                 serde_json::to_writer(&mut *out, &self.to_json(&LogDir::open(dir)?, args))?;
                 writeln!(out)?;
@@ -172,7 +177,6 @@ impl Count {
             out.flush()?;
             (told, before) = (Instant::now(), total);
         }
-        Ok(())
     }
 
     fn print_line(&self, out: &mut dyn Write, before: Tally, seconds: f64) -> std::io::Result<()> {
