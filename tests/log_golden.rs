@@ -101,12 +101,12 @@ fn segment_bytes() -> Vec<u8> {
 
 #[test]
 fn todays_encoder_writes_the_golden_segment() {
-    check_golden("segment-v1.log", &segment_bytes());
+    check_golden("segment-v2.log", &segment_bytes());
 }
 
 #[test]
 fn todays_decoder_reads_the_golden_segment() {
-    let bytes = golden("segment-v1.log");
+    let bytes = golden("segment-v2.log");
     let (read, at) = SegmentHeader::decode(&bytes).unwrap();
     assert_eq!(read, header());
     let mut scan = Scan::new(at, Some(read.first_seq), Icount::ZERO, true);
@@ -127,6 +127,7 @@ fn saved() -> Saved {
         bootargs: "quiet".into(),
         rng_seed: vec![1, 2, 3],
         symbols: vec![Symbol { addr: 0x8000_0000, size: 64, name: "_start".into() }],
+        ..MachineConfig::default()
     };
     // Pages of one byte each pack alike in every version of the packer that we can think of.
     let page = |n: u32| (n, vec![n as u8; 4096].into_boxed_slice());
@@ -135,18 +136,19 @@ fn saved() -> Saved {
         icount: Icount(123_456),
         digest: Digest(0xfedc_ba98_7654_3210_fedc_ba98_7654_3210),
         state: (0..200).collect(),
+        boot: (0..100).collect(),
         pages: [0, 1, 2, 512, 2047].map(page).into(),
     }
 }
 
 #[test]
 fn todays_encoder_writes_the_golden_snapshot() {
-    check_golden("base-v1.snap", &Encoder::new(saved()).flatten().collect::<Vec<_>>());
+    check_golden("base-v2.snap", &Encoder::new(saved()).flatten().collect::<Vec<_>>());
 }
 
 #[test]
 fn todays_decoder_reads_the_golden_snapshot() {
-    let bytes = golden("base-v1.snap");
+    let bytes = golden("base-v2.snap");
     let (mut rest, mut decoder) = (bytes.as_slice(), Decoder::new(8 << 20));
     while let Some(prefix) = rest.first_chunk() {
         let (chunk, more) = rest.split_at(lockstep::snapshot::chunk_len(*prefix).unwrap());

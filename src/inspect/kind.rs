@@ -51,6 +51,7 @@ kinds! {
     Time       "time"        Answers None;
     Seed       "seed"        Answers None;
     HostId     "host-id"     Answers None;
+    WallClock  "wall-clock"  Answers None;
     NetIn      "net-in"      Inputs  Some("network");
     ConsoleIn  "console-in"  Inputs  Some("console");
     Timer      "timer"       Inputs  Some("timer");
@@ -91,6 +92,7 @@ impl Kind {
             Event::Input(Input::Answer(Answer::Time(_))) => Kind::Time,
             Event::Input(Input::Answer(Answer::Entropy(_))) => Kind::Seed,
             Event::Input(Input::Answer(Answer::HostId(_))) => Kind::HostId,
+            Event::Input(Input::Answer(Answer::WallClock(_))) => Kind::WallClock,
             Event::Input(Input::NetFrame { .. }) => Kind::NetIn,
             Event::Input(Input::Console(_)) => Kind::ConsoleIn,
             Event::Input(Input::TimerDue { .. }) => Kind::Timer,

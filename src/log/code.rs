@@ -14,6 +14,7 @@
 //! 0x05  console input        varint  length; bytes
 //! 0x06  timer due            varint  ticks since the time before
 //! 0x07  entropy delivered    varint  length; bytes
+//! 0x0a  answer: wall clock   varint  nanoseconds since 1970
 //! 0x10  output mark: net     varint  frame number, past the expected one; varint length; u32 digest
 //! 0x11  output mark: console varint  offset, past the expected one; varint length; u32 digest
 //! 0x20  horizon              -
@@ -24,6 +25,7 @@
 //! 0x25  end: pass            -
 //! 0x26  end: fail            varint  the guest's number (32 bits)
 //! 0x27  end: reset           -
+//! 0x29  end: panic           -
 //! ```
 //!
 //! Integers of a fixed size are little-endian, varints as in [`crate::base::varint`]. What "before"
@@ -74,6 +76,7 @@ mod kind {
     pub const CONSOLE: u8 = 0x05;
     pub const TIMER_DUE: u8 = 0x06;
     pub const ENTROPY: u8 = 0x07;
+    pub const ANSWER_WALL_CLOCK: u8 = 0x0a;
     pub const OUTPUT_NET: u8 = 0x10;
     pub const OUTPUT_CONSOLE: u8 = 0x11;
     pub const HORIZON: u8 = 0x20;
@@ -84,6 +87,7 @@ mod kind {
     pub const END_PASS: u8 = 0x25;
     pub const END_FAIL: u8 = 0x26;
     pub const END_RESET: u8 = 0x27;
+    pub const END_PANIC: u8 = 0x29;
 }
 
 /// Whether decoded entries hold the bytes that they carry for the guest.
@@ -131,6 +135,10 @@ impl Running {
             Event::Input(Input::Answer(Answer::HostId(id))) => {
                 head(kind::ANSWER_HOST_ID);
                 varint::put_u64(out, *id);
+            }
+            Event::Input(Input::Answer(Answer::WallClock(ns))) => {
+                head(kind::ANSWER_WALL_CLOCK);
+                varint::put_u64(out, *ns);
             }
             Event::Input(Input::NetFrame { rx_seq, frame }) => {
                 head(kind::NET_FRAME);
@@ -186,6 +194,7 @@ impl Running {
                 varint::put_u64(out, u64::from(*number));
             }
             Event::End(Exit::Reset) => head(kind::END_RESET),
+            Event::End(Exit::Panic) => head(kind::END_PANIC),
         }
     }
 
@@ -206,6 +215,9 @@ impl Running {
             }
             kind::ANSWER_ENTROPY => {
                 Event::Input(Input::Answer(Answer::Entropy(u16::from_le_bytes(get_array(bytes)?))))
+            }
+            kind::ANSWER_WALL_CLOCK => {
+                Event::Input(Input::Answer(Answer::WallClock(varint::get_u64(bytes)?)))
             }
             kind::ANSWER_HOST_ID => Event::Input(Input::Answer(Answer::HostId(varint::get_u64(bytes)?))),
             kind::NET_FRAME => {
@@ -239,6 +251,7 @@ impl Running {
             kind::END_PASS => Event::End(Exit::Pass),
             kind::END_FAIL => Event::End(Exit::Fail(get_u32(bytes)?)),
             kind::END_RESET => Event::End(Exit::Reset),
+            kind::END_PANIC => Event::End(Exit::Panic),
             kind => return Err(EntryError::UnknownKind { kind }),
         };
         self.at = at;

@@ -96,6 +96,8 @@ pub fn last_entry(bytes: &[u8], at: usize) -> Option<Entry> {
     let mut last = None;
     while let Some(found) = scan.enter_frame(bytes) {
         last = found.ok().or(last);
+        // Which numbers there are does not matter here.
+        scan.expected = None;
     }
     let (start, end, _) = last?;
     let frame = Frame::check(bytes.get(start..end)?).ok()?;
