@@ -31,6 +31,20 @@ pub fn memory(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
+/// A number of instructions: `50M`, `2G`, `65536`, where the letters stand for powers of ten.
+pub fn instructions(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" => 1,
+        "K" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        unit => return Err(format!("{unit:?} is no unit; write for example 50M")),
+    };
+    let count: u64 = digits.parse().map_err(|_| format!("{digits:?} is no number; write for example 50M"))?;
+    count.checked_mul(unit).ok_or_else(|| "more instructions than can be counted".into())
+}
+
 /// A vm's name: it becomes a directory's name at the arbiter.
 pub fn vm(text: &str) -> Result<String, String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -132,6 +146,15 @@ mod tests {
         assert_eq!(memory("8388608"), Ok(8 << 20));
         for bad in ["", "M", "12Q", "100", "1048577", "3M", "8G", "999999999G", "-1M"] {
             assert!(memory(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn instructions_are_counted_in_powers_of_ten() {
+        assert_eq!(instructions("50M"), Ok(50_000_000));
+        assert_eq!((instructions("0"), instructions("7k")), (Ok(0), Ok(7_000)));
+        for bad in ["", "M", "5Q", "-1", "99999999999G"] {
+            assert!(instructions(bad).is_err(), "{bad}");
         }
     }
 

@@ -13,6 +13,7 @@ use crate::ft::{Halt, Node, Settings};
 use crate::host::arbiter::FileArbiter;
 use crate::host::driver::{Driver, DriverError, Lived, Wiring, plain};
 use crate::host::terminal;
+use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
 
 /// Where a node of a fault-tolerant pair lives; the same for `primary` and `backup`.
 #[derive(clap::Args)]
@@ -39,6 +40,10 @@ pub struct Site {
     silence_ms: u64,
     #[command(flatten)]
     pub console: ConsoleArgs,
+    /// Compare a digest of the state at each multiple of so many instructions; 0 for none but those
+    /// of a guest that computes little, once a second.
+    #[arg(long, value_name = "N", default_value_t = DIGEST_EVERY_DEFAULT, value_parser = arg::instructions)]
+    digest_every: u64,
 }
 
 impl Site {
@@ -46,7 +51,8 @@ impl Site {
         let silence_ns = self.silence_ms * 1_000_000;
         let settings = Settings::default();
         let heartbeat_ns = settings.heartbeat_ns.min(silence_ns / 5);
-        self.console.settings(Settings { silence_ns, heartbeat_ns, ..settings })
+        let digest_instructions = self.digest_every;
+        self.console.settings(Settings { silence_ns, heartbeat_ns, digest_instructions, ..settings })
     }
 
     /// Opens what the site names, before anything is claimed or asked for.

@@ -9,6 +9,7 @@ use super::{Failure, arg, node};
 use crate::base::{Generation, Icount, NodeId};
 use crate::ft::{Boot, Node, Settings};
 use crate::host::driver::{Driver, Wiring, draw_u64};
+use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -22,6 +23,10 @@ pub struct Args {
     /// Terminals (`lockstep attach`) and tools connect here.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Record a digest of the state at each multiple of so many instructions, for replays to check;
+    /// 0 for none.
+    #[arg(long, value_name = "N", default_value_t = DIGEST_EVERY_DEFAULT, value_parser = arg::instructions)]
+    digest_every: u64,
     /// Plug the guest into the switch at this address.
     #[arg(long, value_name = "ADDR")]
     switch: Option<SocketAddr>,
@@ -29,7 +34,7 @@ pub struct Args {
     #[arg(long, default_value = "run", value_parser = arg::vm)]
     vm: String,
     /// Stop after this many instructions, with status 124.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = arg::instructions)]
     max_instructions: Option<u64>,
 }
 
@@ -49,6 +54,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let limit = args.max_instructions.map_or(Icount::MAX, Icount);
     let boot = Boot { machine, generation: Generation::ZERO, life: draw_u64(), limit };
     let (id, now_ns) = (NodeId(draw_u64()), driver.now_ns());
-    let node = Node::primary(id, &args.vm, boot, args.console.settings(Settings::default()), now_ns);
+    // Nobody compares the digests of a run that is not recorded.
+    let digest_instructions = if args.record.is_some() { args.digest_every } else { 0 };
+    let settings = args.console.settings(Settings { digest_instructions, ..Settings::default() });
+    let node = Node::primary(id, &args.vm, boot, settings, now_ns);
     node::live(driver, node, "run", args.record.as_deref())
 }

@@ -85,6 +85,7 @@ pub(super) struct Primary {
     console: VecDeque<u8>,
     outputs: Vec<(Seq, Output)>,
     flushed_ns: u64,
+    /// When and where the last digest was written.
     audited: (u64, Icount),
     /// Digests written and not yet confirmed.
     audits: VecDeque<(Icount, Digest)>,
@@ -118,6 +119,7 @@ impl Primary {
             Peer::None,
             now_ns,
         );
+        primary.recorder.digest_every(common.settings.digest_instructions);
         primary.limit = limit;
         common.terminals.machine_stands_at(primary.recorder.machine().console_bytes());
         common.terminals.settle(true, life, &mut common.commands);
@@ -187,6 +189,7 @@ impl Primary {
         };
         let clock = GuestClock::starting(now_ns, ticks.max(recorder.machine().time_known()));
         let mut primary = Self::with(recorder, generation, life, clock, gate, peer, now_ns);
+        primary.recorder.digest_every(common.settings.digest_instructions);
         primary.ended = ended.map(|exit| (exit, seq));
         primary.console_released = from.console_released;
         primary.activate(common);

@@ -3,36 +3,70 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use crate::cpu::Answer;
 use crate::log::Event;
 use crate::machine::{Channel, Input};
 
-/// What kind of entry it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    Time,
-    Seed,
-    HostId,
-    WallClock,
-    NetIn,
-    ConsoleIn,
-    ConsoleSize,
-    Timer,
-    Entropy,
-    DiskDone,
-    NetOut,
-    ConsoleOut,
-    Horizon,
-    Digest,
-    Generation,
-    Joined,
-    SwitchOver,
-    Typed,
-    End,
+/// Makes [`Kind`] of its table: a new kind of entry is a row there, an arm in [`Kind::of`], and what
+/// [`super::view`] says of it (the compiler asks for both).
+macro_rules! kinds {
+    ($($kind:ident $name:literal $group:ident $begins:expr;)*) => {
+        /// What kind of entry it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Kind {
+            $($kind,)*
+        }
+
+        impl Kind {
+            pub const ALL: [Kind; [$(Kind::$kind),*].len()] = [$(Kind::$kind),*];
+
+            /// The name on the command line and in JSON.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => $name,)*
+                }
+            }
+
+            pub const fn group(self) -> Group {
+                match self {
+                    $(Kind::$kind => Group::$group,)*
+                }
+            }
+
+            /// What the guest is about from such an entry on, until another one begins something else:
+            /// the world's doing only, what follows from it belongs to it.
+            pub const fn begins(self) -> Option<&'static str> {
+                match self {
+                    $(Kind::$kind => $begins,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Time       "time"        Answers None;
+    Seed       "seed"        Answers None;
+    HostId     "host-id"     Answers None;
+    WallClock  "wall-clock"  Answers None;
+    NetIn      "net-in"      Inputs  Some("network");
+    ConsoleIn  "console-in"  Inputs  Some("console");
+    ConsoleSize "console-size" Inputs Some("console");
+    Timer      "timer"       Inputs  Some("timer");
+    Entropy    "entropy"     Inputs  Some("entropy");
+    DiskDone   "disk-done"   Inputs  Some("disk");
+    NetOut     "net-out"     Outputs None;
+    ConsoleOut "console-out" Outputs None;
+    Horizon    "horizon"     Control None;
+    Digest     "digest"      Control None;
+    Generation "generation"  Control None;
+    Joined     "joined"      Control None;
+    SwitchOver "switch-over" Control None;
+    Typed      "typed"       Control None;
+    End        "end"         Control None;
 }
 
 /// Which way an entry points.
@@ -56,28 +90,6 @@ pub struct UnknownKind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 19] = [
-        Kind::Time,
-        Kind::Seed,
-        Kind::HostId,
-        Kind::WallClock,
-        Kind::NetIn,
-        Kind::ConsoleIn,
-        Kind::ConsoleSize,
-        Kind::Timer,
-        Kind::Entropy,
-        Kind::DiskDone,
-        Kind::NetOut,
-        Kind::ConsoleOut,
-        Kind::Horizon,
-        Kind::Digest,
-        Kind::Generation,
-        Kind::Joined,
-        Kind::SwitchOver,
-        Kind::Typed,
-        Kind::End,
-    ];
-
     pub const fn of(event: &Event) -> Kind {
         match event {
             Event::Input(Input::Answer(Answer::Time(_))) => Kind::Time,
@@ -103,51 +115,6 @@ impl Kind {
             Event::End(_) => Kind::End,
         }
     }
-
-    /// The name on the command line and in JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Time => "time",
-            Kind::Seed => "seed",
-            Kind::HostId => "host-id",
-            Kind::WallClock => "wall-clock",
-            Kind::NetIn => "net-in",
-            Kind::ConsoleIn => "console-in",
-            Kind::ConsoleSize => "console-size",
-            Kind::Timer => "timer",
-            Kind::Entropy => "entropy",
-            Kind::DiskDone => "disk-done",
-            Kind::NetOut => "net-out",
-            Kind::ConsoleOut => "console-out",
-            Kind::Horizon => "horizon",
-            Kind::Digest => "digest",
-            Kind::Generation => "generation",
-            Kind::Joined => "joined",
-            Kind::Typed => "typed",
-            Kind::SwitchOver => "switch-over",
-            Kind::End => "end",
-        }
-    }
-
-    pub const fn group(self) -> Group {
-        match self {
-            Kind::Time | Kind::Seed | Kind::HostId | Kind::WallClock => Group::Answers,
-            Kind::NetIn
-            | Kind::ConsoleIn
-            | Kind::ConsoleSize
-            | Kind::Timer
-            | Kind::Entropy
-            | Kind::DiskDone => Group::Inputs,
-            Kind::NetOut | Kind::ConsoleOut => Group::Outputs,
-            Kind::Horizon
-            | Kind::Digest
-            | Kind::Generation
-            | Kind::Joined
-            | Kind::SwitchOver
-            | Kind::Typed
-            | Kind::End => Group::Control,
-        }
-    }
 }
 
 impl Group {
@@ -160,6 +127,12 @@ impl Group {
             Group::Outputs => "outputs",
             Group::Control => "control",
         }
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

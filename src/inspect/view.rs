@@ -168,25 +168,6 @@ fn data(event: &Event) -> Value {
     }
 }
 
-/// The bytes that an entry carries for the guest; none for most.
-pub fn payload(event: &Event) -> &[u8] {
-    match event {
-        Event::Input(
-            Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
-        ) => bytes,
-        Event::Input(Input::DiskDone(done)) => &done.data,
-        Event::Input(Input::Answer(_) | Input::TimerDue { .. } | Input::ConsoleSize { .. })
-        | Event::Output(_)
-        | Event::Horizon
-        | Event::Digest(_)
-        | Event::Generation { .. }
-        | Event::Joined { .. }
-        | Event::SwitchOver
-        | Event::Typed { .. }
-        | Event::End(_) => &[],
-    }
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a string takes anything");

@@ -115,8 +115,16 @@ mod disk_end {
     pub const FAILED: u8 = 2;
 }
 
+/// Whether decoded entries hold the bytes that they carry for the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payloads {
+    Kept,
+    /// They are passed over, whatever their length, and the entry has none: for who only counts.
+    LeftOut,
+}
+
 /// What the entries so far in this frame let the next one leave out. All zero at a frame's start.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Running {
     /// Position of the entry before.
     at: u64,
@@ -232,7 +240,12 @@ impl Running {
     }
 
     /// Takes one entry off the front of `bytes`.
-    pub(super) fn decode(&mut self, bytes: &mut &[u8]) -> Result<(Icount, Event), EntryError> {
+    #[inline(always)]
+    pub(super) fn decode(
+        &mut self,
+        bytes: &mut &[u8],
+        payloads: Payloads,
+    ) -> Result<(Icount, Event), EntryError> {
         let [kind] = get_array(bytes)?;
         let delta = varint::get_u64(bytes)?;
         let at =
@@ -251,14 +264,20 @@ impl Running {
             kind::NET_FRAME => {
                 let rx_seq = advance(&mut self.rx_seq, varint::get_u64(bytes)?);
                 self.rx_seq = rx_seq.wrapping_add(1);
-                Event::Input(Input::NetFrame { rx_seq, frame: get_bytes(bytes)? })
+                Event::Input(Input::NetFrame { rx_seq, frame: get_bytes(bytes, payloads)? })
             }
-            kind::CONSOLE => Event::Input(Input::Console(get_bytes(bytes)?)),
+            kind::CONSOLE => Event::Input(Input::Console(get_bytes(bytes, payloads)?)),
             kind::TIMER_DUE => {
                 Event::Input(Input::TimerDue { time: advance(&mut self.time, varint::get_u64(bytes)?) })
             }
-            kind::ENTROPY => Event::Input(Input::Entropy(get_bytes(bytes)?)),
-            kind::DISK_DONE => Event::Input(Input::DiskDone(self.decode_disk(bytes)?)),
+            kind::ENTROPY => Event::Input(Input::Entropy(get_bytes(bytes, payloads)?)),
+            kind::DISK_DONE => {
+                let mut done = self.decode_disk(bytes)?;
+                if payloads == Payloads::LeftOut {
+                    done.data = Vec::new();
+                }
+                Event::Input(Input::DiskDone(done))
+            }
             kind::CONSOLE_SIZE => Event::Input(Input::ConsoleSize {
                 cols: u16::from_le_bytes(get_array(bytes)?),
                 rows: u16::from_le_bytes(get_array(bytes)?),
@@ -362,32 +381,13 @@ impl Running {
     }
 }
 
-/// The length of the variable payload that an entry carries in memory, 0 if none.
-pub fn payload_len(event: &Event) -> usize {
-    match event {
-        Event::Input(
-            Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
-        ) => bytes.len(),
-        Event::Input(Input::DiskDone(done)) => done.data.len(),
-        Event::Input(Input::Answer(_) | Input::TimerDue { .. } | Input::ConsoleSize { .. })
-        | Event::Output(_)
-        | Event::Horizon
-        | Event::Digest(_)
-        | Event::Generation { .. }
-        | Event::Joined { .. }
-        | Event::SwitchOver
-        | Event::Typed { .. }
-        | Event::End(_) => 0,
-    }
-}
-
 /// True for an event that an entry can carry: its payload is within bounds, its disk one that can be.
 pub fn is_encodable(event: &Event) -> bool {
     match event {
         Event::Input(Input::DiskDone(done)) => {
             usize::from(done.disk) < DISKS_MAX && done.data.len() <= DISK_BYTES_MAX
         }
-        event => payload_len(event) <= PAYLOAD_BYTES_MAX,
+        event => event.payload().len() <= PAYLOAD_BYTES_MAX,
     }
 }
 
@@ -429,12 +429,15 @@ fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Result<&'a [u8], EntryError> {
     Ok(head)
 }
 
-fn get_bytes(bytes: &mut &[u8]) -> Result<Vec<u8>, EntryError> {
+fn get_bytes(bytes: &mut &[u8], payloads: Payloads) -> Result<Vec<u8>, EntryError> {
     let len = varint::get_u64(bytes)?;
     if len > PAYLOAD_BYTES_MAX as u64 {
         return Err(EntryError::PayloadTooLong { len });
     }
     let (head, rest) = bytes.split_at_checked(len as usize).ok_or(EntryError::Truncated)?;
     *bytes = rest;
-    Ok(head.to_vec())
+    Ok(match payloads {
+        Payloads::Kept => head.to_vec(),
+        Payloads::LeftOut => Vec::new(),
+    })
 }

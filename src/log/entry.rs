@@ -35,6 +35,27 @@ pub enum Event {
     End(Exit),
 }
 
+impl Event {
+    /// The bytes that an entry carries for the guest; none for most.
+    pub fn payload(&self) -> &[u8] {
+        match self {
+            Event::Input(
+                Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
+            ) => bytes,
+            Event::Input(Input::DiskDone(done)) => &done.data,
+            Event::Input(Input::Answer(_) | Input::TimerDue { .. } | Input::ConsoleSize { .. })
+            | Event::Output(_)
+            | Event::Horizon
+            | Event::Digest(_)
+            | Event::Generation { .. }
+            | Event::Joined { .. }
+            | Event::SwitchOver
+            | Event::Typed { .. }
+            | Event::End(_) => &[],
+        }
+    }
+}
+
 /// Why a generation began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Start {

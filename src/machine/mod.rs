@@ -19,7 +19,7 @@ mod sbi;
 pub mod vm;
 
 pub use config::{BadConfig, MAC_DEFAULT, MachineConfig, Platform, Symbol};
-pub use elf::{Elf, LoadError};
+pub use elf::{Elf, LoadError, symbols_of};
 pub use io::{Channel, Exit, Input, Output, Request, Stop};
 pub use kernel::{Firmware, Kernel, KernelBoot, KernelError};
 pub use saved::{RestoreError, Saved};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::progress;
 use super::sheet::{Figure, Section, Target, median};
-use crate::base::Seq;
+use crate::base::{Icount, Seq};
 use crate::cli::{Failure, arg};
 use crate::host::driver::{fill_entropy, wall_clock_ns};
 use crate::host::guests;
@@ -12,12 +12,15 @@ use crate::machine::{Input, Output};
 use crate::net::Mac;
 use crate::net::ether::{self, Station};
 use crate::net::gateway::{GATEWAY_IP, GATEWAY_MAC, GUEST_IP};
-use crate::replay::recorder::FRAME_BYTES_SOFT;
+use crate::replay::recorder::{DIGEST_EVERY_DEFAULT, FRAME_BYTES_SOFT};
 use crate::replay::{Answers, RecordStop, Recorder};
 
 /// As many as a node runs between two looks at the world.
 const SLICE: u64 = 8192;
 const RAM_BYTES: u64 = 4 << 20;
+const CHURN_RAM_BYTES: u64 = 64 << 20;
+/// Shorter than it takes to end.
+const CHURN_INSTRUCTIONS: u64 = 500_000_000;
 /// Enough of `crunch` to have seen its first kernels, where there is little time.
 const QUICK_INSTRUCTIONS: u64 = 300_000_000;
 
@@ -57,6 +60,12 @@ pub fn measure(quick: bool) -> Result<Section, Failure> {
     ] {
         figures.push(Figure::new(key, label, rates(name, guest, 3, time, u64::MAX)?, "M instructions/s"));
     }
+    let (share, longest) = digests()?;
+    figures.push(
+        Figure::new("digest_share_percent", "churn: time in digests of its state", share, "%")
+            .target(Target::Under(5.0)),
+    );
+    figures.push(Figure::new("digest_max_ms", "churn: the longest digest", longest, "ms"));
     let (instructions, requests) = kv(time)?;
     figures.push(Figure::new(
         "kv_minstr_per_s",
@@ -101,6 +110,29 @@ fn pass(name: &str, guest: &[u8], limit: u64) -> Result<f64, Failure> {
         }
     }
     Ok(recorder.icount().get() as f64 / world.0.elapsed().as_secs_f64() / 1e6)
+}
+
+/// What the digests of a recording cost a guest that hardly leaves a page of its memory as it was
+/// between two of them: percent of its time, and milliseconds of the longest.
+fn digests() -> Result<(f64, f64), Failure> {
+    let mut recorder = Recorder::new(arg::boot_bytes(guests::CHURN, "churn", CHURN_RAM_BYTES)?, Seq(1));
+    let mut world = Here(Instant::now());
+    let (mut outputs, mut spent, mut longest) = (Vec::new(), Duration::ZERO, Duration::ZERO);
+    let mut due = DIGEST_EVERY_DEFAULT;
+    while recorder.icount().get() < CHURN_INSTRUCTIONS {
+        let until = recorder.icount().plus(SLICE).min(Icount(due));
+        recorder.run(until, &mut world, &mut outputs);
+        recorder.flush(false);
+        if recorder.icount().get() == due {
+            let begun = Instant::now();
+            recorder.record_digest();
+            let took = begun.elapsed();
+            (spent, longest, due) = (spent + took, longest.max(took), due + DIGEST_EVERY_DEFAULT);
+        }
+    }
+    let share = 100.0 * spent.as_secs_f64() / world.0.elapsed().as_secs_f64();
+    progress(&format!("churn: {share:.2} % of its time in digests"));
+    Ok((share, longest.as_secs_f64() * 1e3))
 }
 
 /// `kv` with a request always waiting: millions of instructions, and requests, a second.

@@ -135,8 +135,11 @@ impl Primary {
         {
             self.ended = Some((exit, Seq(self.recorder.seq_next().get() - 1)));
         }
+        self.note_digest(now_ns);
         if said || quiet || elapsed_ns >= period_ns || self.recorder.log_bytes_waiting() >= FRAME_BYTES_SOFT {
-            self.audit(&settings, now_ns);
+            if followed {
+                self.audit(&settings, now_ns);
+            }
             // An idle guest's last stretch is worth a horizon only to somebody who follows it.
             self.flush(common, now_ns, followed || elapsed_ns >= period_ns);
         }
@@ -223,6 +226,7 @@ impl Primary {
         }
     }
 
+    /// Writes a digest for the backup to compare when the last one is too old.
     fn audit(&mut self, settings: &Settings, now_ns: u64) {
         let (at_ns, icount) = self.audited;
         if self.ended.is_some()
@@ -233,8 +237,16 @@ impl Primary {
         }
         self.recorder.take_outputs(&mut self.outputs);
         self.hold_outputs();
-        let digest = self.recorder.record_digest();
-        let icount = self.recorder.icount();
+        self.recorder.record_digest();
+        self.note_digest(now_ns);
+    }
+
+    /// Notes a digest that was written, for its agreement to come.
+    fn note_digest(&mut self, now_ns: u64) {
+        let Some((icount, digest)) = self.recorder.digest_last().filter(|(at, _)| *at != self.audited.1)
+        else {
+            return;
+        };
         self.audited = (now_ns, icount);
         if self.peer_link().is_some() {
             if self.audits.len() == 64 {
