@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size  field
 //! 0       8     magic, "LKSTPLOG"
-//! 8       4     format version, 1
+//! 8       4     format version, 2
 //! 12      4     header length in bytes, this table with its CRC
 //! 16      8     number of the first entry in this segment, not 0
 //! 24      8     generation that reigns where this segment starts
