@@ -9,6 +9,7 @@
 pub mod arbiter;
 pub mod cluster;
 pub mod console;
+pub mod disk;
 pub mod driver;
 pub mod guests;
 pub mod kvclient;
