@@ -137,6 +137,13 @@ fn report(halt: &Halt, node: &Node, name: &str, record: Option<&Path>) -> u8 {
             }
             1
         }
+        Halt::DiskFailed { disk, tag } => {
+            eprintln!(
+                "lockstep {name}: disk {disk} of this node failed request {tag}, which the guest's disk has done: \
+                 this node is no replica any more"
+            );
+            1
+        }
         Halt::Quit => 0,
     }
 }

@@ -26,8 +26,14 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         format!("digests agreed {} times, last at {}: {}", status.audits_agreed, audit.icount, audit.digest)
     });
     let transfer = status.transfer.map_or(String::new(), |(done, of)| format!(", {done} of {of} chunks"));
+    let disks = status.disk_transfer.map_or(String::new(), |(compared, copied, of)| {
+        format!(", disks: {compared} of {of} chunks compared, {copied} copied")
+    });
     println!("vm          {} (node {})", status.vm, status.node);
-    println!("role        {} ({}{transfer}), generation {}", status.role, status.phase, status.generation);
+    println!(
+        "role        {} ({}{transfer}{disks}), generation {}",
+        status.role, status.phase, status.generation
+    );
     println!(
         "protected   {}",
         if status.protected { "yes" } else { "no: a fault now ends the guest's life" }

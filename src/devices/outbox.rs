@@ -2,7 +2,9 @@
 //!
 //! Not state: the counters beside it are ([`net::Net`](super::virtio::net::Net) numbers its
 //! frames, the machine its console bytes). It stays small because the machine stops as soon as a
-//! frame is in it, or [`CONSOLE_BYTES_STOP`] console bytes.
+//! frame or a disk request is in it, or [`CONSOLE_BYTES_STOP`] console bytes.
+
+use super::disk::DiskRequest;
 
 /// With this many console bytes waiting, the machine stops to have them taken.
 pub const CONSOLE_BYTES_STOP: usize = 1024;
@@ -14,17 +16,23 @@ pub struct Outbox {
     pub frames: Vec<(u64, Vec<u8>)>,
     /// Console bytes, of the serial port and the virtio console together.
     pub console: Vec<u8>,
+    /// What disks are asked for.
+    pub disk: Vec<DiskRequest>,
     /// A device has a new request for the host.
     pub request: bool,
 }
 
 impl Outbox {
+    /// True when nothing has been said; what is asked of disks is another matter.
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty() && self.console.is_empty()
     }
 
     /// True when the machine should stop to have this emptied.
     pub fn is_pressing(&self) -> bool {
-        self.request || !self.frames.is_empty() || self.console.len() >= CONSOLE_BYTES_STOP
+        self.request
+            || !self.disk.is_empty()
+            || !self.frames.is_empty()
+            || self.console.len() >= CONSOLE_BYTES_STOP
     }
 }

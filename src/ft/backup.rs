@@ -204,6 +204,7 @@ impl Backup {
             Event::LinkClosed { .. } => Next::Stay,
             Event::Claimed { generation, outcome } => self.claimed(common, generation, outcome, now_ns),
             // The switch speaks to a backup only after its go-live; the console is the primary's.
+            Event::DiskDone(_) | Event::DiskWorked(_) => Next::Stay,
             Event::Frame { .. } | Event::ConsoleInput(_) | Event::Fenced { .. } => Next::Stay,
             Event::Quit => {
                 let why = "the operator ended the backup".to_owned();

@@ -1,7 +1,7 @@
 //! Replication, as pure state machines: `step(state, event, now) -> commands`.
 //!
 //! Reading order: [`settings`], [`message`] (what peers say), [`arbiter`] (who may go on),
-//! [`gate`] and [`kept`] (outputs held back on either side), [`clock`] (guest time), [`detector`],
+//! [`gate`] and [`kept`] (outputs held back on either side), [`clock`] (guest time), [`disk`], [`detector`],
 //! [`lag`], then the roles [`primary`] and [`backup`], and [`node`], which is a machine in a role.
 //!
 //! ```text
@@ -30,6 +30,7 @@ pub mod arbiter;
 pub mod backup;
 pub mod clock;
 pub mod detector;
+pub mod disk;
 pub mod gate;
 pub mod kept;
 pub mod lag;

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::arbiter::{ArbiterError, Claim};
 use super::backup::Backup;
+use super::disk::{DiskJob, DiskWorked};
 use super::message::{Audit, Message};
 use super::primary::{Primary, Yield};
 use super::settings::Settings;
 use crate::base::{Generation, Icount, NodeId, Seq};
+use crate::devices::disk::{DiskDone, DiskRequest};
 use crate::machine::{Exit, Machine, Output, Saved};
 use crate::replay::Divergence;
 
@@ -42,6 +44,10 @@ pub enum Event {
         frame: Vec<u8>,
     },
     ConsoleInput(Vec<u8>),
+    /// The disk request with this number has ended.
+    DiskDone(DiskDone),
+    /// The oldest job on this disk has ended.
+    DiskWorked(DiskWorked),
     /// The switch says that another generation reigns.
     Fenced {
         current: Generation,
@@ -84,6 +90,11 @@ pub enum Command {
     },
     /// The output may leave.
     Release(Output),
+    /// The guest wants this of a disk; its end comes back as [`Event::DiskDone`], in order.
+    Disk(DiskRequest),
+    /// A state transfer wants this of a disk, after everything asked of it before; answered by
+    /// [`Event::DiskWorked`], in order.
+    DiskWork(DiskJob),
     /// The guest is to be plugged into the switch, if there is one; anew if it was.
     PlugIn(Plug),
     /// From here on this node speaks to the switch as `generation`; frames past `rx_seq` are wanted.
@@ -137,6 +148,11 @@ pub enum Halt {
         why: String,
     },
     Diverged(Box<Divergence>),
+    /// A backup's own disk did not do what the guest's did.
+    DiskFailed {
+        disk: u8,
+        tag: u64,
+    },
     /// The operator asked.
     Quit,
 }
@@ -190,6 +206,8 @@ pub struct NodeStatus {
     pub audits_agreed: u64,
     /// State transfer: chunks sent or received, of how many.
     pub transfer: Option<(u32, u32)>,
+    /// State transfer of disks: chunks compared, chunks copied, chunks in all.
+    pub disk_transfer: Option<(u64, u64, u64)>,
     pub outputs_released: u64,
     pub inputs_dropped: u64,
 }
@@ -385,6 +403,7 @@ impl Node {
             last_audit: None,
             audits_agreed: 0,
             transfer: None,
+            disk_transfer: None,
             outputs_released: 0,
             inputs_dropped: 0,
         };

@@ -231,6 +231,7 @@ impl Primary {
                 self.inputs_dropped += bytes.len().saturating_sub(room) as u64;
                 self.console.extend(bytes.into_iter().take(room));
             }
+            Event::DiskDone(_) | Event::DiskWorked(_) => {}
             Event::Fenced { current } => self.fenced(common, current),
             Event::Quit => return self.quit(common, now_ns),
         }

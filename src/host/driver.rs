@@ -474,6 +474,7 @@ impl Running {
                     self.refused.push_back((seq, frame));
                 }
             }
+            Command::Disk(_) | Command::DiskWork(_) => {}
             Command::PlugIn(plug) => self.plug_in(plug)?,
             Command::Activate { generation, rx_seq } => {
                 if let Some(port) = &self.port {

@@ -460,6 +460,7 @@ impl<'a> City<'a> {
                 self.say_to_switch(slot, epoch, ToSwitch::Frame { generation, seq, frame });
             }
             Command::Release(Output::Console { .. }) => {}
+            Command::Disk(_) | Command::DiskWork(_) => {}
             Command::PlugIn(_) => {}
             Command::Activate { generation, rx_seq } => {
                 if generation > Generation(1) {
@@ -484,7 +485,7 @@ impl<'a> City<'a> {
                 self.later(after, Happening::Start { slot });
             }
             Halt::Diverged(divergence) => self.fail(format!("slot {slot}: {divergence}")),
-            Halt::GuestEnded(_) | Halt::LimitReached | Halt::Quit => {
+            Halt::GuestEnded(_) | Halt::LimitReached | Halt::DiskFailed { .. } | Halt::Quit => {
                 self.fail(format!("slot {slot} ended although nobody asked: {halt:?}"));
             }
         }

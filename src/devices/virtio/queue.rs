@@ -19,6 +19,7 @@
 //! | points a buffer or an indirect table outside RAM | [`QueueFault::OutsideRam`] |
 //! | nests indirect tables, continues after one, or gives one an odd length | [`QueueFault::BadIndirect`] |
 //! | puts a buffer to read after one to write | [`QueueFault::ReadAfterWrite`] |
+//! | leaves out what its device needs (the device says so) | [`QueueFault::BadRequest`] |
 //! | gives a buffer of no bytes | it is passed over |
 //! | lays the rings over each other or over buffers | bounded: at most `size` chains for one notify |
 
@@ -57,6 +58,8 @@ pub enum QueueFault {
     BadIndirect { len: u32, flags: u16 },
     #[error("the chain from descriptor {head} has a buffer to read after one to write")]
     ReadAfterWrite { head: u16 },
+    #[error("the request at descriptor {head} has no whole header, or no room for its status")]
+    BadRequest { head: u16 },
 }
 
 impl From<OutOfRam> for QueueFault {
@@ -66,7 +69,7 @@ impl From<OutOfRam> for QueueFault {
 }
 
 /// A piece of guest memory, all of it RAM when it was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     pub at: GuestPhys,
     /// Bytes, never 0.
@@ -279,7 +282,7 @@ impl Queue {
     }
 }
 
-fn is_ram(ram_bytes: u64, at: GuestPhys, len: u64) -> bool {
+pub(super) fn is_ram(ram_bytes: u64, at: GuestPhys, len: u64) -> bool {
     at.get()
         .checked_sub(RAM_BASE.get())
         .and_then(|start| start.checked_add(len))

@@ -114,6 +114,11 @@ impl Transport {
         self.status & (up | STATUS_NEEDS_RESET) == up
     }
 
+    /// True when the driver has accepted these features.
+    pub fn has_accepted(&self, features: u64) -> bool {
+        self.driver_features & features == features
+    }
+
     /// One of the device's queues; `index` is below [`Device::QUEUES`].
     pub fn queue(&mut self, index: usize) -> &mut Queue {
         &mut self.queues[index]

@@ -1,0 +1,87 @@
+//! Disks, between a node and whoever keeps their bytes.
+//!
+//! A guest's requests ([`DiskRequest`](crate::devices::disk::DiskRequest)) and the jobs here go through one queue for each disk, and are
+//! answered in order. So "which chunks were written" and "what is in this chunk" have one meaning:
+//! after everything that was asked before.
+//!
+//! Absent on purpose: files, threads, and how a chunk's writer is remembered (`host::disk`).
+
+use serde::{Deserialize, Serialize};
+
+use super::node::LinkId;
+use crate::base::Digest;
+use crate::devices::disk::{DiskSpec, SECTOR_BYTES};
+
+/// Two replicas' disks are compared and copied in pieces of this size; the last may be shorter.
+pub const CHUNK_BYTES: usize = 64 << 10;
+/// The most chunks whose digests are asked for at once.
+pub const DIGESTS_MAX: u32 = 64;
+
+/// How many chunks a disk has.
+pub const fn chunk_count(spec: &DiskSpec) -> u64 {
+    (spec.sectors * SECTOR_BYTES).div_ceil(CHUNK_BYTES as u64)
+}
+
+/// How long a chunk of this disk is; 0 for one that it does not have.
+pub fn chunk_bytes(spec: &DiskSpec, chunk: u32) -> usize {
+    let left = (spec.sectors * SECTOR_BYTES).saturating_sub(u64::from(chunk) * CHUNK_BYTES as u64);
+    left.min(CHUNK_BYTES as u64) as usize
+}
+
+/// Work on one disk for a state transfer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskJob {
+    /// The connection that the work is for; comes back with the answer, to tell stale ones.
+    pub link: LinkId,
+    pub disk: u8,
+    pub work: Work,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// This node needs a disk of this shape; one that does not exist yet is made, empty.
+    Open { spec: DiskSpec },
+    /// From here on the chunks that are written are noted; none is noted yet.
+    Track,
+    /// No more noting; what was noted is forgotten.
+    Untrack,
+    /// Answer with the chunks noted, ascending, and go on with none.
+    TakeDirty,
+    /// Digest `count` chunks from `first` on; at most [`DIGESTS_MAX`], all of them on the disk.
+    Digest { first: u32, count: u32 },
+    /// Read a chunk.
+    Read { chunk: u32 },
+    /// Overwrite a chunk.
+    Write { chunk: u32, bytes: Vec<u8> },
+    /// Everything written so far is to survive a crash of the host.
+    Sync,
+}
+
+/// The end of the job that was asked for first and is not answered yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskWorked {
+    pub link: LinkId,
+    pub disk: u8,
+    /// What failed is told in one line, for people.
+    pub outcome: Result<Worked, String>,
+}
+
+/// What came of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Worked {
+    /// Open, Track, Untrack, Write, Sync.
+    Done,
+    Dirty {
+        chunks: Vec<u32>,
+    },
+    /// Of each chunk, with seed 0.
+    Digests {
+        first: u32,
+        digests: Vec<Digest>,
+    },
+    Bytes {
+        chunk: u32,
+        bytes: Vec<u8>,
+    },
+}
