@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use super::Failure;
+use crate::devices::disk::DiskSpec;
 use crate::host::arbiter::FileArbiter;
 use crate::host::logdir::{LogError, LogWriter};
 use crate::machine::config::{RAM_BYTES_MAX, RAM_BYTES_MIN};
@@ -46,10 +47,10 @@ pub fn vm(text: &str) -> Result<String, String> {
 }
 
 /// Reads a guest and puts it into a machine.
-pub fn boot(path: &Path, ram_bytes: u64) -> Result<Machine, Failure> {
+pub fn boot(path: &Path, ram_bytes: u64, disks: Vec<DiskSpec>) -> Result<Machine, Failure> {
     let bytes = read_guest(path)?;
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    boot_bytes(&bytes, &name, ram_bytes)
+    boot_bytes(&bytes, &name, ram_bytes, disks)
         .map_err(|failure| Failure { what: format!("{}: {}", path.display(), failure.what), ..failure })
 }
 
@@ -75,12 +76,17 @@ pub fn read_guest(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// Puts a guest's ELF file into a machine.
-pub fn boot_bytes(bytes: &[u8], name: &str, ram_bytes: u64) -> Result<Machine, Failure> {
+pub fn boot_bytes(
+    bytes: &[u8],
+    name: &str,
+    ram_bytes: u64,
+    disks: Vec<DiskSpec>,
+) -> Result<Machine, Failure> {
     let elf = Elf::parse(bytes).map_err(|error| {
         Failure::new(format!("not a guest that this machine can run: {error}"))
             .fix("build a static RV64 ELF linked at 0x80000000 or above, as guest-programs/build does")
     })?;
-    let options = BootOptions { guest: name.to_owned(), ram_bytes, ..BootOptions::default() };
+    let options = BootOptions { guest: name.to_owned(), ram_bytes, disks, ..BootOptions::default() };
     Machine::boot(&elf, &options).map_err(|error| {
         Failure::new(format!("the guest does not load: {error}"))
             .fix("give it more memory with --memory, or check its program headers")

@@ -8,6 +8,7 @@ pub mod bench;
 pub mod client;
 pub mod demo;
 pub mod disasm;
+pub mod disk;
 pub mod failure;
 pub mod log;
 pub mod node;

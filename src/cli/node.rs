@@ -9,6 +9,7 @@ use signal_hook::iterator::Signals;
 use super::{Failure, arg};
 use crate::ft::{Halt, Node, Settings};
 use crate::host::arbiter::FileArbiter;
+use crate::host::disk::Disks;
 use crate::host::driver::{Driver, DriverError, Wiring, plain};
 
 /// Where a node of a fault-tolerant pair lives; the same for `primary` and `backup`.
@@ -54,13 +55,14 @@ impl Site {
         format!("{role} at {}, process {}", self.listen, std::process::id())
     }
 
-    pub fn wiring(&self, role: &str, listener: TcpListener, arbiter: FileArbiter) -> Wiring {
+    pub fn wiring(&self, role: &str, listener: TcpListener, arbiter: FileArbiter, disks: Disks) -> Wiring {
         Wiring {
             listener: Some(listener),
             switch: self.switch,
             arbiter: Some(Box::new(arbiter)),
             wherefrom: self.wherefrom(role),
             record: self.record.clone(),
+            disks,
             console_input: false,
             ends_with_console: false,
             narrator: Some(format!("{role} {}", self.vm)),

@@ -93,7 +93,7 @@ fn check_guest(args: &Args, lineage: &Lineage) -> Result<(), Failure> {
         .fix("leave --memory out: a recording knows its own"));
     }
     let Some(guest) = &args.guest else { return Ok(()) };
-    let machine = arg::boot(guest, lineage.ram_bytes)?;
+    let machine = arg::boot(guest, lineage.ram_bytes, Vec::new())?;
     if machine.config().guest_digest != lineage.guest_digest {
         return Err(Failure::new(format!(
             "the recording is of the guest {:?} with digest {}; {} has digest {}",

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::disk::DiskArgs;
 use super::{Failure, arg, node};
 use crate::base::{Generation, Icount, NodeId};
 use crate::ft::{Boot, Node, Settings};
@@ -27,6 +28,8 @@ pub struct Args {
     /// The name under which the switch knows the guest.
     #[arg(long, default_value = "run", value_parser = arg::vm)]
     vm: String,
+    #[command(flatten)]
+    disks: DiskArgs,
     /// Stop after this many instructions, with status 124.
     #[arg(long, value_name = "N")]
     max_instructions: Option<u64>,
@@ -34,10 +37,13 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
     arg::record(args.record.as_deref())?;
-    let machine = arg::boot(&args.guest, args.memory)?;
+    let id = NodeId(draw_u64());
+    let disks = args.disks.open(&args.vm, id, None, false)?;
+    let machine = arg::boot(&args.guest, args.memory, disks.specs.clone())?;
     let driver = Driver::new(Wiring {
         switch: args.switch,
         record: args.record.clone(),
+        disks: disks.intend()?,
         console_input: args.console.is_some(),
         // A guest whose one voice is the console is done when nobody listens; one with a network is not.
         ends_with_console: args.switch.is_none(),
@@ -45,7 +51,6 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     });
     let limit = args.max_instructions.map_or(Icount::MAX, Icount);
     let boot = Boot { machine, generation: Generation::ZERO, life: draw_u64(), limit };
-    let (id, now_ns) = (NodeId(draw_u64()), driver.now_ns());
-    let node = Node::primary(id, &args.vm, boot, Settings::default(), now_ns);
+    let node = Node::primary(id, &args.vm, boot, Settings::default(), driver.now_ns());
     node::live(driver, node, "run", args.record.as_deref())
 }

@@ -21,7 +21,7 @@ use super::clock::TICK_NS;
 use super::detector::Detector;
 use super::kept::KeptOutputs;
 use super::message::{Audit, Message};
-use super::node::{Command, Common, Event, Halt, LinkId, Next, NodeStatus, Pace, Plug, World};
+use super::node::{Command, Common, DiskStanding, Event, Halt, LinkId, Next, NodeStatus, Pace, Plug, World};
 use super::primary::{Follows, Inheritance, Yield};
 use crate::base::{Generation, Icount, NodeId, Seq};
 use crate::log::{self, Entry, frame::decode_frame};
@@ -72,6 +72,8 @@ pub(super) struct Backup {
     life: u64,
     state: State,
     counting: bool,
+    /// The machine has obeyed the log up to where it counts: its disks have done what went before.
+    in_step: bool,
     detector: Detector,
     bid: Option<Bid>,
     /// The primary stands at `SwitchOver`, and so does this machine: once everything said before
@@ -123,6 +125,7 @@ impl Backup {
             Self::with(common, to.link, to.node, follows.generation, follows.life, state, to.now_ns);
         backup.console_released = follows.console_released;
         backup.counting = true;
+        backup.in_step = true;
         backup.detector = Detector::new(to.now_ns, common.settings.silence_ns, common.settings.heartbeat_ns);
         backup.answer_to = Some(to.asked_by);
         match backup.log(common, to.log, to.now_ns) {
@@ -149,6 +152,7 @@ impl Backup {
             life,
             state,
             counting: false,
+            in_step: false,
             detector: Detector::new(now_ns, JOIN_SILENCE_NS, settings.heartbeat_ns),
             bid: None,
             handed_over: false,
@@ -174,6 +178,10 @@ impl Backup {
 
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    pub fn disk_standing(&self) -> DiskStanding {
+        if self.in_step { DiskStanding::Replica(self.generation) } else { DiskStanding::Behind }
     }
 
     pub fn icount(&self) -> Icount {
@@ -467,6 +475,7 @@ impl Backup {
                     // An older switch-over in the log led to this generation: it is history.
                     log::Event::Generation { .. } => self.handed_over = false,
                     log::Event::End(exit) => self.ended = Some(exit),
+                    log::Event::Joined { node } if node == common.id => self.in_step = true,
                     _ => {}
                 },
             }

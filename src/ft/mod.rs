@@ -41,5 +41,5 @@ pub mod settings;
 
 pub use arbiter::{Arbiter, ArbiterError, Bid, Claim, Holder};
 pub use message::Message;
-pub use node::{Boot, Command, Event, Halt, LinkId, Node, NodeStatus, Plug, World};
+pub use node::{Boot, Command, DiskStanding, Event, Halt, LinkId, Node, NodeStatus, Plug, World};
 pub use settings::Settings;

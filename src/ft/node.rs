@@ -171,6 +171,17 @@ pub trait World {
     fn console_pending(&mut self) -> u64;
 }
 
+/// What a node's disks are good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskStanding {
+    /// They are the guest's, in this reign.
+    Primary(Generation),
+    /// Each flush that the guest sees complete in this reign is on them.
+    Replica(Generation),
+    /// They may lack what a guest has flushed.
+    Behind,
+}
+
 /// When to call [`Node::run`] again if no event comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
@@ -374,6 +385,15 @@ impl Node {
             Role::Primary(primary) => primary.icount(),
             Role::Backup(backup) => backup.icount(),
             Role::Halted { icount, .. } => *icount,
+        }
+    }
+
+    /// What the disks of this node are good for; a halted node cannot say.
+    pub fn disk_standing(&self) -> Option<DiskStanding> {
+        match &self.role {
+            Role::Primary(primary) => Some(DiskStanding::Primary(primary.generation())),
+            Role::Backup(backup) => Some(backup.disk_standing()),
+            Role::Halted { .. } => None,
         }
     }
 

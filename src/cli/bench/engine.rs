@@ -77,7 +77,7 @@ fn rates(name: &str, guest: &[u8], passes: usize, time: Duration, limit: u64) ->
 }
 
 fn pass(name: &str, guest: &[u8], limit: u64) -> Result<f64, Failure> {
-    let mut recorder = Recorder::new(arg::boot_bytes(guest, name, RAM_BYTES)?, Seq(1));
+    let mut recorder = Recorder::new(arg::boot_bytes(guest, name, RAM_BYTES, Vec::new())?, Seq(1));
     let mut world = Here(Instant::now());
     let mut outputs = Vec::new();
     while recorder.icount().get() < limit {
@@ -101,7 +101,7 @@ fn pass(name: &str, guest: &[u8], limit: u64) -> Result<f64, Failure> {
 
 /// `kv` with a request always waiting: millions of instructions, and requests, a second.
 fn kv(time: Duration) -> Result<(f64, f64), Failure> {
-    let machine = arg::boot_bytes(guests::KV, "kv", RAM_BYTES)?;
+    let machine = arg::boot_bytes(guests::KV, "kv", RAM_BYTES, Vec::new())?;
     let gateway = Station { mac: GATEWAY_MAC, ip: GATEWAY_IP };
     let guest = Station { mac: Mac(machine.config().mac), ip: GUEST_IP };
     let mut recorder = Recorder::new(machine, Seq(1));

@@ -25,4 +25,4 @@ pub use error::DiskError;
 pub use identity::Claimant;
 pub use open::OpenDisk;
 pub use place::{DiskPlace, OverlayPlace};
-pub use rack::{Disks, Rack, Standing};
+pub use rack::{Disks, Rack};

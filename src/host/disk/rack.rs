@@ -10,16 +10,10 @@ use super::identity::{Role, State};
 use super::open::OpenDisk;
 use super::place::DiskPlace;
 use super::worker::{Answer, Job, Joiner, work};
-use crate::base::{Generation, NodeId};
+use crate::base::NodeId;
 use crate::devices::disk::{DISKS_MAX, DiskDone, DiskRequest, DiskStatus};
+use crate::ft::DiskStanding;
 use crate::ft::disk::{DiskJob, DiskWorked};
-
-/// What a node's disks are good for at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    pub role: Role,
-    pub generation: Generation,
-}
 
 /// Disks that are open, and names of those that a joiner may have to open.
 #[derive(Default)]
@@ -42,7 +36,7 @@ pub struct Rack {
     vm: String,
     node: NodeId,
     answer: Arc<dyn Fn(Answer) -> bool + Send + Sync>,
-    standing: Option<Standing>,
+    standing: Option<DiskStanding>,
 }
 
 impl Rack {
@@ -118,16 +112,21 @@ impl Rack {
         outcome.err().map(|why| DiskWorked { link, disk, outcome: Err(why) })
     }
 
-    /// Tells the disks what the node is, when that has changed.
-    pub fn stand(&mut self, standing: Standing) {
+    /// Tells the disks what they are good for, when that has changed.
+    pub fn stand(&mut self, standing: DiskStanding) {
         if self.standing == Some(standing) {
             return;
         }
         self.standing = Some(standing);
-        let Standing { role, generation } = standing;
-        // A disk that a copy is made to knows that itself, and before the first byte.
-        if role != Role::Behind {
-            self.tell_all(|| Job::Mark { role, generation });
+        match standing {
+            DiskStanding::Primary(generation) => {
+                self.tell_all(|| Job::Mark { role: Role::Primary, generation })
+            }
+            DiskStanding::Replica(generation) => {
+                self.tell_all(|| Job::Mark { role: Role::Replica, generation })
+            }
+            // A disk that a copy is made to knows that itself, and before the first byte.
+            DiskStanding::Behind => {}
         }
     }
 
