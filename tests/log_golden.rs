@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use lockstep::base::{Digest, Generation, GuestPhys, Icount, NodeId, Seq};
 use lockstep::cpu::Answer;
+use lockstep::devices::disk::{DiskDone, DiskSpec, DiskStatus};
 use lockstep::log::scan::Scan;
-use lockstep::log::{Entry, Event, FrameBuilder, Lineage, OutputMark, SegmentHeader, Start};
+use lockstep::log::{Entry, Event, FrameBuilder, HeaderError, Lineage, OutputMark, SegmentHeader, Start};
 use lockstep::machine::{Channel, Exit, Input, MachineConfig, Saved, Symbol};
-use lockstep::snapshot::{Decoder, Encoder};
+use lockstep::snapshot::{Decoder, Encoder, SnapshotError};
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -47,6 +48,7 @@ fn header() -> SegmentHeader {
 /// Every kind of entry, in three frames.
 fn frames() -> Vec<Vec<Entry>> {
     let input = |at, input| (at, Event::Input(input));
+    let read = |disk, tag, data| DiskDone { disk, tag, status: DiskStatus::Ok, data };
     let mark = |at, channel, seq, len, digest| (at, Event::Output(OutputMark { channel, seq, len, digest }));
     let reign = |at, generation, node, why| {
         (at, Event::Generation { generation: Generation(generation), node: NodeId(node), why })
@@ -69,6 +71,13 @@ fn frames() -> Vec<Vec<Entry>> {
             input(1_002_000, Input::TimerDue { time: 50_000 }),
             input(1_003_000, Input::Console(b"typed\n".to_vec())),
             (2_000_000, Event::Horizon),
+            input(3_000_000, Input::DiskDone(read(0, 1, (0..=255).cycle().take(512).collect()))),
+            input(3_000_000, Input::DiskDone(read(3, 9, vec![0x77; 4096]))),
+            input(3_000_000, Input::DiskDone(read(3, 10, Vec::new()))),
+            input(
+                3_000_000,
+                Input::DiskDone(DiskDone { status: DiskStatus::IoError, ..read(0, 2, Vec::new()) }),
+            ),
             (3_000_000, Event::Digest(Digest(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff))),
         ],
         vec![
@@ -101,12 +110,12 @@ fn segment_bytes() -> Vec<u8> {
 
 #[test]
 fn todays_encoder_writes_the_golden_segment() {
-    check_golden("segment-v1.log", &segment_bytes());
+    check_golden("segment-v2.log", &segment_bytes());
 }
 
 #[test]
 fn todays_decoder_reads_the_golden_segment() {
-    let bytes = golden("segment-v1.log");
+    let bytes = golden("segment-v2.log");
     let (read, at) = SegmentHeader::decode(&bytes).unwrap();
     assert_eq!(read, header());
     let mut scan = Scan::new(at, Some(read.first_seq), Icount::ZERO, true);
@@ -127,6 +136,7 @@ fn saved() -> Saved {
         bootargs: "quiet".into(),
         rng_seed: vec![1, 2, 3],
         symbols: vec![Symbol { addr: 0x8000_0000, size: 64, name: "_start".into() }],
+        disks: vec![DiskSpec { sectors: 2048, read_only: true, serial: "root".into() }],
     };
     // Pages of one byte each pack alike in every version of the packer that we can think of.
     let page = |n: u32| (n, vec![n as u8; 4096].into_boxed_slice());
@@ -141,12 +151,12 @@ fn saved() -> Saved {
 
 #[test]
 fn todays_encoder_writes_the_golden_snapshot() {
-    check_golden("base-v1.snap", &Encoder::new(saved()).flatten().collect::<Vec<_>>());
+    check_golden("base-v2.snap", &Encoder::new(saved()).flatten().collect::<Vec<_>>());
 }
 
 #[test]
 fn todays_decoder_reads_the_golden_snapshot() {
-    let bytes = golden("base-v1.snap");
+    let bytes = golden("base-v2.snap");
     let (mut rest, mut decoder) = (bytes.as_slice(), Decoder::new(8 << 20));
     while let Some(prefix) = rest.first_chunk() {
         let (chunk, more) = rest.split_at(lockstep::snapshot::chunk_len(*prefix).unwrap());
@@ -154,4 +164,15 @@ fn todays_decoder_reads_the_golden_snapshot() {
         rest = more;
     }
     assert_eq!(decoder.finish(), Ok(saved()));
+}
+
+#[test]
+fn files_of_the_first_version_are_refused_by_their_number() {
+    assert!(matches!(
+        SegmentHeader::decode(&golden("segment-v1.log")),
+        Err(HeaderError::BadVersion { found: 1 })
+    ));
+    let old = golden("base-v1.snap");
+    let head = &old[..lockstep::snapshot::chunk_len(*old.first_chunk().unwrap()).unwrap()];
+    assert_eq!(Decoder::new(8 << 20).push(head), Err(SnapshotError::BadVersion { found: 1 }));
 }

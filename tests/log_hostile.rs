@@ -34,6 +34,7 @@ fn base() -> Saved {
         bootargs: String::new(),
         rng_seed: Vec::new(),
         symbols: Vec::new(),
+        disks: Vec::new(),
     };
     Saved {
         config,

@@ -216,6 +216,8 @@ impl Session<'_> {
             for followed in self.followed.drain(..) {
                 match followed {
                     Followed::Said { output, .. } => print(&mut self.out, &mut self.closed, &output),
+                    // A replay has no disk of its own.
+                    Followed::Disk(_) => {}
                     Followed::Agreed { .. } => self.agreed += 1,
                     Followed::Control(Entry { event: Event::End(exit), .. }) => self.ended = Some(exit),
                     Followed::Control(_) => {}

@@ -464,6 +464,7 @@ impl Backup {
         for followed in self.followed.drain(..) {
             match followed {
                 Followed::Said { output, .. } => self.kept.keep(output),
+                Followed::Disk(_) => {}
                 Followed::Agreed { at, digest } => {
                     self.audit = Some(Audit { icount: at, digest });
                     self.last_audit = self.audit;

@@ -21,6 +21,7 @@ pub enum Kind {
     ConsoleIn,
     Timer,
     Entropy,
+    DiskDone,
     NetOut,
     ConsoleOut,
     Horizon,
@@ -52,7 +53,7 @@ pub struct UnknownKind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 16] = [
         Kind::Time,
         Kind::Seed,
         Kind::HostId,
@@ -60,6 +61,7 @@ impl Kind {
         Kind::ConsoleIn,
         Kind::Timer,
         Kind::Entropy,
+        Kind::DiskDone,
         Kind::NetOut,
         Kind::ConsoleOut,
         Kind::Horizon,
@@ -79,6 +81,7 @@ impl Kind {
             Event::Input(Input::Console(_)) => Kind::ConsoleIn,
             Event::Input(Input::TimerDue { .. }) => Kind::Timer,
             Event::Input(Input::Entropy(_)) => Kind::Entropy,
+            Event::Input(Input::DiskDone(_)) => Kind::DiskDone,
             Event::Output(mark) => match mark.channel {
                 Channel::Net => Kind::NetOut,
                 Channel::Console => Kind::ConsoleOut,
@@ -102,6 +105,7 @@ impl Kind {
             Kind::ConsoleIn => "console-in",
             Kind::Timer => "timer",
             Kind::Entropy => "entropy",
+            Kind::DiskDone => "disk-done",
             Kind::NetOut => "net-out",
             Kind::ConsoleOut => "console-out",
             Kind::Horizon => "horizon",
@@ -116,7 +120,7 @@ impl Kind {
     pub const fn group(self) -> Group {
         match self {
             Kind::Time | Kind::Seed | Kind::HostId => Group::Answers,
-            Kind::NetIn | Kind::ConsoleIn | Kind::Timer | Kind::Entropy => Group::Inputs,
+            Kind::NetIn | Kind::ConsoleIn | Kind::Timer | Kind::Entropy | Kind::DiskDone => Group::Inputs,
             Kind::NetOut | Kind::ConsoleOut => Group::Outputs,
             Kind::Horizon | Kind::Digest | Kind::Generation | Kind::Joined | Kind::SwitchOver | Kind::End => {
                 Group::Control

@@ -7,10 +7,14 @@ use serde_json::{Value, json};
 
 use super::kind::Kind;
 use super::packet;
-use crate::base::{Icount, Seq};
+use crate::base::{Icount, Seq, digest_bytes};
 use crate::cpu::Answer;
+use crate::devices::disk::{DiskDone, DiskStatus};
 use crate::log::{Entry, Event, Start};
 use crate::machine::{Exit, Input};
+
+/// How much of what was read from a disk is shown as JSON: a boot reads hundreds of megabytes.
+const DISK_BYTES_SHOWN: usize = 64;
 
 /// An entry as it is shown. Serialized, it is one JSON object.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -73,6 +77,7 @@ pub fn text(event: &Event) -> String {
         Event::Input(Input::Entropy(bytes)) => {
             format!("entropy for the guest, {} bytes: {}", bytes.len(), hex(&bytes[..bytes.len().min(16)]))
         }
+        Event::Input(Input::DiskDone(done)) => disk_text(done),
         Event::Output(mark) => match Kind::of(event) {
             Kind::NetOut => format!("frame {} out, {} bytes, digest {:08x}", mark.seq, mark.len, mark.digest),
             _ => {
@@ -91,6 +96,18 @@ pub fn text(event: &Event) -> String {
             Exit::Fail(number) => format!("the guest ended: fail {number}"),
             Exit::Reset => "the guest asked for a reset".into(),
         },
+    }
+}
+
+fn disk_text(done: &DiskDone) -> String {
+    let (disk, tag) = (done.disk, done.tag);
+    match (done.status, done.data.len()) {
+        (DiskStatus::IoError, _) => format!("disk {disk} request {tag} failed"),
+        (DiskStatus::Ok, 0) => format!("disk {disk} request {tag} done"),
+        (DiskStatus::Ok, len) => {
+            let begin = hex(&done.data[..len.min(16)]);
+            format!("disk {disk} request {tag} done, {len} bytes read: {begin}")
+        }
     }
 }
 
@@ -116,6 +133,14 @@ fn data(event: &Event) -> Value {
             json!({ "len": bytes.len(), "hex": hex(bytes) })
         }
         Event::Input(Input::TimerDue { time }) => json!({ "ticks": time }),
+        Event::Input(Input::DiskDone(done)) => json!({
+            "disk": done.disk,
+            "number": done.tag,
+            "ok": done.status == DiskStatus::Ok,
+            "len": done.data.len(),
+            "digest": digest_bytes(&done.data, 0),
+            "hex_begin": hex(&done.data[..done.data.len().min(DISK_BYTES_SHOWN)]),
+        }),
         Event::Output(mark) => {
             json!({ "number": mark.seq, "len": mark.len, "digest": format!("{:08x}", mark.digest) })
         }
@@ -139,6 +164,7 @@ pub fn payload(event: &Event) -> &[u8] {
         Event::Input(
             Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
         ) => bytes,
+        Event::Input(Input::DiskDone(done)) => &done.data,
         Event::Input(Input::Answer(_) | Input::TimerDue { .. })
         | Event::Output(_)
         | Event::Horizon
@@ -187,6 +213,17 @@ mod tests {
                 "text": "typed 2 bytes: \"\\x1b!\"", "data": { "len": 2, "hex": "1b21" },
             })
         );
+    }
+
+    #[test]
+    fn a_disk_entry_shows_how_it_ended_and_how_its_data_begins() {
+        let done = DiskDone { disk: 1, tag: 7, status: DiskStatus::Ok, data: vec![0xab; 1024] };
+        let shown = view(Event::Input(Input::DiskDone(done.clone())));
+        assert_eq!(shown.text, format!("disk 1 request 7 done, 1024 bytes read: {}", "ab".repeat(16)));
+        assert_eq!((&shown.data["len"], &shown.data["ok"]), (&json!(1024), &json!(true)));
+        assert_eq!(shown.data["hex_begin"], "ab".repeat(64));
+        let failed = DiskDone { status: DiskStatus::IoError, data: Vec::new(), ..done };
+        assert_eq!(view(Event::Input(Input::DiskDone(failed))).text, "disk 1 request 7 failed");
     }
 
     #[test]

@@ -14,6 +14,8 @@
 //! 0x05  console input        varint  length; bytes
 //! 0x06  timer due            varint  ticks since the time before
 //! 0x07  entropy delivered    varint  length; bytes
+//! 0x08  disk request done    u8 disk; varint number, past the expected one; u8 how (0 stored, 1 LZ4, 2 failed);
+//!                            stored: varint length; bytes. LZ4: varint length unpacked; varint length; bytes
 //! 0x10  output mark: net     varint  frame number, past the expected one; varint length; u32 digest
 //! 0x11  output mark: console varint  offset, past the expected one; varint length; u32 digest
 //! 0x20  horizon              -
@@ -39,13 +41,17 @@ use super::entry::{Event, OutputMark, Start};
 use crate::base::varint::{self, VarintError};
 use crate::base::{Digest, Generation, Icount, NodeId};
 use crate::cpu::Answer;
+use crate::devices::disk::{DISKS_MAX, DiskDone, DiskStatus};
 use crate::machine::{Channel, Exit, Input};
 
 /// The most bytes that a network frame, console input or entropy entry can carry.
 pub const PAYLOAD_BYTES_MAX: usize = 64 << 10;
 
+/// The most bytes that a disk entry can carry.
+pub const DISK_BYTES_MAX: usize = 128 << 10;
+
 /// More than any encoded entry takes: the largest payload, and its kind and varints.
-pub const ENTRY_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64;
+pub const ENTRY_BYTES_MAX: usize = DISK_BYTES_MAX + 64;
 
 /// Bytes that are no entry, although the frame around them is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -58,6 +64,14 @@ pub enum EntryError {
     Varint(#[from] VarintError),
     #[error("a payload of {len} bytes is over the bound of {PAYLOAD_BYTES_MAX}")]
     PayloadTooLong { len: u64 },
+    #[error("{len} bytes read from a disk are over the bound of {DISK_BYTES_MAX}")]
+    DiskTooLong { len: u64 },
+    #[error("there is no disk {disk}")]
+    UnknownDisk { disk: u8 },
+    #[error("a disk request cannot end in way {how}")]
+    UnknownEnd { how: u8 },
+    #[error("what was read from a disk does not unpack")]
+    BadPacking,
     #[error("{value} is too large for its field")]
     TooLarge { value: u64 },
     #[error("no generation starts for reason {why}")]
@@ -74,6 +88,7 @@ mod kind {
     pub const CONSOLE: u8 = 0x05;
     pub const TIMER_DUE: u8 = 0x06;
     pub const ENTROPY: u8 = 0x07;
+    pub const DISK_DONE: u8 = 0x08;
     pub const OUTPUT_NET: u8 = 0x10;
     pub const OUTPUT_CONSOLE: u8 = 0x11;
     pub const HORIZON: u8 = 0x20;
@@ -84,6 +99,12 @@ mod kind {
     pub const END_PASS: u8 = 0x25;
     pub const END_FAIL: u8 = 0x26;
     pub const END_RESET: u8 = 0x27;
+}
+
+mod disk_end {
+    pub const STORED: u8 = 0;
+    pub const LZ4: u8 = 1;
+    pub const FAILED: u8 = 2;
 }
 
 /// What the entries so far in this frame let the next one leave out. All zero at a frame's start.
@@ -99,6 +120,8 @@ pub(super) struct Running {
     tx_seq: u64,
     /// One past the last console byte written.
     console: u64,
+    /// One past the last request that ended, for each disk.
+    disk_tags: [u64; DISKS_MAX],
 }
 
 impl Running {
@@ -141,6 +164,10 @@ impl Running {
             Event::Input(Input::Entropy(bytes)) => {
                 head(kind::ENTROPY);
                 put_bytes(out, bytes);
+            }
+            Event::Input(Input::DiskDone(done)) => {
+                head(kind::DISK_DONE);
+                self.encode_disk(out, done);
             }
             Event::Output(mark) => {
                 let (kind, expected, next) = self.mark_context(mark.channel, mark.len);
@@ -205,6 +232,7 @@ impl Running {
                 Event::Input(Input::TimerDue { time: advance(&mut self.time, varint::get_u64(bytes)?) })
             }
             kind::ENTROPY => Event::Input(Input::Entropy(get_bytes(bytes)?)),
+            kind::DISK_DONE => Event::Input(Input::DiskDone(self.decode_disk(bytes)?)),
             kind::OUTPUT_NET => Event::Output(self.decode_mark(bytes, Channel::Net)?),
             kind::OUTPUT_CONSOLE => Event::Output(self.decode_mark(bytes, Channel::Console)?),
             kind::HORIZON => Event::Horizon,
@@ -232,6 +260,53 @@ impl Running {
         Ok((Icount(at), event))
     }
 
+    /// The caller has seen to it that there is such a disk.
+    fn encode_disk(&mut self, out: &mut Vec<u8>, done: &DiskDone) {
+        let expected = &mut self.disk_tags[usize::from(done.disk)];
+        out.push(done.disk);
+        varint::put_u64(out, step(expected, done.tag));
+        *expected = expected.wrapping_add(1);
+        if done.status == DiskStatus::IoError {
+            out.push(disk_end::FAILED);
+            return;
+        }
+        let packed = lz4_flex::block::compress(&done.data);
+        if packed.len() < done.data.len() {
+            out.push(disk_end::LZ4);
+            varint::put_u64(out, done.data.len() as u64);
+            put_bytes(out, &packed);
+        } else {
+            out.push(disk_end::STORED);
+            put_bytes(out, &done.data);
+        }
+    }
+
+    fn decode_disk(&mut self, bytes: &mut &[u8]) -> Result<DiskDone, EntryError> {
+        let [disk] = get_array(bytes)?;
+        let expected = self.disk_tags.get_mut(usize::from(disk)).ok_or(EntryError::UnknownDisk { disk })?;
+        let tag = advance(expected, varint::get_u64(bytes)?);
+        *expected = tag.wrapping_add(1);
+        let [how] = get_array(bytes)?;
+        let (status, data) = match how {
+            disk_end::FAILED => (DiskStatus::IoError, Vec::new()),
+            disk_end::STORED => {
+                let len = disk_len(bytes)?;
+                (DiskStatus::Ok, take(bytes, len)?.to_vec())
+            }
+            disk_end::LZ4 => {
+                let (len, packed) = (disk_len(bytes)?, disk_len(bytes)?);
+                let packed = take(bytes, packed)?;
+                let data = lz4_flex::block::decompress(packed, len).map_err(|_| EntryError::BadPacking)?;
+                if data.len() != len {
+                    return Err(EntryError::BadPacking);
+                }
+                (DiskStatus::Ok, data)
+            }
+            how => return Err(EntryError::UnknownEnd { how }),
+        };
+        Ok(DiskDone { disk, tag, status, data })
+    }
+
     fn decode_mark(&mut self, bytes: &mut &[u8], channel: Channel) -> Result<OutputMark, EntryError> {
         let delta = varint::get_u64(bytes)?;
         let len = get_u32(bytes)?;
@@ -252,12 +327,13 @@ impl Running {
     }
 }
 
-/// The length of the variable payload that an entry carries, 0 if none.
-pub(super) fn payload_len(event: &Event) -> usize {
+/// The length of the variable payload that an entry carries in memory, 0 if none.
+pub fn payload_len(event: &Event) -> usize {
     match event {
         Event::Input(
             Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
         ) => bytes.len(),
+        Event::Input(Input::DiskDone(done)) => done.data.len(),
         Event::Input(Input::Answer(_) | Input::TimerDue { .. })
         | Event::Output(_)
         | Event::Horizon
@@ -266,6 +342,16 @@ pub(super) fn payload_len(event: &Event) -> usize {
         | Event::Joined { .. }
         | Event::SwitchOver
         | Event::End(_) => 0,
+    }
+}
+
+/// True for an event that an entry can carry: its payload is within bounds, its disk one that can be.
+pub fn is_encodable(event: &Event) -> bool {
+    match event {
+        Event::Input(Input::DiskDone(done)) => {
+            usize::from(done.disk) < DISKS_MAX && done.data.len() <= DISK_BYTES_MAX
+        }
+        event => payload_len(event) <= PAYLOAD_BYTES_MAX,
     }
 }
 
@@ -294,6 +380,17 @@ fn get_array<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], EntryError> {
 fn get_u32(bytes: &mut &[u8]) -> Result<u32, EntryError> {
     let value = varint::get_u64(bytes)?;
     u32::try_from(value).map_err(|_| EntryError::TooLarge { value })
+}
+
+fn disk_len(bytes: &mut &[u8]) -> Result<usize, EntryError> {
+    let len = varint::get_u64(bytes)?;
+    if len > DISK_BYTES_MAX as u64 { Err(EntryError::DiskTooLong { len }) } else { Ok(len as usize) }
+}
+
+fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Result<&'a [u8], EntryError> {
+    let (head, rest) = bytes.split_at_checked(len).ok_or(EntryError::Truncated)?;
+    *bytes = rest;
+    Ok(head)
 }
 
 fn get_bytes(bytes: &mut &[u8]) -> Result<Vec<u8>, EntryError> {

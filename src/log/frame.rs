@@ -15,11 +15,12 @@
 //! long, whatever its length field says.
 //!
 //! Decoding promises: no bytes make it panic; it allocates a bounded multiple of the frame's own
-//! bytes; only bytes that [`FrameBuilder`] could have written are accepted, up to CRC collisions.
+//! bytes; only bytes that [`FrameBuilder`] could have written are accepted, up to CRC collisions and to how
+//! what was read from a disk is packed.
 
 use thiserror::Error;
 
-use super::code::{self, ENTRY_BYTES_MAX, EntryError, PAYLOAD_BYTES_MAX, Running};
+use super::code::{self, ENTRY_BYTES_MAX, EntryError, Running};
 use super::entry::Entry;
 use crate::base::varint::{self, VarintError};
 use crate::base::{Icount, Seq};
@@ -85,10 +86,10 @@ impl FrameBuilder {
     ///
     /// # Panics
     /// If `entry` does not follow the one before (number one higher, position not lower), carries
-    /// more than [`PAYLOAD_BYTES_MAX`], or the builder [is full](Self::is_full): whoever makes
+    /// more than [an entry can](code::is_encodable), or the builder [is full](Self::is_full): whoever makes
     /// entries sees to all three.
     pub fn push(&mut self, entry: &Entry) {
-        assert!(code::payload_len(&entry.event) <= PAYLOAD_BYTES_MAX, "entry {} is too long", entry.seq);
+        assert!(code::is_encodable(&entry.event), "entry {} is too long", entry.seq);
         assert!(!self.is_full(), "entry {} is put into a full frame", entry.seq);
         let first = match self.span {
             Some((first, last, at)) => {

@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size  field
 //! 0       8     magic, "LKSTPLOG"
-//! 8       4     format version, 1
+//! 8       4     format version, 2
 //! 12      4     header length in bytes, this table with its CRC
 //! 16      8     number of the first entry in this segment, not 0
 //! 24      8     generation that reigns where this segment starts
@@ -29,7 +29,7 @@ use crate::base::{Digest, Generation, Icount, Seq};
 use crate::machine::Saved;
 
 pub const MAGIC: [u8; 8] = *b"LKSTPLOG";
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// A header with both names at their longest.
 pub const HEADER_BYTES_MAX: usize = FIXED_BYTES + 2 * NAME_BYTES_MAX + CRC_BYTES;
 /// The longest vm or guest name, in bytes.
@@ -251,8 +251,8 @@ mod tests {
     #[test]
     fn another_version_or_another_file_is_named_as_such() {
         let mut bytes = header().encode();
-        bytes[8] = 2;
-        assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderError::BadVersion { found: 2 }));
+        bytes[8] = 3;
+        assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderError::BadVersion { found: 3 }));
         let elf = *b"\x7fELF\x02\x01\x01\0";
         assert_eq!(SegmentHeader::decode(&elf), Err(HeaderError::BadMagic { found: elf }));
     }

@@ -10,10 +10,12 @@ use super::map;
 use crate::base::GuestPhys;
 use crate::cpu::{Answer, Bus, BusFault, BusRead, Question};
 use crate::devices::clint::Clint;
+use crate::devices::disk::{DiskDone, DiskSpec};
 use crate::devices::finisher::{Finish, finish};
 use crate::devices::outbox::Outbox;
 use crate::devices::plic::Plic;
 use crate::devices::uart::Uart;
+use crate::devices::virtio::blk::Blk;
 use crate::devices::virtio::console::Console;
 use crate::devices::virtio::net::Net;
 use crate::devices::virtio::rng::Rng;
@@ -35,13 +37,16 @@ pub struct Board {
     pub rx_seq: u64,
     /// Console bytes of the guest's life, those in `out` counted.
     pub console_bytes: u64,
+    /// In the order of their slots.
+    pub disks: Vec<Slot<Blk>>,
     /// What has been said and not taken; not state.
     #[serde(skip)]
     pub out: Outbox,
 }
 
 impl Board {
-    pub fn new(mac: [u8; 6]) -> Self {
+    pub fn new(mac: [u8; 6], disks: &[DiskSpec]) -> Self {
+        let disk = |(disk, spec): (u8, &DiskSpec)| Slot::new(Blk::new(disk, spec.clone()));
         Self {
             clint: Clint::default(),
             plic: Plic::default(),
@@ -52,6 +57,7 @@ impl Board {
             exit: None,
             rx_seq: 0,
             console_bytes: 0,
+            disks: (0..).zip(disks).map(disk).collect(),
             out: Outbox::default(),
         }
     }
@@ -85,14 +91,32 @@ impl Board {
         taken
     }
 
+    /// A disk request has ended; false, and nothing changes, unless it is the one that must end next.
+    pub fn complete_disk(&mut self, ram: &mut Ram, done: &DiskDone) -> bool {
+        let Some(disk) = self.disks.get_mut(usize::from(done.disk)) else { return false };
+        let taken = disk.complete(ram, &mut self.out, done);
+        self.wire();
+        taken
+    }
+
+    /// The disk in a slot.
+    fn disk_in(&mut self, slot: u64) -> Option<&mut Slot<Blk>> {
+        let disk = slot.checked_sub(map::DISK_SLOT_FIRST)?;
+        self.disks.get_mut(disk as usize)
+    }
+
     /// Carries the devices' interrupt levels to the interrupt controller.
     fn wire(&mut self) {
         let level = |on: bool, irq: u32| u32::from(on) << irq;
+        let disks = (map::DISK_SLOT_FIRST..).zip(&self.disks);
+        let disks =
+            disks.fold(0, |levels, (slot, disk)| levels | level(disk.interrupt(), map::virtio_irq(slot)));
         self.plic.set_levels(
             level(self.uart.interrupt(), map::UART_IRQ)
                 | level(self.net.interrupt(), map::virtio_irq(map::NET_SLOT))
                 | level(self.rng.interrupt(), map::virtio_irq(map::RNG_SLOT))
-                | level(self.console.interrupt(), map::virtio_irq(map::CONSOLE_SLOT)),
+                | level(self.console.interrupt(), map::virtio_irq(map::CONSOLE_SLOT))
+                | disks,
         );
     }
 
@@ -115,7 +139,10 @@ impl Board {
                 map::NET_SLOT => self.net.read(offset, size)?,
                 map::RNG_SLOT => self.rng.read(offset, size)?,
                 map::CONSOLE_SLOT => self.console.read(offset, size)?,
-                _ => read_empty(offset, size)?,
+                _ => match self.disk_in(slot) {
+                    Some(disk) => disk.read(offset, size)?,
+                    None => read_empty(offset, size)?,
+                },
             }
         } else if map::FINISHER.offset(at).is_some() {
             0
@@ -141,7 +168,14 @@ impl Board {
                 map::NET_SLOT => self.net.write(ram, &mut self.out, offset, size, value),
                 map::RNG_SLOT => self.rng.write(ram, &mut self.out, offset, size, value),
                 map::CONSOLE_SLOT => self.console.write(ram, &mut self.out, offset, size, value),
-                _ => read_empty(offset, size).map(|_| ()),
+                _ => {
+                    // Not `disk_in`: the outbox beside it is needed, too.
+                    let disk = slot.checked_sub(map::DISK_SLOT_FIRST).map(|disk| disk as usize);
+                    match disk.and_then(|disk| self.disks.get_mut(disk)) {
+                        Some(disk) => disk.write(ram, &mut self.out, offset, size, value),
+                        None => read_empty(offset, size).map(|_| ()),
+                    }
+                }
             }
         } else if let Some(offset) = map::FINISHER.offset(at) {
             match finish(offset, value as u32) {
@@ -163,6 +197,14 @@ impl Board {
         self.net.check(ram_bytes)?;
         self.rng.check(ram_bytes)?;
         self.console.check(ram_bytes)?;
+        for (disk, index) in self.disks.iter().zip(0..) {
+            disk.check(ram_bytes)?;
+            disk.check_requests(ram_bytes)?;
+            if disk.device.disk() != index {
+                let found = u64::from(disk.device.disk());
+                return Err(BadDevice { device: "virtio-blk", field: "number", found });
+            }
+        }
         if self.console_bytes > u64::MAX / 2 {
             return Err(BadDevice { device: "board", field: "console bytes", found: self.console_bytes });
         }
@@ -177,6 +219,7 @@ impl Board {
             ("virtio-console", self.console.transport.fault()),
         ]
         .into_iter()
+        .chain(self.disks.iter().map(|disk| ("virtio-blk", disk.transport.fault())))
         .filter_map(|(name, fault)| Some((name, fault?)))
     }
 }

@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::base::Prng;
+use crate::devices::disk::DiskStatus;
 use crate::mem::RAM_BASE;
 
 const RAM_BYTES: u64 = 1 << 20;
 
 fn board() -> (Board, Ram) {
-    (Board::new([0x52, 0x54, 0, 0x4c, 0x53, 1]), Ram::new(RAM_BYTES))
+    (Board::new([0x52, 0x54, 0, 0x4c, 0x53, 1], &[]), Ram::new(RAM_BYTES))
 }
 
 fn read(board: &mut Board, at: u64, size: u8) -> u64 {
@@ -96,7 +97,7 @@ fn the_first_end_is_the_end() {
     write(&mut board, &mut ram, 0x10_0000, 4, 0x5555);
     assert_eq!(board.exit, Some(Exit::Fail(3)));
     for (value, exit) in [(1, Exit::Pass), (15, Exit::Fail(7)), (1 << 33 | 1, Exit::Fail(0))] {
-        let mut board = Board::new([0; 6]);
+        let mut board = Board::new([0; 6], &[]);
         board.tohost(value);
         assert_eq!(board.exit, Some(exit));
     }
@@ -277,4 +278,64 @@ fn no_sequence_of_accesses_panics_or_grows_or_leaves_a_state_that_cannot_be() {
     }
     println!("{answered} answered, {sent} sent, {received} received, {requests} requests, {faults} faults");
     assert!(answered > 10_000 && sent > 100 && received > 10 && requests > 10 && faults > 10);
+}
+
+fn spec(sectors: u64) -> DiskSpec {
+    DiskSpec { sectors, read_only: false, serial: String::new() }
+}
+
+/// Sets the disk in a slot up with rings from `at` on, and asks it for one sector to be read.
+fn read_a_sector(board: &mut Board, ram: &mut Ram, slot: u64, at: u64) {
+    let base = 0x1000_1000 + 0x1000 * slot;
+    let (desc, avail, used, header) = (at, at + 0x400, at + 0x800, at + 0xc00);
+    for (register, value) in [(0x70, 3), (0x24, 1), (0x20, 1), (0x70, 11), (0x38, 8)] {
+        write(board, ram, base + register, 4, value);
+    }
+    for (register, address) in [(0x80, desc), (0x90, avail), (0xa0, used)] {
+        write(board, ram, base + register, 4, address & 0xffff_ffff);
+        write(board, ram, base + register + 4, 4, address >> 32);
+    }
+    write(board, ram, base + 0x44, 4, 1);
+    write(board, ram, base + 0x70, 4, 15);
+    for (index, at, len, flags) in [(0, header, 16, 1), (1, at + 0x1000, 512, 3), (2, header + 16, 1, 2)] {
+        let entry = GuestPhys(desc + 16 * index);
+        ram.write_u64(entry, at).unwrap();
+        ram.write_u32(entry.plus(8), len).unwrap();
+        ram.write_u16(entry.plus(12), flags).unwrap();
+        ram.write_u16(entry.plus(14), index as u16 + 1).unwrap();
+    }
+    ram.write_u16(GuestPhys(avail + 2), 1).unwrap();
+    write(board, ram, base + 0x50, 4, 0);
+}
+
+#[test]
+fn disks_are_in_their_slots_and_interrupt_through_the_plic() {
+    let mut board = Board::new([0; 6], &[spec(8), spec(9), spec(10), spec(11)]);
+    let mut ram = Ram::new(RAM_BYTES);
+    for slot in 3..=7u64 {
+        let (id, sectors) = if slot < 7 { (2, 5 + slot) } else { (0, 0) };
+        assert_eq!(read(&mut board, 0x1000_1008 + 0x1000 * slot, 4), id, "slot {slot}");
+        assert_eq!(read(&mut board, 0x1000_1100 + 0x1000 * slot, 8), sectors);
+    }
+    for slot in 3..=6u64 {
+        write(&mut board, &mut ram, 0xc00_0000 + 4 * (slot + 1), 4, 1);
+        write(&mut board, &mut ram, 0xc00_2000, 4, 1 << (slot + 1));
+        let at = RAM_BASE.get() + 0x1_0000 * slot;
+        read_a_sector(&mut board, &mut ram, slot, at);
+        assert!(board.wants_stop() && board.out.is_empty());
+        let disk = slot as u8 - 3;
+        let request = board.out.disk.pop().unwrap();
+        assert_eq!((request.disk, request.tag), (disk, 1));
+        let done = DiskDone { disk, tag: 1, status: DiskStatus::Ok, data: vec![disk; 512] };
+        assert!(!board.complete_disk(&mut ram, &DiskDone { disk: 4, ..done.clone() }));
+        assert_eq!(board.check(RAM_BYTES), Ok(()));
+        assert!(board.complete_disk(&mut ram, &done) && !board.complete_disk(&mut ram, &done));
+        assert_eq!(read(&mut board, 0xc20_0004, 4), slot + 1, "claimed");
+        write(&mut board, &mut ram, 0x1000_1064 + 0x1000 * slot, 4, 1);
+        write(&mut board, &mut ram, 0xc20_0004, 4, slot + 1);
+        assert_eq!(ram.read_u16(GuestPhys(at + 0x802)), Ok(1));
+    }
+    let mut swapped = board.clone();
+    swapped.disks.swap(0, 1);
+    assert_eq!(swapped.check(RAM_BYTES).unwrap_err().field, "number");
 }

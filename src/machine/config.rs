@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::base::{Digest, GuestPhys};
+use crate::devices::disk::{DISKS_MAX, DiskSpec};
 use crate::mem::PAGE_BYTES;
 
 /// The least RAM: room for the device tree and a guest.
@@ -20,6 +21,11 @@ pub const MAC_DEFAULT: [u8; 6] = [0x52, 0x54, 0x00, 0x4c, 0x53, 0x01];
 pub const SYMBOLS_MAX: usize = 65_536;
 /// The most bytes of a symbol's name that are kept.
 pub const SYMBOL_NAME_BYTES_MAX: usize = 256;
+
+/// The most sectors of a disk: what 32 bits can count in chunks of 64 KiB.
+pub const DISK_SECTORS_MAX: u64 = 1 << 39;
+/// The most bytes of a disk's serial (virtio 1.2, 5.2.6).
+pub const DISK_SERIAL_BYTES_MAX: usize = 20;
 
 /// A name for a range of guest virtual addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +53,8 @@ pub struct MachineConfig {
     pub rng_seed: Vec<u8>,
     /// Sorted by address, one each.
     pub symbols: Vec<Symbol>,
+    /// In the order of their slots.
+    pub disks: Vec<DiskSpec>,
 }
 
 /// A configuration that no machine can have.
@@ -60,12 +68,19 @@ pub enum BadConfig {
     Symbols { count: usize },
     #[error("symbol {index} is out of order or its name too long")]
     Symbol { index: usize },
+    #[error("{count} disks, a machine has at most {DISKS_MAX}")]
+    Disks { count: usize },
+    #[error("disk {index} has {sectors} sectors, 1 to {DISK_SECTORS_MAX} are possible")]
+    DiskSize { index: usize, sectors: u64 },
+    #[error("disk {index} has a serial that is not up to {DISK_SERIAL_BYTES_MAX} printable ASCII characters")]
+    DiskSerial { index: usize },
 }
 
 impl MachineConfig {
     /// Looks at a configuration that came from outside.
     pub fn check(&self) -> Result<(), BadConfig> {
         check_ram_bytes(self.ram_bytes)?;
+        check_disks(&self.disks)?;
         if self.symbols.len() > SYMBOLS_MAX {
             return Err(BadConfig::Symbols { count: self.symbols.len() });
         }
@@ -91,6 +106,22 @@ pub(super) fn check_ram_bytes(bytes: u64) -> Result<(), BadConfig> {
     if good { Ok(()) } else { Err(BadConfig::RamBytes { bytes }) }
 }
 
+pub(super) fn check_disks(disks: &[DiskSpec]) -> Result<(), BadConfig> {
+    if disks.len() > DISKS_MAX {
+        return Err(BadConfig::Disks { count: disks.len() });
+    }
+    for (index, disk) in disks.iter().enumerate() {
+        if !(1..=DISK_SECTORS_MAX).contains(&disk.sectors) {
+            return Err(BadConfig::DiskSize { index, sectors: disk.sectors });
+        }
+        let printable = disk.serial.bytes().all(|byte| byte.is_ascii_graphic());
+        if disk.serial.len() > DISK_SERIAL_BYTES_MAX || !printable {
+            return Err(BadConfig::DiskSerial { index });
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +138,7 @@ mod tests {
             bootargs: String::new(),
             rng_seed: Vec::new(),
             symbols,
+            disks: Vec::new(),
         }
     }
 
@@ -125,6 +157,17 @@ mod tests {
     #[test]
     fn impossible_configurations_are_told() {
         assert_eq!(config(&[]).check(), Ok(()));
+        let disk = |sectors, serial: &str| DiskSpec { sectors, read_only: false, serial: serial.into() };
+        let with = |disks: Vec<DiskSpec>| MachineConfig { disks, ..config(&[]) }.check();
+        assert_eq!(with(vec![disk(1, ""), disk(DISK_SECTORS_MAX, &"x".repeat(20))]), Ok(()));
+        assert_eq!(with(vec![disk(1, ""); 5]), Err(BadConfig::Disks { count: 5 }));
+        for sectors in [0, DISK_SECTORS_MAX + 1, u64::MAX] {
+            let refused = Err(BadConfig::DiskSize { index: 1, sectors });
+            assert_eq!(with(vec![disk(1, ""), disk(sectors, "")]), refused);
+        }
+        for serial in ["x".repeat(21).as_str(), "a b", "\u{e4}", "\n"] {
+            assert_eq!(with(vec![disk(1, serial)]), Err(BadConfig::DiskSerial { index: 0 }));
+        }
         for bytes in [0, 4096, RAM_BYTES_DEFAULT + 1, RAM_BYTES_MAX + 4096, u64::MAX] {
             let config = MachineConfig { ram_bytes: bytes, ..config(&[]) };
             assert_eq!(config.check(), Err(BadConfig::RamBytes { bytes }));

@@ -16,6 +16,7 @@ fn config() -> MachineConfig {
         bootargs: String::new(),
         rng_seed: Vec::new(),
         symbols: Vec::new(),
+        disks: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::cpu::{Answer, Question};
+use crate::devices::disk::DiskDone;
 
 /// Something delivered to the machine from outside, between two instructions, at a position that
 /// the recorder picked and the replayer obeys.
@@ -21,6 +22,8 @@ pub enum Input {
     TimerDue { time: u64 },
     /// Entropy for the guest's outstanding virtio-rng request.
     Entropy(Vec<u8>),
+    /// The end of the disk request that must end next on its disk.
+    DiskDone(DiskDone),
 }
 
 /// A stream of outputs with a numbering of its own.
@@ -81,7 +84,7 @@ pub enum Stop {
     Reached,
     /// The next instruction asks; deliver [`Input::Answer`] to go on.
     Ask(Question),
-    /// Outputs are waiting to be taken, or a device has a new request.
+    /// Outputs or disk requests are waiting to be taken, or a device has a new request.
     Service,
     /// The hart waits for an interrupt (WFI) and none is pending: only an input can go on.
     Idle,

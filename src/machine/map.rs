@@ -34,6 +34,8 @@ pub const VIRTIO_SLOTS: u64 = 8;
 pub const NET_SLOT: u64 = 0;
 pub const RNG_SLOT: u64 = 1;
 pub const CONSOLE_SLOT: u64 = 2;
+/// The first of [`DISKS_MAX`](crate::devices::disk::DISKS_MAX) slots for disks.
+pub const DISK_SLOT_FIRST: u64 = 3;
 
 /// PLIC source of the serial port.
 pub const UART_IRQ: u32 = 10;

@@ -48,6 +48,8 @@ pub enum RestoreError {
     Device(#[from] BadDevice),
     #[error("the network device has address {device:02x?}, the configuration says {config:02x?}")]
     Mac { config: [u8; 6], device: [u8; 6] },
+    #[error("disk {disk} of the state is not the one of the configuration")]
+    Disk { disk: usize },
     #[error("page {page} of {len} bytes, the {nth}. of its kind: out of order, beyond RAM or not whole")]
     Page { nth: usize, page: u32, len: usize },
     #[error("saved at {saved}, but the hart stands at {hart}")]
@@ -78,6 +80,12 @@ impl Machine {
         board.check(config.ram_bytes)?;
         if board.net.device.mac() != config.mac {
             return Err(RestoreError::Mac { config: config.mac, device: board.net.device.mac() });
+        }
+        let disks = board.disks.len().max(config.disks.len());
+        let differs =
+            |disk: &usize| board.disks.get(*disk).map(|d| d.device.spec()) != config.disks.get(*disk);
+        if let Some(disk) = (0..disks).find(differs) {
+            return Err(RestoreError::Disk { disk });
         }
         let hart = Hart::restore(hart)?;
         if hart.icount() != icount {

@@ -5,7 +5,8 @@
 //! - Its state changes only by [`Machine::run_until`] and [`Machine::deliver`], and is a function
 //!   of the state before and of the arguments. Two machines booted alike and given the same inputs
 //!   at the same positions are the same to the bit, and say the same.
-//! - It speaks only by [`Machine::take_outputs`] and [`Machine::requests`].
+//! - It speaks only by [`Machine::take_outputs`], [`Machine::take_disk_requests`] and
+//!   [`Machine::requests`].
 //! - Nothing that a guest does or an input holds makes it panic, or grow without bound: it stops
 //!   when outputs wait, and does not go on until they are taken.
 //!
@@ -15,12 +16,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::board::Board;
-use super::config::{MAC_DEFAULT, MachineConfig, RAM_BYTES_DEFAULT, check_ram_bytes};
+use super::config::{MAC_DEFAULT, MachineConfig, RAM_BYTES_DEFAULT, check_disks, check_ram_bytes};
 use super::elf::{Elf, LoadError};
 use super::fdt;
 use super::io::{Exit, Input, Output, Request, Stop};
 use crate::base::{Digest, GuestPhys, Icount, digest_bytes};
 use crate::cpu::{Answer, Hart, HartState, HartStop, NotAsking};
+use crate::devices::disk::{DiskRequest, DiskSpec};
 use crate::mem::{RAM_BASE, Ram};
 
 /// The device tree begins at a multiple of this, as close to the end of RAM as it fits.
@@ -37,6 +39,8 @@ pub struct BootOptions {
     pub bootargs: String,
     /// `rng-seed` in the device tree; empty for none.
     pub rng_seed: Vec<u8>,
+    /// In the order of their slots.
+    pub disks: Vec<DiskSpec>,
 }
 
 impl Default for BootOptions {
@@ -47,6 +51,7 @@ impl Default for BootOptions {
             mac: MAC_DEFAULT,
             bootargs: String::new(),
             rng_seed: Vec::new(),
+            disks: Vec::new(),
         }
     }
 }
@@ -59,6 +64,10 @@ pub enum Undeliverable {
     NotAsking(#[from] NotAsking),
     #[error("at {at} {given} bytes of entropy are delivered, the guest wants {wanted:?}")]
     Entropy { at: Icount, given: usize, wanted: Option<u32> },
+    #[error(
+        "at {at} request {tag} of disk {disk} ends with {bytes} bytes, the disk awaits the end of {awaited:?}"
+    )]
+    Disk { at: Icount, disk: u8, tag: u64, bytes: usize, awaited: Option<u64> },
     #[error("at {at} the guest has ended: {exit:?}")]
     Halted { at: Icount, exit: Exit },
 }
@@ -90,6 +99,7 @@ impl Machine {
     /// device tree.
     pub fn boot(image: &Elf<'_>, options: &BootOptions) -> Result<Self, LoadError> {
         check_ram_bytes(options.ram_bytes)?;
+        check_disks(&options.disks)?;
         let config = MachineConfig {
             guest: options.guest.clone(),
             guest_digest: image.digest(),
@@ -99,6 +109,7 @@ impl Machine {
             bootargs: options.bootargs.clone(),
             rng_seed: options.rng_seed.clone(),
             symbols: image.symbols().to_vec(),
+            disks: options.disks.clone(),
         };
         let mut ram = Ram::new(config.ram_bytes);
         image.load(&mut ram)?;
@@ -106,7 +117,7 @@ impl Machine {
         let mut hart = Hart::new();
         hart.set_tohost(config.tohost);
         hart.reset(image.entry().get(), 0, device_tree.get());
-        Ok(Self { hart, ram, board: Board::new(config.mac), config })
+        Ok(Self { hart, ram, board: Board::new(config.mac, &config.disks), config })
     }
 
     /// A machine of parts that fit each other.
@@ -130,7 +141,7 @@ impl Machine {
 
     /// Runs to `until`, or to an earlier stop. See [`Stop`] for what to do about each.
     ///
-    /// While outputs press to be taken (any frame, or console bytes past a bound) it stops with
+    /// While outputs press to be taken (any frame or disk request, or console bytes past a bound) it stops with
     /// [`Stop::Service`] without a step.
     pub fn run_until(&mut self, until: Icount) -> Stop {
         if let Some(exit) = self.board.exit {
@@ -189,6 +200,14 @@ impl Machine {
                     return Err(Undeliverable::Entropy { at, given: bytes.len(), wanted });
                 }
             }
+            Input::DiskDone(done) => {
+                if !self.board.complete_disk(&mut self.ram, &done) {
+                    let (disk, tag, bytes) = (done.disk, done.tag, done.data.len());
+                    let awaited =
+                        self.board.disks.get(usize::from(disk)).and_then(|d| d.device.tag_awaited());
+                    return Err(Undeliverable::Disk { at, disk, tag, bytes, awaited });
+                }
+            }
         }
         self.hart.refresh_lines(&self.board);
         Ok(())
@@ -210,6 +229,26 @@ impl Machine {
 
     pub fn outputs_waiting(&self) -> bool {
         !self.board.out.is_empty()
+    }
+
+    /// Takes what the guest has asked of its disks since the last time, in order. Until that is done the
+    /// machine does not run.
+    pub fn take_disk_requests(&mut self) -> Vec<DiskRequest> {
+        std::mem::take(&mut self.board.out.disk)
+    }
+
+    pub fn disk_requests_waiting(&self) -> bool {
+        !self.board.out.disk.is_empty()
+    }
+
+    /// Every disk request that has not ended, in order for each disk: what a successor asks for again.
+    pub fn disk_in_flight(&self) -> Vec<DiskRequest> {
+        self.board.disks.iter().flat_map(|disk| disk.device.in_flight()).collect()
+    }
+
+    /// The number of the request that must end next on a disk, if one is under way there.
+    pub fn disk_awaited(&self, disk: u8) -> Option<u64> {
+        self.board.disks.get(usize::from(disk)).and_then(|disk| disk.device.tag_awaited())
     }
 
     /// What devices ask of the host and have not been given.

@@ -2,6 +2,7 @@
 
 use crate::base::{Digest, Icount, Seq};
 use crate::cpu::{Answer, Question};
+use crate::devices::disk::DiskRequest;
 use crate::log::frame::FrameBuilder;
 use crate::log::{Entry, Event, OutputMark};
 use crate::machine::{Exit, Input, Machine, Output, Request, Stop, Undeliverable};
@@ -103,7 +104,8 @@ impl Recorder {
     }
 
     /// Runs to `limit` at most. Answers questions and requests from `world`, makes due timers due,
-    /// and appends each output with the number of its mark to `outputs`.
+    /// and appends each output with the number of its mark to `outputs`. Comes back when disk requests
+    /// wait: see [`Recorder::take_disk_requests`].
     pub fn run<A: Answers>(
         &mut self,
         limit: Icount,
@@ -136,8 +138,11 @@ impl Recorder {
                 Stop::Service => {
                     let said = self.take_outputs(outputs);
                     self.serve(world);
-                    // A guest may ask for entropy without end.
-                    if said || self.frame.bytes_len() >= FRAME_BYTES_SOFT {
+                    // A guest may ask for entropy without end; a disk had better begin now.
+                    if said
+                        || self.machine.disk_requests_waiting()
+                        || self.frame.bytes_len() >= FRAME_BYTES_SOFT
+                    {
                         return RecordStop::Slice;
                     }
                 }
@@ -179,9 +184,18 @@ impl Recorder {
         }
     }
 
-    /// Asks the world again for what was in flight when the last recorder died.
-    pub fn reissue<A: Answers>(&mut self, world: &mut A) {
+    /// Asks the world again for what was in flight when the last recorder died. Answers with all that
+    /// is in flight at the disks: to be asked for again, too.
+    pub fn reissue<A: Answers>(&mut self, world: &mut A) -> Vec<DiskRequest> {
         self.serve(world);
+        self.machine.take_disk_requests();
+        self.machine.disk_in_flight()
+    }
+
+    /// Takes what the guest has asked of its disks since the last time, in order. The machine does not
+    /// run until that is done.
+    pub fn take_disk_requests(&mut self) -> Vec<DiskRequest> {
+        self.machine.take_disk_requests()
     }
 
     /// Takes what the machine has said, and writes a mark for each; true if there was any.

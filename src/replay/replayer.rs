@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::divergence::Divergence;
 use crate::base::{Digest, Icount, Seq};
+use crate::devices::disk::{DiskOp, DiskRequest};
 use crate::log::{Entry, Event, OutputMark};
 use crate::machine::{Exit, Machine, Output, Stop};
 
@@ -21,11 +22,17 @@ pub enum ReplayStop {
 pub enum Followed {
     /// The machine said this, as the mark `seq` says it must.
     Said { seq: Seq, output: Output },
+    /// The machine wrote to a disk, or flushed one: whoever keeps a disk of his own does the same.
+    /// Reads are not told; what they read is in the log.
+    Disk(DiskRequest),
     /// The state's digest is the recorder's.
     Agreed { at: Icount, digest: Digest },
     /// An entry that is not the machine's business: generations, joins, switch-overs, the end.
     Control(Entry),
 }
+
+/// A run comes back once the disk requests told in it carry this much.
+const DISK_BYTES_A_RUN: usize = 1 << 20;
 
 /// How many entries a divergence report looks back.
 const CONTEXT_ENTRIES: usize = 8;
@@ -38,6 +45,8 @@ pub struct Replayer {
     seq_next: Seq,
     /// Outputs taken at this position and not yet claimed by a mark.
     unclaimed: VecDeque<Output>,
+    /// Writes and flushes that have not been told.
+    disk: Vec<DiskRequest>,
     recent: VecDeque<Entry>,
     done: Seq,
 }
@@ -50,6 +59,7 @@ impl Replayer {
             queue: VecDeque::new(),
             seq_next,
             unclaimed: VecDeque::new(),
+            disk: Vec::new(),
             recent: VecDeque::new(),
             done: Seq(seq_next.get().saturating_sub(1)),
         }
@@ -106,15 +116,22 @@ impl Replayer {
     /// is appended to `followed`. After a divergence the replayer must not be run again.
     pub fn run(&mut self, budget: u64, followed: &mut Vec<Followed>) -> Result<ReplayStop, Divergence> {
         let limit = self.machine.icount().plus(budget);
+        let mut disk_bytes = 0;
         while let Some(at) = self.queue.front().map(|entry| entry.at) {
+            if disk_bytes > DISK_BYTES_A_RUN {
+                return Ok(ReplayStop::Budget);
+            }
             if self.machine.icount() < at {
-                self.run_to(at.min(limit))?;
+                let ran = self.run_to(at.min(limit));
+                disk_bytes += self.tell_disk(followed);
+                ran?;
                 if self.machine.icount() < at {
                     return Ok(ReplayStop::Budget);
                 }
             }
             let entry = self.queue.pop_front().expect("the queue has a front");
             self.obey(&entry, followed)?;
+            disk_bytes += self.tell_disk(followed);
             self.done = entry.seq;
             if self.recent.len() == CONTEXT_ENTRIES {
                 self.recent.pop_front();
@@ -133,6 +150,7 @@ impl Replayer {
                 return Err(self.unexplained(format!("an output that nothing marks: {}", describe(output))));
             }
             match self.machine.run_until(at) {
+                Stop::Service if self.take_disk_requests() => {}
                 Stop::Reached => return Ok(()),
                 _ if self.machine.icount() == at => return Ok(()),
                 Stop::Service if self.machine.icount() > before => {}
@@ -148,6 +166,25 @@ impl Replayer {
         }
     }
 
+    /// Takes what the machine asks of its disks; true if that was anything.
+    fn take_disk_requests(&mut self) -> bool {
+        let requests = self.machine.take_disk_requests();
+        let any = !requests.is_empty();
+        self.disk.extend(requests.into_iter().filter(|request| !matches!(request.op, DiskOp::Read { .. })));
+        any
+    }
+
+    /// Passes on what was taken; answers with the bytes that it carries.
+    fn tell_disk(&mut self, followed: &mut Vec<Followed>) -> usize {
+        let bytes = |request: &DiskRequest| match &request.op {
+            DiskOp::Write { data, .. } => data.len(),
+            DiskOp::Read { .. } | DiskOp::Flush => size_of::<DiskRequest>(),
+        };
+        let sum = self.disk.iter().map(bytes).sum();
+        followed.extend(self.disk.drain(..).map(Followed::Disk));
+        sum
+    }
+
     fn obey(&mut self, entry: &Entry, followed: &mut Vec<Followed>) -> Result<(), Divergence> {
         if !matches!(entry.event, Event::Output(_))
             && let Some(output) = self.unclaimed.front()
@@ -160,6 +197,8 @@ impl Replayer {
                 if let Err(error) = self.machine.deliver(input.clone()) {
                     return Err(self.diverged(entry, describe_event(&entry.event), error.to_string()));
                 }
+                // The end of one request may begin others, whose own ends may come next.
+                self.take_disk_requests();
             }
             Event::Output(mark) => {
                 if self.unclaimed.is_empty() {
@@ -254,6 +293,10 @@ fn describe_event(event: &Event) -> String {
         }
         Event::Input(Input::Console(bytes)) => format!("{} bytes of console input", bytes.len()),
         Event::Input(Input::Entropy(bytes)) => format!("{} bytes of entropy", bytes.len()),
+        Event::Input(Input::DiskDone(done)) => {
+            let (disk, tag, status, len) = (done.disk, done.tag, done.status, done.data.len());
+            format!("the end of disk {disk}'s request {tag}, {status:?}, {len} bytes")
+        }
         other => format!("{other:?}"),
     }
 }

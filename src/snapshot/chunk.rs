@@ -14,7 +14,7 @@
 //!
 //! head
 //! 13      8       magic, "LKSTPSNP"
-//! 21      4       format version, 1
+//! 21      4       format version, 2
 //! 25      4       chunks in all, this one included
 //! 29      8       RAM size in bytes
 //! 37      8       position
@@ -46,7 +46,7 @@ use crate::base::{Digest, Icount};
 use crate::mem::PAGE_BYTES;
 
 pub const MAGIC: [u8; 8] = *b"LKSTPSNP";
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The longest chunk, prefix included.
 pub const CHUNK_BYTES_MAX: usize = 256 << 10;
 /// Length and CRC.

@@ -430,7 +430,10 @@ impl Slot<Blk> {
             let bytes = if done.status == DiskStatus::Ok { front.bytes_read() } else { 0 };
             done.disk == device.disk && done.tag == front.tag && done.data.len() == bytes
         });
-        let Some(flight) = device.flights.pop_front_if(|_| fits) else { return false };
+        if !fits {
+            return false;
+        }
+        let Some(flight) = device.flights.pop_front() else { return false };
         let landed = device.land(&mut self.transport, ram, flight, done.status, &done.data);
         self.settle(landed);
         if self.transport.is_live() {

@@ -24,6 +24,7 @@ fn base() -> Saved {
         bootargs: String::new(),
         rng_seed: Vec::new(),
         symbols: Vec::new(),
+        disks: Vec::new(),
     };
     Saved {
         config,

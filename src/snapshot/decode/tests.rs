@@ -26,6 +26,7 @@ fn saved(seed: u64, pages: usize, config: usize, state: usize) -> Saved {
         bootargs: String::new(),
         rng_seed: bytes(config),
         symbols: vec![Symbol { addr: 1, size: 2, name: "main".into() }],
+        disks: Vec::new(),
     };
     let state = bytes(state);
     let (mut number, mut all) = (0, Vec::new());
