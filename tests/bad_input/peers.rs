@@ -311,7 +311,7 @@ fn offer(seq_next: Seq, at: Icount, chunks: u32) -> Message {
 }
 
 fn saved() -> Saved {
-    arg::boot(guest("kv").as_ref(), 4 << 20).unwrap_or_else(|failure| panic!("{failure}")).save()
+    arg::boot(guest("kv").as_ref(), 4 << 20, Vec::new()).unwrap_or_else(|failure| panic!("{failure}")).save()
 }
 
 /// An offer of `saved` and its chunks.
