@@ -217,7 +217,7 @@ pub struct NodeStatus {
     pub audits_agreed: u64,
     /// State transfer: chunks sent or received, of how many.
     pub transfer: Option<(u32, u32)>,
-    /// State transfer of disks: chunks compared, chunks copied, chunks in all.
+    /// State transfer of disks, under way or the last one's: chunks compared, copied, in all.
     pub disk_transfer: Option<(u64, u64, u64)>,
     pub outputs_released: u64,
     pub inputs_dropped: u64,

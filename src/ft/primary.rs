@@ -195,7 +195,16 @@ impl Primary {
                 let acked = Seq(seq.get() - 1);
                 let detector = Detector::new(now_ns, settings.silence_ns, settings.heartbeat_ns);
                 let lag = LagMeter::starting(recorder.icount());
-                let counting = Counting { link, node, detector, lag, acked, since: acked, switching: None };
+                let counting = Counting {
+                    link,
+                    node,
+                    detector,
+                    lag,
+                    acked,
+                    since: acked,
+                    switching: None,
+                    disks_copied: None,
+                };
                 (OutputGate::guarded(acked), Peer::Counting(counting))
             }
         };
@@ -364,6 +373,7 @@ impl Primary {
             Peer::Counting(counting) => {
                 status.phase = if counting.switching.is_some() { "switching-over" } else { "guarded" }.into();
                 status.protected = counting.acked >= counting.since;
+                status.disk_transfer = counting.disks_copied;
                 &counting.lag
             }
         };

@@ -97,11 +97,12 @@ fn nothing_that_was_flushed_is_lost_when_the_process_is_killed() {
     for disk in [plain.to_str().unwrap(), &overlay] {
         let mut flushed = 0;
         for round in 0..6 {
-            let out = dir.path().join("out");
+            let (out, err) = (dir.path().join("out"), dir.path().join("err"));
             let mut child = Command::new(BINARY)
                 .args(["run", &journal(), "--memory", "4M", "--disk", disk])
                 .stdin(Stdio::null())
                 .stdout(fs::File::create(&out).unwrap())
+                .stderr(fs::File::create(&err).unwrap())
                 .spawn()
                 .unwrap();
             sleep_ms(100 + prng.below(400));
@@ -109,6 +110,7 @@ fn nothing_that_was_flushed_is_lost_when_the_process_is_killed() {
             child.wait().unwrap();
             let console = fs::read_to_string(&out).unwrap();
             assert!(!console.contains("not what was flushed"), "{console}");
+            assert_eq!(fs::read_to_string(&err).unwrap(), "", "nothing was replaced, nothing failed");
             if let Some(found) = found(&console) {
                 assert!(found >= flushed, "round {round}: {found} found, {flushed} were flushed");
             }

@@ -37,7 +37,17 @@ impl Drop for Small {
 fn run_failing(fault: &str, disk: &Path, log: &Path) -> Option<Said> {
     let inject = format!("inject={fault}");
     let output = Command::new("strace")
-        .args(["-f", "-qq", "-e", "trace=none", "-e", &inject, "-o", "/dev/null", BINARY])
+        .args([
+            "-f",
+            "-qq",
+            "-e",
+            "trace=pread64,pwrite64,fdatasync",
+            "-e",
+            &inject,
+            "-o",
+            "/dev/null",
+            BINARY,
+        ])
         .args(["run", &journal(), "--memory", "4M", "--disk"])
         .arg(disk)
         .arg("--record")
@@ -57,7 +67,11 @@ fn run_failing(fault: &str, disk: &Path, log: &Path) -> Option<Said> {
 fn the_guest_gets_its_io_error_and_the_recording_replays_it() {
     let dir = TempDir::new().unwrap();
     let cases = [
-        ("pread64:error=EIO:when=12+", "look back: read failed with 1", "a read failed: Input/output error"),
+        (
+            "pread64:error=EIO:when=12+",
+            "look at record: read failed with 1",
+            "a read failed: Input/output error",
+        ),
         ("pwrite64:error=EIO:when=40+", "write failed with 1", "a write failed: Input/output error"),
         ("fdatasync:error=EIO:when=9", "flush failed with 1", "a flush failed: Input/output error"),
     ];

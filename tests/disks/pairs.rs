@@ -1,10 +1,19 @@
 //! A pair, each with a copy of its own: killed at any moment, no flushed record is lost.
 
 use std::fs;
+use std::path::Path;
 
 use crate::support::{
     Scene, beside, found, last_flushed, make_image, order, records_on, seeded, sleep_ms, until,
 };
+
+/// Waits until a backup's disk is known to hold what the guest saw flushed.
+#[track_caller]
+fn await_replica(disk: &Path) {
+    until("known to be in step", || {
+        fs::read_to_string(beside(disk)).is_ok_and(|text| text.contains("\"role\": \"replica\""))
+    });
+}
 
 #[test]
 fn a_killed_primarys_flushed_records_are_on_the_backups_disk() {
@@ -63,9 +72,7 @@ fn after_both_are_killed_either_disk_holds_every_flush_that_was_seen() {
         let found = found(&scene.console(&primary)).unwrap();
         assert!(found >= flushed, "round {round}: {found} found, {flushed} were flushed");
         let mut backup = scene.protect(&mut primary, second, &[]);
-        until("known to be in step", || {
-            fs::read_to_string(beside(second)).is_ok_and(|text| text.contains("\"role\": \"replica\""))
-        });
+        await_replica(second);
         sleep_ms(prng.below(400));
         let (one, other) =
             if prng.chance(1, 2) { (&mut primary, &mut backup) } else { (&mut backup, &mut primary) };
@@ -89,6 +96,7 @@ fn a_disk_that_missed_the_last_reign_is_refused() {
     make_image(&p, 4 << 20, 0);
     let mut primary = scene.primary(&p, &[]);
     let mut backup = scene.protect(&mut primary, &b, &[]);
+    await_replica(&b);
     backup.kill().unwrap();
     scene.cluster.await_status(&mut primary, "alone", |status| status.phase == "alone").unwrap();
     let before = last_flushed(&scene.console(&primary));

@@ -57,6 +57,8 @@ pub(super) struct Counting {
     /// Once it has acknowledged this entry, it knows that it counts.
     pub since: Seq,
     pub switching: Option<Switching>,
+    /// What its join took of the disks: chunks compared, copied, in all.
+    pub disks_copied: Option<(u64, u64, u64)>,
 }
 
 /// A planned switch-over on its way: the guest stands at the entry `SwitchOver`.
@@ -308,6 +310,7 @@ impl Primary {
             acked,
             since: self.recorder.seq_next(),
             switching: None,
+            disks_copied: joining.copy.as_ref().map(DiskCopy::progress),
         });
         common.tell(format!("backup {node} counts: protected from {} on", self.icount()));
         self.recorder.record(log::Event::Joined { node });

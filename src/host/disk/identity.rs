@@ -57,6 +57,7 @@ pub enum State {
 /// What the file looked like when its user left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
+    /// Of the disk; an overlay's file grows.
     pub bytes: u64,
     pub inode: u64,
     /// When it was last modified, ns since 1970.
@@ -64,8 +65,8 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    pub fn of(meta: &Metadata) -> Self {
-        Self { bytes: meta.len(), inode: meta.ino(), modified_ns: modified_ns(meta) }
+    pub fn of(meta: &Metadata, bytes: u64) -> Self {
+        Self { bytes, inode: meta.ino(), modified_ns: modified_ns(meta) }
     }
 }
 

@@ -62,8 +62,8 @@ pub struct OpenDisk {
 /// but an overlay that is missing.
 pub fn open_boot(place: &DiskPlace, number: u8, claimant: &Claimant) -> Result<OpenDisk, DiskError> {
     let mut notes = Vec::new();
-    let mut guard_of = |path: &Path, file: &File| -> Result<Guard, DiskError> {
-        let found = stamp_of(path, file)?;
+    let mut guard_of = |path: &Path, file: &File, bytes: u64| -> Result<Guard, DiskError> {
+        let found = stamp_of(path, file, bytes)?;
         let known = if place.reset { None } else { Identity::read(path)? };
         if let Some(known) = &known {
             notes.extend(known.check_boot(path, claimant, found)?);
@@ -85,13 +85,13 @@ pub fn open_boot(place: &DiskPlace, number: u8, claimant: &Claimant) -> Result<O
         }
         OverlayPlace::None => {
             let (raw, file) = open_raw(&place.file, true, place.reset)?;
-            let guard = guard_of(&place.file, &file)?;
+            let guard = guard_of(&place.file, &file, raw.bytes())?;
             (Box::new(raw), Some(guard), &place.file)
         }
         OverlayPlace::Temporary => (Box::new(temporary(&place.file)?), None, &place.file),
         OverlayPlace::File(path) => {
             let (overlay, file, _) = open_overlay(&place.file, path)?;
-            let guard = guard_of(path, &file)?;
+            let guard = guard_of(path, &file, overlay.bytes())?;
             (Box::new(overlay), Some(guard), path)
         }
     };
@@ -117,7 +117,7 @@ pub fn open_join(
     }
     let read_only = spec.read_only;
     let guard_of = |path: &Path, file: File, known: Option<Identity>| -> Result<Guard, DiskError> {
-        let stamp = stamp_of(path, &file)?;
+        let stamp = stamp_of(path, &file, bytes)?;
         let generation = known.map_or(Generation::ZERO, |known| known.generation);
         let mut identity = Identity::new(vm, node, Role::Behind, stamp);
         identity.generation = generation;
@@ -222,15 +222,15 @@ impl Guard {
     }
 
     fn write(&mut self) -> io::Result<()> {
-        self.identity.stamp = Stamp::of(&self.file.metadata()?);
+        self.identity.stamp = Stamp::of(&self.file.metadata()?, self.identity.stamp.bytes);
         self.identity.write(&self.path)?;
         self.written = true;
         Ok(())
     }
 }
 
-fn stamp_of(path: &Path, file: &File) -> Result<Stamp, DiskError> {
-    Ok(Stamp::of(&file.metadata().map_err(DiskError::io("look at", path))?))
+fn stamp_of(path: &Path, file: &File, bytes: u64) -> Result<Stamp, DiskError> {
+    Ok(Stamp::of(&file.metadata().map_err(DiskError::io("look at", path))?, bytes))
 }
 
 fn is_missing(path: &Path) -> Result<bool, DiskError> {
