@@ -56,7 +56,7 @@ fn same_again(name: &str, more: &[&str], input: &[u8]) -> String {
     assert_eq!(recorded.stdout, replayed.stdout, "{name}: {}", said(&replayed));
     let verdict = String::from_utf8(replayed.stderr).unwrap();
     assert!(
-        verdict.contains("digests agreed") && !verdict.contains(" 0 digests agreed"),
+        verdict.contains("digests checked") && !verdict.contains("digests checked 0,"),
         "{name}: {verdict}"
     );
     String::from_utf8(recorded.stdout).unwrap()
@@ -123,6 +123,67 @@ fn until_stops_exactly_there_and_trace_prints_each_instruction() {
     let instructions =
         text.lines().filter(|line| line.split_whitespace().nth(1).is_some_and(|w| w.len() == 16));
     assert_eq!(instructions.count(), 20, "{text}");
+}
+
+/// The positions of the digests in a log.
+fn digests(log: &Path) -> Vec<u64> {
+    let entries = LogDir::open(log).unwrap().read().map(|place| place.unwrap().entry);
+    entries.filter(|entry| matches!(entry.event, Event::Digest(_))).map(|entry| entry.at.get()).collect()
+}
+
+#[test]
+fn a_digest_stands_at_every_multiple_whatever_the_guest_does_there() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, every) in [("ticker", 10_000), ("clock", 777), ("modes", 1_000), ("smc", 10_000)] {
+        let log = dir.path().join(name);
+        let recorded = record(name, &log, &["--digest-every", &every.to_string()], b"");
+        assert!(recorded.status.success(), "{name}: {}", said(&recorded));
+        let mut digests = digests(&log);
+        let end = digests.pop().expect("one at the end");
+        let expected: Vec<u64> = (1..).map(|n| n * every).take_while(|at| *at < end).collect();
+        assert!(expected.len() > 10, "{name} is too short to show anything");
+        assert_eq!(digests, expected, "{name}");
+    }
+    let log = dir.path().join("none");
+    record("clock", &log, &["--digest-every", "0"], b"");
+    assert_eq!(digests(&log).len(), 1, "only the one at the end");
+}
+
+/// Replays with detours: the same verdict on as many digests.
+fn same_with_detours(log: &Path, digests: usize) {
+    let log = log.to_str().unwrap();
+    for detours in
+        [&["--chunks", "1"][..], &["--save-restore", "2"], &["--chunks", "3", "--save-restore", "4"]]
+    {
+        let replayed = lockstep(&[&["replay", log], detours].concat(), b"");
+        let told = said(&replayed);
+        assert_eq!(replayed.status.code(), Some(0), "{detours:?}: {told}");
+        assert!(told.contains(&format!("digests checked {digests},")), "{detours:?}: {told}");
+        assert!(told.contains("no difference"), "{detours:?}: {told}");
+    }
+}
+
+#[test]
+fn chunks_and_restores_leave_no_trace_in_any_digest() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["ticker", "modes", "identity"] {
+        let log = dir.path().join(name);
+        record(name, &log, &["--digest-every", "5K"], b"");
+        same_with_detours(&log, digests(&log).len());
+    }
+}
+
+#[test]
+fn a_guest_that_writes_all_over_its_memory_is_digested_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let more = ["--memory", "64M", "--digest-every", "4M", "--max-instructions", "18M"];
+    let guest = guest("churn");
+    let mut arguments = vec!["run", guest.to_str().unwrap(), "--record", log.to_str().unwrap()];
+    arguments.extend(more);
+    assert_eq!(lockstep(&arguments, b"").status.code(), Some(124));
+    assert_eq!(digests(&log).len(), 5);
+    same_with_detours(&log, 5);
 }
 
 struct Recording {
@@ -200,6 +261,7 @@ fn a_history_that_is_not_the_recording_is_reported() {
                     }
                 }
                 (2, _) if answer => bad.entries[victim].at.0 += 1,
+                (2, Event::Digest(digest)) => digest.0 ^= 1,
                 _ => continue,
             }
             tried += 1;

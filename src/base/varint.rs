@@ -37,7 +37,24 @@ pub fn put_i64(out: &mut Vec<u8>, value: i64) {
 }
 
 /// Takes a varint off the front of `bytes`.
+#[inline]
 pub fn get_u64(bytes: &mut &[u8]) -> Result<u64, VarintError> {
+    // Most values that are stored are small.
+    match **bytes {
+        [a @ 0..0x80, ref rest @ ..] => {
+            *bytes = rest;
+            Ok(u64::from(a))
+        }
+        [a @ 0x80..=0xff, b @ 1..0x80, ref rest @ ..] => {
+            *bytes = rest;
+            Ok(u64::from(a & 0x7f) | u64::from(b) << 7)
+        }
+        _ => get_long_u64(bytes),
+    }
+}
+
+/// A varint of any length.
+fn get_long_u64(bytes: &mut &[u8]) -> Result<u64, VarintError> {
     let mut value = 0u64;
     for (i, &byte) in bytes.iter().enumerate() {
         let group = u64::from(byte & 0x7f);

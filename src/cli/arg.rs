@@ -4,14 +4,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use super::Failure;
-use crate::devices::disk::DiskSpec;
 use crate::host::arbiter::FileArbiter;
 use crate::host::logdir::{LogError, LogWriter};
 use crate::machine::config::{RAM_BYTES_MAX, RAM_BYTES_MIN};
 use crate::machine::{BootOptions, Elf, Machine};
-
-/// The guest's memory when nothing else is said.
-pub const MEMORY_DEFAULT: &str = "128M";
 
 /// `128M`, `1G`, `65536K` or bytes; a whole number of 4 KiB pages.
 pub fn memory(text: &str) -> Result<u64, String> {
@@ -35,6 +31,20 @@ pub fn memory(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
+/// A number of instructions: `50M`, `2G`, `65536`, where the letters stand for powers of ten.
+pub fn instructions(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" => 1,
+        "K" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        unit => return Err(format!("{unit:?} is no unit; write for example 50M")),
+    };
+    let count: u64 = digits.parse().map_err(|_| format!("{digits:?} is no number; write for example 50M"))?;
+    count.checked_mul(unit).ok_or_else(|| "more instructions than can be counted".into())
+}
+
 /// A vm's name: it becomes a directory's name at the arbiter.
 pub fn vm(text: &str) -> Result<String, String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -47,23 +57,25 @@ pub fn vm(text: &str) -> Result<String, String> {
 }
 
 /// Reads a guest and puts it into a machine.
-pub fn boot(path: &Path, ram_bytes: u64, disks: Vec<DiskSpec>) -> Result<Machine, Failure> {
-    let bytes = read_guest(path)?;
-    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    boot_bytes(&bytes, &name, ram_bytes, disks)
+pub fn boot(path: &Path, options: BootOptions) -> Result<Machine, Failure> {
+    let bytes = read_guest(path, "the guest's ELF file")?;
+    boot_elf(&bytes, BootOptions { guest: file_name(path), ..options })
         .map_err(|failure| Failure { what: format!("{}: {}", path.display(), failure.what), ..failure })
 }
 
-/// Reads a guest's file, refusing what cannot be one before it is in memory.
-pub fn read_guest(path: &Path) -> Result<Vec<u8>, Failure> {
+/// What a guest is called that comes from here.
+pub fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// Reads a guest's file, refusing what cannot be one before it is in memory. `what` is what to name.
+pub fn read_guest(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     const GUEST_BYTES_MAX: u64 = 1 << 30;
-    let failed =
-        |error| Failure::new(format!("{}: {error}", path.display())).fix("name the guest's ELF file");
+    const NAME: &str = "name an existing file:";
+    let failed = |error| Failure::new(format!("{}: {error}", path.display())).fix(format!("{NAME} {what}"));
     let meta = std::fs::metadata(path).map_err(failed)?;
     if !meta.is_file() {
-        return Err(
-            Failure::new(format!("{} is not a file", path.display())).fix("name the guest's ELF file")
-        );
+        return Err(Failure::new(format!("{} is not a file", path.display())).fix(format!("{NAME} {what}")));
     }
     if meta.len() > GUEST_BYTES_MAX {
         return Err(Failure::new(format!(
@@ -76,17 +88,15 @@ pub fn read_guest(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// Puts a guest's ELF file into a machine.
-pub fn boot_bytes(
-    bytes: &[u8],
-    name: &str,
-    ram_bytes: u64,
-    disks: Vec<DiskSpec>,
-) -> Result<Machine, Failure> {
+pub fn boot_bytes(bytes: &[u8], name: &str, ram_bytes: u64) -> Result<Machine, Failure> {
+    boot_elf(bytes, BootOptions { guest: name.to_owned(), ram_bytes, ..BootOptions::default() })
+}
+
+fn boot_elf(bytes: &[u8], options: BootOptions) -> Result<Machine, Failure> {
     let elf = Elf::parse(bytes).map_err(|error| {
         Failure::new(format!("not a guest that this machine can run: {error}"))
             .fix("build a static RV64 ELF linked at 0x80000000 or above, as guest-programs/build does")
     })?;
-    let options = BootOptions { guest: name.to_owned(), ram_bytes, disks, ..BootOptions::default() };
     Machine::boot(&elf, &options).map_err(|error| {
         Failure::new(format!("the guest does not load: {error}"))
             .fix("give it more memory with --memory, or check its program headers")
@@ -136,6 +146,15 @@ mod tests {
         assert_eq!(memory("8388608"), Ok(8 << 20));
         for bad in ["", "M", "12Q", "100", "1048577", "3M", "8G", "999999999G", "-1M"] {
             assert!(memory(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn instructions_are_counted_in_powers_of_ten() {
+        assert_eq!(instructions("50M"), Ok(50_000_000));
+        assert_eq!((instructions("0"), instructions("7k")), (Ok(0), Ok(7_000)));
+        for bad in ["", "M", "5Q", "-1", "99999999999G"] {
+            assert!(instructions(bad).is_err(), "{bad}");
         }
     }
 

@@ -27,7 +27,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let site = &args.site;
     let disks = args.disks.to_join()?;
     let (listener, arbiter) = site.open()?;
-    let mut driver = Driver::new(site.wiring("backup", listener, arbiter, disks));
+    let mut driver = Driver::new(site.wiring("backup", listener, arbiter, disks)?);
     let link = connect(&mut driver, args)?;
     let node = Node::backup(NodeId(draw_u64()), &site.vm, link, site.settings(), driver.now_ns());
     node::live(driver, node, "backup", site.record.as_deref())

@@ -4,14 +4,16 @@
 //! A load that found something lost or done twice does (exit status 1). Progress goes to stderr.
 
 mod engine;
+mod log;
 mod sheet;
 mod takeovers;
 mod traffic;
 mod versus;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
-use super::Failure;
+use super::{Failure, arg};
 use crate::host::scratch::Scratch;
 use sheet::{Section, Sheet};
 
@@ -23,9 +25,36 @@ pub struct Args {
     /// Half a minute instead of two: fewer and shorter runs.
     #[arg(long)]
     quick: bool,
+    /// Measure only these parts; may be repeated.
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    only: Vec<Part>,
+    /// Only write the made-up log that the part `log` measures into this directory, and keep it.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "quick", "only"])]
+    write_log: Option<PathBuf>,
+}
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Engine,
+    Versus,
+    Traffic,
+    Log,
+    Takeovers,
+}
+
+impl Args {
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
+    if let Some(dir) = &args.write_log {
+        arg::record(Some(dir))?;
+        log::write(dir, log::ENTRIES)?;
+        return Ok(0);
+    }
     let begun = Instant::now();
     let scratch = Scratch::new("lockstep-bench")?;
     scratch.remove_on_signals(130)?;
@@ -38,11 +67,24 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         }
         sheet.sections.push(section);
     };
-    add(engine::measure(args.quick)?);
-    add(versus::measure(&dir.join("versus"), args.quick)?);
-    add(traffic::measure(&dir.join("traffic"), args.quick)?);
-    let (section, clean) = takeovers::measure(&dir.join("takeovers"), args.quick)?;
-    add(section);
+    let mut clean = true;
+    if args.wants(Part::Engine) {
+        add(engine::measure(args.quick)?);
+    }
+    if args.wants(Part::Versus) {
+        add(versus::measure(&dir.join("versus"), args.quick)?);
+    }
+    if args.wants(Part::Traffic) {
+        add(traffic::measure(&dir.join("traffic"), args.quick)?);
+    }
+    if args.wants(Part::Log) {
+        add(log::measure(&dir.join("log"), args.quick)?);
+    }
+    if args.wants(Part::Takeovers) {
+        let (section, nothing_lost) = takeovers::measure(&dir.join("takeovers"), args.quick)?;
+        add(section);
+        clean = nothing_lost;
+    }
     sheet.clean = clean;
     sheet.seconds = begun.elapsed().as_secs_f64().round();
     match args.json {

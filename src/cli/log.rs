@@ -6,12 +6,11 @@
 
 mod diff;
 mod dump;
+mod follow;
 mod grep;
 mod info;
 mod stats;
 mod verify;
-
-pub use dump::SymbolSource;
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -19,6 +18,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::Failure;
+use super::symbols::{self, Naming, PlaceSource};
 use crate::host::logdir::{LogDir, LogError, LogReader};
 use crate::log::scan::Place;
 
@@ -45,26 +45,26 @@ enum Command {
     Diff(diff::Args),
 }
 
-/// Runs the subcommand; names of guest code come from replaying a log alongside.
-pub fn run(args: &Args) -> Result<u8, Failure> {
-    run_with(args, &super::symbols::alongside)
-}
+/// How to find out where the guest was, in a log and by which names.
+type Places<'a> = &'a dyn Fn(&Path, &Naming) -> PlaceSource;
 
-/// Runs the subcommand. `symbols` gives the [`SymbolSource`] of a log.
-pub fn run_with(args: &Args, symbols: &dyn Fn(&Path) -> SymbolSource) -> Result<u8, Failure> {
+/// Runs the subcommand; places in the guest come from replaying a log alongside.
+pub fn run(args: &Args) -> Result<u8, Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
-    match run_into(args, symbols, &mut out).and_then(|code| out.flush().map(|()| code).map_err(Halt::from)) {
+    match run_into(args, &symbols::alongside, &mut out)
+        .and_then(|code| out.flush().map(|()| code).map_err(Halt::from))
+    {
         Ok(code) => Ok(code),
         Err(Halt::ReaderGone) => Ok(0),
         Err(Halt::Failed(failure)) => Err(failure),
     }
 }
 
-fn run_into(args: &Args, symbols: &dyn Fn(&Path) -> SymbolSource, out: &mut dyn Write) -> Result<u8, Halt> {
+fn run_into(args: &Args, places: Places<'_>, out: &mut dyn Write) -> Result<u8, Halt> {
     match &args.command {
         Command::Info(args) => info::run(args, out),
-        Command::Dump(args) => dump::run(args, symbols, out),
-        Command::Stats(args) => stats::run(args, out),
+        Command::Dump(args) => dump::run(args, places, out),
+        Command::Stats(args) => stats::run(args, places, out),
         Command::Verify(args) => verify::run(args, out),
         Command::Grep(args) => grep::run(args, out),
         Command::Diff(args) => diff::run(args, out),
@@ -109,6 +109,9 @@ impl From<serde_json::Error> for Halt {
     }
 }
 
+/// So many damages are told one by one; `log verify` lists more.
+const DAMAGES_TOLD_MAX: u64 = 100;
+
 /// A log's entries, with damage told on stderr as it is met.
 struct Entries {
     reader: LogReader,
@@ -131,6 +134,30 @@ impl Entries {
         Self { reader: log.read(), damages: 0, strict: true, error: None }
     }
 
+    /// Hands every entry to `each`, without its payload.
+    fn skim(&mut self, mut each: impl FnMut(&Place)) {
+        while self.error.is_none()
+            && let Some(error) = self.reader.skim(&mut each)
+        {
+            self.told(error);
+        }
+    }
+
+    /// Tells of damage; keeps what is more than that.
+    fn told(&mut self, error: LogError) {
+        match error {
+            LogError::Damaged { path, damage } if !self.strict || damage.fault.is_torn_tail() => {
+                self.damages += 1;
+                if self.damages <= DAMAGES_TOLD_MAX {
+                    eprintln!("lockstep: {}, {damage}", path.display());
+                } else if self.damages == DAMAGES_TOLD_MAX + 1 {
+                    eprintln!("lockstep: ... and more damage, see `lockstep log verify`");
+                }
+            }
+            error => self.error = Some(error),
+        }
+    }
+
     /// After the last entry: whether the files could be read.
     fn finish(self) -> Result<u64, Halt> {
         self.error.map_or(Ok(self.damages), |error| Err(error.into()))
@@ -144,11 +171,7 @@ impl Iterator for Entries {
         while self.error.is_none() {
             match self.reader.next()? {
                 Ok(place) => return Some(place),
-                Err(LogError::Damaged { path, damage }) if !self.strict || damage.fault.is_torn_tail() => {
-                    self.damages += 1;
-                    eprintln!("lockstep: {}, {damage}", path.display());
-                }
-                Err(error) => self.error = Some(error),
+                Err(error) => self.told(error),
             }
         }
         None

@@ -3,13 +3,16 @@
 //! becomes ours).
 
 pub mod arg;
+pub mod attach;
 pub mod backup;
 pub mod bench;
 pub mod client;
+pub mod console;
 pub mod demo;
 pub mod disasm;
 pub mod disk;
 pub mod failure;
+pub mod guest;
 pub mod log;
 pub mod node;
 pub mod primary;
@@ -53,6 +56,8 @@ enum Command {
     Primary(primary::Args),
     /// Join a primary as its backup.
     Backup(backup::Args),
+    /// Sit at a guest's console, wherever the guest runs now; from a script, too.
+    Attach(attach::Args),
     /// Ask a node how it is.
     Status(status::Args),
     /// Make primary and backup change places, with nothing lost and no fault counted.
@@ -91,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Switch(args) => switch::run(args),
         Command::Primary(args) => primary::run(args),
         Command::Backup(args) => backup::run(args),
+        Command::Attach(args) => attach::run(args),
         Command::Status(args) => status::run(args),
         Command::Switchover(args) => switchover::run(args),
         Command::Replay(args) => replay::run(args),

@@ -3,14 +3,18 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
+use super::console::ConsoleArgs;
 use super::{Failure, arg};
 use crate::ft::{Halt, Node, Settings};
 use crate::host::arbiter::FileArbiter;
 use crate::host::disk::Disks;
-use crate::host::driver::{Driver, DriverError, Wiring, plain};
+use crate::host::driver::{Driver, DriverError, Lived, Wiring, plain};
+use crate::host::terminal;
+use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
 
 /// Where a node of a fault-tolerant pair lives; the same for `primary` and `backup`.
 #[derive(clap::Args)]
@@ -35,13 +39,21 @@ pub struct Site {
     #[arg(long, default_value_t = Settings::default().silence_ns / 1_000_000, value_name = "MS",
           value_parser = clap::value_parser!(u64).range(20..=60_000))]
     silence_ms: u64,
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+    /// Compare a digest of the state at each multiple of so many instructions; 0 for none but those
+    /// of a guest that computes little, once a second.
+    #[arg(long, value_name = "N", default_value_t = DIGEST_EVERY_DEFAULT, value_parser = arg::instructions)]
+    digest_every: u64,
 }
 
 impl Site {
     pub fn settings(&self) -> Settings {
         let silence_ns = self.silence_ms * 1_000_000;
         let settings = Settings::default();
-        Settings { silence_ns, heartbeat_ns: settings.heartbeat_ns.min(silence_ns / 5), ..settings }
+        let heartbeat_ns = settings.heartbeat_ns.min(silence_ns / 5);
+        let digest_instructions = self.digest_every;
+        self.console.settings(Settings { silence_ns, heartbeat_ns, digest_instructions, ..settings })
     }
 
     /// Opens what the site names, before anything is claimed or asked for.
@@ -55,18 +67,24 @@ impl Site {
         format!("{role} at {}, process {}", self.listen, std::process::id())
     }
 
-    pub fn wiring(&self, role: &str, listener: TcpListener, arbiter: FileArbiter, disks: Disks) -> Wiring {
-        Wiring {
+    pub fn wiring(
+        &self,
+        role: &str,
+        listener: TcpListener,
+        arbiter: FileArbiter,
+        disks: Disks,
+    ) -> Result<Wiring, Failure> {
+        Ok(Wiring {
             listener: Some(listener),
             switch: self.switch,
             arbiter: Some(Box::new(arbiter)),
             wherefrom: self.wherefrom(role),
             record: self.record.clone(),
             disks,
-            console_input: false,
+            console: self.console.open(false)?,
             ends_with_console: false,
             narrator: Some(format!("{role} {}", self.vm)),
-        }
+        })
     }
 }
 
@@ -76,28 +94,59 @@ pub const STATUS_LIMIT: u8 = 124;
 /// Lives the node's life, then says how it ended; the answer is the process's exit status.
 /// A first SIGINT or SIGTERM asks the node to end.
 pub fn live(driver: Driver, node: Node, name: &str, record: Option<&Path>) -> Result<u8, Failure> {
-    quit_on_signals(driver.quitter())?;
-    let (halt, node) = driver.run(node).map_err(|error| match error {
+    let resize = driver.has_terminal().then(|| driver.resizer());
+    obey_signals(driver.quitter(), resize)?;
+    let lived = driver.run(node).map_err(|error| match error {
         DriverError::Record(error) => {
             let failure = arg::recording_failed(error);
             Failure { what: format!("{name} stopped: {}", failure.what), ..failure }
         }
         DriverError::Io(error) => Failure::new(format!("{name} stopped: {error}")),
     })?;
-    Ok(report(&halt, &node, name, record))
+    Ok(report(&lived, name, record))
 }
 
-/// The first SIGINT or SIGTERM asks the node to end; a second one ends the process.
-fn quit_on_signals(quit: impl Fn() + Send + 'static) -> Result<(), Failure> {
+/// The first SIGINT or SIGTERM calls `quit`; a second one ends the process. With `resize` the terminal
+/// is ours: then SIGHUP means the same, SIGWINCH calls `resize`, and the terminal is given back for as
+/// long as SIGTSTP stops us.
+pub fn obey_signals(
+    quit: impl Fn() + Send + 'static,
+    resize: Option<impl Fn() + Send + 'static>,
+) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(format!("cannot handle signals: {error}"));
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    if resize.is_some() {
+        for signal in [SIGHUP, SIGWINCH, SIGTSTP, SIGCONT] {
+            signals.add_signal(signal).map_err(failed)?;
+        }
+    }
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
-            for (count, signal) in signals.forever().enumerate() {
-                match count {
-                    0 => quit(),
-                    _ => std::process::exit(128 + signal),
+            let mut asked = false;
+            for signal in signals.forever() {
+                match signal {
+                    SIGWINCH => resize.iter().for_each(|resize| resize()),
+                    SIGTSTP => {
+                        terminal::restore();
+                        if let Err(error) = emulate_default_handler(SIGTSTP) {
+                            eprintln!("lockstep: this process cannot be stopped: {error}");
+                        }
+                    }
+                    SIGCONT => {
+                        if let Err(error) = terminal::reenter() {
+                            eprintln!("lockstep: the terminal stays as it is: {error}");
+                        }
+                        resize.iter().for_each(|resize| resize());
+                    }
+                    _ if asked => {
+                        terminal::restore();
+                        std::process::exit(128 + signal);
+                    }
+                    _ => {
+                        asked = true;
+                        quit();
+                    }
                 }
             }
         })
@@ -105,13 +154,32 @@ fn quit_on_signals(quit: impl Fn() + Send + 'static) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Lines of the console that are told when a guest ended badly and nobody has seen them here.
+const LAST_LINES: usize = 20;
+
+/// What the guest said last, safe for a terminal.
+fn tell_last_lines(node: &Node) {
+    let lines = node.console_lines(LAST_LINES);
+    if !lines.is_empty() {
+        eprintln!("  its last words on the console:");
+    }
+    for line in lines {
+        eprintln!("  | {}", plain(&line));
+    }
+}
+
 /// Tells how a node ended; the status that it stands for.
-fn report(halt: &Halt, node: &Node, name: &str, record: Option<&Path>) -> u8 {
+fn report(lived: &Lived, name: &str, record: Option<&Path>) -> u8 {
+    let Lived { halt, node, console_shown } = lived;
     let at = node.icount();
     match halt {
         Halt::GuestEnded(exit) => {
             if exit.status() != 0 {
                 eprintln!("lockstep {name}: the guest ended with {exit} at {at}");
+                // A node of a pair has its output in some file, if anywhere.
+                if name != "run" || !console_shown {
+                    tell_last_lines(node);
+                }
             }
             exit.status()
         }

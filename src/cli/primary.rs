@@ -1,29 +1,21 @@
 //! `lockstep primary`: a guest under fault tolerance.
 
-use std::path::PathBuf;
-
+use super::Failure;
 use super::disk::DiskArgs;
+use super::guest::GuestArgs;
 use super::node::{self, Site};
-use super::{Failure, arg};
 use crate::base::{Generation, Icount, NodeId};
 use crate::ft::{Arbiter, ArbiterError, Bid, Boot, Claim, Holder, Node};
-use crate::host::driver::{Driver, Wiring, draw_u64};
+use crate::host::driver::{Driver, draw_u64};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The guest: a static RV64 ELF file.
-    #[arg(value_name = "GUEST.elf")]
-    guest: PathBuf,
+    #[command(flatten)]
+    guest: GuestArgs,
     #[command(flatten)]
     site: Site,
     #[command(flatten)]
     disks: DiskArgs,
-    /// The guest's memory.
-    #[arg(long, default_value = arg::MEMORY_DEFAULT, value_parser = arg::memory)]
-    memory: u64,
-    /// `-` makes standard input the guest's console.
-    #[arg(long, value_name = "-", value_parser = ["-"])]
-    console: Option<String>,
     /// Begin a new life of the guest although an earlier one was never ended: its state is given up.
     #[arg(long)]
     fresh: bool,
@@ -35,13 +27,12 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let id = NodeId(draw_u64());
     let (generation, last) = next_life(&mut arbiter, &site.vm, args.fresh)?;
     let disks = args.disks.open(&site.vm, id, last.as_ref(), true)?;
-    let machine = arg::boot(&args.guest, args.memory, disks.specs.clone())?;
+    let machine = args.guest.boot(disks.specs.clone())?;
     // Whoever dies between the claim and its first word to the disks has written to none of them.
     let disks = disks.intend()?;
     let bid = Bid { generation, node: id, keeps: None, wherefrom: site.wherefrom("primary") };
     claim_life(&mut arbiter, &site.vm, &bid)?;
-    let wiring = site.wiring("primary", listener, arbiter, disks);
-    let driver = Driver::new(Wiring { console_input: args.console.is_some(), ..wiring });
+    let driver = Driver::new(site.wiring("primary", listener, arbiter, disks)?);
     let boot = Boot { machine, generation, life: draw_u64(), limit: Icount::MAX };
     let node = Node::primary(id, &site.vm, boot, site.settings(), driver.now_ns());
     node::live(driver, node, "primary", site.record.as_deref())

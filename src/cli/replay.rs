@@ -9,8 +9,8 @@ use crate::host::logdir::{LogDir, LogError, LogReader};
 use crate::isa;
 use crate::log::{Entry, Event, Fault, Lineage};
 use crate::machine::config::RAM_BYTES_MAX;
-use crate::machine::{Exit, Machine, Output};
-use crate::replay::{Divergence, Followed, ReplayStop, Replayer};
+use crate::machine::{BootOptions, Exit, Machine, Output};
+use crate::replay::{Detours, Divergence, Followed, NotRestored, ReplayStop, Replayer};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -23,6 +23,12 @@ pub struct Args {
     /// Print every instruction and every entry on standard error.
     #[arg(long)]
     trace: bool,
+    /// Cut the run into random chunks, which must not show: every digest is checked all the same.
+    #[arg(long, value_name = "SEED")]
+    chunks: Option<u64>,
+    /// Save and restore the machine at random positions, which must not show either.
+    #[arg(long, value_name = "SEED")]
+    save_restore: Option<u64>,
     /// Check that the recording was made of this guest.
     #[arg(long, value_name = "GUEST.elf")]
     guest: Option<PathBuf>,
@@ -48,9 +54,10 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         out: io::BufWriter::new(io::stdout().lock()),
         closed: false,
         seq_last: lineage.base_seq,
-        agreed: 0,
+        checked: 0,
         ended: None,
         followed: Vec::new(),
+        detours: detours(args, &log, &lineage)?,
     };
     let result = session.play(log.read());
     let flushed = session.out.flush();
@@ -78,6 +85,20 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     }
 }
 
+/// The detours that the user asked for.
+fn detours(args: &Args, log: &LogDir, lineage: &Lineage) -> Result<Detours, Failure> {
+    let mut detours = Detours::default();
+    if let Some(seed) = args.chunks {
+        detours.cut(seed);
+    }
+    if let Some(seed) = args.save_restore {
+        let from = lineage.base_icount;
+        let last = log.last_entry().map_err(unreadable)?.map_or(from, |entry| entry.at);
+        detours.restore_between(seed, from, args.until.map_or(last, |until| last.min(Icount(until))));
+    }
+    Ok(detours)
+}
+
 fn unreadable(error: LogError) -> Failure {
     let fix = error.fix().unwrap_or_else(|| "`lockstep log verify` tells what is left of it".into());
     Failure::new(error).fix(fix)
@@ -93,7 +114,7 @@ fn check_guest(args: &Args, lineage: &Lineage) -> Result<(), Failure> {
         .fix("leave --memory out: a recording knows its own"));
     }
     let Some(guest) = &args.guest else { return Ok(()) };
-    let machine = arg::boot(guest, lineage.ram_bytes, Vec::new())?;
+    let machine = arg::boot(guest, BootOptions { ram_bytes: lineage.ram_bytes, ..BootOptions::default() })?;
     if machine.config().guest_digest != lineage.guest_digest {
         return Err(Failure::new(format!(
             "the recording is of the guest {:?} with digest {}; {} has digest {}",
@@ -132,6 +153,14 @@ enum Stopped {
     Failed(Failure),
 }
 
+impl From<NotRestored> for Stopped {
+    fn from(error: NotRestored) -> Self {
+        Stopped::Failed(
+            Failure::new(error).fix("this is a bug of lockstep, and not of the recording: report it"),
+        )
+    }
+}
+
 impl From<Divergence> for Stopped {
     fn from(divergence: Divergence) -> Self {
         Stopped::Diverged(Box::new(divergence))
@@ -145,9 +174,10 @@ struct Session<'a> {
     out: io::BufWriter<io::StdoutLock<'a>>,
     closed: bool,
     seq_last: Seq,
-    agreed: u64,
+    checked: u64,
     ended: Option<Exit>,
     followed: Vec<Followed>,
+    detours: Detours,
 }
 
 impl Session<'_> {
@@ -212,18 +242,21 @@ impl Session<'_> {
     fn obey(&mut self, entries: Vec<Entry>) -> Result<(), Stopped> {
         self.replayer.push(entries)?;
         loop {
-            let stop = self.replayer.run(BUDGET, &mut self.followed);
+            let budget = self.detours.budget(self.replayer.icount(), BUDGET);
+            let stop = self.replayer.run(budget, &mut self.followed);
             for followed in self.followed.drain(..) {
                 match followed {
                     Followed::Said { output, .. } => print(&mut self.out, &mut self.closed, &output),
                     // A replay has no disk of its own.
                     Followed::Disk(_) => {}
-                    Followed::Agreed { .. } => self.agreed += 1,
+                    Followed::Agreed { .. } => self.checked += 1,
                     Followed::Control(Entry { event: Event::End(exit), .. }) => self.ended = Some(exit),
                     Followed::Control(_) => {}
                 }
             }
-            if stop? == ReplayStop::Drained {
+            let stop = stop?;
+            self.detours.take(&mut self.replayer)?;
+            if stop == ReplayStop::Drained {
                 return Ok(());
             }
         }
@@ -268,9 +301,17 @@ impl Session<'_> {
         let at = self.replayer.icount();
         let digest = self.replayer.machine_mut().digest();
         eprintln!(
-            "lockstep replay: {end} at {at}; {} entries obeyed, {} digests agreed, state digest {digest}",
-            self.seq_last, self.agreed
+            "lockstep replay: {end} at {at}; {} entries obeyed, digests checked {}, state digest {digest}",
+            self.seq_last, self.checked
         );
+        match self.detours.taken() {
+            (0, 0) => {}
+            (chunks, restores) => {
+                eprintln!(
+                    "lockstep replay: in {chunks} chunks, saved and restored {restores} times: no difference"
+                )
+            }
+        }
     }
 }
 

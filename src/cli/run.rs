@@ -1,37 +1,43 @@
 //! `lockstep run`: a guest alone, without a backup.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::console::ConsoleArgs;
 use super::disk::DiskArgs;
+use super::guest::GuestArgs;
 use super::{Failure, arg, node};
 use crate::base::{Generation, Icount, NodeId};
 use crate::ft::{Boot, Node, Settings};
 use crate::host::driver::{Driver, Wiring, draw_u64};
+use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The guest: a static RV64 ELF file.
-    #[arg(value_name = "GUEST.elf")]
-    guest: PathBuf,
+    #[command(flatten)]
+    guest: GuestArgs,
     /// Record the run into this directory, for `lockstep replay` and `lockstep log`.
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
-    /// The guest's memory.
-    #[arg(long, default_value = arg::MEMORY_DEFAULT, value_parser = arg::memory)]
-    memory: u64,
-    /// `-` makes standard input the guest's console; its output goes to standard output in any case.
-    #[arg(long, value_name = "-", value_parser = ["-"])]
-    console: Option<String>,
+    #[command(flatten)]
+    console: ConsoleArgs,
+    /// Terminals (`lockstep attach`) and tools connect here.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Record a digest of the state at each multiple of so many instructions, for replays to check;
+    /// 0 for none.
+    #[arg(long, value_name = "N", default_value_t = DIGEST_EVERY_DEFAULT, value_parser = arg::instructions)]
+    digest_every: u64,
     /// Plug the guest into the switch at this address.
     #[arg(long, value_name = "ADDR")]
-    switch: Option<std::net::SocketAddr>,
+    switch: Option<SocketAddr>,
     /// The name under which the switch knows the guest.
     #[arg(long, default_value = "run", value_parser = arg::vm)]
     vm: String,
     #[command(flatten)]
     disks: DiskArgs,
     /// Stop after this many instructions, with status 124.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = arg::instructions)]
     max_instructions: Option<u64>,
 }
 
@@ -39,18 +45,24 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     arg::record(args.record.as_deref())?;
     let id = NodeId(draw_u64());
     let disks = args.disks.open(&args.vm, id, None, false)?;
-    let machine = arg::boot(&args.guest, args.memory, disks.specs.clone())?;
+    let machine = args.guest.boot(disks.specs.clone())?;
+    let listener = args.listen.map(arg::listen).transpose()?;
     let driver = Driver::new(Wiring {
         switch: args.switch,
         record: args.record.clone(),
         disks: disks.intend()?,
-        console_input: args.console.is_some(),
+        console: args.console.open(true)?,
+        listener,
         // A guest whose one voice is the console is done when nobody listens; one with a network is not.
         ends_with_console: args.switch.is_none(),
         ..Wiring::default()
     });
     let limit = args.max_instructions.map_or(Icount::MAX, Icount);
     let boot = Boot { machine, generation: Generation::ZERO, life: draw_u64(), limit };
-    let node = Node::primary(id, &args.vm, boot, Settings::default(), driver.now_ns());
+    let (id, now_ns) = (NodeId(draw_u64()), driver.now_ns());
+    // Nobody compares the digests of a run that is not recorded.
+    let digest_instructions = if args.record.is_some() { args.digest_every } else { 0 };
+    let settings = args.console.settings(Settings { digest_instructions, ..Settings::default() });
+    let node = Node::primary(id, &args.vm, boot, settings, now_ns);
     node::live(driver, node, "run", args.record.as_deref())
 }

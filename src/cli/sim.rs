@@ -28,7 +28,7 @@ const RAM_BYTES: u64 = 4 << 20;
 
 /// The `kv` guest, freshly booted.
 pub fn guest() -> Result<Saved, Failure> {
-    Ok(arg::boot_bytes(guests::KV, "kv.elf", RAM_BYTES, Vec::new())?.save())
+    Ok(arg::boot_bytes(guests::KV, "kv.elf", RAM_BYTES)?.save())
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {

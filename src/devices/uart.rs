@@ -138,6 +138,11 @@ impl Uart {
         RX_BYTES_MAX.saturating_sub(self.rx.len())
     }
 
+    /// True while the guest wants an interrupt for what arrives: an operating system has opened the port.
+    pub fn is_listened_to(&self) -> bool {
+        self.ier & IER_RX != 0
+    }
+
     /// Bytes arrive on the line; those beyond [`Uart::room`] are lost.
     pub fn receive(&mut self, bytes: &[u8]) {
         let fitting = bytes.len().min(self.room());

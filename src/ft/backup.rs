@@ -29,7 +29,7 @@ use super::node::{Command, Common, DiskStanding, Event, Halt, LinkId, Next, Node
 use super::primary::{Follows, Inheritance, Yield};
 use crate::base::{Generation, Icount, NodeId, Seq};
 use crate::devices::disk::DiskDone;
-use crate::log::{self, Entry, code::payload_len, frame::decode_frame};
+use crate::log::{self, Entry, frame::decode_frame};
 use crate::machine::config::RAM_BYTES_MAX;
 use crate::machine::{Exit, Machine};
 use crate::replay::{Divergence, Followed, ReplayStop, Replayer};
@@ -132,6 +132,7 @@ impl Backup {
         let state = State::Following(Box::new(Replayer::new(machine, seq_next)));
         let mut backup =
             Self::with(common, to.link, to.node, follows.generation, follows.life, state, to.now_ns);
+        common.terminals.settle(false, follows.life, &mut common.commands);
         backup.console_released = follows.console_released;
         backup.counting = true;
         backup.in_step = true;
@@ -194,6 +195,10 @@ impl Backup {
         }
     }
 
+    pub fn peer_link(&self) -> Option<LinkId> {
+        self.linked.then_some(self.link)
+    }
+
     pub fn generation(&self) -> Generation {
         self.generation
     }
@@ -232,7 +237,10 @@ impl Backup {
             // The switch speaks to a backup only after its go-live; the console is the primary's.
             Event::DiskDone(done) => self.disk_done(common, &done),
             Event::DiskWorked(worked) => self.disk_worked(common, worked, now_ns),
-            Event::Frame { .. } | Event::ConsoleInput(_) | Event::Fenced { .. } => Next::Stay,
+            Event::Frame { .. }
+            | Event::ConsoleInput(_)
+            | Event::ConsoleSize { .. }
+            | Event::Fenced { .. } => Next::Stay,
             Event::Quit => {
                 let why = "the operator ended the backup".to_owned();
                 common.send(self.link, Message::Bye { why });
@@ -263,8 +271,16 @@ impl Backup {
                 }
                 common.tell(format!("the primary sends its state at {at}, {chunks} chunks"));
                 (self.generation, self.primary, self.life) = (generation, node, life);
+                common.terminals.settle(false, life, &mut common.commands);
+                common.say_whereabouts(self.link);
                 let (decoder, log) = (Box::new(snapshot::Decoder::new(RAM_BYTES_MAX)), VecDeque::new());
                 self.state = State::Receiving { decoder, chunks, chunks_done: 0, seq_next, log };
+            }
+            (Message::Scrollback { offset, bytes, typed }, State::Receiving { .. }) => {
+                common.terminals.learn(offset, &bytes, typed);
+            }
+            (Message::Whereabouts { listen }, _) => {
+                common.terminals.peer_lives_at(&listen, &mut common.commands);
             }
             (Message::Chunk(bytes), State::Receiving { decoder, chunks, chunks_done, .. }) => {
                 decoder.push(&bytes).map_err(|error| format!("the snapshot is damaged: {error}"))?;
@@ -394,6 +410,7 @@ impl Backup {
         common.commands.push(Command::PlugIn(Plug::of(&machine, self.life, self.generation, true)));
         // Whether these were done before the disks were copied, nobody knows; doing them again harms nothing.
         self.mirror.reissue(common, &mut machine);
+        common.terminals.machine_stands_at(machine.console_bytes());
         self.state = State::Following(Box::new(Replayer::new(machine, seq_next)));
         self.backlog_bytes = 0;
         self.ack_due = true;
@@ -414,7 +431,7 @@ impl Backup {
         }
         let joined =
             entries.iter().any(|e| matches!(e.event, log::Event::Joined { node } if node == common.id));
-        let unpacked: usize = entries.iter().map(|entry| payload_len(&entry.event)).sum();
+        let unpacked: usize = entries.iter().map(|entry| entry.event.payload().len()).sum();
         let held_bytes = bytes.len() + unpacked + entries.len() * size_of::<Entry>();
         let reign = entries.iter().find_map(|e| match e.event {
             log::Event::Generation { generation, .. } => Some(generation),
@@ -550,7 +567,10 @@ impl Backup {
         }
         for followed in self.followed.drain(..) {
             match followed {
-                Followed::Said { output, .. } => self.kept.keep(output),
+                Followed::Said { output, .. } => {
+                    common.terminals.heard(&output);
+                    self.kept.keep(output);
+                }
                 Followed::Disk(request) => self.mirror.issue(common, request),
                 Followed::Agreed { at, digest } => {
                     self.audit = Some(Audit { icount: at, digest });
@@ -562,6 +582,7 @@ impl Backup {
                     log::Event::SwitchOver => self.handed_over = true,
                     // An older switch-over in the log led to this generation: it is history.
                     log::Event::Generation { .. } => self.handed_over = false,
+                    log::Event::Typed { session, upto } => common.terminals.note_typed(session, upto),
                     log::Event::End(exit) => self.ended = Some(exit),
                     log::Event::Joined { node } if node == common.id => self.in_step = true,
                     _ => {}
@@ -691,5 +712,14 @@ fn name(message: &Message) -> &'static str {
         Message::DiskStored { .. } => "DiskStored",
         Message::DisksComplete => "DisksComplete",
         Message::Flushed { .. } => "Flushed",
+        Message::Attach { .. } => "Attach",
+        Message::Attached { .. } => "Attached",
+        Message::ConsoleData { .. } => "ConsoleData",
+        Message::ConsoleInput { .. } => "ConsoleInput",
+        Message::ConsoleTaken { .. } => "ConsoleTaken",
+        Message::ConsoleSize { .. } => "ConsoleSize",
+        Message::ConsoleEnd { .. } => "ConsoleEnd",
+        Message::Scrollback { .. } => "Scrollback",
+        Message::Whereabouts { .. } => "Whereabouts",
     }
 }

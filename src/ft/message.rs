@@ -55,6 +55,37 @@ pub enum Message {
     SwitchOver,
     /// The answer to a tool.
     Answer { json: String },
+    /// A terminal comes: see [`super::terminals`]. It wants the console of the life `life` from byte
+    /// `from` on, if that is still known, else from where it is; it types as `session`.
+    Attach { life: u64, from: Option<u64>, session: u64 },
+    /// The node greets a terminal, and does so again when one of these is another: what comes next
+    /// begins at `start`, the console is at `end`, `taken` bytes of the session are the guest's for
+    /// good, and the other node listens at `peer`.
+    Attached {
+        vm: String,
+        node: NodeId,
+        life: u64,
+        primary: bool,
+        start: u64,
+        end: u64,
+        taken: u64,
+        peer: Option<String>,
+    },
+    /// Console bytes; the first is the `offset`-th of the guest's life.
+    ConsoleData { offset: u64, bytes: Vec<u8> },
+    /// Typed at a terminal; the first byte is the `seq`-th of its session.
+    ConsoleInput { seq: u64, bytes: Vec<u8> },
+    /// The guest has been given everything typed before byte `upto`, whoever reigns.
+    ConsoleTaken { upto: u64 },
+    /// The terminal's window has this size.
+    ConsoleSize { cols: u16, rows: u16 },
+    /// The guest has ended, with this status: the last word to a terminal.
+    ConsoleEnd { status: u8, how: String },
+    /// The primary tells a joiner of the console before the snapshot: its last bytes, and how much of
+    /// each session was typed.
+    Scrollback { offset: u64, bytes: Vec<u8>, typed: Vec<(u64, u64)> },
+    /// Terminals and tools reach the sender here.
+    Whereabouts { listen: String },
     /// The primary says yes to a joiner of a machine with disks: they are compared and copied first.
     Disks { specs: Vec<DiskSpec> },
     /// The primary's digests of chunks from `first` on.
@@ -142,7 +173,12 @@ impl Message {
     /// The bytes of what it carries, if that can be much.
     pub fn payload_bytes(&self) -> usize {
         match self {
-            Message::Chunk(bytes) | Message::Log(bytes) => bytes.len(),
+            Message::Chunk(bytes)
+            | Message::Log(bytes)
+            | Message::ConsoleData { bytes, .. }
+            | Message::ConsoleInput { bytes, .. } => bytes.len(),
+            Message::Scrollback { bytes, typed, .. } => bytes.len() + typed.len() * size_of::<(u64, u64)>(),
+            Message::Attached { vm, peer, .. } => vm.len() + peer.as_ref().map_or(0, String::len),
             Message::DiskChunk { packed, .. } => packed.len(),
             Message::DiskDigests { digests, .. } => digests.len() * size_of::<Digest>(),
             Message::DiskWant { chunks, .. } => chunks.len() * size_of::<u32>(),
@@ -152,7 +188,9 @@ impl Message {
             Message::Join { vm: text, .. }
             | Message::Refuse { why: text }
             | Message::Bye { why: text }
-            | Message::Answer { json: text } => text.len(),
+            | Message::Answer { json: text }
+            | Message::ConsoleEnd { how: text, .. }
+            | Message::Whereabouts { listen: text } => text.len(),
             Message::Diverged(divergence) => {
                 let context: usize =
                     divergence.context.iter().map(|line| line.len() + size_of::<String>()).sum();
@@ -162,6 +200,9 @@ impl Message {
             | Message::Ack { .. }
             | Message::Heartbeat { .. }
             | Message::Status
+            | Message::Attach { .. }
+            | Message::ConsoleTaken { .. }
+            | Message::ConsoleSize { .. }
             | Message::SwitchOver
             | Message::DiskStored { .. }
             | Message::DisksComplete
@@ -215,6 +256,9 @@ mod tests {
             Message::DiskChunk { disk: 1, chunk: 65, packed: vec![1, 2, 3] },
             Message::DisksComplete,
             Message::Flushed { disk: 3, tag: u64::MAX },
+            Message::Attach { life: 1, from: Some(u64::MAX), session: 3 },
+            Message::ConsoleData { offset: 300, bytes: b"login: ".to_vec() },
+            Message::Scrollback { offset: 1, bytes: vec![2, 3], typed: vec![(u64::MAX, 4)] },
         ]
     }
 
@@ -246,7 +290,7 @@ mod tests {
         for _ in 0..20_000 {
             let mut body = vec![0; prng.between(1, 64) as usize];
             prng.fill(&mut body);
-            body[0] %= 21;
+            body[0] %= 30;
             let header = Header { len: body.len(), crc: crc32fast::hash(&body) };
             if let Ok(message) = decode_body(header, &body) {
                 let mut again = Vec::new();

@@ -120,7 +120,7 @@ mod tests {
     use crate::ft::Settings;
 
     fn common() -> Common {
-        Common { id: NodeId(1), vm: "vm".into(), settings: Settings::default(), commands: Vec::new() }
+        Common::new(NodeId(1), "vm", Settings::default())
     }
 
     fn done(tag: u64, status: DiskStatus) -> DiskDone {

@@ -1,7 +1,8 @@
 //! Replication, as pure state machines: `step(state, event, now) -> commands`.
 //!
 //! Reading order: [`settings`], [`message`] (what peers say), [`arbiter`] (who may go on),
-//! [`gate`] and [`kept`] (outputs held back on either side), [`clock`] (guest time), [`disk`], [`detector`],
+//! [`gate`] and [`kept`] (outputs held back on either side), [`scrollback`] and `terminals` (who
+//! watches and types), [`clock`] (guest time), [`disk`], [`detector`],
 //! [`lag`], then the roles [`primary`] and [`backup`], and [`node`], which is a machine in a role.
 //!
 //! ```text
@@ -39,7 +40,9 @@ pub mod message;
 mod mirror;
 pub mod node;
 pub mod primary;
+pub mod scrollback;
 pub mod settings;
+mod terminals;
 
 pub use arbiter::{Arbiter, ArbiterError, Bid, Claim, Holder};
 pub use message::Message;

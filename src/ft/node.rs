@@ -11,7 +11,8 @@ use super::backup::Backup;
 use super::disk::{DiskJob, DiskWorked};
 use super::message::{Audit, Message};
 use super::primary::{Primary, Yield};
-use super::settings::Settings;
+use super::settings::{SCROLLBACK_BYTES_MAX, Settings};
+use super::terminals::Terminals;
 use crate::base::{Generation, Icount, NodeId, Seq};
 use crate::devices::disk::{DiskDone, DiskRequest};
 use crate::machine::{Exit, Machine, Output, Saved};
@@ -48,6 +49,11 @@ pub enum Event {
     DiskDone(DiskDone),
     /// The oldest job on this disk has ended.
     DiskWorked(DiskWorked),
+    /// The window in which this node's console is shown has another size.
+    ConsoleSize {
+        cols: u16,
+        rows: u16,
+    },
     /// The switch says that another generation reigns.
     Fenced {
         current: Generation,
@@ -163,6 +169,8 @@ pub trait World {
     fn now_ns(&mut self) -> u64;
     fn entropy(&mut self, bytes: &mut [u8]);
     fn host_id(&mut self) -> u64;
+    /// The host's time of day: nanoseconds since 1970 (UTC).
+    fn wall_clock_ns(&mut self) -> u64;
     /// Bytes handed to this connection and not yet sent.
     fn outbox_bytes(&mut self, link: LinkId) -> usize;
     /// True while whoever takes the outputs is behind: the guest waits.
@@ -221,6 +229,10 @@ pub struct NodeStatus {
     pub disk_transfer: Option<(u64, u64, u64)>,
     pub outputs_released: u64,
     pub inputs_dropped: u64,
+    /// Terminals that are attached.
+    pub terminals: usize,
+    /// Console bytes of the guest's life that have left (primary) or been replayed (backup).
+    pub console_bytes: u64,
 }
 
 pub(super) enum Role {
@@ -229,15 +241,41 @@ pub(super) enum Role {
     Halted { generation: Generation, icount: Icount },
 }
 
+impl Role {
+    fn peer_link(&self) -> Option<LinkId> {
+        match self {
+            Role::Primary(primary) => primary.peer_link(),
+            Role::Backup(backup) => backup.peer_link(),
+            Role::Halted { .. } => None,
+        }
+    }
+}
+
 /// What both roles need and neither owns.
 pub(super) struct Common {
     pub id: NodeId,
     pub vm: String,
     pub settings: Settings,
     pub commands: Vec<Command>,
+    pub terminals: Terminals,
+    /// Where this node listens, for its peer to tell to terminals.
+    pub listen: Option<String>,
 }
 
 impl Common {
+    pub fn new(id: NodeId, vm: &str, settings: Settings) -> Self {
+        let scrollback_bytes = settings.scrollback_bytes.clamp(1, SCROLLBACK_BYTES_MAX);
+        let terminals = Terminals::new(vm, id, scrollback_bytes);
+        Self { id, vm: vm.to_owned(), settings, commands: Vec::new(), terminals, listen: None }
+    }
+
+    /// Tells the peer where terminals reach this node.
+    pub fn say_whereabouts(&mut self, link: LinkId) {
+        if let Some(listen) = self.listen.clone() {
+            self.send(link, Message::Whereabouts { listen });
+        }
+    }
+
     pub fn send(&mut self, link: LinkId, message: Message) {
         self.commands.push(Command::Send { link, message });
     }
@@ -284,16 +322,21 @@ pub struct Node {
 impl Node {
     /// A primary at the beginning of its guest's life.
     pub fn primary(id: NodeId, vm: &str, boot: Boot, settings: Settings, now_ns: u64) -> Self {
-        let mut common = Common { id, vm: vm.to_owned(), settings, commands: Vec::new() };
+        let mut common = Common::new(id, vm, settings);
         let primary = Primary::boot(&mut common, boot, now_ns);
         Self { common, role: Role::Primary(Box::new(primary)) }
     }
 
     /// A backup that introduces itself to the primary at the other end of `link`.
     pub fn backup(id: NodeId, vm: &str, link: LinkId, settings: Settings, now_ns: u64) -> Self {
-        let mut common = Common { id, vm: vm.to_owned(), settings, commands: Vec::new() };
+        let mut common = Common::new(id, vm, settings);
         let backup = Backup::join(&mut common, link, now_ns);
         Self { common, role: Role::Backup(Box::new(backup)) }
+    }
+
+    /// Says where terminals reach this node, before anything happens to it.
+    pub fn listens_at(&mut self, address: String) {
+        self.common.listen = Some(address);
     }
 
     pub fn id(&self) -> NodeId {
@@ -313,6 +356,9 @@ impl Node {
             self.common.commands.push(Command::Close { link });
             return;
         }
+        if self.terminal_step(&event, now_ns) {
+            return;
+        }
         let next = match &mut self.role {
             Role::Primary(primary) => primary.step(&mut self.common, event, now_ns),
             Role::Backup(backup) => backup.step(&mut self.common, event, now_ns),
@@ -321,8 +367,37 @@ impl Node {
         self.follow(next);
     }
 
+    /// Does what is a terminal's business; false if it is not.
+    fn terminal_step(&mut self, event: &Event, now_ns: u64) -> bool {
+        let Common { terminals, commands, .. } = &mut self.common;
+        match event {
+            Event::Message { link, message: Message::Attach { life, from, session } }
+                if !terminals.is_terminal(*link) && self.role.peer_link() != Some(*link) =>
+            {
+                terminals.attach(*link, (*life, *from, *session), now_ns, commands);
+            }
+            Event::Message { link, message } if terminals.is_terminal(*link) => {
+                terminals.message(*link, message.clone(), commands);
+            }
+            Event::LinkClosed { link, .. } if terminals.is_terminal(*link) => terminals.detach(*link),
+            Event::ConsoleSize { cols, rows } => terminals.resize(*cols, *rows),
+            _ => return false,
+        }
+        true
+    }
+
     /// Works for about one slice.
     pub fn run<W: World>(&mut self, world: &mut W) -> Pace {
+        let pace = self.run_role(world);
+        let Common { terminals, commands, .. } = &mut self.common;
+        let again_ns = terminals.show(world, commands);
+        match pace {
+            Pace::Now => Pace::Now,
+            Pace::At(at_ns) => Pace::At(at_ns.min(again_ns)),
+        }
+    }
+
+    fn run_role<W: World>(&mut self, world: &mut W) -> Pace {
         let (next, pace) = match &mut self.role {
             Role::Primary(primary) => primary.run(&mut self.common, world),
             Role::Backup(backup) => backup.run(&mut self.common, world),
@@ -347,18 +422,43 @@ impl Node {
             Next::Stay => {}
             Next::Halt(halt) => {
                 self.vacate();
+                self.farewell(&halt);
                 self.common.commands.push(Command::Halt(halt));
             }
             Next::Yield(to) => {
                 if let Role::Primary(primary) = self.vacate() {
                     match primary.into_backup(&mut self.common, to) {
                         Ok(backup) => self.role = Role::Backup(Box::new(backup)),
-                        Err(halt) => self.common.commands.push(Command::Halt(halt)),
+                        Err(halt) => {
+                            self.farewell(&halt);
+                            self.common.commands.push(Command::Halt(halt));
+                        }
                     }
                 }
             }
             Next::GoLive => unreachable!("only a run goes live: it takes the world's clock"),
         }
+    }
+
+    /// The last words to the terminals: whether to look for the guest elsewhere.
+    fn farewell(&mut self, halt: &Halt) {
+        let ended = self.common.commands.iter().any(|command| matches!(command, Command::EndLife { .. }));
+        let alone = ended || self.generation() == Generation::ZERO;
+        let last = match halt {
+            Halt::GuestEnded(exit) => {
+                Message::ConsoleEnd { status: exit.status(), how: format!("the guest ended with {exit}") }
+            }
+            Halt::LimitReached | Halt::Quit if alone => {
+                Message::ConsoleEnd { status: 0, how: "the operator ended the guest".into() }
+            }
+            Halt::LimitReached | Halt::Quit => Message::Bye { why: "the operator ended this node".into() },
+            Halt::LostClaim { .. } => Message::Bye { why: "another node carries the guest on".into() },
+            Halt::NotJoined { .. } => Message::Bye { why: "this node has not joined".into() },
+            Halt::Diverged(_) => Message::Bye { why: "this node has diverged".into() },
+            Halt::DiskFailed { .. } => Message::Bye { why: "this node has lost a disk".into() },
+        };
+        let Common { terminals, commands, .. } = &mut self.common;
+        terminals.finish(&last, commands);
     }
 
     /// Leaves the role behind, halted where it stood.
@@ -397,6 +497,11 @@ impl Node {
         }
     }
 
+    /// The last lines of the console, as far as they are kept.
+    pub fn console_lines(&self, count: usize) -> Vec<String> {
+        self.common.terminals.scrollback().last_lines(count)
+    }
+
     pub fn is_primary(&self) -> bool {
         matches!(self.role, Role::Primary(_))
     }
@@ -426,6 +531,8 @@ impl Node {
             disk_transfer: None,
             outputs_released: 0,
             inputs_dropped: 0,
+            terminals: self.common.terminals.count(),
+            console_bytes: self.common.terminals.scrollback().end(),
         };
         match &self.role {
             Role::Primary(primary) => primary.fill_status(&mut status, now_ns),

@@ -95,6 +95,7 @@ pub(super) struct Primary {
     disks: GuestDisks,
     outputs: Vec<(Seq, Output)>,
     flushed_ns: u64,
+    /// When and where the last digest was written.
     audited: (u64, Icount),
     /// Digests written and not yet confirmed.
     audits: VecDeque<(Icount, Digest)>,
@@ -128,7 +129,10 @@ impl Primary {
             Peer::None,
             now_ns,
         );
+        primary.recorder.digest_every(common.settings.digest_instructions);
         primary.limit = limit;
+        common.terminals.machine_stands_at(primary.recorder.machine().console_bytes());
+        common.terminals.settle(true, life, &mut common.commands);
         primary.recorder.record(log::Event::Generation { generation, node: common.id, why: Start::Boot });
         primary.activate(common);
         // A machine that starts from a saved state may have left requests under way.
@@ -210,9 +214,11 @@ impl Primary {
         };
         let clock = GuestClock::starting(now_ns, ticks.max(recorder.machine().time_known()));
         let mut primary = Self::with(recorder, generation, life, clock, gate, peer, now_ns);
+        primary.recorder.digest_every(common.settings.digest_instructions);
         primary.ended = ended.map(|exit| (exit, seq));
         primary.console_released = from.console_released;
         primary.activate(common);
+        common.terminals.settle(true, life, &mut common.commands);
         for output in from.kept {
             primary.let_go(common, output);
         }
@@ -260,6 +266,7 @@ impl Primary {
             }
             Event::DiskDone(done) => self.disks.ended(done),
             Event::DiskWorked(worked) => self.disk_worked(common, worked, now_ns),
+            Event::ConsoleSize { cols, rows } => common.terminals.resize(cols, rows),
             Event::Fenced { current } => self.fenced(common, current),
             Event::Quit => return self.quit(common, now_ns),
         }
@@ -305,6 +312,9 @@ impl Primary {
             }
             Message::DiskStored { disk, .. } if from_peer => {
                 self.copying(common, |common, copy| copy.stored(common, disk));
+            }
+            Message::Whereabouts { listen } if from_peer => {
+                common.terminals.peer_lives_at(&listen, &mut common.commands);
             }
             Message::Log(bytes) if from_peer => return self.reign_of_peer(common, link, bytes, now_ns),
             Message::Diverged(divergence) if from_peer => {

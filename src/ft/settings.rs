@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
+
 /// Durations are nanoseconds of the host's monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -17,7 +19,12 @@ pub struct Settings {
     /// Instructions between two looks at the outside world: the ceiling of the delay that an input
     /// waits for a busy guest.
     pub slice_instructions: u64,
-    /// State digests are compared this often while the guest runs.
+    /// A digest of the state is written, and compared by whoever follows or replays the log, at each
+    /// multiple of so many instructions; 0 for never. More often finds a divergence sooner; each
+    /// costs a pass over the pages written since the last.
+    pub digest_instructions: u64,
+    /// A guest with a backup that computes too little to come by such a position is digested this
+    /// often, if it moves at all.
     pub audit_ns: u64,
     /// Past this lag of the backup the primary is slowed, more as the lag grows.
     pub lag_soft_ns: u64,
@@ -36,7 +43,14 @@ pub struct Settings {
     pub inputs_waiting_max: usize,
     /// A lone recorder writes how far it has come this often, so that a killed one's log says so.
     pub lone_flush_ns: u64,
+    /// Console bytes kept for terminals that come late or come back.
+    pub scrollback_bytes: usize,
 }
+
+/// Enough for a kernel's boot messages.
+const SCROLLBACK_BYTES: usize = 64 << 10;
+/// A joiner is told of it in one message.
+pub const SCROLLBACK_BYTES_MAX: usize = 1 << 20;
 
 const MS: u64 = 1_000_000;
 
@@ -47,6 +61,7 @@ impl Default for Settings {
             heartbeat_ns: 10 * MS,
             flush_ns: 4 * MS,
             slice_instructions: 8192,
+            digest_instructions: DIGEST_EVERY_DEFAULT,
             audit_ns: 1000 * MS,
             lag_soft_ns: 20 * MS,
             lag_hard_ns: 500 * MS,
@@ -57,6 +72,7 @@ impl Default for Settings {
             backlog_bytes_max: 256 << 20,
             inputs_waiting_max: 1024,
             lone_flush_ns: 100 * MS,
+            scrollback_bytes: SCROLLBACK_BYTES,
         }
     }
 }

@@ -5,9 +5,24 @@ use std::io::{self, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use super::keys::{Key, Keys};
+use super::terminal::RawTerminal;
+
 /// Bytes that wait for a slow reader before the guest has to. What the guest had said by then is
 /// taken on top of it: at most what a gate holds, or a backup keeps.
 const BYTES_WAITING_MAX: usize = 128 * 1024;
+
+/// Where a guest's console input comes from.
+#[derive(Debug, Default)]
+pub enum ConsoleIn {
+    /// Nowhere: standard input is left alone.
+    #[default]
+    Off,
+    /// Standard input as it is: a pipe, a file, a terminal that edits lines.
+    Stream,
+    /// The keys of a terminal that is raw for it.
+    Terminal(RawTerminal),
+}
 
 #[derive(Default)]
 struct Waiting {
@@ -111,14 +126,28 @@ impl ConsoleOut {
     }
 }
 
-/// Reads standard input into `sink` until it ends or `sink` answers false.
-pub fn read_stdin(sink: impl Fn(Vec<u8>) -> bool + Send + 'static) -> io::Result<()> {
+/// Reads the keys typed at the terminal into `sink`, until they end or `sink` answers false.
+/// When they have ended, because the terminal is gone, `gone` is called.
+pub fn read_keys(
+    sink: impl Fn(Key) -> bool + Send + 'static,
+    gone: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    let mut keys = Keys::default();
+    read_stdin(move |bytes| keys.read(&bytes).into_iter().all(&sink), gone)
+}
+
+/// Reads standard input into `sink` until it ends, then calls `ended`; or until `sink` answers false.
+pub fn read_stdin(
+    mut sink: impl FnMut(Vec<u8>) -> bool + Send + 'static,
+    ended: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
     std::thread::Builder::new().name("console-in".into()).spawn(move || {
         let mut stdin = io::stdin().lock();
         let mut buffer = [0; 1024];
         loop {
             match stdin.read(&mut buffer) {
-                Ok(0) | Err(_) => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => return ended(),
                 Ok(n) if sink(buffer[..n].to_vec()) => {}
                 Ok(_) => return,
             }

@@ -14,17 +14,19 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use thiserror::Error;
 
-use super::console::{self, ConsoleOut};
+use super::console::{self, ConsoleIn, ConsoleOut};
 use super::disk::identity::State;
 use super::disk::worker::Answer;
 use super::disk::{Disks, Rack};
+use super::keys::{HELP, Key};
 use super::link::{self, LinkEvent, LinkNumbers, Links, Sink};
 use super::logdir::{LogError, LogWriter};
 use super::port::{Port, PortEvent, SendRefused};
+use super::terminal;
 use crate::base::{Generation, NodeId, Seq};
 use crate::ft::arbiter::{Arbiter, ArbiterError};
 use crate::ft::node::Pace;
-use crate::ft::{Bid, Claim, Command, Event, Halt, LinkId, Node, Plug, World};
+use crate::ft::{Bid, Claim, Command, Event, Halt, LinkId, Message, Node, Plug, World};
 use crate::log::Lineage;
 use crate::machine::Output;
 use crate::net::{Attach, ether::Mac};
@@ -56,8 +58,8 @@ pub struct Wiring {
     /// Record into this directory.
     pub record: Option<PathBuf>,
     pub disks: Disks,
-    /// Standard input is the guest's console.
-    pub console_input: bool,
+    /// Where the guest's console input comes from.
+    pub console: ConsoleIn,
     /// Nobody reads standard output any more: the guest ends.
     pub ends_with_console: bool,
     /// Prefix of what is told on standard error; None tells nothing.
@@ -80,6 +82,8 @@ enum HostEvent {
     Disk(Answer),
     /// Standard output is closed.
     ConsoleGone,
+    /// Somebody at the terminal asks how the node is.
+    AskStatus,
 }
 
 enum ArbiterJob {
@@ -109,6 +113,10 @@ impl World for Here<'_> {
         rustix::thread::sched_getcpu() as u64
     }
 
+    fn wall_clock_ns(&mut self) -> u64 {
+        wall_clock_ns()
+    }
+
     fn outbox_bytes(&mut self, link: LinkId) -> usize {
         self.links.outbox_bytes(link)
     }
@@ -130,6 +138,11 @@ fn reign(generation: Generation) -> Generation {
     }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Generation(since.as_millis() as u64)
+}
+
+/// The host's time of day: nanoseconds since 1970 (UTC); 0 before that.
+pub fn wall_clock_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
 /// Fills `bytes` from the kernel's generator.
@@ -156,6 +169,14 @@ pub fn draw_u64() -> u64 {
     let mut bytes = [0; 8];
     fill_entropy(&mut bytes);
     u64::from_le_bytes(bytes)
+}
+
+/// A node's life, when it is over.
+pub struct Lived {
+    pub halt: Halt,
+    pub node: Node,
+    /// Standard output took all that the node let go of.
+    pub console_shown: bool,
 }
 
 /// The queue into a node, and what is connected to it, before the node itself exists.
@@ -219,9 +240,59 @@ impl Driver {
         }
     }
 
+    /// True when the terminal that we were started from is the guest's.
+    pub fn has_terminal(&self) -> bool {
+        matches!(self.wiring.console, ConsoleIn::Terminal(_))
+    }
+
+    /// A function that tells the guest of its window's size, for signal handlers.
+    pub fn resizer(&self) -> impl Fn() + Send + 'static {
+        let events = self.events.clone();
+        move || {
+            if let Some((cols, rows)) = terminal::size() {
+                match events.send(HostEvent::Node(Event::ConsoleSize { cols, rows })) {
+                    // Nobody is left to tell.
+                    Ok(()) | Err(_) => {}
+                }
+            }
+        }
+    }
+
+    /// Starts to read the guest's console input.
+    fn open_console(&self) -> std::io::Result<()> {
+        let events = self.events.clone();
+        match &self.wiring.console {
+            ConsoleIn::Off => Ok(()),
+            ConsoleIn::Stream => console::read_stdin(
+                move |bytes| events.send(HostEvent::Node(Event::ConsoleInput(bytes))).is_ok(),
+                || (),
+            ),
+            ConsoleIn::Terminal(_) => {
+                eprintln!("lockstep: this terminal is the guest's console; {HELP}");
+                // An empty queue has room.
+                self.resizer()();
+                let gone = self.quitter();
+                let keys = move |key| {
+                    let event = match key {
+                        Key::Typed(bytes) => HostEvent::Node(Event::ConsoleInput(bytes)),
+                        Key::End => HostEvent::Node(Event::Quit),
+                        Key::Status => HostEvent::AskStatus,
+                        Key::Help => {
+                            eprintln!("\nlockstep: {HELP}");
+                            return true;
+                        }
+                    };
+                    events.send(event).is_ok()
+                };
+                console::read_keys(keys, gone)
+            }
+        }
+    }
+
     /// Lives the node's life.
-    pub fn run(self, node: Node) -> Result<(Halt, Node), DriverError> {
+    pub fn run(self, mut node: Node) -> Result<Lived, DriverError> {
         let sink = self.sink();
+        self.open_console()?;
         let Driver { started, events, queue, message_bytes, links, numbers, mut wiring } = self;
         let claims = wiring
             .arbiter
@@ -232,13 +303,8 @@ impl Driver {
             None => (None, None),
         };
         if let Some(listener) = wiring.listener.take() {
+            node.listens_at(listener.local_addr()?.to_string());
             link::accept(listener, numbers, sink)?;
-        }
-        if wiring.console_input {
-            let events = events.clone();
-            console::read_stdin(move |bytes| {
-                events.send(HostEvent::Node(Event::ConsoleInput(bytes))).is_ok()
-            })?;
         }
         let answers = events.clone();
         let disks = Rack::new(std::mem::take(&mut wiring.disks), node.vm(), node.id(), move |answer| {
@@ -268,14 +334,17 @@ impl Driver {
         let halt = running.live();
         running.linger();
         let left = how_disks_are_left(&halt, running.life_ended);
-        let Running { node, console, claims, writer, disks, queue, .. } = running;
+        let Running { node, console, claims, writer, disks, queue, wiring, .. } = running;
         drop(claims);
         // Whatever the disks still answer, nobody waits for it.
         drop(queue);
         if !disks.finish(left, DISK_LINGER) {
             eprintln!("lockstep: the disks are not synced after {} s: not waited for", DISK_LINGER.as_secs());
         }
+        let console_shown = !console.is_gone();
         console.finish();
+        // The terminal is given back before anybody is told how it ended.
+        drop(wiring);
         if let Some(thread) = arbiter_thread {
             let until = Instant::now() + LINGER;
             while !thread.is_finished() && Instant::now() < until {
@@ -287,7 +356,7 @@ impl Driver {
         if let Some(writer) = writer {
             writer.close()?;
         }
-        Ok((halt, node))
+        Ok(Lived { halt, node, console_shown })
     }
 }
 
@@ -410,9 +479,11 @@ impl Running {
             HostEvent::Node(event) => self.node.step(event, now_ns),
             // Only wakes: the console itself knows.
             HostEvent::ConsoleGone => {}
+            HostEvent::AskStatus => self.say_status(),
             HostEvent::Link(LinkEvent::Up { link, stream }) => self.links.add(link, stream),
             HostEvent::Link(LinkEvent::Message { link, message }) => {
                 self.message_bytes.fetch_sub(message.payload_bytes(), Ordering::Relaxed);
+                let message = self.reachable(link, message);
                 self.node.step(Event::Message { link, message }, now_ns);
             }
             HostEvent::Link(LinkEvent::Closed { link, why }) => {
@@ -434,6 +505,34 @@ impl Running {
             HostEvent::Port(PortEvent::Down { why }) => self.tell(&format!("no switch: {why}")),
             HostEvent::Port(PortEvent::Refused { why }) => self.tell(&format!("the switch refuses: {why}")),
         }
+    }
+
+    /// A peer that listens at every address of its host is reached at the one that it comes from.
+    fn reachable(&self, link: LinkId, message: Message) -> Message {
+        if let Message::Whereabouts { listen } = &message
+            && let Ok(mut address) = listen.parse::<SocketAddr>()
+            && address.ip().is_unspecified()
+            && let Some(ip) = self.links.peer_ip(link)
+        {
+            address.set_ip(ip);
+            return Message::Whereabouts { listen: address.to_string() };
+        }
+        message
+    }
+
+    fn say_status(&self) {
+        let status = self.node.status(self.now_ns());
+        let protected = if status.protected { "protected" } else { "not protected" };
+        eprintln!(
+            "\nlockstep: {} {} ({}), generation {}, {protected}, at {}, {} console bytes, {} terminals",
+            status.role,
+            status.vm,
+            status.phase,
+            status.generation,
+            status.icount,
+            status.console_bytes,
+            status.terminals
+        );
     }
 
     fn send_refused(&mut self) {

@@ -4,6 +4,8 @@
 pub const KV: &[u8] = include_bytes!("../../guest-programs/kv/kv.elf");
 /// Pure compute.
 pub const CRUNCH: &[u8] = include_bytes!("../../guest-programs/crunch/crunch.elf");
+/// Writes all over 40 MB of memory.
+pub const CHURN: &[u8] = include_bytes!("../../guest-programs/churn/churn.elf");
 /// Reads the time, over and over.
 pub const CLOCK: &[u8] = include_bytes!("../../guest-programs/clock/clock.elf");
 /// Timer interrupts in a tight loop.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -113,6 +113,11 @@ impl Links {
             self.forget(link);
         }
         Ok(())
+    }
+
+    /// The host at the other end.
+    pub fn peer_ip(&self, link: LinkId) -> Option<IpAddr> {
+        self.links.get(&link).and_then(|l| l.stream.peer_addr().ok()).map(|address| address.ip())
     }
 
     pub fn outbox_bytes(&self, link: LinkId) -> usize {

@@ -2,16 +2,19 @@
 //!
 //! Reading order: [`arbiter`] (a directory), [`logdir`] (a recording on disk), [`link`] (connections
 //! between nodes), [`switch`] (the network's process), [`port`] (a node's plug into it), [`stop`]
-//! (ends poll loops), [`console`], [`driver`] (events in, commands out, one node), [`cluster`] (a
+//! (ends poll loops), [`terminal`] and [`keys`] (the one we were started from), [`console`], [`attach`]
+//! (another node's console, over connections that die), [`driver`] (events in, commands out, one node), [`cluster`] (a
 //! whole pair as processes), [`kvclient`] (a load that checks every answer), [`guests`],
 //! [`scratch`] (a directory for one run).
 
 pub mod arbiter;
+pub mod attach;
 pub mod cluster;
 pub mod console;
 pub mod disk;
 pub mod driver;
 pub mod guests;
+pub mod keys;
 pub mod kvclient;
 pub mod link;
 pub mod logdir;
@@ -19,3 +22,4 @@ pub mod port;
 pub mod scratch;
 pub mod stop;
 pub mod switch;
+pub mod terminal;

@@ -1,7 +1,7 @@
 //! Which entries are wanted.
 
 use super::kind::Kind;
-use super::view::{payload, text};
+use super::view::text;
 use crate::base::Icount;
 use crate::log::Entry;
 
@@ -51,7 +51,7 @@ impl Needle {
     pub fn is_in(&self, entry: &Entry) -> bool {
         let in_text = |needle: &String| text(&entry.event).contains(needle.as_str());
         self.bytes.is_empty()
-            || payload(&entry.event).windows(self.bytes.len()).any(|window| window == self.bytes)
+            || entry.event.payload().windows(self.bytes.len()).any(|window| window == self.bytes)
             || self.text.as_ref().is_some_and(in_text)
     }
 }

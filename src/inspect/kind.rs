@@ -3,33 +3,70 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use crate::cpu::Answer;
 use crate::log::Event;
 use crate::machine::{Channel, Input};
 
-/// What kind of entry it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    Time,
-    Seed,
-    HostId,
-    NetIn,
-    ConsoleIn,
-    Timer,
-    Entropy,
-    DiskDone,
-    NetOut,
-    ConsoleOut,
-    Horizon,
-    Digest,
-    Generation,
-    Joined,
-    SwitchOver,
-    End,
+/// Makes [`Kind`] of its table: a new kind of entry is a row there, an arm in [`Kind::of`], and what
+/// [`super::view`] says of it (the compiler asks for both).
+macro_rules! kinds {
+    ($($kind:ident $name:literal $group:ident $begins:expr;)*) => {
+        /// What kind of entry it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Kind {
+            $($kind,)*
+        }
+
+        impl Kind {
+            pub const ALL: [Kind; [$(Kind::$kind),*].len()] = [$(Kind::$kind),*];
+
+            /// The name on the command line and in JSON.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => $name,)*
+                }
+            }
+
+            pub const fn group(self) -> Group {
+                match self {
+                    $(Kind::$kind => Group::$group,)*
+                }
+            }
+
+            /// What the guest is about from such an entry on, until another one begins something else:
+            /// the world's doing only, what follows from it belongs to it.
+            pub const fn begins(self) -> Option<&'static str> {
+                match self {
+                    $(Kind::$kind => $begins,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Time       "time"        Answers None;
+    Seed       "seed"        Answers None;
+    HostId     "host-id"     Answers None;
+    WallClock  "wall-clock"  Answers None;
+    NetIn      "net-in"      Inputs  Some("network");
+    ConsoleIn  "console-in"  Inputs  Some("console");
+    ConsoleSize "console-size" Inputs Some("console");
+    Timer      "timer"       Inputs  Some("timer");
+    Entropy    "entropy"     Inputs  Some("entropy");
+    DiskDone   "disk-done"   Inputs  Some("disk");
+    NetOut     "net-out"     Outputs None;
+    ConsoleOut "console-out" Outputs None;
+    Horizon    "horizon"     Control None;
+    Digest     "digest"      Control None;
+    Generation "generation"  Control None;
+    Joined     "joined"      Control None;
+    SwitchOver "switch-over" Control None;
+    Typed      "typed"       Control None;
+    End        "end"         Control None;
 }
 
 /// Which way an entry points.
@@ -53,32 +90,15 @@ pub struct UnknownKind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 16] = [
-        Kind::Time,
-        Kind::Seed,
-        Kind::HostId,
-        Kind::NetIn,
-        Kind::ConsoleIn,
-        Kind::Timer,
-        Kind::Entropy,
-        Kind::DiskDone,
-        Kind::NetOut,
-        Kind::ConsoleOut,
-        Kind::Horizon,
-        Kind::Digest,
-        Kind::Generation,
-        Kind::Joined,
-        Kind::SwitchOver,
-        Kind::End,
-    ];
-
     pub const fn of(event: &Event) -> Kind {
         match event {
             Event::Input(Input::Answer(Answer::Time(_))) => Kind::Time,
             Event::Input(Input::Answer(Answer::Entropy(_))) => Kind::Seed,
             Event::Input(Input::Answer(Answer::HostId(_))) => Kind::HostId,
+            Event::Input(Input::Answer(Answer::WallClock(_))) => Kind::WallClock,
             Event::Input(Input::NetFrame { .. }) => Kind::NetIn,
             Event::Input(Input::Console(_)) => Kind::ConsoleIn,
+            Event::Input(Input::ConsoleSize { .. }) => Kind::ConsoleSize,
             Event::Input(Input::TimerDue { .. }) => Kind::Timer,
             Event::Input(Input::Entropy(_)) => Kind::Entropy,
             Event::Input(Input::DiskDone(_)) => Kind::DiskDone,
@@ -91,40 +111,8 @@ impl Kind {
             Event::Generation { .. } => Kind::Generation,
             Event::Joined { .. } => Kind::Joined,
             Event::SwitchOver => Kind::SwitchOver,
+            Event::Typed { .. } => Kind::Typed,
             Event::End(_) => Kind::End,
-        }
-    }
-
-    /// The name on the command line and in JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Time => "time",
-            Kind::Seed => "seed",
-            Kind::HostId => "host-id",
-            Kind::NetIn => "net-in",
-            Kind::ConsoleIn => "console-in",
-            Kind::Timer => "timer",
-            Kind::Entropy => "entropy",
-            Kind::DiskDone => "disk-done",
-            Kind::NetOut => "net-out",
-            Kind::ConsoleOut => "console-out",
-            Kind::Horizon => "horizon",
-            Kind::Digest => "digest",
-            Kind::Generation => "generation",
-            Kind::Joined => "joined",
-            Kind::SwitchOver => "switch-over",
-            Kind::End => "end",
-        }
-    }
-
-    pub const fn group(self) -> Group {
-        match self {
-            Kind::Time | Kind::Seed | Kind::HostId => Group::Answers,
-            Kind::NetIn | Kind::ConsoleIn | Kind::Timer | Kind::Entropy | Kind::DiskDone => Group::Inputs,
-            Kind::NetOut | Kind::ConsoleOut => Group::Outputs,
-            Kind::Horizon | Kind::Digest | Kind::Generation | Kind::Joined | Kind::SwitchOver | Kind::End => {
-                Group::Control
-            }
         }
     }
 }
@@ -139,6 +127,12 @@ impl Group {
             Group::Outputs => "outputs",
             Group::Control => "control",
         }
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

@@ -2,21 +2,26 @@
 //!
 //! Reading order: [`kind`] (entries by kind), [`packet`] (network frames in words), [`view`] (an
 //! entry in words and as JSON), [`filter`], [`stats`] and [`picture`] (counts, and the timeline
-//! as SVG), [`diff`].
+//! as SVG), [`groups`] (entries by what the guest was about), [`symbols`] (names for places in a
+//! guest), [`diff`].
 //!
 //! Everything here is a function of entries. Absent on purpose: files, terminals, and any change to
 //! what is inspected.
 
 pub mod diff;
 pub mod filter;
+pub mod groups;
 pub mod kind;
 pub mod packet;
 pub mod picture;
 pub mod stats;
+pub mod symbols;
 pub mod view;
 
 pub use diff::{Diff, Parting};
 pub use filter::Filter;
+pub use groups::Groups;
 pub use kind::{Group, Kind};
 pub use stats::Stats;
+pub use symbols::SymbolTable;
 pub use view::EntryView;

@@ -43,6 +43,7 @@ pub struct Reign {
 }
 
 impl Stats {
+    #[inline]
     pub fn add(&mut self, place: &Place) {
         let entry = &place.entry;
         let kind = Kind::of(&entry.event);
@@ -145,7 +146,8 @@ impl Stats {
 #[derive(Clone, Debug)]
 pub struct Timeline {
     counts: Vec<[u64; BINS]>,
-    bin_instructions: u64,
+    /// A bin spans two to the power of this many instructions.
+    bin_bits: u32,
     bins_used: usize,
 }
 
@@ -154,23 +156,23 @@ pub const BINS: usize = 512;
 
 impl Default for Timeline {
     fn default() -> Self {
-        Self { counts: vec![[0; BINS]; Kind::ALL.len()], bin_instructions: 1, bins_used: 0 }
+        Self { counts: vec![[0; BINS]; Kind::ALL.len()], bin_bits: 0, bins_used: 0 }
     }
 }
 
 impl Timeline {
     fn add(&mut self, kind: Kind, since_first: u64) {
-        while since_first / self.bin_instructions >= BINS as u64 {
+        while since_first >> self.bin_bits >= BINS as u64 {
             for bins in &mut self.counts {
                 for i in 0..BINS / 2 {
                     bins[i] = bins[2 * i] + bins[2 * i + 1];
                 }
                 bins[BINS / 2..].fill(0);
             }
-            self.bin_instructions *= 2;
+            self.bin_bits += 1;
             self.bins_used = self.bins_used.div_ceil(2);
         }
-        let bin = (since_first / self.bin_instructions) as usize;
+        let bin = (since_first >> self.bin_bits) as usize;
         self.counts[kind as usize][bin] += 1;
         self.bins_used = self.bins_used.max(bin + 1);
     }
@@ -182,7 +184,7 @@ impl Timeline {
 
     /// How many instructions a bin spans.
     pub const fn bin_instructions(&self) -> u64 {
-        self.bin_instructions
+        1 << self.bin_bits
     }
 }
 

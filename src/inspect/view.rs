@@ -69,10 +69,14 @@ pub fn text(event: &Event) -> String {
         }
         Event::Input(Input::Answer(Answer::Entropy(bits))) => format!("seed is {bits:04x}"),
         Event::Input(Input::Answer(Answer::HostId(id))) => format!("host CPU id is {id:#x}"),
+        Event::Input(Input::Answer(Answer::WallClock(ns))) => {
+            format!("wall-clock time is {}.{:09} s since 1970", ns / 1_000_000_000, ns % 1_000_000_000)
+        }
         Event::Input(Input::NetFrame { rx_seq, frame }) => {
             format!("frame {rx_seq} in, {} bytes: {}", frame.len(), packet::summary(frame))
         }
         Event::Input(Input::Console(bytes)) => format!("typed {}", packet::excerpt(bytes)),
+        Event::Input(Input::ConsoleSize { cols, rows }) => format!("the console is {cols} by {rows}"),
         Event::Input(Input::TimerDue { time }) => format!("timer due at {time} ({})", time_text(*time)),
         Event::Input(Input::Entropy(bytes)) => {
             format!("entropy for the guest, {} bytes: {}", bytes.len(), hex(&bytes[..bytes.len().min(16)]))
@@ -90,11 +94,13 @@ pub fn text(event: &Event) -> String {
             format!("generation {generation} of node {node} begins: {}", start_text(*why))
         }
         Event::Joined { node } => format!("backup {node} counts from here on"),
+        Event::Typed { session, upto } => format!("typed up to byte {upto} of session {session:016x}"),
         Event::SwitchOver => "the primary hands over".into(),
         Event::End(exit) => match exit {
             Exit::Pass => "the guest ended: pass".into(),
             Exit::Fail(number) => format!("the guest ended: fail {number}"),
             Exit::Reset => "the guest asked for a reset".into(),
+            Exit::Panic => "the guest's kernel panicked".into(),
         },
     }
 }
@@ -126,12 +132,14 @@ fn data(event: &Event) -> Value {
         Event::Input(Input::Answer(Answer::Time(ticks))) => json!({ "ticks": ticks }),
         Event::Input(Input::Answer(Answer::Entropy(bits))) => json!({ "bits": bits }),
         Event::Input(Input::Answer(Answer::HostId(id))) => json!({ "id": id }),
+        Event::Input(Input::Answer(Answer::WallClock(ns))) => json!({ "ns": ns }),
         Event::Input(Input::NetFrame { rx_seq, frame }) => {
             json!({ "rx_seq": rx_seq, "len": frame.len(), "packet": packet::summary(frame), "hex": hex(frame) })
         }
         Event::Input(Input::Console(bytes) | Input::Entropy(bytes)) => {
             json!({ "len": bytes.len(), "hex": hex(bytes) })
         }
+        Event::Input(Input::ConsoleSize { cols, rows }) => json!({ "cols": cols, "rows": rows }),
         Event::Input(Input::TimerDue { time }) => json!({ "ticks": time }),
         Event::Input(Input::DiskDone(done)) => json!({
             "disk": done.disk,
@@ -149,30 +157,14 @@ fn data(event: &Event) -> Value {
         Event::Generation { generation, node, why } => {
             json!({ "generation": generation, "node": node.to_string(), "why": start_text(*why) })
         }
+        Event::Typed { session, upto } => json!({ "session": format!("{session:016x}"), "upto": upto }),
         Event::Joined { node } => json!({ "node": node.to_string() }),
         Event::End(exit) => match exit {
             Exit::Pass => json!({ "exit": "pass", "status": exit.status() }),
             Exit::Fail(number) => json!({ "exit": "fail", "number": number, "status": exit.status() }),
             Exit::Reset => json!({ "exit": "reset", "status": exit.status() }),
+            Exit::Panic => json!({ "exit": "panic", "status": exit.status() }),
         },
-    }
-}
-
-/// The bytes that an entry carries for the guest; none for most.
-pub fn payload(event: &Event) -> &[u8] {
-    match event {
-        Event::Input(
-            Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
-        ) => bytes,
-        Event::Input(Input::DiskDone(done)) => &done.data,
-        Event::Input(Input::Answer(_) | Input::TimerDue { .. })
-        | Event::Output(_)
-        | Event::Horizon
-        | Event::Digest(_)
-        | Event::Generation { .. }
-        | Event::Joined { .. }
-        | Event::SwitchOver
-        | Event::End(_) => &[],
     }
 }
 

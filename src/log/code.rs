@@ -16,6 +16,8 @@
 //! 0x07  entropy delivered    varint  length; bytes
 //! 0x08  disk request done    u8 disk; varint number, past the expected one; u8 how (0 stored, 1 LZ4, 2 failed);
 //!                            stored: varint length; bytes. LZ4: varint length unpacked; varint length; bytes
+//! 0x09  console size         u16 columns; u16 rows
+//! 0x0a  answer: wall clock   varint  nanoseconds since 1970
 //! 0x10  output mark: net     varint  frame number, past the expected one; varint length; u32 digest
 //! 0x11  output mark: console varint  offset, past the expected one; varint length; u32 digest
 //! 0x20  horizon              -
@@ -26,6 +28,8 @@
 //! 0x25  end: pass            -
 //! 0x26  end: fail            varint  the guest's number (32 bits)
 //! 0x27  end: reset           -
+//! 0x29  end: panic           -
+//! 0x2a  typed                u64 session; varint  bytes of it delivered so far
 //! ```
 //!
 //! Integers of a fixed size are little-endian, varints as in [`crate::base::varint`]. What "before"
@@ -89,6 +93,8 @@ mod kind {
     pub const TIMER_DUE: u8 = 0x06;
     pub const ENTROPY: u8 = 0x07;
     pub const DISK_DONE: u8 = 0x08;
+    pub const CONSOLE_SIZE: u8 = 0x09;
+    pub const ANSWER_WALL_CLOCK: u8 = 0x0a;
     pub const OUTPUT_NET: u8 = 0x10;
     pub const OUTPUT_CONSOLE: u8 = 0x11;
     pub const HORIZON: u8 = 0x20;
@@ -99,6 +105,8 @@ mod kind {
     pub const END_PASS: u8 = 0x25;
     pub const END_FAIL: u8 = 0x26;
     pub const END_RESET: u8 = 0x27;
+    pub const END_PANIC: u8 = 0x29;
+    pub const TYPED: u8 = 0x2a;
 }
 
 mod disk_end {
@@ -107,8 +115,16 @@ mod disk_end {
     pub const FAILED: u8 = 2;
 }
 
+/// Whether decoded entries hold the bytes that they carry for the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payloads {
+    Kept,
+    /// They are passed over, whatever their length, and the entry has none: for who only counts.
+    LeftOut,
+}
+
 /// What the entries so far in this frame let the next one leave out. All zero at a frame's start.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Running {
     /// Position of the entry before.
     at: u64,
@@ -147,6 +163,10 @@ impl Running {
                 head(kind::ANSWER_HOST_ID);
                 varint::put_u64(out, *id);
             }
+            Event::Input(Input::Answer(Answer::WallClock(ns))) => {
+                head(kind::ANSWER_WALL_CLOCK);
+                varint::put_u64(out, *ns);
+            }
             Event::Input(Input::NetFrame { rx_seq, frame }) => {
                 head(kind::NET_FRAME);
                 varint::put_u64(out, step(&mut self.rx_seq, *rx_seq));
@@ -168,6 +188,11 @@ impl Running {
             Event::Input(Input::DiskDone(done)) => {
                 head(kind::DISK_DONE);
                 self.encode_disk(out, done);
+            }
+            Event::Input(Input::ConsoleSize { cols, rows }) => {
+                head(kind::CONSOLE_SIZE);
+                out.extend_from_slice(&cols.to_le_bytes());
+                out.extend_from_slice(&rows.to_le_bytes());
             }
             Event::Output(mark) => {
                 let (kind, expected, next) = self.mark_context(mark.channel, mark.len);
@@ -198,6 +223,11 @@ impl Running {
                 head(kind::JOINED);
                 out.extend_from_slice(&node.get().to_le_bytes());
             }
+            Event::Typed { session, upto } => {
+                head(kind::TYPED);
+                out.extend_from_slice(&session.to_le_bytes());
+                varint::put_u64(out, *upto);
+            }
             Event::SwitchOver => head(kind::SWITCH_OVER),
             Event::End(Exit::Pass) => head(kind::END_PASS),
             Event::End(Exit::Fail(number)) => {
@@ -205,11 +235,17 @@ impl Running {
                 varint::put_u64(out, u64::from(*number));
             }
             Event::End(Exit::Reset) => head(kind::END_RESET),
+            Event::End(Exit::Panic) => head(kind::END_PANIC),
         }
     }
 
     /// Takes one entry off the front of `bytes`.
-    pub(super) fn decode(&mut self, bytes: &mut &[u8]) -> Result<(Icount, Event), EntryError> {
+    #[inline(always)]
+    pub(super) fn decode(
+        &mut self,
+        bytes: &mut &[u8],
+        payloads: Payloads,
+    ) -> Result<(Icount, Event), EntryError> {
         let [kind] = get_array(bytes)?;
         let delta = varint::get_u64(bytes)?;
         let at =
@@ -221,18 +257,31 @@ impl Running {
             kind::ANSWER_ENTROPY => {
                 Event::Input(Input::Answer(Answer::Entropy(u16::from_le_bytes(get_array(bytes)?))))
             }
+            kind::ANSWER_WALL_CLOCK => {
+                Event::Input(Input::Answer(Answer::WallClock(varint::get_u64(bytes)?)))
+            }
             kind::ANSWER_HOST_ID => Event::Input(Input::Answer(Answer::HostId(varint::get_u64(bytes)?))),
             kind::NET_FRAME => {
                 let rx_seq = advance(&mut self.rx_seq, varint::get_u64(bytes)?);
                 self.rx_seq = rx_seq.wrapping_add(1);
-                Event::Input(Input::NetFrame { rx_seq, frame: get_bytes(bytes)? })
+                Event::Input(Input::NetFrame { rx_seq, frame: get_bytes(bytes, payloads)? })
             }
-            kind::CONSOLE => Event::Input(Input::Console(get_bytes(bytes)?)),
+            kind::CONSOLE => Event::Input(Input::Console(get_bytes(bytes, payloads)?)),
             kind::TIMER_DUE => {
                 Event::Input(Input::TimerDue { time: advance(&mut self.time, varint::get_u64(bytes)?) })
             }
-            kind::ENTROPY => Event::Input(Input::Entropy(get_bytes(bytes)?)),
-            kind::DISK_DONE => Event::Input(Input::DiskDone(self.decode_disk(bytes)?)),
+            kind::ENTROPY => Event::Input(Input::Entropy(get_bytes(bytes, payloads)?)),
+            kind::DISK_DONE => {
+                let mut done = self.decode_disk(bytes)?;
+                if payloads == Payloads::LeftOut {
+                    done.data = Vec::new();
+                }
+                Event::Input(Input::DiskDone(done))
+            }
+            kind::CONSOLE_SIZE => Event::Input(Input::ConsoleSize {
+                cols: u16::from_le_bytes(get_array(bytes)?),
+                rows: u16::from_le_bytes(get_array(bytes)?),
+            }),
             kind::OUTPUT_NET => Event::Output(self.decode_mark(bytes, Channel::Net)?),
             kind::OUTPUT_CONSOLE => Event::Output(self.decode_mark(bytes, Channel::Console)?),
             kind::HORIZON => Event::Horizon,
@@ -250,10 +299,15 @@ impl Running {
                 Event::Generation { generation, node, why }
             }
             kind::JOINED => Event::Joined { node: NodeId(u64::from_le_bytes(get_array(bytes)?)) },
+            kind::TYPED => {
+                let session = u64::from_le_bytes(get_array(bytes)?);
+                Event::Typed { session, upto: varint::get_u64(bytes)? }
+            }
             kind::SWITCH_OVER => Event::SwitchOver,
             kind::END_PASS => Event::End(Exit::Pass),
             kind::END_FAIL => Event::End(Exit::Fail(get_u32(bytes)?)),
             kind::END_RESET => Event::End(Exit::Reset),
+            kind::END_PANIC => Event::End(Exit::Panic),
             kind => return Err(EntryError::UnknownKind { kind }),
         };
         self.at = at;
@@ -327,31 +381,13 @@ impl Running {
     }
 }
 
-/// The length of the variable payload that an entry carries in memory, 0 if none.
-pub fn payload_len(event: &Event) -> usize {
-    match event {
-        Event::Input(
-            Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
-        ) => bytes.len(),
-        Event::Input(Input::DiskDone(done)) => done.data.len(),
-        Event::Input(Input::Answer(_) | Input::TimerDue { .. })
-        | Event::Output(_)
-        | Event::Horizon
-        | Event::Digest(_)
-        | Event::Generation { .. }
-        | Event::Joined { .. }
-        | Event::SwitchOver
-        | Event::End(_) => 0,
-    }
-}
-
 /// True for an event that an entry can carry: its payload is within bounds, its disk one that can be.
 pub fn is_encodable(event: &Event) -> bool {
     match event {
         Event::Input(Input::DiskDone(done)) => {
             usize::from(done.disk) < DISKS_MAX && done.data.len() <= DISK_BYTES_MAX
         }
-        event => payload_len(event) <= PAYLOAD_BYTES_MAX,
+        event => event.payload().len() <= PAYLOAD_BYTES_MAX,
     }
 }
 
@@ -393,12 +429,15 @@ fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Result<&'a [u8], EntryError> {
     Ok(head)
 }
 
-fn get_bytes(bytes: &mut &[u8]) -> Result<Vec<u8>, EntryError> {
+fn get_bytes(bytes: &mut &[u8], payloads: Payloads) -> Result<Vec<u8>, EntryError> {
     let len = varint::get_u64(bytes)?;
     if len > PAYLOAD_BYTES_MAX as u64 {
         return Err(EntryError::PayloadTooLong { len });
     }
     let (head, rest) = bytes.split_at_checked(len as usize).ok_or(EntryError::Truncated)?;
     *bytes = rest;
-    Ok(head.to_vec())
+    Ok(match payloads {
+        Payloads::Kept => head.to_vec(),
+        Payloads::LeftOut => Vec::new(),
+    })
 }

@@ -25,12 +25,35 @@ pub enum Event {
     Digest(Digest),
     /// From here on `node` reigns.
     Generation { generation: Generation, node: NodeId, why: Start },
+    /// Of what was typed in the attach session `session`, all before byte `upto` is delivered.
+    Typed { session: u64, upto: u64 },
     /// From here on a backup counts for the output rule.
     Joined { node: NodeId },
     /// The primary stopped here on purpose and offers its backup the next generation.
     SwitchOver,
     /// The guest ended here.
     End(Exit),
+}
+
+impl Event {
+    /// The bytes that an entry carries for the guest; none for most.
+    pub fn payload(&self) -> &[u8] {
+        match self {
+            Event::Input(
+                Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
+            ) => bytes,
+            Event::Input(Input::DiskDone(done)) => &done.data,
+            Event::Input(Input::Answer(_) | Input::TimerDue { .. } | Input::ConsoleSize { .. })
+            | Event::Output(_)
+            | Event::Horizon
+            | Event::Digest(_)
+            | Event::Generation { .. }
+            | Event::Joined { .. }
+            | Event::SwitchOver
+            | Event::Typed { .. }
+            | Event::End(_) => &[],
+        }
+    }
 }
 
 /// Why a generation began.

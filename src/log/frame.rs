@@ -20,7 +20,7 @@
 
 use thiserror::Error;
 
-use super::code::{self, ENTRY_BYTES_MAX, EntryError, Running};
+use super::code::{self, ENTRY_BYTES_MAX, EntryError, Payloads, Running};
 use super::entry::Entry;
 use crate::base::varint::{self, VarintError};
 use crate::base::{Icount, Seq};
@@ -230,7 +230,7 @@ impl<'a> Frame<'a> {
             if failed || cursor.is_done() {
                 return None;
             }
-            let entry = cursor.next_in(bytes);
+            let entry = cursor.next_in(bytes, Payloads::Kept);
             failed = entry.is_err();
             Some(entry)
         })
@@ -267,12 +267,13 @@ impl EntryCursor {
     /// Decodes the entry here and moves on past it. `frame` must be the whole frame that the cursor
     /// was made for; with other bytes the result makes no sense, but no harm is done. Stays where
     /// it is on an error; asking for more entries than the frame has is one.
-    pub fn next_in(&mut self, frame: &[u8]) -> Result<Entry, FrameError> {
+    #[inline(always)]
+    pub fn next_in(&mut self, frame: &[u8], payloads: Payloads) -> Result<Entry, FrameError> {
         let bad = |why| FrameError::BadEntry { seq: self.seq, offset: self.offset, why };
         let mut rest = frame.get(self.offset..).ok_or(bad(EntryError::Truncated))?;
         let left = self.left.checked_sub(1).ok_or(bad(EntryError::Truncated))?;
-        let mut running = self.running.clone();
-        let (at, event) = running.decode(&mut rest).map_err(bad)?;
+        let mut running = self.running;
+        let (at, event) = running.decode(&mut rest, payloads).map_err(bad)?;
         if left == 0 && !rest.is_empty() {
             return Err(FrameError::TrailingBytes { last: self.seq, len: rest.len() });
         }

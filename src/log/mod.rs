@@ -12,7 +12,7 @@ pub mod frame;
 pub mod scan;
 pub mod segment;
 
-pub use code::{EntryError, PAYLOAD_BYTES_MAX};
+pub use code::{EntryError, PAYLOAD_BYTES_MAX, Payloads};
 pub use entry::{Entry, Event, OutputMark, Start};
 pub use frame::{EntryCursor, FRAME_BYTES_MAX, Frame, FrameBuilder, FrameError, decode_frame};
 pub use scan::{Damage, Fault, Place, Scan};

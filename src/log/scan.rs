@@ -19,6 +19,7 @@
 use serde::Serialize;
 use thiserror::Error;
 
+use super::code::Payloads;
 use super::entry::Entry;
 use super::frame::{EntryCursor, Frame, FrameError, frame_len};
 use super::segment::HeaderError;
@@ -88,13 +89,37 @@ pub struct ScanTotals {
     pub entries: u64,
 }
 
+/// The last entry of a segment whose frames begin at byte `at` of `bytes`, found by a walk over the
+/// frames alone. Damage is passed over.
+pub fn last_entry(bytes: &[u8], at: usize) -> Option<Entry> {
+    let mut scan = Scan::new(at, None, Icount::ZERO, true);
+    let mut last = None;
+    while let Some(found) = scan.enter_frame(bytes) {
+        last = found.ok().or(last);
+        // Which numbers there are does not matter here.
+        scan.expected = None;
+    }
+    let (start, end, _) = last?;
+    let frame = Frame::check(bytes.get(start..end)?).ok()?;
+    frame.entries().filter_map(Result::ok).last()
+}
+
+/// A frame that entries are being taken from: its start and end, and how far they are taken.
+type Open = (usize, usize, EntryCursor);
+
+impl ScanTotals {
+    pub const fn plus(self, more: Self) -> Self {
+        Self { frames: self.frames + more.frames, entries: self.entries + more.entries }
+    }
+}
+
 /// A walk over the frames of one segment.
 #[derive(Clone, Debug)]
 pub struct Scan {
     /// Where the next frame starts.
     at: usize,
-    /// The frame that entries are being taken from: its start and end.
-    open: Option<(usize, usize, EntryCursor)>,
+    /// The frame that entries are being taken from.
+    open: Option<Open>,
     expected: Option<Seq>,
     position: Icount,
     last_segment: bool,
@@ -140,7 +165,7 @@ impl Scan {
     /// The next entry or damage in `bytes`, which are the whole segment; none at its end.
     pub fn next_in(&mut self, bytes: &[u8]) -> Option<Result<Place, Damage>> {
         match self.open.take() {
-            Some(open) => Some(self.next_entry(bytes, open)),
+            Some(open) => Some(self.next_of(bytes, open)),
             None => self.next_frame(bytes),
         }
     }
@@ -167,7 +192,37 @@ impl Scan {
         self.open.is_none()
     }
 
+    /// Hands every entry of the next frame to `each`, without its payload; none at the end. Faster than
+    /// [`Scan::next_in`] by far, and it finds the same damage.
+    pub fn skim_in(&mut self, bytes: &[u8], each: &mut impl FnMut(&Place)) -> Option<Result<(), Damage>> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => match self.enter_frame(bytes)? {
+                Ok(open) => open,
+                Err(damage) => return Some(Err(damage)),
+            },
+        };
+        while !open.2.is_done() {
+            match self.next_entry(bytes, &mut open, Payloads::LeftOut) {
+                Ok(place) => each(&place),
+                Err(damage) => {
+                    self.keep_open(open, &damage);
+                    return Some(Err(damage));
+                }
+            }
+        }
+        Some(Ok(()))
+    }
+
     fn next_frame(&mut self, bytes: &[u8]) -> Option<Result<Place, Damage>> {
+        match self.enter_frame(bytes)? {
+            Ok(open) => Some(self.next_of(bytes, open)),
+            Err(damage) => Some(Err(damage)),
+        }
+    }
+
+    /// Checks the frame that comes next; none at the end.
+    fn enter_frame(&mut self, bytes: &[u8]) -> Option<Result<Open, Damage>> {
         let start = self.at;
         let rest = bytes.get(start..).unwrap_or_default();
         if rest.is_empty() {
@@ -187,28 +242,43 @@ impl Scan {
                 let fault = Fault::OutOfSequence { expected, found };
                 Some(Err(Damage { offset: start as u64, fault }))
             }
-            _ => Some(self.next_entry(bytes, open)),
+            _ => Some(Ok(open)),
         }
     }
 
-    fn next_entry(
-        &mut self,
-        bytes: &[u8],
-        (start, end, mut cursor): (usize, usize, EntryCursor),
-    ) -> Result<Place, Damage> {
-        let offset = start + cursor.offset();
-        let damage = |fault| Damage { offset: offset as u64, fault };
-        let frame = bytes.get(start..end).unwrap_or_default();
-        let entry = cursor.next_in(frame).map_err(|why| {
-            // How many entries are lost with the rest of this frame cannot be known.
-            self.expected = None;
-            damage(Fault::BadEntry { why })
-        })?;
-        let len = (start + cursor.offset() - offset) as u32;
-        self.expected = Some(cursor.seq());
-        if !cursor.is_done() {
-            self.open = Some((start, end, cursor));
+    /// The next entry of an open frame.
+    fn next_of(&mut self, bytes: &[u8], mut open: Open) -> Result<Place, Damage> {
+        let found = self.next_entry(bytes, &mut open, Payloads::Kept);
+        match &found {
+            Ok(_) if open.2.is_done() => {}
+            Ok(_) => self.open = Some(open),
+            Err(damage) => self.keep_open(open, damage),
         }
+        found
+    }
+
+    /// After damage in a frame: its other entries are read if it is known where they are.
+    fn keep_open(&mut self, open: Open, damage: &Damage) {
+        let legible = !matches!(damage.fault, Fault::BadEntry { .. });
+        self.open = (legible && !open.2.is_done()).then_some(open);
+    }
+
+    #[inline(always)]
+    fn next_entry(&mut self, bytes: &[u8], open: &mut Open, payloads: Payloads) -> Result<Place, Damage> {
+        let (start, end, cursor) = open;
+        let offset = *start + cursor.offset();
+        let damage = |fault| Damage { offset: offset as u64, fault };
+        let frame = bytes.get(*start..*end).unwrap_or_default();
+        let entry = match cursor.next_in(frame, payloads) {
+            Ok(entry) => entry,
+            Err(why) => {
+                // How many entries are lost with the rest of this frame cannot be known.
+                self.expected = None;
+                return Err(damage(Fault::BadEntry { why }));
+            }
+        };
+        let len = (*start + cursor.offset() - offset) as u32;
+        self.expected = Some(cursor.seq());
         let before = std::mem::replace(&mut self.position, entry.at);
         if entry.at < before {
             return Err(damage(Fault::PositionBack { seq: entry.seq, before, at: entry.at }));

@@ -8,7 +8,7 @@ use crate::mem::RAM_BASE;
 const RAM_BYTES: u64 = 1 << 20;
 
 fn board() -> (Board, Ram) {
-    (Board::new([0x52, 0x54, 0, 0x4c, 0x53, 1], &[]), Ram::new(RAM_BYTES))
+    (Board::new([0x52, 0x54, 0, 0x4c, 0x53, 1], &[], false), Ram::new(RAM_BYTES))
 }
 
 fn read(board: &mut Board, at: u64, size: u8) -> u64 {
@@ -40,7 +40,7 @@ fn every_device_answers_at_its_place() {
 #[test]
 fn nothing_answers_elsewhere() {
     let (mut board, mut ram) = board();
-    let edges = [0, 0xf_fff8, 0x10_1000, 0x1ff_fff8, 0x201_0000, 0xbff_fff8, 0xc60_0000, 0x1000_0100];
+    let edges = [0, 0xf_fff8, 0x10_2000, 0x1ff_fff8, 0x201_0000, 0xbff_fff8, 0xc60_0000, 0x1000_0100];
     for at in edges.into_iter().chain([0x1000_0ff8, 0x1000_9000, 0x7fff_fff8, u64::MAX - 7]) {
         assert_eq!(board.read(GuestPhys(at), 4, None), Err(BusFault), "{at:#x}");
         assert_eq!(board.write(&mut ram, GuestPhys(at), 4, 0), Err(BusFault), "{at:#x}");
@@ -97,20 +97,72 @@ fn the_first_end_is_the_end() {
     write(&mut board, &mut ram, 0x10_0000, 4, 0x5555);
     assert_eq!(board.exit, Some(Exit::Fail(3)));
     for (value, exit) in [(1, Exit::Pass), (15, Exit::Fail(7)), (1 << 33 | 1, Exit::Fail(0))] {
-        let mut board = Board::new([0; 6], &[]);
+        let mut board = Board::new([0; 6], &[], false);
         board.tohost(value);
         assert_eq!(board.exit, Some(exit));
     }
+}
+
+/// Sets the virtio console up, with a transmit queue of one buffer at `SPEECH`.
+fn drive_console(board: &mut Board, ram: &mut Ram) {
+    let queue =
+        [(0x30, 1), (0x38, 8), (0x80, RINGS), (0x90, RINGS + 0x1000), (0xa0, RINGS + 0x2000), (0x44, 1)];
+    let accept = [(0x70, 3), (0x24, 1), (0x20, 1), (0x70, 11)];
+    for (register, value) in accept.into_iter().chain(queue).chain([(0x70, 15)]) {
+        write(board, ram, 0x1000_3000 + register, 4, value);
+    }
+    assert!(board.console.transport.is_live());
+    ram.write_u64(GuestPhys(RINGS), SPEECH).unwrap();
+    ram.write_u32(GuestPhys(RINGS + 8), 2).unwrap();
+}
+
+const RINGS: u64 = 0x8000_0000;
+const SPEECH: u64 = 0x8000_8000;
+
+/// Two bytes from the virtio console.
+fn speak_at_virtio(board: &mut Board, ram: &mut Ram) {
+    let index = ram.read_u16(GuestPhys(RINGS + 0x1002)).unwrap();
+    ram.write_u16(GuestPhys(RINGS + 0x1002), index + 1).unwrap();
+    write(board, ram, 0x1000_3050, 4, 1);
+}
+
+#[test]
+fn console_input_goes_where_the_guest_last_spoke() {
+    let (mut board, mut ram) = board();
+    write(&mut board, &mut ram, 0x1000_0000, 1, u64::from(b'x'));
+    drive_console(&mut board, &mut ram);
+    // The kernel drives the device, but what it says comes from the serial port.
+    assert_eq!(board.console_port(), ConsolePort::Serial);
+    board.receive_console(&mut ram, b"abc");
+    assert_eq!((board.uart.room(), board.console.room()), (253, 256));
+    speak_at_virtio(&mut board, &mut ram);
+    assert_eq!((board.out.console.len(), board.console_port()), (3, ConsolePort::Virtio));
+    board.receive_console(&mut ram, b"d");
+    assert_eq!((board.uart.room(), board.console.room()), (253, 255));
+    write(&mut board, &mut ram, 0x1000_0000, 1, u64::from(b'x'));
+    assert_eq!(board.console_port(), ConsolePort::Serial);
+}
+
+#[test]
+fn console_input_goes_to_the_serial_port_while_somebody_has_opened_it() {
+    let (mut board, mut ram) = board();
+    drive_console(&mut board, &mut ram);
+    speak_at_virtio(&mut board, &mut ram);
+    assert_eq!(board.console_port(), ConsolePort::Virtio);
+    write(&mut board, &mut ram, 0x1000_0001, 1, 1);
+    assert_eq!(board.console_port(), ConsolePort::Serial);
+    write(&mut board, &mut ram, 0x1000_0001, 1, 0);
+    assert_eq!(board.console_port(), ConsolePort::Virtio);
+    // A driver that is gone hears nothing.
+    write(&mut board, &mut ram, 0x1000_3070, 4, 0);
+    assert_eq!(board.console_port(), ConsolePort::Serial);
 }
 
 #[test]
 fn console_input_goes_to_the_virtio_console_once_it_is_driven() {
     let (mut board, mut ram) = board();
     board.receive_console(&mut ram, b"a");
-    for (register, value) in [(0x70, 3), (0x24, 1), (0x20, 1), (0x70, 11), (0x70, 15)] {
-        write(&mut board, &mut ram, 0x1000_3000 + register, 4, value);
-    }
-    assert!(board.console.transport.is_live());
+    drive_console(&mut board, &mut ram);
     assert_eq!(board.console_room(), 256);
     board.receive_console(&mut ram, b"bc");
     assert_eq!((board.console_room(), board.uart.room()), (254, 255));
@@ -310,7 +362,7 @@ fn read_a_sector(board: &mut Board, ram: &mut Ram, slot: u64, at: u64) {
 
 #[test]
 fn disks_are_in_their_slots_and_interrupt_through_the_plic() {
-    let mut board = Board::new([0; 6], &[spec(8), spec(9), spec(10), spec(11)]);
+    let mut board = Board::new([0; 6], &[spec(8), spec(9), spec(10), spec(11)], false);
     let mut ram = Ram::new(RAM_BYTES);
     for slot in 3..=7u64 {
         let (id, sectors) = if slot < 7 { (2, 5 + slot) } else { (0, 0) };

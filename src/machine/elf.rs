@@ -170,6 +170,11 @@ impl<'a> Elf<'a> {
         Ok(())
     }
 
+    /// The first address behind its segments.
+    pub(super) fn end(&self) -> GuestPhys {
+        self.segments.iter().map(Segment::end).max().unwrap_or(RAM_BASE)
+    }
+
     /// The segment that reaches into `start..end`, if one does.
     pub(super) fn segment_in(&self, start: GuestPhys, end: GuestPhys) -> Option<usize> {
         let reaches = |s: &&Segment<'_>| s.phys < end && start < s.end();
@@ -181,7 +186,29 @@ fn malformed(error: object::read::Error) -> LoadError {
     LoadError::Malformed(error.to_string())
 }
 
+/// The symbols of any RISC-V ELF file, also one that is no guest (a kernel with its debugging
+/// information), however many: for who names places in a guest from outside.
+pub fn symbols_of(file: &[u8]) -> Result<Vec<Symbol>, LoadError> {
+    let mut named = named(identify(file)?, file)?;
+    named.dedup_by_key(|symbol| symbol.addr);
+    Ok(named.into_iter().map(Named::into_symbol).collect())
+}
+
 fn header(file: &[u8]) -> Result<&Header, LoadError> {
+    let header = identify(file)?;
+    match header.e_type(LE) {
+        elf::ET_EXEC => {}
+        elf::ET_DYN => return Err(LoadError::PositionIndependent),
+        other => return Err(LoadError::Type { found: other.0 }),
+    }
+    if header.e_flags(LE).0 & elf::EF_RISCV_RVE.0 != 0 {
+        return Err(LoadError::Embedded);
+    }
+    Ok(header)
+}
+
+/// The header of a 64-bit RISC-V ELF file of any type.
+fn identify(file: &[u8]) -> Result<&Header, LoadError> {
     if !file.starts_with(&elf::ELFMAG) {
         return Err(LoadError::NotElf { found: file[..file.len().min(4)].to_vec() });
     }
@@ -202,14 +229,6 @@ fn header(file: &[u8]) -> Result<&Header, LoadError> {
     let machine = header.e_machine(LE);
     if machine != elf::EM_RISCV {
         return Err(LoadError::Machine { found: machine.0 });
-    }
-    match header.e_type(LE) {
-        elf::ET_EXEC => {}
-        elf::ET_DYN => return Err(LoadError::PositionIndependent),
-        other => return Err(LoadError::Type { found: other.0 }),
-    }
-    if header.e_flags(LE).0 & elf::EF_RISCV_RVE.0 != 0 {
-        return Err(LoadError::Embedded);
     }
     Ok(header)
 }
@@ -270,12 +289,38 @@ fn segment<'a>(
     Ok(Some(Segment { index, phys: GuestPhys(phys), virt, bytes, memsz, executable }))
 }
 
-/// The names of functions, objects and labels, and the virtual address of `tohost`.
+/// The names of functions, objects and labels, as many as are kept, and the virtual address of
+/// `tohost`.
 fn symbols(header: &Header, file: &[u8]) -> Result<(Vec<Symbol>, Option<u64>), LoadError> {
+    let mut named = named(header, file)?;
+    let tohost = named.iter().find(|symbol| symbol.name == b"tohost").map(|symbol| symbol.addr);
+    named.dedup_by_key(|symbol| symbol.addr);
+    if named.len() > SYMBOLS_MAX {
+        named.retain(|symbol| symbol.rank == 0);
+        named.truncate(SYMBOLS_MAX);
+    }
+    Ok((named.into_iter().map(Named::into_symbol).collect(), tohost))
+}
+
+struct Named<'a> {
+    addr: u64,
+    /// Functions before objects before labels.
+    rank: u8,
+    size: u64,
+    name: &'a [u8],
+}
+
+impl Named<'_> {
+    fn into_symbol(self) -> Symbol {
+        Symbol { addr: self.addr, size: self.size, name: printable(self.name) }
+    }
+}
+
+/// The symbols that name an address, sorted: of several at one address, the best comes first.
+fn named<'a>(header: &Header, file: &'a [u8]) -> Result<Vec<Named<'a>>, LoadError> {
     let sections: SectionTable<'_, Header> = header.sections(LE, file).map_err(malformed)?;
     let table = sections.symbols(LE, file, elf::SHT_SYMTAB).map_err(malformed)?;
     let mut named = Vec::new();
-    let mut tohost = None;
     for symbol in table.iter() {
         let rank = match symbol.st_type() {
             elf::STT_FUNC => 0u8,
@@ -288,25 +333,15 @@ fn symbols(header: &Header, file: &[u8]) -> Result<(Vec<Symbol>, Option<u64>), L
         }
         let name = table.symbol_name(LE, symbol).map_err(malformed)?;
         let (addr, size) = (symbol.st_value(LE), symbol.st_size(LE));
-        if name == b"tohost" {
-            tohost = Some(addr);
-        }
         // `$x` and `$d` mark code and data, `.L` is local to the assembler.
         if name.is_empty() || name.starts_with(b"$") || name.starts_with(b".L") {
             continue;
         }
-        named.push((addr, rank, size, name));
+        named.push(Named { addr, rank, size, name });
     }
-    // One name for each address: functions before objects before labels, then the larger.
-    named.sort_by(|a, b| (a.0, a.1, b.2, a.3).cmp(&(b.0, b.1, a.2, b.3)));
-    named.dedup_by_key(|symbol| symbol.0);
-    if named.len() > SYMBOLS_MAX {
-        named.retain(|symbol| symbol.1 == 0);
-        named.truncate(SYMBOLS_MAX);
-    }
-    let symbols =
-        named.into_iter().map(|(addr, _, size, name)| Symbol { addr, size, name: printable(name) }).collect();
-    Ok((symbols, tohost))
+    // Then the larger.
+    named.sort_by(|a, b| (a.addr, a.rank, b.size, a.name).cmp(&(b.addr, b.rank, a.size, b.name)));
+    Ok(named)
 }
 
 /// A name as text, cut to what is kept.

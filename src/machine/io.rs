@@ -18,6 +18,8 @@ pub enum Input {
     NetFrame { rx_seq: u64, frame: Vec<u8> },
     /// Bytes typed at the console.
     Console(Vec<u8>),
+    /// The window that shows the console has this size now, in characters.
+    ConsoleSize { cols: u16, rows: u16 },
     /// Time has come to `time` (ticks, 10 MHz): timers at or before it are due.
     TimerDue { time: u64 },
     /// Entropy for the guest's outstanding virtio-rng request.
@@ -99,8 +101,10 @@ pub enum Exit {
     Pass,
     /// "Fail" with the guest's own number.
     Fail(u32),
-    /// The guest asked for a reset.
+    /// The guest asked for a reset, and the machine is one that ends there.
     Reset,
+    /// The guest's kernel gave up: it asked for a shutdown or reset because of a failure.
+    Panic,
 }
 
 impl fmt::Display for Exit {
@@ -109,15 +113,20 @@ impl fmt::Display for Exit {
             Exit::Pass => write!(f, "pass"),
             Exit::Fail(code) => write!(f, "failure {code}"),
             Exit::Reset => write!(f, "a reset"),
+            Exit::Panic => write!(f, "a kernel panic"),
         }
     }
 }
+
+/// The status with which our process ends when the guest's kernel panicked: EX_SOFTWARE of sysexits.h.
+pub const STATUS_PANIC: u8 = 70;
 
 impl Exit {
     /// The status with which our process ends: 0 for a pass, never 0 for a failure.
     pub const fn status(self) -> u8 {
         match self {
             Exit::Pass | Exit::Reset => 0,
+            Exit::Panic => STATUS_PANIC,
             Exit::Fail(code) => match code as u8 {
                 0 => 1,
                 low => low,

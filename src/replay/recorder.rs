@@ -16,6 +16,8 @@ pub trait Answers {
     fn entropy(&mut self, bytes: &mut [u8]);
     /// The id of the host CPU that runs the guest.
     fn host_id(&mut self) -> u64;
+    /// The host's time of day: nanoseconds since 1970 (UTC).
+    fn wall_clock_ns(&mut self) -> u64;
 }
 
 /// Why [`Recorder::run`] came back.
@@ -46,7 +48,17 @@ pub struct Recorder {
     recorded_to: Icount,
     frame: FrameBuilder,
     ended: bool,
+    /// A digest is written at each multiple of this; 0 for none.
+    digest_every: u64,
+    /// The next of these positions.
+    digest_due: Icount,
+    /// Where the last digest was written, and what it was.
+    digest_last: Option<(Icount, Digest)>,
 }
+
+/// How many instructions lie between two digests of the state unless told otherwise: some six
+/// digests a second of computing, each of which costs a pass over the pages written in between.
+pub const DIGEST_EVERY_DEFAULT: u64 = 50_000_000;
 
 /// A run comes back for a flush once this much log is waiting.
 pub const FRAME_BYTES_SOFT: usize = 48 * 1024;
@@ -56,7 +68,31 @@ impl Recorder {
     pub fn new(machine: Machine, seq_next: Seq) -> Self {
         let recorded_to = machine.icount();
         let ended = machine.halted().is_some();
-        Self { machine, seq_next, recorded_to, frame: FrameBuilder::new(), ended }
+        Self {
+            machine,
+            seq_next,
+            recorded_to,
+            frame: FrameBuilder::new(),
+            ended,
+            digest_every: 0,
+            digest_due: Icount::MAX,
+            digest_last: None,
+        }
+    }
+
+    /// From here on a digest is written at exactly each multiple of `instructions`; 0 for none.
+    /// So two recordings of one history, whoever made them, have digests to compare at the same
+    /// positions.
+    pub fn digest_every(&mut self, instructions: u64) {
+        self.digest_every = instructions;
+        let next =
+            self.icount().get().checked_div(instructions).and_then(|n| (n + 1).checked_mul(instructions));
+        self.digest_due = next.map_or(Icount::MAX, Icount);
+    }
+
+    /// Where the last digest was written, and what it was.
+    pub fn digest_last(&self) -> Option<(Icount, Digest)> {
+        self.digest_last
     }
 
     pub fn machine(&self) -> &Machine {
@@ -113,6 +149,24 @@ impl Recorder {
         outputs: &mut Vec<(Seq, Output)>,
     ) -> RecordStop {
         self.tick(world);
+        let stop = self.run_to(limit.min(self.digest_due), world, outputs);
+        if self.icount() == self.digest_due {
+            // Its marks come first: a digest is of a machine that has nothing left to say.
+            self.take_outputs(outputs);
+            if !self.ended {
+                self.record_digest();
+            }
+            self.digest_every(self.digest_every);
+        }
+        stop
+    }
+
+    fn run_to<A: Answers>(
+        &mut self,
+        limit: Icount,
+        world: &mut A,
+        outputs: &mut Vec<(Seq, Output)>,
+    ) -> RecordStop {
         loop {
             match self.machine.run_until(limit) {
                 Stop::Reached => {
@@ -128,6 +182,7 @@ impl Recorder {
                             Answer::Entropy(u16::from_le_bytes(bytes))
                         }
                         Question::HostId => Answer::HostId(world.host_id()),
+                        Question::WallClock => Answer::WallClock(world.wall_clock_ns()),
                     };
                     self.deliver(Input::Answer(answer)).expect("the machine has just asked this question");
                     if self.frame.bytes_len() >= FRAME_BYTES_SOFT {
@@ -211,10 +266,11 @@ impl Recorder {
     }
 
     /// Writes down the digest of the state here, for a replayer to compare; outputs must be taken.
-    pub fn record_digest(&mut self) -> Digest {
+    /// Besides the positions of [`Recorder::digest_every`]: at an end, or when somebody waits for one.
+    pub fn record_digest(&mut self) {
         let digest = self.machine.digest();
         self.record(Event::Digest(digest));
-        digest
+        self.digest_last = Some((self.icount(), digest));
     }
 
     /// True when there is something to flush: entries, or (with `horizon`) mere progress.

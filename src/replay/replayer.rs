@@ -233,7 +233,7 @@ impl Replayer {
                 }
                 followed.push(Followed::Control(entry.clone()));
             }
-            Event::Generation { .. } | Event::Joined { .. } | Event::SwitchOver => {
+            Event::Generation { .. } | Event::Joined { .. } | Event::Typed { .. } | Event::SwitchOver => {
                 followed.push(Followed::Control(entry.clone()));
             }
         }

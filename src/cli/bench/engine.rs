@@ -4,20 +4,23 @@ use std::time::{Duration, Instant};
 
 use super::progress;
 use super::sheet::{Figure, Section, Target, median};
-use crate::base::Seq;
+use crate::base::{Icount, Seq};
 use crate::cli::{Failure, arg};
-use crate::host::driver::fill_entropy;
+use crate::host::driver::{fill_entropy, wall_clock_ns};
 use crate::host::guests;
 use crate::machine::{Input, Output};
 use crate::net::Mac;
 use crate::net::ether::{self, Station};
 use crate::net::gateway::{GATEWAY_IP, GATEWAY_MAC, GUEST_IP};
-use crate::replay::recorder::FRAME_BYTES_SOFT;
+use crate::replay::recorder::{DIGEST_EVERY_DEFAULT, FRAME_BYTES_SOFT};
 use crate::replay::{Answers, RecordStop, Recorder};
 
 /// As many as a node runs between two looks at the world.
 const SLICE: u64 = 8192;
 const RAM_BYTES: u64 = 4 << 20;
+const CHURN_RAM_BYTES: u64 = 64 << 20;
+/// Shorter than it takes to end.
+const CHURN_INSTRUCTIONS: u64 = 500_000_000;
 /// Enough of `crunch` to have seen its first kernels, where there is little time.
 const QUICK_INSTRUCTIONS: u64 = 300_000_000;
 
@@ -36,6 +39,10 @@ impl Answers for Here {
     fn host_id(&mut self) -> u64 {
         rustix::thread::sched_getcpu() as u64
     }
+
+    fn wall_clock_ns(&mut self) -> u64 {
+        wall_clock_ns()
+    }
 }
 
 pub fn measure(quick: bool) -> Result<Section, Failure> {
@@ -53,6 +60,12 @@ pub fn measure(quick: bool) -> Result<Section, Failure> {
     ] {
         figures.push(Figure::new(key, label, rates(name, guest, 3, time, u64::MAX)?, "M instructions/s"));
     }
+    let (share, longest) = digests()?;
+    figures.push(
+        Figure::new("digest_share_percent", "churn: time in digests of its state", share, "%")
+            .target(Target::Under(5.0)),
+    );
+    figures.push(Figure::new("digest_max_ms", "churn: the longest digest", longest, "ms"));
     let (instructions, requests) = kv(time)?;
     figures.push(Figure::new(
         "kv_minstr_per_s",
@@ -77,7 +90,7 @@ fn rates(name: &str, guest: &[u8], passes: usize, time: Duration, limit: u64) ->
 }
 
 fn pass(name: &str, guest: &[u8], limit: u64) -> Result<f64, Failure> {
-    let mut recorder = Recorder::new(arg::boot_bytes(guest, name, RAM_BYTES, Vec::new())?, Seq(1));
+    let mut recorder = Recorder::new(arg::boot_bytes(guest, name, RAM_BYTES)?, Seq(1));
     let mut world = Here(Instant::now());
     let mut outputs = Vec::new();
     while recorder.icount().get() < limit {
@@ -99,9 +112,32 @@ fn pass(name: &str, guest: &[u8], limit: u64) -> Result<f64, Failure> {
     Ok(recorder.icount().get() as f64 / world.0.elapsed().as_secs_f64() / 1e6)
 }
 
+/// What the digests of a recording cost a guest that hardly leaves a page of its memory as it was
+/// between two of them: percent of its time, and milliseconds of the longest.
+fn digests() -> Result<(f64, f64), Failure> {
+    let mut recorder = Recorder::new(arg::boot_bytes(guests::CHURN, "churn", CHURN_RAM_BYTES)?, Seq(1));
+    let mut world = Here(Instant::now());
+    let (mut outputs, mut spent, mut longest) = (Vec::new(), Duration::ZERO, Duration::ZERO);
+    let mut due = DIGEST_EVERY_DEFAULT;
+    while recorder.icount().get() < CHURN_INSTRUCTIONS {
+        let until = recorder.icount().plus(SLICE).min(Icount(due));
+        recorder.run(until, &mut world, &mut outputs);
+        recorder.flush(false);
+        if recorder.icount().get() == due {
+            let begun = Instant::now();
+            recorder.record_digest();
+            let took = begun.elapsed();
+            (spent, longest, due) = (spent + took, longest.max(took), due + DIGEST_EVERY_DEFAULT);
+        }
+    }
+    let share = 100.0 * spent.as_secs_f64() / world.0.elapsed().as_secs_f64();
+    progress(&format!("churn: {share:.2} % of its time in digests"));
+    Ok((share, longest.as_secs_f64() * 1e3))
+}
+
 /// `kv` with a request always waiting: millions of instructions, and requests, a second.
 fn kv(time: Duration) -> Result<(f64, f64), Failure> {
-    let machine = arg::boot_bytes(guests::KV, "kv", RAM_BYTES, Vec::new())?;
+    let machine = arg::boot_bytes(guests::KV, "kv", RAM_BYTES)?;
     let gateway = Station { mac: GATEWAY_MAC, ip: GATEWAY_IP };
     let guest = Station { mac: Mac(machine.config().mac), ip: GUEST_IP };
     let mut recorder = Recorder::new(machine, Seq(1));

@@ -2,22 +2,16 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
+use std::rc::Rc;
 
-use super::{Entries, Failure, Halt, head_of_many};
+use super::follow::Following;
+use super::symbols::{self, Naming, PlaceSource};
+use super::{Entries, Failure, Halt, Places, head_of_many};
 use crate::base::Icount;
-use crate::host::logdir::{Follower, LogDir};
+use crate::host::logdir::LogDir;
 use crate::inspect::filter::Needle;
 use crate::inspect::{EntryView, Filter, Kind};
-use crate::log::{Entry, Event};
-
-/// Names the guest's code at a position: `None` where it has no name, or it cannot be known. Asked
-/// in ascending order, so that a replay can come along.
-pub type SymbolSource = Box<dyn FnMut(Icount) -> Option<String>>;
-
-/// How often a followed log is looked at again.
-const FOLLOW_PERIOD: Duration = Duration::from_millis(50);
+use crate::log::Entry;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -29,15 +23,38 @@ pub(super) struct Args {
     json: bool,
     #[command(flatten)]
     filter: FilterArgs,
-    /// Go on with what is still being written, until the guest ends
+    /// Go on with what is still being written, until the guest ends or Ctrl-C
     #[arg(long, short)]
     follow: bool,
     /// Stop after so many entries
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     /// Do not replay alongside to name the guest's function at each entry: faster in a long log
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["symbols", "place"])]
     no_symbols: bool,
+    #[command(flatten)]
+    naming: NamingArgs,
+}
+
+/// By which names places in the guest go, as options.
+#[derive(Debug, clap::Args)]
+pub(super) struct NamingArgs {
+    /// Name the guest's functions by this file: an ELF file, a System.map, or a copy of /proc/kallsyms
+    #[arg(long, value_name = "FILE")]
+    symbols: Option<PathBuf>,
+    /// Say where the guest was even where nothing has a name: by mode and address
+    #[arg(long = "where", id = "place")]
+    place: bool,
+}
+
+impl NamingArgs {
+    pub(super) fn to_naming(&self) -> Result<Naming, Failure> {
+        Ok(match (&self.symbols, self.place) {
+            (Some(path), _) => Naming::Table(Rc::new(symbols::read_table(path)?)),
+            (None, true) => Naming::All,
+            (None, false) => Naming::Own,
+        })
+    }
 }
 
 /// Which entries are wanted, as options.
@@ -68,18 +85,17 @@ impl FilterArgs {
     }
 }
 
-pub(super) fn run(
-    args: &Args,
-    symbols: &dyn Fn(&Path) -> SymbolSource,
-    out: &mut dyn Write,
-) -> Result<u8, Halt> {
+pub(super) fn run(args: &Args, places: Places<'_>, out: &mut dyn Write) -> Result<u8, Halt> {
     if args.follow && args.dirs.len() > 1 {
         return Err(Failure::new("only one log can be followed").fix("name one directory").into());
     }
+    let naming = args.naming.to_naming()?;
     for dir in &args.dirs {
         let mut dump = Dump {
             filter: args.filter.to_filter(),
-            symbols: (!args.no_symbols).then(|| symbols(dir)),
+            places: (!args.no_symbols).then(|| places(dir, &naming)),
+            // Unasked, an address without a name is only noise.
+            named_only: matches!(naming, Naming::Own),
             json: args.json,
             left: args.limit.unwrap_or(u64::MAX),
             headed: false,
@@ -106,7 +122,8 @@ pub(super) fn run(
 
 struct Dump<'a> {
     filter: Filter,
-    symbols: Option<SymbolSource>,
+    places: Option<PlaceSource>,
+    named_only: bool,
     json: bool,
     left: u64,
     headed: bool,
@@ -121,7 +138,9 @@ impl Dump<'_> {
         }
         self.left -= 1;
         let mut view = EntryView::of(entry);
-        view.symbol = self.symbols.as_mut().and_then(|symbols| symbols(entry.at));
+        let place = self.places.as_mut().and_then(|places| places(entry.at));
+        let told = place.filter(|place| !self.named_only || place.symbol.is_some());
+        view.symbol = told.map(|place| place.text());
         if self.json {
             serde_json::to_writer(&mut *self.out, &view)?;
             writeln!(self.out)?;
@@ -134,21 +153,19 @@ impl Dump<'_> {
         Ok(())
     }
 
-    /// Prints entries as they are written, until the guest ends or nothing more is wanted.
+    /// Prints entries as they are written, until the guest ends, nothing more is wanted, or Ctrl-C.
     fn follow(&mut self, dir: &Path) -> Result<(), Halt> {
-        let mut follower = Follower::open(dir)?;
+        let mut following = Following::open(dir)?;
         while self.left > 0 {
-            let Some(place) = follower.poll()? else {
-                self.out.flush()?;
-                thread::sleep(FOLLOW_PERIOD);
-                continue;
-            };
-            if self.filter.is_past(place.entry.at) {
-                break;
-            }
-            self.show(&place.entry)?;
-            if matches!(place.entry.event, Event::End(_)) {
-                break;
+            match following.next()? {
+                Some(place) if self.filter.is_past(place.entry.at) => break,
+                Some(place) => self.show(&place.entry)?,
+                None => {
+                    self.out.flush()?;
+                    if following.is_over() {
+                        break;
+                    }
+                }
             }
         }
         Ok(())

@@ -29,12 +29,9 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<u8, Halt> {
         let log = LogDir::open(dir)?;
         let header = if log.segments().is_empty() { None } else { log.header().ok() };
         let mut entries = Entries::lenient(&log);
-        let (mut stats, mut last) = (Stats::default(), None);
-        for place in &mut entries {
-            stats.add(&place);
-            last = Some(place.entry);
-        }
-        let found = Found { log: &log, header, stats, last, damages: entries.finish()? };
+        let mut stats = Stats::default();
+        entries.skim(|place| stats.add(place));
+        let found = Found { log: &log, header, stats, last: log.last_entry()?, damages: entries.finish()? };
         if args.json {
             serde_json::to_writer(&mut *out, &found.to_json())?;
             writeln!(out)?;

@@ -6,7 +6,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::base::{Digest, Generation, Icount, NodeId, Seq};
-use crate::cpu::Answer;
+use crate::cli::symbols::Whereabouts;
+use crate::cpu::{Answer, Privilege};
 use crate::host::logdir::{LogWriter, segment_name};
 use crate::log::{Entry, Event, FrameBuilder, Lineage, OutputMark, Start};
 use crate::machine::{Channel, Exit, Input, MachineConfig, Saved};
@@ -21,8 +22,11 @@ struct Cli {
 /// Runs `lockstep log` with `words`: exit code and output, or what failed.
 fn log(words: &[&str]) -> Result<(u8, String), String> {
     let cli = Cli::try_parse_from(["log"].iter().chain(words)).map_err(|error| error.to_string())?;
-    let symbols = |_: &Path| -> SymbolSource {
-        Box::new(|at: Icount| (at.get() > 200).then(|| format!("main+{:#x}", at.get())))
+    let symbols = |_: &Path, _: &Naming| -> PlaceSource {
+        Box::new(|at: Icount| {
+            let symbol = Some(("main".to_owned(), at.get()));
+            (at.get() > 200).then_some(Whereabouts { pc: at.get(), mode: Privilege::Machine, symbol })
+        })
     };
     let mut out = Vec::new();
     match run_into(&cli.args, &symbols, &mut out) {
@@ -54,17 +58,14 @@ fn base() -> Saved {
         guest_digest: Digest(1),
         ram_bytes: RAM,
         mac: [2; 6],
-        tohost: None,
-        bootargs: String::new(),
-        rng_seed: Vec::new(),
-        symbols: Vec::new(),
-        disks: Vec::new(),
+        ..MachineConfig::default()
     };
     Saved {
         config,
         icount: Icount(0),
         digest: Digest(2),
         state: vec![3; 1000],
+        boot: vec![4; 100],
         pages: (0..20).map(|n| (n, vec![n as u8; 4096].into_boxed_slice())).collect(),
     }
 }
@@ -226,7 +227,7 @@ fn a_reader_that_goes_away_is_told_from_a_failure() {
     }
     let tmp = TempDir::new().unwrap();
     let dir = record(&tmp, "a", &events());
-    let no_symbols = |_: &Path| -> SymbolSource { Box::new(|_| None) };
+    let no_symbols = |_: &Path, _: &Naming| -> PlaceSource { Box::new(|_| None) };
     for words in
         [&["dump", &dir][..], &["dump", &dir, "--json"], &["info", &dir], &["verify", &dir, "--json"]]
     {

@@ -58,19 +58,18 @@ impl Verdict {
     fn of(log: &LogDir) -> Result<Self, Halt> {
         let (mut torn_tail, mut rot, mut rot_count) = (None, Vec::new(), 0);
         let mut reader = log.read();
-        for found in reader.by_ref() {
-            match found {
-                Ok(_) => {}
-                Err(LogError::Damaged { path, damage }) if damage.fault.is_torn_tail() => {
+        while let Some(error) = reader.skim(|_| {}) {
+            match error {
+                LogError::Damaged { path, damage } if damage.fault.is_torn_tail() => {
                     torn_tail = Some(LogError::Damaged { path, damage });
                 }
-                Err(error @ LogError::Damaged { .. }) => {
+                LogError::Damaged { .. } => {
                     rot_count += 1;
                     if rot.len() < LISTED_MAX {
                         rot.push(error);
                     }
                 }
-                Err(error) => return Err(error.into()),
+                error => return Err(error.into()),
             }
         }
         let base = base_damage(log, reader.lineage());

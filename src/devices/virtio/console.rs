@@ -1,10 +1,13 @@
-//! virtio-console (virtio 1.2, 5.3): one port, no features. Queue 0 receives, queue 1 transmits.
+//! virtio-console (virtio 1.2, 5.3): one port, and its size. Queue 0 receives, queue 1 transmits.
 //!
 //! What is typed waits in a bounded queue until the driver has a buffer for it. What the guest
 //! sends is console output at once; of one buffer chain at most [`SEND_BYTES_MAX`] bytes are, and
 //! the rest is lost (no driver sends so much at once; the bound keeps a hostile one harmless).
 //!
-//! Absent on purpose: several ports, a size, emergency write.
+//! The size is that of the window the console is shown in, 0 by 0 while nobody knows one; a new one
+//! raises the configuration interrupt. It is the window's, not the driver's: a reset leaves it.
+//!
+//! Absent on purpose: several ports, emergency write.
 
 use std::collections::VecDeque;
 
@@ -22,16 +25,27 @@ pub const SEND_BYTES_MAX: usize = 65_536;
 
 const RX: usize = 0;
 const TX: usize = 1;
-/// `cols`, `rows`, `max_nr_ports`, `emerg_wr`: none of them offered.
+/// `cols` and `rows` are valid.
+const FEATURE_SIZE: u64 = 1 << 0;
+/// `cols`, `rows`, `max_nr_ports`, `emerg_wr`: the last two are not offered.
 const CONFIG_BYTES: usize = 12;
 
 /// The console device's own state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Console {
     typed: VecDeque<u8>,
+    cols: u16,
+    rows: u16,
+    /// Moves with every new size, so that a driver that read half of the old one reads again.
+    size_generation: u32,
 }
 
 impl Console {
+    /// Columns and rows of the window, as last told.
+    pub fn size(&self) -> (u16, u16) {
+        (self.cols, self.rows)
+    }
+
     fn transmit(transport: &mut Transport, ram: &mut Ram, out: &mut Outbox) -> Result<(), QueueFault> {
         for _ in 0..transport.queue(TX).size() {
             let Some(chain) = transport.queue(TX).peek(ram)? else { break };
@@ -64,11 +78,18 @@ impl Device for Console {
     const QUEUES: usize = 2;
 
     fn features(&self) -> u64 {
-        0
+        FEATURE_SIZE
     }
 
     fn config(&self) -> Vec<u8> {
-        vec![0; CONFIG_BYTES]
+        let mut config = vec![0; CONFIG_BYTES];
+        config[..2].copy_from_slice(&self.cols.to_le_bytes());
+        config[2..4].copy_from_slice(&self.rows.to_le_bytes());
+        config
+    }
+
+    fn config_generation(&self) -> u32 {
+        self.size_generation
     }
 
     fn notify(
@@ -97,6 +118,16 @@ impl Device for Console {
 }
 
 impl Slot<Console> {
+    /// The window has another size now.
+    pub fn resize(&mut self, cols: u16, rows: u16) {
+        let device = &mut self.device;
+        if (device.cols, device.rows) != (cols, rows) {
+            (device.cols, device.rows) = (cols, rows);
+            device.size_generation = device.size_generation.wrapping_add(1);
+            self.transport.config_changed();
+        }
+    }
+
     /// How many typed bytes there is room for.
     pub fn room(&self) -> usize {
         RX_BYTES_MAX.saturating_sub(self.device.typed.len())

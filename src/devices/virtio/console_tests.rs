@@ -47,6 +47,23 @@ fn typing_without_end_is_bounded() {
 }
 
 #[test]
+fn a_new_size_is_told_by_interrupt_and_an_old_one_is_not() {
+    let mut driver = driver();
+    let size = |driver: &mut Driver<Console>| [0x100, 0x102].map(|at| driver.slot.read(at, 2).unwrap());
+    assert_eq!((size(&mut driver), driver.get(0xfc)), ([0, 0], 0));
+    driver.slot.resize(132, 50);
+    assert_eq!((size(&mut driver), driver.get(0xfc)), ([132, 50], 1));
+    assert_eq!((driver.get(0x60), driver.slot.interrupt()), (2, true));
+    driver.set(0x64, 2);
+    driver.slot.resize(132, 50);
+    assert_eq!((driver.slot.interrupt(), driver.get(0xfc)), (false, 1));
+    // The window stays as it is when the driver starts again.
+    driver.set(0x70, 0);
+    driver.slot.resize(80, 24);
+    assert_eq!((driver.slot.interrupt(), size(&mut driver)), (false, [80, 24]));
+}
+
+#[test]
 fn an_enormous_chain_is_cut() {
     let mut driver = driver();
     driver.describe(desc(TX), 0, RAM_BASE, 600_000, NEXT, 1);

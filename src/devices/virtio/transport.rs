@@ -18,7 +18,7 @@
 //! | `0x070` | Status | |
 //! | `0x080`.. | QueueDesc, QueueDriver (`0x090`), QueueDevice (`0x0a0`), low and high | while not ready |
 //! | `0x0b0`..`0x0bc` | shared memory length and base | all ones: there is none |
-//! | `0x0fc` | ConfigGeneration | 0: configurations are constant |
+//! | `0x0fc` | ConfigGeneration | 0 where the configuration is constant |
 //! | `0x100`.. | the device's configuration | any width; writes are ignored |
 //!
 //! Registers below `0x100` are 4 bytes wide; another width is an access fault.
@@ -63,6 +63,11 @@ pub trait Device {
 
     /// The configuration space; beyond it all bytes are 0.
     fn config(&self) -> Vec<u8>;
+
+    /// Moves whenever the configuration does.
+    fn config_generation(&self) -> u32 {
+        0
+    }
 
     /// The driver says that queue `queue` (which exists) has something available.
     fn notify(
@@ -141,6 +146,13 @@ impl Transport {
             self.interrupt |= INTERRUPT_USED;
         }
         Ok(())
+    }
+
+    /// The configuration is another one: a driver that is at work is told.
+    pub fn config_changed(&mut self) {
+        if self.is_live() {
+            self.interrupt |= INTERRUPT_CONFIG;
+        }
     }
 
     /// Why the device needs a reset, if it does.
@@ -250,6 +262,7 @@ impl<D: Device> Slot<D> {
             0x060 => u32::from(transport.interrupt),
             0x070 => u32::from(transport.status),
             0x0b0..=0x0bc => u32::MAX,
+            0x0fc => self.device.config_generation(),
             _ => 0,
         };
         Ok(u64::from(value))

@@ -70,7 +70,7 @@ pub(super) struct Switching {
 }
 
 impl Primary {
-    pub(super) fn peer_link(&self) -> Option<LinkId> {
+    pub fn peer_link(&self) -> Option<LinkId> {
         match &self.peer {
             Peer::Joining(joining) => Some(joining.link),
             Peer::Counting(counting) => Some(counting.link),
@@ -231,6 +231,8 @@ impl Primary {
                 life: self.life,
             },
         );
+        common.send(link, common.terminals.past());
+        common.say_whereabouts(link);
         joining.encoder = Some(encoder);
         joining.lag = LagMeter::starting(at);
         if let Some(copy) = &mut joining.copy {

@@ -12,6 +12,7 @@ use super::Primary;
 use super::peer::{Counting, Peer, Switching};
 use crate::base::Seq;
 use crate::devices::disk::DiskRequest;
+use crate::log;
 use crate::machine::{Input, Output};
 use crate::replay::recorder::FRAME_BYTES_SOFT;
 use crate::replay::{Answers, RecordStop};
@@ -36,6 +37,10 @@ impl<W: World> Answers for Live<'_, W> {
 
     fn host_id(&mut self) -> u64 {
         self.world.host_id()
+    }
+
+    fn wall_clock_ns(&mut self) -> u64 {
+        self.world.wall_clock_ns()
     }
 }
 
@@ -115,7 +120,7 @@ impl Primary {
     }
 
     fn run_slice<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) -> Pace {
-        self.inject();
+        self.inject(common);
         // The end of one request may have begun another.
         self.ask_disks(common);
         let settings = common.settings;
@@ -134,15 +139,18 @@ impl Primary {
         {
             self.ended = Some((exit, Seq(self.recorder.seq_next().get() - 1)));
         }
+        self.note_digest(now_ns);
         if said || quiet || elapsed_ns >= period_ns || self.recorder.log_bytes_waiting() >= FRAME_BYTES_SOFT {
-            self.audit(&settings, now_ns);
+            if followed {
+                self.audit(&settings, now_ns);
+            }
             // An idle guest's last stretch is worth a horizon only to somebody who follows it.
             self.flush(common, now_ns, followed || elapsed_ns >= period_ns);
         }
         self.release(common);
         match stop {
             RecordStop::Slice => Pace::Now,
-            RecordStop::Idle if self.inputs_ready() => Pace::Now,
+            RecordStop::Idle if self.inputs_ready(common) => Pace::Now,
             RecordStop::Idle => {
                 let deadline = self.recorder.machine().timer_deadline();
                 Pace::At(deadline.map_or(u64::MAX, |ticks| self.clock.when(ticks)))
@@ -174,15 +182,16 @@ impl Primary {
         now_ns
     }
 
-    fn inputs_ready(&self) -> bool {
+    fn inputs_ready(&self, common: &Common) -> bool {
         let machine = self.recorder.machine();
         (!self.frames.is_empty() && machine.net_ready())
             || self.disks.is_ready(self.is_guarded())
-            || (!self.console.is_empty() && machine.console_ready() > 0)
+            || common.terminals.has_size()
+            || ((!self.console.is_empty() || common.terminals.has_typed()) && machine.console_ready() > 0)
     }
 
     /// Delivers what waits and fits.
-    fn inject(&mut self) {
+    fn inject(&mut self, common: &mut Common) {
         while self.recorder.log_bytes_waiting() < FRAME_BYTES_SOFT {
             let Some(done) = self.disks.take(self.is_guarded()) else { break };
             // A guest that has ended hears no more.
@@ -205,6 +214,7 @@ impl Primary {
                 self.inputs_dropped += 1;
             }
         }
+        self.inject_typing(common);
     }
 
     /// A backup counts: what it has not said is not yet safe.
@@ -224,6 +234,30 @@ impl Primary {
         common.commands.push(Command::Disk(request));
     }
 
+    /// Delivers what terminals have typed, each stretch with an entry that says whose it is: both are
+    /// in one frame, so a successor has both or neither.
+    fn inject_typing(&mut self, common: &mut Common) {
+        if let Some((cols, rows)) = common.terminals.take_size()
+            && self.recorder.machine().board().console.device.size() != (cols, rows)
+            && self.recorder.deliver(Input::ConsoleSize { cols, rows }).is_err()
+        {
+            self.inputs_dropped += 1;
+        }
+        let room = self.recorder.machine().console_ready();
+        if room > 0
+            && let Some((session, upto, bytes)) = common.terminals.take_typed(room)
+        {
+            match self.recorder.deliver(Input::Console(bytes)) {
+                Ok(_) => {
+                    let entry = self.recorder.record(log::Event::Typed { session, upto });
+                    common.terminals.typed_is_logged(entry, session, upto);
+                }
+                Err(_) => self.inputs_dropped += 1,
+            }
+        }
+    }
+
+    /// Writes a digest for the backup to compare when the last one is too old.
     fn audit(&mut self, settings: &Settings, now_ns: u64) {
         let (at_ns, icount) = self.audited;
         if self.ended.is_some()
@@ -234,8 +268,16 @@ impl Primary {
         }
         self.recorder.take_outputs(&mut self.outputs);
         self.hold_outputs();
-        let digest = self.recorder.record_digest();
-        let icount = self.recorder.icount();
+        self.recorder.record_digest();
+        self.note_digest(now_ns);
+    }
+
+    /// Notes a digest that was written, for its agreement to come.
+    fn note_digest(&mut self, now_ns: u64) {
+        let Some((icount, digest)) = self.recorder.digest_last().filter(|(at, _)| *at != self.audited.1)
+        else {
+            return;
+        };
         self.audited = (now_ns, icount);
         if self.log_link().is_some() {
             if self.audits.len() == 64 {
@@ -267,6 +309,7 @@ impl Primary {
             Peer::None | Peer::Joining(_) => Seq::MAX,
             Peer::Claiming { .. } => return,
         };
+        common.terminals.log_is_safe(acked, &mut common.commands);
         let mut safe = self.frames_safe;
         while let Some((_, rx_seq)) = self.frames_unsafe.front().filter(|(seq, _)| *seq <= acked) {
             safe = *rx_seq;
@@ -282,6 +325,7 @@ impl Primary {
         if let Output::Console { offset, bytes } = &output {
             self.console_released = self.console_released.max(offset + bytes.len() as u64);
         }
+        common.terminals.heard(&output);
         self.outputs_released += 1;
         common.commands.push(Command::Release(output));
     }

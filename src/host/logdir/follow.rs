@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::{LogError, segment_name, segments_in};
 use crate::base::{Icount, Seq};
-use crate::log::scan::{Place, Scan};
+use crate::log::scan::{Place, Scan, ScanTotals};
 use crate::log::segment::HEADER_BYTES_MAX;
 use crate::log::{Damage, FRAME_BYTES_MAX, Fault, HeaderError, SegmentHeader};
 
@@ -23,6 +23,8 @@ pub struct Follower {
     /// The number and position to go on from; the number is unknown before the first segment.
     expected: Option<Seq>,
     position: Icount,
+    /// How much was read of the segments before the open one.
+    totals: ScanTotals,
 }
 
 /// A segment that is being followed.
@@ -42,7 +44,14 @@ impl Follower {
     /// Follows the log in `dir`, which must exist; its first segment need not.
     pub fn open(dir: &Path) -> Result<Self, LogError> {
         segments_in(dir)?;
-        Ok(Self { dir: dir.to_owned(), open: None, expected: None, position: Icount::ZERO })
+        let (position, totals) = (Icount::ZERO, ScanTotals::default());
+        Ok(Self { dir: dir.to_owned(), open: None, expected: None, position, totals })
+    }
+
+    /// How much has been read.
+    pub fn totals(&self) -> ScanTotals {
+        let open = self.open.as_ref().and_then(|open| open.scan.as_ref());
+        self.totals.plus(open.map(Scan::totals).unwrap_or_default())
     }
 
     /// The next entry, or none if it has not been written yet: ask again later.
@@ -75,6 +84,7 @@ impl Follower {
                 let damage = Damage { offset: 0, fault: Fault::OutOfSequence { expected, found } };
                 return Err(LogError::Damaged { path, damage });
             }
+            self.totals = self.totals();
             (self.expected, self.position, self.open) = (Some(expected), position, None);
         }
     }

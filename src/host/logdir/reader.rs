@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use super::map::Mapped;
 use super::{BASE_NAME, LogError, segments_in};
 use crate::base::{Icount, Seq};
-use crate::log::scan::{Place, Scan, ScanTotals};
-use crate::log::{Damage, Fault, HeaderError, Lineage, SegmentHeader};
+use crate::log::scan::{self, Place, Scan, ScanTotals};
+use crate::log::{Damage, Entry, Fault, HeaderError, Lineage, SegmentHeader};
 use crate::machine::Saved;
 use crate::snapshot::chunk::CHUNK_PREFIX_BYTES;
 use crate::snapshot::{Decoder, SnapshotError, chunk_len};
@@ -75,6 +75,18 @@ impl LogDir {
             }
         }
         Err(first_error.unwrap_or(LogError::NoLog { dir: self.dir.clone() }))
+    }
+
+    /// The last entry, as far as the log can be read; damage does not matter to it.
+    pub fn last_entry(&self) -> Result<Option<Entry>, LogError> {
+        for segment in self.segments.iter().rev() {
+            let map = Mapped::open(&segment.path).map_err(LogError::io("map", &segment.path))?;
+            let frames_at = SegmentHeader::decode(&map).map_or(0, |(_, len)| len);
+            if let Some(last) = scan::last_entry(&map, frames_at) {
+                return Ok(Some(last));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads `base.snap`, the state that the log starts from, of at most `ram_bytes_max` of RAM.
@@ -161,8 +173,7 @@ impl LogReader {
 
     /// How much has been read.
     pub fn totals(&self) -> ScanTotals {
-        let open = self.open.as_ref().map(|(_, _, scan)| scan.totals()).unwrap_or_default();
-        ScanTotals { frames: self.totals.frames + open.frames, entries: self.totals.entries + open.entries }
+        self.totals.plus(self.open.as_ref().map(|(_, _, scan)| scan.totals()).unwrap_or_default())
     }
 
     /// The file that is being read.
@@ -222,6 +233,41 @@ impl LogReader {
     }
 }
 
+impl LogReader {
+    /// Hands every entry to `each`, without its payload, up to the next error, which does not end
+    /// it if it is damage; none at the end. Much faster than taking the entries one by one.
+    pub fn skim(&mut self, mut each: impl FnMut(&Place)) -> Option<LogError> {
+        loop {
+            if let Some(error) = self.pending.pop_front() {
+                return Some(error);
+            }
+            if let Some((segment, map, scan)) = &mut self.open {
+                match scan.skim_in(map, &mut each) {
+                    Some(Ok(())) => continue,
+                    Some(Err(damage)) => {
+                        return Some(LogError::Damaged { path: segment.path.clone(), damage });
+                    }
+                    None => {}
+                }
+            }
+            if let Err(error) = self.turn_over()? {
+                return Some(error);
+            }
+        }
+    }
+
+    /// Goes on to the next segment, if there is one.
+    fn turn_over(&mut self) -> Option<Result<(), LogError>> {
+        if let Some((_, _, scan)) = self.open.take() {
+            self.expected = scan.expected();
+            self.position = scan.position();
+            self.totals = self.totals.plus(scan.totals());
+        }
+        let segment = self.waiting.pop_front()?;
+        Some(self.open_next(segment))
+    }
+}
+
 impl Iterator for LogReader {
     type Item = Result<Place, LogError>;
 
@@ -239,14 +285,7 @@ impl Iterator for LogReader {
                     None => {}
                 }
             }
-            if let Some((_, _, scan)) = self.open.take() {
-                self.expected = scan.expected();
-                self.position = scan.position();
-                self.totals.frames += scan.totals().frames;
-                self.totals.entries += scan.totals().entries;
-            }
-            let segment = self.waiting.pop_front()?;
-            if let Err(error) = self.open_next(segment) {
+            if let Err(error) = self.turn_over()? {
                 return Some(Err(error));
             }
         }

@@ -24,7 +24,35 @@ fn scan(bytes: &[u8], last_segment: bool) -> (Vec<u64>, Vec<Damage>) {
         }
         assert!(seqs.len() + damage.len() <= bytes.len(), "a scan ends");
     }
+    assert_eq!(skim(bytes, last_segment), (seqs.clone(), damage.clone()), "skimming finds the same");
     (seqs, damage)
+}
+
+/// The same without payloads.
+fn skim(bytes: &[u8], last_segment: bool) -> (Vec<u64>, Vec<Damage>) {
+    let mut scan = Scan::new(0, Some(Seq(1)), Icount::ZERO, last_segment);
+    let (mut seqs, mut damage) = (Vec::new(), Vec::new());
+    let mut each = |place: &Place| {
+        assert!(place.entry.event.payload().is_empty(), "payloads are left out");
+        seqs.push(place.entry.seq.get());
+    };
+    while let Some(found) = scan.skim_in(bytes, &mut each) {
+        damage.extend(found.err());
+    }
+    (seqs, damage)
+}
+
+#[test]
+fn the_last_entry_is_found_behind_damage() {
+    let mut bytes = [frame(1, 3), frame(4, 1), frame(5, 2)].concat();
+    let seq = |bytes: &[u8]| last_entry(bytes, 0).map(|entry| entry.seq.get());
+    let whole = last_entry(&bytes, 0).unwrap();
+    assert!(whole.seq == Seq(6) && whole.event.payload() == b"line 6\n", "it is in full");
+    bytes[20] ^= 1;
+    assert_eq!(seq(&bytes), Some(6));
+    bytes.truncate(bytes.len() - 1);
+    assert_eq!(seq(&bytes), Some(4));
+    assert_eq!(seq(&[0; 100]), None);
 }
 
 #[test]

@@ -1,0 +1,8 @@
+//! The console, as people and scripts meet it: on a terminal of one's own, and attached to a guest that
+//! moves from host to host.
+
+mod attach;
+mod hostile;
+mod scene;
+mod scripts;
+mod terminal;
