@@ -137,6 +137,7 @@ fn saved() -> Saved {
         rng_seed: vec![1, 2, 3],
         symbols: vec![Symbol { addr: 0x8000_0000, size: 64, name: "_start".into() }],
         disks: vec![DiskSpec { sectors: 2048, read_only: true, serial: "root".into() }],
+        ..MachineConfig::default()
     };
     // Pages of one byte each pack alike in every version of the packer that we can think of.
     let page = |n: u32| (n, vec![n as u8; 4096].into_boxed_slice());
@@ -145,6 +146,7 @@ fn saved() -> Saved {
         icount: Icount(123_456),
         digest: Digest(0xfedc_ba98_7654_3210_fedc_ba98_7654_3210),
         state: (0..200).collect(),
+        boot: (0..100).collect(),
         pages: [0, 1, 2, 512, 2047].map(page).into(),
     }
 }

@@ -9,9 +9,6 @@ use crate::host::logdir::{LogError, LogWriter};
 use crate::machine::config::{RAM_BYTES_MAX, RAM_BYTES_MIN};
 use crate::machine::{BootOptions, Elf, Machine};
 
-/// The guest's memory when nothing else is said.
-pub const MEMORY_DEFAULT: &str = "128M";
-
 /// `128M`, `1G`, `65536K` or bytes; a whole number of 4 KiB pages.
 pub fn memory(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -46,23 +43,25 @@ pub fn vm(text: &str) -> Result<String, String> {
 }
 
 /// Reads a guest and puts it into a machine.
-pub fn boot(path: &Path, ram_bytes: u64) -> Result<Machine, Failure> {
-    let bytes = read_guest(path)?;
-    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    boot_bytes(&bytes, &name, ram_bytes)
+pub fn boot(path: &Path, options: BootOptions) -> Result<Machine, Failure> {
+    let bytes = read_guest(path, "the guest's ELF file")?;
+    boot_elf(&bytes, BootOptions { guest: file_name(path), ..options })
         .map_err(|failure| Failure { what: format!("{}: {}", path.display(), failure.what), ..failure })
 }
 
-/// Reads a guest's file, refusing what cannot be one before it is in memory.
-pub fn read_guest(path: &Path) -> Result<Vec<u8>, Failure> {
+/// What a guest is called that comes from here.
+pub fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// Reads a guest's file, refusing what cannot be one before it is in memory. `what` is what to name.
+pub fn read_guest(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     const GUEST_BYTES_MAX: u64 = 1 << 30;
-    let failed =
-        |error| Failure::new(format!("{}: {error}", path.display())).fix("name the guest's ELF file");
+    const NAME: &str = "name an existing file:";
+    let failed = |error| Failure::new(format!("{}: {error}", path.display())).fix(format!("{NAME} {what}"));
     let meta = std::fs::metadata(path).map_err(failed)?;
     if !meta.is_file() {
-        return Err(
-            Failure::new(format!("{} is not a file", path.display())).fix("name the guest's ELF file")
-        );
+        return Err(Failure::new(format!("{} is not a file", path.display())).fix(format!("{NAME} {what}")));
     }
     if meta.len() > GUEST_BYTES_MAX {
         return Err(Failure::new(format!(
@@ -76,11 +75,14 @@ pub fn read_guest(path: &Path) -> Result<Vec<u8>, Failure> {
 
 /// Puts a guest's ELF file into a machine.
 pub fn boot_bytes(bytes: &[u8], name: &str, ram_bytes: u64) -> Result<Machine, Failure> {
+    boot_elf(bytes, BootOptions { guest: name.to_owned(), ram_bytes, ..BootOptions::default() })
+}
+
+fn boot_elf(bytes: &[u8], options: BootOptions) -> Result<Machine, Failure> {
     let elf = Elf::parse(bytes).map_err(|error| {
         Failure::new(format!("not a guest that this machine can run: {error}"))
             .fix("build a static RV64 ELF linked at 0x80000000 or above, as guest-programs/build does")
     })?;
-    let options = BootOptions { guest: name.to_owned(), ram_bytes, ..BootOptions::default() };
     Machine::boot(&elf, &options).map_err(|error| {
         Failure::new(format!("the guest does not load: {error}"))
             .fix("give it more memory with --memory, or check its program headers")

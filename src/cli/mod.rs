@@ -9,6 +9,7 @@ pub mod client;
 pub mod demo;
 pub mod disasm;
 pub mod failure;
+pub mod guest;
 pub mod log;
 pub mod node;
 pub mod primary;

@@ -1,23 +1,18 @@
 //! `lockstep primary`: a guest under fault tolerance.
 
-use std::path::PathBuf;
-
+use super::Failure;
+use super::guest::GuestArgs;
 use super::node::{self, Site};
-use super::{Failure, arg};
 use crate::base::{Generation, Icount, NodeId};
 use crate::ft::{Arbiter, Bid, Boot, Claim, Holder, Node};
 use crate::host::driver::{Driver, Wiring, draw_u64};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The guest: a static RV64 ELF file.
-    #[arg(value_name = "GUEST.elf")]
-    guest: PathBuf,
+    #[command(flatten)]
+    guest: GuestArgs,
     #[command(flatten)]
     site: Site,
-    /// The guest's memory.
-    #[arg(long, default_value = arg::MEMORY_DEFAULT, value_parser = arg::memory)]
-    memory: u64,
     /// `-` makes standard input the guest's console.
     #[arg(long, value_name = "-", value_parser = ["-"])]
     console: Option<String>,
@@ -27,7 +22,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let machine = arg::boot(&args.guest, args.memory)?;
+    let machine = args.guest.boot()?;
     let site = &args.site;
     let (listener, mut arbiter) = site.open()?;
     let id = NodeId(draw_u64());

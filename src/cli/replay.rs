@@ -9,7 +9,7 @@ use crate::host::logdir::{LogDir, LogError, LogReader};
 use crate::isa;
 use crate::log::{Entry, Event, Fault, Lineage};
 use crate::machine::config::RAM_BYTES_MAX;
-use crate::machine::{Exit, Machine, Output};
+use crate::machine::{BootOptions, Exit, Machine, Output};
 use crate::replay::{Divergence, Followed, ReplayStop, Replayer};
 
 #[derive(clap::Args)]
@@ -93,7 +93,7 @@ fn check_guest(args: &Args, lineage: &Lineage) -> Result<(), Failure> {
         .fix("leave --memory out: a recording knows its own"));
     }
     let Some(guest) = &args.guest else { return Ok(()) };
-    let machine = arg::boot(guest, lineage.ram_bytes)?;
+    let machine = arg::boot(guest, BootOptions { ram_bytes: lineage.ram_bytes, ..BootOptions::default() })?;
     if machine.config().guest_digest != lineage.guest_digest {
         return Err(Failure::new(format!(
             "the recording is of the guest {:?} with digest {}; {} has digest {}",

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::guest::GuestArgs;
 use super::{Failure, arg, node};
 use crate::base::{Generation, Icount, NodeId};
 use crate::ft::{Boot, Node, Settings};
@@ -9,15 +10,11 @@ use crate::host::driver::{Driver, Wiring, draw_u64};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The guest: a static RV64 ELF file.
-    #[arg(value_name = "GUEST.elf")]
-    guest: PathBuf,
+    #[command(flatten)]
+    guest: GuestArgs,
     /// Record the run into this directory, for `lockstep replay` and `lockstep log`.
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
-    /// The guest's memory.
-    #[arg(long, default_value = arg::MEMORY_DEFAULT, value_parser = arg::memory)]
-    memory: u64,
     /// `-` makes standard input the guest's console; its output goes to standard output in any case.
     #[arg(long, value_name = "-", value_parser = ["-"])]
     console: Option<String>,
@@ -34,7 +31,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
     arg::record(args.record.as_deref())?;
-    let machine = arg::boot(&args.guest, args.memory)?;
+    let machine = args.guest.boot()?;
     let driver = Driver::new(Wiring {
         switch: args.switch,
         record: args.record.clone(),

@@ -14,6 +14,8 @@ pub enum Question {
     Entropy,
     /// The `lockstep_hostid` CSR (0xcc0, custom read-only): the id of the host CPU.
     HostId,
+    /// The real-time clock: the host's time of day.
+    WallClock,
 }
 
 /// The answer to a [`Question`], of the same kind.
@@ -25,6 +27,8 @@ pub enum Answer {
     Entropy(u16),
     /// The host CPU's id.
     HostId(u64),
+    /// Nanoseconds since 1970 (UTC).
+    WallClock(u64),
 }
 
 impl Answer {
@@ -34,6 +38,7 @@ impl Answer {
             Answer::Time(_) => Question::Time,
             Answer::Entropy(_) => Question::Entropy,
             Answer::HostId(_) => Question::HostId,
+            Answer::WallClock(_) => Question::WallClock,
         }
     }
 }

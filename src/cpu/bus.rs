@@ -17,6 +17,17 @@ pub enum BusRead {
     Ask(Question),
 }
 
+/// What an environment call from S-mode comes back with, when the machine itself answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Returned {
+    pub a0: u64,
+    pub a1: u64,
+    /// The supervisor software interrupt becomes pending.
+    pub software_interrupt: bool,
+    /// The hart waits as after `wfi`.
+    pub wait: bool,
+}
+
 /// The machine as the hart sees it beyond RAM.
 ///
 /// Every effect is a function of the arguments and of the bus's own state: no clock, no host.
@@ -35,6 +46,10 @@ pub trait Bus {
     /// A store has just been made to the watched address (HTIF `tohost`); `value` is the whole
     /// aligned doubleword after it.
     fn tohost(&mut self, value: u64);
+
+    /// An environment call from S-mode with a0 to a7 as given, if the machine is its own firmware;
+    /// none when the call is a trap like any other.
+    fn environment_call(&mut self, ram: &mut Ram, arguments: [u64; 8]) -> Option<Returned>;
 
     /// The interrupt lines as bits of `mip`: MSIP (3), STIP (5), MTIP (7), SEIP (9), MEIP (11).
     /// The hart asks after each `read`, `write`, `set_stimecmp` and `learn_time`, and when told

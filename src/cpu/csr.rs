@@ -208,6 +208,21 @@ pub struct Csrs {
 }
 
 impl Csrs {
+    /// What a firmware leaves behind for a kernel in S-mode: every exception but S-mode's calls and every
+    /// supervisor interrupt delegated, counters, `stimecmp` and `seed` enabled, all memory allowed.
+    pub fn hand_over(&mut self) {
+        const CALL_FROM_SUPERVISOR: u64 = 1 << 9;
+        const NAPOT_RWX: u64 = 0x1f;
+        self.write_medeleg(!CALL_FROM_SUPERVISOR);
+        self.write_mideleg(u64::MAX);
+        self.mcounteren = COUNTEREN;
+        self.scounteren = COUNTEREN;
+        self.write_menvcfg(STCE);
+        self.write_mseccfg(SSEED);
+        self.pmp.set_address(0, u64::MAX);
+        self.pmp.set_config(0, NAPOT_RWX);
+    }
+
     /// `mstatus` as read.
     pub fn mstatus_read(&self) -> u64 {
         self.mstatus | status::UXL | status::SXL | self.dirty_summary()

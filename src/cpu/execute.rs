@@ -7,7 +7,7 @@ use super::bus::Bus;
 use super::code::Slot;
 use super::csr::{Privilege, status};
 use super::hart::Hart;
-use super::trap::{Cause, Trap, leave_machine, leave_supervisor};
+use super::trap::{Cause, Trap, irq, leave_machine, leave_supervisor};
 use crate::base::GuestPhys;
 use crate::isa::Op;
 use crate::mem::{Access, Ram};
@@ -96,6 +96,9 @@ impl Hart {
                 self.execute_csr(bus, slot, answer)?;
             }
             Op::Ecall => {
+                if self.privilege == Privilege::Supervisor && self.is_answered(ram, bus) {
+                    return Ok(next);
+                }
                 let cause = match self.privilege {
                     Privilege::User => Cause::CallFromUser,
                     Privilege::Supervisor => Cause::CallFromSupervisor,
@@ -128,6 +131,21 @@ impl Hart {
             _ => self.execute_float(slot)?,
         }
         Ok(next)
+    }
+
+    /// True when the machine itself has answered an environment call from S-mode.
+    fn is_answered<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B) -> bool {
+        let arguments = std::array::from_fn(|i| self.x.get(10 + i as u8));
+        let Some(returned) = bus.environment_call(ram, arguments) else { return false };
+        self.bus_used = true;
+        self.x.set(10, returned.a0);
+        self.x.set(11, returned.a1);
+        if returned.software_interrupt {
+            self.csrs.mip |= irq::SSI;
+        }
+        self.waiting = returned.wait;
+        self.unsettled = true;
+        true
     }
 
     /// What the instruction `slot` at `pc` would ask of the world now.

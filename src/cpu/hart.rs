@@ -149,6 +149,19 @@ impl Hart {
         self.x.set(11, a1);
     }
 
+    /// Starts the hart over in its own history: as [`Hart::reset`], but positions count on. Starts in
+    /// S-mode when the machine is its own firmware: everything delegated and enabled for a kernel.
+    pub fn restart(&mut self, mode: Privilege, pc: u64, a1: u64, a2: u64) {
+        let (icount, exceptions) = (self.icount, self.exceptions);
+        self.reset(pc, 0, a1);
+        (self.icount, self.exceptions) = (icount, exceptions);
+        self.x.set(12, a2);
+        if mode == Privilege::Supervisor {
+            self.privilege = mode;
+            self.csrs.hand_over();
+        }
+    }
+
     pub fn icount(&self) -> Icount {
         self.icount
     }

@@ -22,6 +22,6 @@ pub mod trap;
 mod zicsr;
 
 pub use ask::{Answer, Question};
-pub use bus::{Bus, BusFault, BusRead};
+pub use bus::{Bus, BusFault, BusRead, Returned};
 pub use csr::{BadHartState, Privilege};
 pub use hart::{Hart, HartState, HartStop, NotAsking};

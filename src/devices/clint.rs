@@ -86,6 +86,11 @@ impl Clint {
         }
     }
 
+    /// As after power-on, at the same time.
+    pub fn restarted(&self) -> Self {
+        Self { time_known: self.time_known, ..Self::default() }
+    }
+
     /// This time has come. Never goes back.
     pub fn learn_time(&mut self, time: u64) {
         self.time_known = self.time_known.max(time);

@@ -20,6 +20,7 @@ pub mod disk;
 pub mod finisher;
 pub mod outbox;
 pub mod plic;
+pub mod rtc;
 pub mod uart;
 pub mod virtio;
 

@@ -163,6 +163,8 @@ pub trait World {
     fn now_ns(&mut self) -> u64;
     fn entropy(&mut self, bytes: &mut [u8]);
     fn host_id(&mut self) -> u64;
+    /// The host's time of day: nanoseconds since 1970 (UTC).
+    fn wall_clock_ns(&mut self) -> u64;
     /// Bytes handed to this connection and not yet sent.
     fn outbox_bytes(&mut self, link: LinkId) -> usize;
     /// True while whoever takes the outputs is behind: the guest waits.

@@ -102,6 +102,10 @@ impl World for Here<'_> {
         rustix::thread::sched_getcpu() as u64
     }
 
+    fn wall_clock_ns(&mut self) -> u64 {
+        wall_clock_ns()
+    }
+
     fn outbox_bytes(&mut self, link: LinkId) -> usize {
         self.links.outbox_bytes(link)
     }
@@ -123,6 +127,11 @@ fn reign(generation: Generation) -> Generation {
     }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Generation(since.as_millis() as u64)
+}
+
+/// The host's time of day: nanoseconds since 1970 (UTC); 0 before that.
+pub fn wall_clock_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
 /// Fills `bytes` from the kernel's generator.

@@ -17,6 +17,7 @@ pub enum Kind {
     Time,
     Seed,
     HostId,
+    WallClock,
     NetIn,
     ConsoleIn,
     Timer,
@@ -53,10 +54,11 @@ pub struct UnknownKind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Time,
         Kind::Seed,
         Kind::HostId,
+        Kind::WallClock,
         Kind::NetIn,
         Kind::ConsoleIn,
         Kind::Timer,
@@ -77,6 +79,7 @@ impl Kind {
             Event::Input(Input::Answer(Answer::Time(_))) => Kind::Time,
             Event::Input(Input::Answer(Answer::Entropy(_))) => Kind::Seed,
             Event::Input(Input::Answer(Answer::HostId(_))) => Kind::HostId,
+            Event::Input(Input::Answer(Answer::WallClock(_))) => Kind::WallClock,
             Event::Input(Input::NetFrame { .. }) => Kind::NetIn,
             Event::Input(Input::Console(_)) => Kind::ConsoleIn,
             Event::Input(Input::TimerDue { .. }) => Kind::Timer,
@@ -101,6 +104,7 @@ impl Kind {
             Kind::Time => "time",
             Kind::Seed => "seed",
             Kind::HostId => "host-id",
+            Kind::WallClock => "wall-clock",
             Kind::NetIn => "net-in",
             Kind::ConsoleIn => "console-in",
             Kind::Timer => "timer",
@@ -119,7 +123,7 @@ impl Kind {
 
     pub const fn group(self) -> Group {
         match self {
-            Kind::Time | Kind::Seed | Kind::HostId => Group::Answers,
+            Kind::Time | Kind::Seed | Kind::HostId | Kind::WallClock => Group::Answers,
             Kind::NetIn | Kind::ConsoleIn | Kind::Timer | Kind::Entropy | Kind::DiskDone => Group::Inputs,
             Kind::NetOut | Kind::ConsoleOut => Group::Outputs,
             Kind::Horizon | Kind::Digest | Kind::Generation | Kind::Joined | Kind::SwitchOver | Kind::End => {

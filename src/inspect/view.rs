@@ -69,6 +69,9 @@ pub fn text(event: &Event) -> String {
         }
         Event::Input(Input::Answer(Answer::Entropy(bits))) => format!("seed is {bits:04x}"),
         Event::Input(Input::Answer(Answer::HostId(id))) => format!("host CPU id is {id:#x}"),
+        Event::Input(Input::Answer(Answer::WallClock(ns))) => {
+            format!("wall-clock time is {}.{:09} s since 1970", ns / 1_000_000_000, ns % 1_000_000_000)
+        }
         Event::Input(Input::NetFrame { rx_seq, frame }) => {
             format!("frame {rx_seq} in, {} bytes: {}", frame.len(), packet::summary(frame))
         }
@@ -95,6 +98,7 @@ pub fn text(event: &Event) -> String {
             Exit::Pass => "the guest ended: pass".into(),
             Exit::Fail(number) => format!("the guest ended: fail {number}"),
             Exit::Reset => "the guest asked for a reset".into(),
+            Exit::Panic => "the guest's kernel panicked".into(),
         },
     }
 }
@@ -126,6 +130,7 @@ fn data(event: &Event) -> Value {
         Event::Input(Input::Answer(Answer::Time(ticks))) => json!({ "ticks": ticks }),
         Event::Input(Input::Answer(Answer::Entropy(bits))) => json!({ "bits": bits }),
         Event::Input(Input::Answer(Answer::HostId(id))) => json!({ "id": id }),
+        Event::Input(Input::Answer(Answer::WallClock(ns))) => json!({ "ns": ns }),
         Event::Input(Input::NetFrame { rx_seq, frame }) => {
             json!({ "rx_seq": rx_seq, "len": frame.len(), "packet": packet::summary(frame), "hex": hex(frame) })
         }
@@ -154,6 +159,7 @@ fn data(event: &Event) -> Value {
             Exit::Pass => json!({ "exit": "pass", "status": exit.status() }),
             Exit::Fail(number) => json!({ "exit": "fail", "number": number, "status": exit.status() }),
             Exit::Reset => json!({ "exit": "reset", "status": exit.status() }),
+            Exit::Panic => json!({ "exit": "panic", "status": exit.status() }),
         },
     }
 }

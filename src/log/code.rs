@@ -16,6 +16,7 @@
 //! 0x07  entropy delivered    varint  length; bytes
 //! 0x08  disk request done    u8 disk; varint number, past the expected one; u8 how (0 stored, 1 LZ4, 2 failed);
 //!                            stored: varint length; bytes. LZ4: varint length unpacked; varint length; bytes
+//! 0x0a  answer: wall clock   varint  nanoseconds since 1970
 //! 0x10  output mark: net     varint  frame number, past the expected one; varint length; u32 digest
 //! 0x11  output mark: console varint  offset, past the expected one; varint length; u32 digest
 //! 0x20  horizon              -
@@ -26,6 +27,7 @@
 //! 0x25  end: pass            -
 //! 0x26  end: fail            varint  the guest's number (32 bits)
 //! 0x27  end: reset           -
+//! 0x29  end: panic           -
 //! ```
 //!
 //! Integers of a fixed size are little-endian, varints as in [`crate::base::varint`]. What "before"
@@ -89,6 +91,7 @@ mod kind {
     pub const TIMER_DUE: u8 = 0x06;
     pub const ENTROPY: u8 = 0x07;
     pub const DISK_DONE: u8 = 0x08;
+    pub const ANSWER_WALL_CLOCK: u8 = 0x0a;
     pub const OUTPUT_NET: u8 = 0x10;
     pub const OUTPUT_CONSOLE: u8 = 0x11;
     pub const HORIZON: u8 = 0x20;
@@ -99,6 +102,7 @@ mod kind {
     pub const END_PASS: u8 = 0x25;
     pub const END_FAIL: u8 = 0x26;
     pub const END_RESET: u8 = 0x27;
+    pub const END_PANIC: u8 = 0x29;
 }
 
 mod disk_end {
@@ -146,6 +150,10 @@ impl Running {
             Event::Input(Input::Answer(Answer::HostId(id))) => {
                 head(kind::ANSWER_HOST_ID);
                 varint::put_u64(out, *id);
+            }
+            Event::Input(Input::Answer(Answer::WallClock(ns))) => {
+                head(kind::ANSWER_WALL_CLOCK);
+                varint::put_u64(out, *ns);
             }
             Event::Input(Input::NetFrame { rx_seq, frame }) => {
                 head(kind::NET_FRAME);
@@ -205,6 +213,7 @@ impl Running {
                 varint::put_u64(out, u64::from(*number));
             }
             Event::End(Exit::Reset) => head(kind::END_RESET),
+            Event::End(Exit::Panic) => head(kind::END_PANIC),
         }
     }
 
@@ -220,6 +229,9 @@ impl Running {
             }
             kind::ANSWER_ENTROPY => {
                 Event::Input(Input::Answer(Answer::Entropy(u16::from_le_bytes(get_array(bytes)?))))
+            }
+            kind::ANSWER_WALL_CLOCK => {
+                Event::Input(Input::Answer(Answer::WallClock(varint::get_u64(bytes)?)))
             }
             kind::ANSWER_HOST_ID => Event::Input(Input::Answer(Answer::HostId(varint::get_u64(bytes)?))),
             kind::NET_FRAME => {
@@ -254,6 +266,7 @@ impl Running {
             kind::END_PASS => Event::End(Exit::Pass),
             kind::END_FAIL => Event::End(Exit::Fail(get_u32(bytes)?)),
             kind::END_RESET => Event::End(Exit::Reset),
+            kind::END_PANIC => Event::End(Exit::Panic),
             kind => return Err(EntryError::UnknownKind { kind }),
         };
         self.at = at;

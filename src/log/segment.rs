@@ -251,8 +251,8 @@ mod tests {
     #[test]
     fn another_version_or_another_file_is_named_as_such() {
         let mut bytes = header().encode();
-        bytes[8] = 3;
-        assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderError::BadVersion { found: 3 }));
+        bytes[8] = 1;
+        assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderError::BadVersion { found: 1 }));
         let elf = *b"\x7fELF\x02\x01\x01\0";
         assert_eq!(SegmentHeader::decode(&elf), Err(HeaderError::BadMagic { found: elf }));
     }

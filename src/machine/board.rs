@@ -6,20 +6,21 @@
 use serde::{Deserialize, Serialize};
 
 use super::io::Exit;
-use super::map;
+use super::{map, sbi};
 use crate::base::GuestPhys;
-use crate::cpu::{Answer, Bus, BusFault, BusRead, Question};
+use crate::cpu::{Answer, Bus, BusFault, BusRead, Question, Returned};
 use crate::devices::clint::Clint;
 use crate::devices::disk::{DiskDone, DiskSpec};
 use crate::devices::finisher::{Finish, finish};
 use crate::devices::outbox::Outbox;
 use crate::devices::plic::Plic;
+use crate::devices::rtc::Rtc;
 use crate::devices::uart::Uart;
 use crate::devices::virtio::blk::Blk;
 use crate::devices::virtio::console::Console;
 use crate::devices::virtio::net::Net;
 use crate::devices::virtio::rng::Rng;
-use crate::devices::virtio::transport::{SLOT_BYTES, Slot, read_empty};
+use crate::devices::virtio::transport::{Device, SLOT_BYTES, Slot, read_empty};
 use crate::devices::{BadDevice, virtio};
 use crate::mem::Ram;
 
@@ -29,9 +30,13 @@ pub struct Board {
     pub clint: Clint,
     pub plic: Plic,
     pub uart: Uart,
+    pub rtc: Rtc,
     pub net: Slot<Net>,
     pub rng: Slot<Rng>,
     pub console: Slot<Console>,
+    /// The machine itself answers environment calls from S-mode.
+    pub own_sbi: bool,
+    /// How the guest ended, or that it wants to start over.
     pub exit: Option<Exit>,
     /// The number of the last frame delivered; 0 before the first.
     pub rx_seq: u64,
@@ -45,15 +50,17 @@ pub struct Board {
 }
 
 impl Board {
-    pub fn new(mac: [u8; 6], disks: &[DiskSpec]) -> Self {
+    pub fn new(mac: [u8; 6], disks: &[DiskSpec], own_sbi: bool) -> Self {
         let disk = |(disk, spec): (u8, &DiskSpec)| Slot::new(Blk::new(disk, spec.clone()));
         Self {
             clint: Clint::default(),
             plic: Plic::default(),
             uart: Uart::default(),
+            rtc: Rtc::default(),
             net: Slot::new(Net::new(mac)),
             rng: Slot::new(Rng::default()),
             console: Slot::new(Console::default()),
+            own_sbi,
             exit: None,
             rx_seq: 0,
             console_bytes: 0,
@@ -120,14 +127,45 @@ impl Board {
         );
     }
 
+    /// The guest says something outside of any device.
+    pub(super) fn say(&mut self, bytes: &[u8]) {
+        self.out.console.extend_from_slice(bytes);
+        self.console_bytes += bytes.len() as u64;
+    }
+
+    /// Everything as after power-on, but for what counts on over a guest's life: time, and the
+    /// numbers of what it has said and heard.
+    pub fn reset(&mut self) {
+        let Self { own_sbi, rx_seq, console_bytes, .. } = *self;
+        // What the host is at work on goes on; nobody waits for it any more.
+        let unplugged = |disk: &Slot<Blk>| {
+            let mut device = disk.device.clone();
+            device.reset();
+            Slot::new(device)
+        };
+        let fresh = Self {
+            clint: self.clint.restarted(),
+            net: Slot::new(self.net.device.clone()),
+            disks: self.disks.iter().map(unplugged).collect(),
+            rx_seq,
+            console_bytes,
+            out: std::mem::take(&mut self.out),
+            ..Self::new(self.net.device.mac(), &[], own_sbi)
+        };
+        *self = fresh;
+    }
+
     /// The first end is the end.
-    fn end(&mut self, exit: Exit) {
+    pub(super) fn end(&mut self, exit: Exit) {
         self.exit.get_or_insert(exit);
     }
 
     fn read_device(&mut self, at: GuestPhys, size: u8, answer: Option<Answer>) -> Result<BusRead, BusFault> {
         if let Some(offset) = map::CLINT.offset(at) {
             return self.clint.read(offset, size, answer);
+        }
+        if let Some(offset) = map::RTC.offset(at) {
+            return self.rtc.read(offset, size, answer);
         }
         let value = if let Some(offset) = map::UART.offset(at) {
             u64::from(self.uart.read(offset))
@@ -155,6 +193,8 @@ impl Board {
     fn write_device(&mut self, ram: &mut Ram, at: GuestPhys, size: u8, value: u64) -> Result<(), BusFault> {
         if let Some(offset) = map::CLINT.offset(at) {
             self.clint.write(offset, size, value)
+        } else if let Some(offset) = map::RTC.offset(at) {
+            self.rtc.write(offset, size)
         } else if let Some(offset) = map::UART.offset(at) {
             if let Some(byte) = self.uart.write(offset, value as u8) {
                 self.out.console.push(byte);
@@ -232,6 +272,9 @@ impl Bus for Board {
     }
 
     fn asks(&self, at: GuestPhys, size: u8) -> Option<Question> {
+        if let Some(offset) = map::RTC.offset(at) {
+            return self.rtc.asks(offset, size).then_some(Question::WallClock);
+        }
         let offset = map::CLINT.offset(at)?;
         self.clint.asks(offset, size).then_some(Question::Time)
     }
@@ -242,6 +285,15 @@ impl Bus for Board {
         self.console_bytes += (self.out.console.len() - before) as u64;
         self.wire();
         written
+    }
+
+    fn environment_call(&mut self, ram: &mut Ram, arguments: [u64; 8]) -> Option<Returned> {
+        if !self.own_sbi {
+            return None;
+        }
+        let returned = sbi::call(self, ram, arguments);
+        self.wire();
+        Some(returned)
     }
 
     /// HTIF: 1 is "pass", another odd value is "fail" with the number above its lowest bit. Even

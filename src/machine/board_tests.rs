@@ -8,7 +8,7 @@ use crate::mem::RAM_BASE;
 const RAM_BYTES: u64 = 1 << 20;
 
 fn board() -> (Board, Ram) {
-    (Board::new([0x52, 0x54, 0, 0x4c, 0x53, 1], &[]), Ram::new(RAM_BYTES))
+    (Board::new([0x52, 0x54, 0, 0x4c, 0x53, 1], &[], false), Ram::new(RAM_BYTES))
 }
 
 fn read(board: &mut Board, at: u64, size: u8) -> u64 {
@@ -40,7 +40,7 @@ fn every_device_answers_at_its_place() {
 #[test]
 fn nothing_answers_elsewhere() {
     let (mut board, mut ram) = board();
-    let edges = [0, 0xf_fff8, 0x10_1000, 0x1ff_fff8, 0x201_0000, 0xbff_fff8, 0xc60_0000, 0x1000_0100];
+    let edges = [0, 0xf_fff8, 0x10_2000, 0x1ff_fff8, 0x201_0000, 0xbff_fff8, 0xc60_0000, 0x1000_0100];
     for at in edges.into_iter().chain([0x1000_0ff8, 0x1000_9000, 0x7fff_fff8, u64::MAX - 7]) {
         assert_eq!(board.read(GuestPhys(at), 4, None), Err(BusFault), "{at:#x}");
         assert_eq!(board.write(&mut ram, GuestPhys(at), 4, 0), Err(BusFault), "{at:#x}");
@@ -97,7 +97,7 @@ fn the_first_end_is_the_end() {
     write(&mut board, &mut ram, 0x10_0000, 4, 0x5555);
     assert_eq!(board.exit, Some(Exit::Fail(3)));
     for (value, exit) in [(1, Exit::Pass), (15, Exit::Fail(7)), (1 << 33 | 1, Exit::Fail(0))] {
-        let mut board = Board::new([0; 6], &[]);
+        let mut board = Board::new([0; 6], &[], false);
         board.tohost(value);
         assert_eq!(board.exit, Some(exit));
     }
@@ -310,7 +310,7 @@ fn read_a_sector(board: &mut Board, ram: &mut Ram, slot: u64, at: u64) {
 
 #[test]
 fn disks_are_in_their_slots_and_interrupt_through_the_plic() {
-    let mut board = Board::new([0; 6], &[spec(8), spec(9), spec(10), spec(11)]);
+    let mut board = Board::new([0; 6], &[spec(8), spec(9), spec(10), spec(11)], false);
     let mut ram = Ram::new(RAM_BYTES);
     for slot in 3..=7u64 {
         let (id, sectors) = if slot < 7 { (2, 5 + slot) } else { (0, 0) };

@@ -36,12 +36,24 @@ pub struct Symbol {
     pub name: String,
 }
 
+/// What the guest finds below itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Platform {
+    /// Nothing: it starts in M-mode.
+    #[default]
+    Bare,
+    /// The machine itself answers environment calls from S-mode, where the guest starts.
+    OwnSbi,
+    /// A firmware in M-mode, part of what was loaded.
+    Firmware,
+}
+
 /// What the machine is made of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineConfig {
     /// The guest's name, for people.
     pub guest: String,
-    /// The digest of the image file.
+    /// The digest of the image file, or of all files that a kernel is booted from.
     pub guest_digest: Digest,
     pub ram_bytes: u64,
     pub mac: [u8; 6],
@@ -53,6 +65,13 @@ pub struct MachineConfig {
     pub rng_seed: Vec<u8>,
     /// Sorted by address, one each.
     pub symbols: Vec<Symbol>,
+    /// Where an initial RAM disk is: its first byte, and the one behind its last.
+    pub initrd: Option<(GuestPhys, GuestPhys)>,
+    pub platform: Platform,
+    /// A reset ends the guest instead of starting it over.
+    pub ends_at_reset: bool,
+    /// The digest of the [`BootImage`](super::boot::BootImage).
+    pub boot_digest: Digest,
     /// In the order of their slots.
     pub disks: Vec<DiskSpec>,
 }
@@ -132,14 +151,10 @@ mod tests {
             symbols.iter().map(|&(addr, size, name)| Symbol { addr, size, name: name.into() }).collect();
         MachineConfig {
             guest: "g".into(),
-            guest_digest: Digest::default(),
             ram_bytes: RAM_BYTES_DEFAULT,
             mac: MAC_DEFAULT,
-            tohost: None,
-            bootargs: String::new(),
-            rng_seed: Vec::new(),
             symbols,
-            disks: Vec::new(),
+            ..MachineConfig::default()
         }
     }
 

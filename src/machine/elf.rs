@@ -170,6 +170,11 @@ impl<'a> Elf<'a> {
         Ok(())
     }
 
+    /// The first address behind its segments.
+    pub(super) fn end(&self) -> GuestPhys {
+        self.segments.iter().map(Segment::end).max().unwrap_or(RAM_BASE)
+    }
+
     /// The segment that reaches into `start..end`, if one does.
     pub(super) fn segment_in(&self, start: GuestPhys, end: GuestPhys) -> Option<usize> {
         let reaches = |s: &&Segment<'_>| s.phys < end && start < s.end();

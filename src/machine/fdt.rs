@@ -3,18 +3,32 @@
 
 use vm_fdt::{Error, FdtWriter};
 
-use super::config::MachineConfig;
+use super::config::{MachineConfig, Platform};
 use super::map::{self, Region};
 use crate::base::GuestPhys;
 use crate::devices::finisher::{POWEROFF, REBOOT};
 use crate::devices::plic::SOURCES;
 use crate::mem::RAM_BASE;
 
-/// The ISA as `riscv,isa` spells it.
-pub const ISA: &str = "rv64imafdc_zicsr_zifencei_zicntr_sstc_zkr";
-/// The ISA as `riscv,isa-extensions` spells it.
-pub const ISA_EXTENSIONS: [&str; 11] =
-    ["i", "m", "a", "f", "d", "c", "zicsr", "zifencei", "zicntr", "sstc", "zkr"];
+/// The extensions that every guest is told of.
+const ISA_EXTENSIONS: [&str; 10] = ["i", "m", "a", "f", "d", "c", "zicsr", "zifencei", "zicntr", "sstc"];
+/// Entropy, which a kernel under a firmware is not told of: it would read `seed` at once, and the
+/// firmware in use leaves that forbidden to it.
+const ZKR: &str = "zkr";
+
+fn isa_extensions(platform: Platform) -> Vec<&'static str> {
+    let zkr = match platform {
+        Platform::Bare | Platform::OwnSbi => Some(ZKR),
+        Platform::Firmware => None,
+    };
+    ISA_EXTENSIONS.into_iter().chain(zkr).collect()
+}
+
+/// The same as `riscv,isa` spells it: single letters together, the rest with underscores.
+fn isa(extensions: &[&str]) -> String {
+    let join = |text: String, name: &&str| text + if name.len() > 1 { "_" } else { "" } + name;
+    extensions.iter().fold("rv64".to_owned(), join)
+}
 
 const HART_INTC: u32 = 1;
 const PLIC: u32 = 2;
@@ -36,7 +50,7 @@ pub fn build(config: &MachineConfig) -> Result<Vec<u8>, Error> {
     fdt.property_string("model", "lockstep,virt")?;
     chosen(&mut fdt, config)?;
     memory(&mut fdt, config.ram_bytes)?;
-    cpus(&mut fdt)?;
+    cpus(&mut fdt, config.platform)?;
     soc(&mut fdt)?;
     switch(&mut fdt, "poweroff", "syscon-poweroff", POWEROFF)?;
     switch(&mut fdt, "reboot", "syscon-reboot", REBOOT)?;
@@ -53,6 +67,10 @@ fn chosen(fdt: &mut FdtWriter, config: &MachineConfig) -> Result<(), Error> {
     if !config.rng_seed.is_empty() {
         fdt.property("rng-seed", &config.rng_seed)?;
     }
+    if let Some((start, end)) = config.initrd {
+        fdt.property_u64("linux,initrd-start", start.get())?;
+        fdt.property_u64("linux,initrd-end", end.get())?;
+    }
     fdt.end_node(node)
 }
 
@@ -63,7 +81,8 @@ fn memory(fdt: &mut FdtWriter, ram_bytes: u64) -> Result<(), Error> {
     fdt.end_node(node)
 }
 
-fn cpus(fdt: &mut FdtWriter) -> Result<(), Error> {
+fn cpus(fdt: &mut FdtWriter, platform: Platform) -> Result<(), Error> {
+    let extensions = isa_extensions(platform);
     let cpus = fdt.begin_node("cpus")?;
     fdt.property_u32("#address-cells", 1)?;
     fdt.property_u32("#size-cells", 0)?;
@@ -73,9 +92,9 @@ fn cpus(fdt: &mut FdtWriter) -> Result<(), Error> {
     fdt.property_u32("reg", 0)?;
     fdt.property_string("status", "okay")?;
     fdt.property_string("compatible", "riscv")?;
-    fdt.property_string("riscv,isa", ISA)?;
+    fdt.property_string("riscv,isa", &isa(&extensions))?;
     fdt.property_string("riscv,isa-base", "rv64i")?;
-    fdt.property_string_list("riscv,isa-extensions", strings(&ISA_EXTENSIONS))?;
+    fdt.property_string_list("riscv,isa-extensions", strings(&extensions))?;
     fdt.property_string("mmu-type", "riscv,sv39")?;
     let intc = fdt.begin_node("interrupt-controller")?;
     fdt.property_string("compatible", "riscv,cpu-intc")?;
@@ -122,6 +141,12 @@ fn soc(fdt: &mut FdtWriter) -> Result<(), Error> {
     reg(fdt, map::UART)?;
     fdt.property_u32("clock-frequency", 3_686_400)?;
     interrupt(fdt, map::UART_IRQ)?;
+    fdt.end_node(node)?;
+
+    let node = fdt.begin_node(&name("rtc", map::RTC.base))?;
+    fdt.property_string("compatible", "google,goldfish-rtc")?;
+    reg(fdt, map::RTC)?;
+    interrupt(fdt, map::RTC_IRQ)?;
     fdt.end_node(node)?;
 
     for slot in 0..map::VIRTIO_SLOTS {

@@ -99,8 +99,10 @@ pub enum Exit {
     Pass,
     /// "Fail" with the guest's own number.
     Fail(u32),
-    /// The guest asked for a reset.
+    /// The guest asked for a reset, and the machine is one that ends there.
     Reset,
+    /// The guest's kernel gave up: it asked for a shutdown or reset because of a failure.
+    Panic,
 }
 
 impl fmt::Display for Exit {
@@ -109,15 +111,20 @@ impl fmt::Display for Exit {
             Exit::Pass => write!(f, "pass"),
             Exit::Fail(code) => write!(f, "failure {code}"),
             Exit::Reset => write!(f, "a reset"),
+            Exit::Panic => write!(f, "a kernel panic"),
         }
     }
 }
+
+/// The status with which our process ends when the guest's kernel panicked: EX_SOFTWARE of sysexits.h.
+pub const STATUS_PANIC: u8 = 70;
 
 impl Exit {
     /// The status with which our process ends: 0 for a pass, never 0 for a failure.
     pub const fn status(self) -> u8 {
         match self {
             Exit::Pass | Exit::Reset => 0,
+            Exit::Panic => STATUS_PANIC,
             Exit::Fail(code) => match code as u8 {
                 0 => 1,
                 low => low,

@@ -23,6 +23,7 @@ impl Region {
 }
 
 pub const FINISHER: Region = Region::new(0x10_0000, 0x1000);
+pub const RTC: Region = Region::new(0x10_1000, 0x1000);
 pub const CLINT: Region = Region::new(0x200_0000, 0x1_0000);
 pub const PLIC: Region = Region::new(0xc00_0000, 0x60_0000);
 pub const UART: Region = Region::new(0x1000_0000, 0x100);
@@ -39,6 +40,9 @@ pub const DISK_SLOT_FIRST: u64 = 3;
 
 /// PLIC source of the serial port.
 pub const UART_IRQ: u32 = 10;
+
+/// PLIC source of the real-time clock, which never raises it.
+pub const RTC_IRQ: u32 = 11;
 
 /// PLIC source of a virtio slot.
 pub const fn virtio_irq(slot: u64) -> u32 {

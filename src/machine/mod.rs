@@ -1,23 +1,27 @@
 //! The whole machine: a hart, RAM and devices behind one deterministic door.
 //!
 //! Reading order: [`io`] (what crosses the wall), [`map`] (where everything is), [`board`] (the
-//! devices on the hart's bus), [`config`], [`elf`] and [`fdt`] (what it starts from), [`vm`]
-//! (the door), [`saved`].
+//! devices on the hart's bus) and [`sbi`] (the firmware that it is itself), [`config`], [`elf`],
+//! [`kernel`], [`fdt`] and [`boot`] (what it starts from), [`vm`] (the door), [`saved`].
 //!
 //! Absent on purpose: the log, and the choice of the positions at which inputs are delivered.
 
 pub mod board;
+pub mod boot;
 pub mod config;
 pub mod elf;
 pub mod fdt;
 pub mod io;
+pub mod kernel;
 pub mod map;
 pub mod saved;
+mod sbi;
 pub mod vm;
 
-pub use config::{BadConfig, MAC_DEFAULT, MachineConfig, Symbol};
+pub use config::{BadConfig, MAC_DEFAULT, MachineConfig, Platform, Symbol};
 pub use elf::{Elf, LoadError};
 pub use io::{Channel, Exit, Input, Output, Request, Stop};
+pub use kernel::{Firmware, Kernel, KernelBoot, KernelError};
 pub use saved::{RestoreError, Saved};
 pub use vm::{BootOptions, Machine, Undeliverable};
 

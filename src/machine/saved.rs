@@ -6,6 +6,7 @@
 //! | `config` | what the machine is made of |
 //! | `icount`, `digest` | where it stood, and what it was: checked when it comes back |
 //! | `state` | hart and devices ([postcard](https://postcard.jamesmunns.com) of their states) |
+//! | `boot` | what a reset starts over from ([`boot`](super::boot)) |
 //! | `pages` | the pages of RAM that are not zero, ascending, 4096 bytes each |
 //!
 //! What comes back may come from a rotten file or a hostile peer: all of it is looked at, and a
@@ -14,7 +15,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::config::{BadConfig, MachineConfig};
+use super::boot::{BadBoot, BootImage};
+use super::config::{BadConfig, MachineConfig, Platform};
 use super::vm::{Machine, State};
 use crate::base::{Digest, Icount};
 use crate::cpu::{BadHartState, Hart};
@@ -29,6 +31,8 @@ pub struct Saved {
     pub digest: Digest,
     /// Hart and devices, encoded.
     pub state: Vec<u8>,
+    /// What a reset starts over from, encoded beside `pages`.
+    pub boot: Vec<u8>,
     /// Page number and bytes of each page that is not zero, ascending.
     pub pages: Vec<(u32, Box<[u8]>)>,
 }
@@ -46,6 +50,10 @@ pub enum RestoreError {
     Hart(#[from] BadHartState),
     #[error(transparent)]
     Device(#[from] BadDevice),
+    #[error("what the guest was booted from: {0}")]
+    Boot(#[from] BadBoot),
+    #[error("the devices and the configuration disagree on whose SBI it is")]
+    Sbi,
     #[error("the network device has address {device:02x?}, the configuration says {config:02x?}")]
     Mac { config: [u8; 6], device: [u8; 6] },
     #[error("disk {disk} of the state is not the one of the configuration")]
@@ -64,13 +72,14 @@ impl Machine {
         let state = self.state_bytes();
         let digest = self.digest_of(&state);
         let ram = self.ram();
+        let boot = self.boot_image().encode(ram);
         let pages = ram.pages_nonzero().map(|page| (page, ram.page(page).into())).collect();
-        Saved { config: self.config().clone(), icount: self.icount(), digest, state, pages }
+        Saved { config: self.config().clone(), icount: self.icount(), digest, state, boot, pages }
     }
 
     /// The machine that was saved.
     pub fn restore(saved: Saved) -> Result<Self, RestoreError> {
-        let Saved { config, icount, digest, state, pages } = saved;
+        let Saved { config, icount, digest, state, boot, pages } = saved;
         config.check()?;
         let (State { hart, board }, rest) = postcard::take_from_bytes::<State>(&state)
             .map_err(|error| RestoreError::Encoding(error.to_string()))?;
@@ -80,6 +89,9 @@ impl Machine {
         board.check(config.ram_bytes)?;
         if board.net.device.mac() != config.mac {
             return Err(RestoreError::Mac { config: config.mac, device: board.net.device.mac() });
+        }
+        if board.own_sbi != (config.platform == Platform::OwnSbi) {
+            return Err(RestoreError::Sbi);
         }
         let disks = board.disks.len().max(config.disks.len());
         let differs =
@@ -91,28 +103,30 @@ impl Machine {
         if hart.icount() != icount {
             return Err(RestoreError::Position { saved: icount, hart: hart.icount() });
         }
-        let mut machine = Self::of_parts(config.clone(), hart, Ram::new(config.ram_bytes), board);
-        machine.load_pages(&pages)?;
+        let mut ram = Ram::new(config.ram_bytes);
+        load_pages(&mut ram, &pages)?;
+        let boot = BootImage::decode(&boot, &ram, config.boot_digest)?;
+        let mut machine = Self::of_parts(config, hart, ram, board, boot);
         let found = machine.digest();
         if found != digest {
             return Err(RestoreError::Digest { saved: digest, found });
         }
         Ok(machine)
     }
+}
 
-    fn load_pages(&mut self, pages: &[(u32, Box<[u8]>)]) -> Result<(), RestoreError> {
-        let count = self.ram().pages();
-        let mut next = 0;
-        for (nth, (page, bytes)) in pages.iter().enumerate() {
-            let bad = RestoreError::Page { nth, page: *page, len: bytes.len() };
-            if *page < next || *page >= count || bytes.len() != PAGE_BYTES {
-                return Err(bad);
-            }
-            self.ram_mut().load_page(*page, bytes).map_err(|_| bad)?;
-            next = page + 1;
+fn load_pages(ram: &mut Ram, pages: &[(u32, Box<[u8]>)]) -> Result<(), RestoreError> {
+    let count = ram.pages();
+    let mut next = 0;
+    for (nth, (page, bytes)) in pages.iter().enumerate() {
+        let bad = RestoreError::Page { nth, page: *page, len: bytes.len() };
+        if *page < next || *page >= count || bytes.len() != PAGE_BYTES {
+            return Err(bad);
         }
-        Ok(())
+        ram.load_page(*page, bytes).map_err(|_| bad)?;
+        next = page + 1;
     }
+    Ok(())
 }
 
 #[cfg(test)]

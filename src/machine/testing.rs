@@ -85,6 +85,7 @@ pub fn record(machine: &mut Machine, seed: u64, script: Script, limit: u64) -> R
             Stop::Ask(Question::Time) => Input::Answer(Answer::Time(now)),
             Stop::Ask(Question::Entropy) => Input::Answer(Answer::Entropy(prng.next_u64() as u16)),
             Stop::Ask(Question::HostId) => Input::Answer(Answer::HostId(0xabcd)),
+            Stop::Ask(Question::WallClock) => Input::Answer(Answer::WallClock(now)),
             Stop::Reached | Stop::Service => {
                 if let Some(&Request::Entropy { len }) = machine.requests().first() {
                     let mut bytes = vec![0; len as usize];

@@ -16,12 +16,14 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::board::Board;
-use super::config::{MAC_DEFAULT, MachineConfig, RAM_BYTES_DEFAULT, check_disks, check_ram_bytes};
+use super::boot::{BootImage, Start};
+use super::config::{MAC_DEFAULT, MachineConfig, Platform, RAM_BYTES_DEFAULT, check_disks, check_ram_bytes};
 use super::elf::{Elf, LoadError};
 use super::fdt;
 use super::io::{Exit, Input, Output, Request, Stop};
+use super::kernel::{self, Firmware, KernelBoot, KernelError};
 use crate::base::{Digest, GuestPhys, Icount, digest_bytes};
-use crate::cpu::{Answer, Hart, HartState, HartStop, NotAsking};
+use crate::cpu::{Answer, Hart, HartState, HartStop, NotAsking, Privilege};
 use crate::devices::disk::{DiskRequest, DiskSpec};
 use crate::mem::{RAM_BASE, Ram};
 
@@ -39,6 +41,8 @@ pub struct BootOptions {
     pub bootargs: String,
     /// `rng-seed` in the device tree; empty for none.
     pub rng_seed: Vec<u8>,
+    /// A reset ends the guest instead of starting it over.
+    pub ends_at_reset: bool,
     /// In the order of their slots.
     pub disks: Vec<DiskSpec>,
 }
@@ -51,7 +55,24 @@ impl Default for BootOptions {
             mac: MAC_DEFAULT,
             bootargs: String::new(),
             rng_seed: Vec::new(),
+            ends_at_reset: false,
             disks: Vec::new(),
+        }
+    }
+}
+
+impl BootOptions {
+    /// The configuration of a machine that nothing is loaded into.
+    fn config(&self) -> MachineConfig {
+        MachineConfig {
+            guest: self.guest.clone(),
+            ram_bytes: self.ram_bytes,
+            mac: self.mac,
+            bootargs: self.bootargs.clone(),
+            rng_seed: self.rng_seed.clone(),
+            ends_at_reset: self.ends_at_reset,
+            disks: self.disks.clone(),
+            ..MachineConfig::default()
         }
     }
 }
@@ -92,6 +113,7 @@ pub struct Machine {
     hart: Hart,
     ram: Ram,
     board: Board,
+    boot: BootImage,
 }
 
 impl Machine {
@@ -101,29 +123,96 @@ impl Machine {
         check_ram_bytes(options.ram_bytes)?;
         check_disks(&options.disks)?;
         let config = MachineConfig {
-            guest: options.guest.clone(),
             guest_digest: image.digest(),
-            ram_bytes: options.ram_bytes,
-            mac: options.mac,
             tohost: image.tohost(),
-            bootargs: options.bootargs.clone(),
-            rng_seed: options.rng_seed.clone(),
             symbols: image.symbols().to_vec(),
-            disks: options.disks.clone(),
+            ..options.config()
         };
         let mut ram = Ram::new(config.ram_bytes);
         image.load(&mut ram)?;
         let device_tree = load_device_tree(image, &config, &mut ram)?;
+        let start = Start { pc: image.entry().get(), a1: device_tree.get(), a2: 0, mode: Privilege::Machine };
+        Ok(Self::at_reset(config, start, ram))
+    }
+
+    /// A machine about to enter a kernel: in S-mode, with the machine as its firmware, or in M-mode at
+    /// a firmware of its own.
+    pub fn boot_kernel(boot: &KernelBoot<'_>, options: &BootOptions) -> Result<Self, KernelError> {
+        check_ram_bytes(options.ram_bytes)?;
+        check_disks(&options.disks)?;
+        let platform = if boot.firmware.is_some() { Platform::Firmware } else { Platform::OwnSbi };
+        let mut config = MachineConfig { guest_digest: boot.digest(), platform, ..options.config() };
+        let fail = |error: &dyn std::fmt::Display| KernelError::DeviceTree(error.to_string());
+        // Where the initial RAM disk is does not change how long the tree is.
+        config.initrd = boot.initrd.map(|_| (RAM_BASE, RAM_BASE));
+        let tree_bytes = fdt::build(&config).map_err(|error| fail(&error))?.len() as u64;
+        let firmware_info = tree_bytes.next_multiple_of(8);
+        let next = boot.kernel.entry();
+        let info = kernel::dynamic_info(next);
+        let places = boot.places(config.ram_bytes, firmware_info + info.len() as u64)?;
+        let initrd_bytes = boot.initrd.unwrap_or_default();
+        config.initrd = places.initrd.map(|at| (at, at.plus(initrd_bytes.len() as u64)));
+        let tree = fdt::build(&config).map_err(|error| fail(&error))?;
+
+        let mut ram = Ram::new(config.ram_bytes);
+        let mut put = |at, bytes: &[u8]| ram.write(at, bytes).expect("its place was found in this RAM");
+        put(next, boot.kernel.bytes());
+        put(places.device_tree, &tree);
+        if let Some(at) = places.initrd {
+            put(at, initrd_bytes);
+        }
+        let (pc, mode, a2) = match &boot.firmware {
+            None => (next, Privilege::Supervisor, 0),
+            Some(firmware) => {
+                let info_at = places.device_tree.plus(firmware_info);
+                put(info_at, &info);
+                match firmware {
+                    Firmware::Flat(bytes) => put(RAM_BASE, bytes),
+                    Firmware::Elf(elf) => elf.load(&mut ram).map_err(KernelError::Firmware)?,
+                }
+                (firmware.entry(), Privilege::Machine, info_at.get())
+            }
+        };
+        let start = Start { pc: pc.get(), a1: places.device_tree.get(), a2, mode };
+        Ok(Self::at_reset(config, start, ram))
+    }
+
+    fn at_reset(mut config: MachineConfig, start: Start, ram: Ram) -> Self {
+        let boot = BootImage::of(start, &ram);
+        config.boot_digest = boot.digest();
         let mut hart = Hart::new();
         hart.set_tohost(config.tohost);
-        hart.reset(image.entry().get(), 0, device_tree.get());
-        Ok(Self { hart, ram, board: Board::new(config.mac, &config.disks), config })
+        hart.restart(start.mode, start.pc, start.a1, start.a2);
+        let board = Board::new(config.mac, &config.disks, config.platform == Platform::OwnSbi);
+        Self { hart, ram, board, config, boot }
     }
 
     /// A machine of parts that fit each other.
-    pub(super) fn of_parts(config: MachineConfig, mut hart: Hart, ram: Ram, board: Board) -> Self {
+    pub(super) fn of_parts(
+        config: MachineConfig,
+        mut hart: Hart,
+        ram: Ram,
+        board: Board,
+        boot: BootImage,
+    ) -> Self {
         hart.set_tohost(config.tohost);
-        Self { config, hart, ram, board }
+        Self { config, hart, ram, board, boot }
+    }
+
+    /// The guest has reset its machine: everything starts over, and positions, time and the numbers of
+    /// what it says and hears count on.
+    fn start_over_if_reset(&mut self) {
+        if self.board.exit != Some(Exit::Reset) || self.config.ends_at_reset {
+            return;
+        }
+        self.ram = self.boot.ram(self.config.ram_bytes);
+        self.board.reset();
+        let start = self.boot.start();
+        self.hart.restart(start.mode, start.pc, start.a1, start.a2);
+    }
+
+    pub(super) fn boot_image(&self) -> &BootImage {
+        &self.boot
     }
 
     pub fn config(&self) -> &MachineConfig {
@@ -151,6 +240,7 @@ impl Machine {
             return Stop::Service;
         }
         let stop = self.hart.run_until(&mut self.ram, &mut self.board, until);
+        self.start_over_if_reset();
         if let Some(exit) = self.board.exit {
             return Stop::Halted(exit);
         }
@@ -185,7 +275,7 @@ impl Machine {
             Input::Answer(answer) => {
                 let answer = match answer {
                     Answer::Time(time) => Answer::Time(time.max(self.time_known())),
-                    Answer::Entropy(_) | Answer::HostId(_) => answer,
+                    Answer::Entropy(_) | Answer::HostId(_) | Answer::WallClock(_) => answer,
                 };
                 self.hart.answer(&mut self.ram, &mut self.board, answer)?;
             }
@@ -304,10 +394,6 @@ impl Machine {
     /// The devices, to look at.
     pub fn board(&self) -> &Board {
         &self.board
-    }
-
-    pub(super) fn ram_mut(&mut self) -> &mut Ram {
-        &mut self.ram
     }
 
     /// The digest of everything that decides the future: hart, devices, counters, RAM. Outputs

@@ -16,6 +16,8 @@ pub trait Answers {
     fn entropy(&mut self, bytes: &mut [u8]);
     /// The id of the host CPU that runs the guest.
     fn host_id(&mut self) -> u64;
+    /// The host's time of day: nanoseconds since 1970 (UTC).
+    fn wall_clock_ns(&mut self) -> u64;
 }
 
 /// Why [`Recorder::run`] came back.
@@ -128,6 +130,7 @@ impl Recorder {
                             Answer::Entropy(u16::from_le_bytes(bytes))
                         }
                         Question::HostId => Answer::HostId(world.host_id()),
+                        Question::WallClock => Answer::WallClock(world.wall_clock_ns()),
                     };
                     self.deliver(Input::Answer(answer)).expect("the machine has just asked this question");
                     if self.frame.bytes_len() >= FRAME_BYTES_SOFT {

@@ -151,6 +151,10 @@ impl World for Window<'_> {
         self.host
     }
 
+    fn wall_clock_ns(&mut self) -> u64 {
+        self.now_ns
+    }
+
     fn outbox_bytes(&mut self, _link: LinkId) -> usize {
         0
     }

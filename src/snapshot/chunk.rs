@@ -1,14 +1,14 @@
 //! The bytes of a snapshot.
 //!
-//! A snapshot is a head chunk and then the chunks of its three sections, in this order: the
-//! machine's configuration, its state (registers and devices), the pages of RAM that are not all
-//! zero. A file of it is its chunks one after another.
+//! A snapshot is a head chunk and then the chunks of its four sections, in this order: the
+//! machine's configuration, its state (registers and devices), what a reset starts over from, the
+//! pages of RAM that are not all zero. A file of it is its chunks one after another.
 //!
 //! ```text
 //! offset  size    field
 //! 0       4       length of the body in bytes
 //! 4       4       CRC-32 (IEEE) of bytes 0..4 and of the body
-//! 8       1       body: kind (1 head, 2 configuration, 3 state, 4 pages)
+//! 8       1       body: kind (1 head, 2 configuration, 3 state, 4 pages, 5 boot)
 //! 9       4       body: number of this chunk, from 0
 //! 13      ...     body: by kind
 //!
@@ -21,9 +21,10 @@
 //! 45      16      digest of the state at that position
 //! 61      8       bytes of configuration
 //! 69      8       bytes of state
-//! 77      4       pages
+//! 77      8       bytes of boot
+//! 85      4       pages
 //!
-//! configuration, state
+//! configuration, state, boot
 //! 13      ...     block: the next bytes of the section
 //!
 //! pages
@@ -65,6 +66,7 @@ pub enum Kind {
     Config = 2,
     State = 3,
     Pages = 4,
+    Boot = 5,
 }
 
 /// What the head chunk says of the others.
@@ -76,6 +78,7 @@ pub struct Head {
     pub digest: Digest,
     pub config_bytes: u64,
     pub state_bytes: u64,
+    pub boot_bytes: u64,
     pub pages: u32,
 }
 
@@ -130,6 +133,7 @@ pub(super) fn open(chunk: &[u8]) -> Result<(Kind, u32, &[u8]), SnapshotError> {
         2 => Kind::Config,
         3 => Kind::State,
         4 => Kind::Pages,
+        5 => Kind::Boot,
         kind => return Err(SnapshotError::UnknownKind { kind }),
     };
     let number = u32::from_le_bytes([body[1], body[2], body[3], body[4]]);
@@ -146,6 +150,7 @@ impl Head {
         out.extend_from_slice(&self.digest.0.to_le_bytes());
         out.extend_from_slice(&self.config_bytes.to_le_bytes());
         out.extend_from_slice(&self.state_bytes.to_le_bytes());
+        out.extend_from_slice(&self.boot_bytes.to_le_bytes());
         out.extend_from_slice(&self.pages.to_le_bytes());
     }
 
@@ -166,6 +171,7 @@ impl Head {
             digest: Digest(u128::from_le_bytes(take(bytes)?)),
             config_bytes: u64::from_le_bytes(take(bytes)?),
             state_bytes: u64::from_le_bytes(take(bytes)?),
+            boot_bytes: u64::from_le_bytes(take(bytes)?),
             pages: u32::from_le_bytes(take(bytes)?),
         };
         if bytes.is_empty() { Ok(head) } else { Err(SnapshotError::TrailingBytes { len: bytes.len() }) }

@@ -1,8 +1,8 @@
 //! Chunks to a saved machine, from anybody.
 //!
 //! Promises: no bytes make it panic; it holds no more than the bytes that came, unpacked, and never
-//! more than the RAM size that the caller allows (and [`SECTION_BYTES_MAX`] for each of the other
-//! sections); chunks that are missing, repeated or out of order are refused.
+//! more than twice the RAM size that the caller allows (for RAM and what it was booted from, and
+//! [`SECTION_BYTES_MAX`] for each of the other sections); chunks that are missing, repeated or out of order are refused.
 
 use thiserror::Error;
 
@@ -81,6 +81,7 @@ impl Progress {
 struct Parts {
     config: Vec<u8>,
     state: Vec<u8>,
+    boot: Vec<u8>,
     pages: Vec<(u32, Box<[u8]>)>,
 }
 
@@ -131,6 +132,7 @@ impl Decoder {
                 match kind {
                     Kind::Config => append(&mut parts.config, payload, kind, head.config_bytes)?,
                     Kind::State => append(&mut parts.state, payload, kind, head.state_bytes)?,
+                    Kind::Boot => append(&mut parts.boot, payload, kind, head.boot_bytes)?,
                     Kind::Head | Kind::Pages => {
                         self.page_end = take_pages(head, parts, payload, self.page_end)?
                     }
@@ -149,6 +151,7 @@ impl Decoder {
         let Some((head, parts)) = self.body else { return Err(unfinished) };
         let is_all_there = parts.config.len() as u64 == head.config_bytes
             && parts.state.len() as u64 == head.state_bytes
+            && parts.boot.len() as u64 == head.boot_bytes
             && parts.pages.len() as u64 == u64::from(head.pages);
         if done != total || !is_all_there {
             return Err(unfinished);
@@ -163,7 +166,7 @@ impl Decoder {
             return Err(SnapshotError::TwoRamSizes { head, config });
         }
         let Head { icount, digest, .. } = head;
-        Ok(Saved { config, icount, digest, state: parts.state, pages: parts.pages })
+        Ok(Saved { config, icount, digest, state: parts.state, boot: parts.boot, pages: parts.pages })
     }
 
     fn begin(&self, head: Head) -> Result<(Head, Parts), SnapshotError> {
@@ -174,6 +177,8 @@ impl Decoder {
         bound("RAM size", head.ram_bytes, self.ram_bytes_max)?;
         bound("configuration", head.config_bytes, SECTION_BYTES_MAX)?;
         bound("state", head.state_bytes, SECTION_BYTES_MAX)?;
+        // Page by page with a number each, and a little more.
+        bound("boot image", head.boot_bytes, self.ram_bytes_max / 4096 * 4112 + 4096)?;
         let pages_max = head.ram_bytes / PAGE_BYTES as u64;
         if !head.ram_bytes.is_multiple_of(PAGE_BYTES as u64) || pages_max > u64::from(u32::MAX) {
             return Err(SnapshotError::BadRamSize { ram_bytes: head.ram_bytes });
@@ -189,6 +194,8 @@ fn section_due(head: &Head, parts: &Parts) -> Kind {
         Kind::Config
     } else if (parts.state.len() as u64) < head.state_bytes {
         Kind::State
+    } else if (parts.boot.len() as u64) < head.boot_bytes {
+        Kind::Boot
     } else {
         Kind::Pages
     }

@@ -16,6 +16,7 @@ pub struct Encoder<S> {
     /// How many chunks each section takes.
     config_chunks: u32,
     state_chunks: u32,
+    boot_chunks: u32,
     pages_chunks: u32,
     next: u32,
     /// One past the last page that was encoded.
@@ -29,6 +30,7 @@ impl<S: Borrow<Saved>> Encoder<S> {
         Self {
             config_chunks: config.len().div_ceil(PIECE_BYTES_MAX) as u32,
             state_chunks: parts.state.len().div_ceil(PIECE_BYTES_MAX) as u32,
+            boot_chunks: parts.boot.len().div_ceil(PIECE_BYTES_MAX) as u32,
             pages_chunks: parts.pages.len().div_ceil(PIECE_PAGES_MAX) as u32,
             config,
             saved,
@@ -39,7 +41,7 @@ impl<S: Borrow<Saved>> Encoder<S> {
 
     /// How many chunks there are in all; at least the head.
     pub const fn chunks_total(&self) -> u32 {
-        1 + self.config_chunks + self.state_chunks + self.pages_chunks
+        1 + self.config_chunks + self.state_chunks + self.boot_chunks + self.pages_chunks
     }
 
     /// How many have been yielded.
@@ -57,6 +59,7 @@ impl<S: Borrow<Saved>> Encoder<S> {
             digest: saved.digest,
             config_bytes: self.config.len() as u64,
             state_bytes: saved.state.len() as u64,
+            boot_bytes: saved.boot.len() as u64,
             pages: saved.pages.len() as u32,
         };
         head.encode(&mut out);
@@ -80,6 +83,9 @@ impl<S: Borrow<Saved>> Iterator for Encoder<S> {
         };
         let Some(index) = index.checked_sub(self.state_chunks) else {
             return Some(bytes_chunk(Kind::State, number, &saved.state, index));
+        };
+        let Some(index) = index.checked_sub(self.boot_chunks) else {
+            return Some(bytes_chunk(Kind::Boot, number, &saved.boot, index));
         };
         let pages = piece(&saved.pages, index as usize, PIECE_PAGES_MAX);
         let chunk = pages_chunk(number, pages, self.page_end);

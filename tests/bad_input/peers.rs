@@ -11,7 +11,7 @@ use lockstep::ft::message::{self, HEADER_BYTES, PREAMBLE_BYTES};
 use lockstep::host::cluster::{Cluster, Process};
 use lockstep::log::frame::{FrameBuilder, decode_frame};
 use lockstep::log::{Entry, Event};
-use lockstep::machine::Saved;
+use lockstep::machine::{BootOptions, Saved};
 use lockstep::snapshot::Encoder;
 use tempfile::TempDir;
 
@@ -311,7 +311,8 @@ fn offer(seq_next: Seq, at: Icount, chunks: u32) -> Message {
 }
 
 fn saved() -> Saved {
-    arg::boot(guest("kv").as_ref(), 4 << 20).unwrap_or_else(|failure| panic!("{failure}")).save()
+    let options = BootOptions { ram_bytes: 4 << 20, ..BootOptions::default() };
+    arg::boot(guest("kv").as_ref(), options).unwrap_or_else(|failure| panic!("{failure}")).save()
 }
 
 /// An offer of `saved` and its chunks.

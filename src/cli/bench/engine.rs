@@ -6,7 +6,7 @@ use super::progress;
 use super::sheet::{Figure, Section, Target, median};
 use crate::base::Seq;
 use crate::cli::{Failure, arg};
-use crate::host::driver::fill_entropy;
+use crate::host::driver::{fill_entropy, wall_clock_ns};
 use crate::host::guests;
 use crate::machine::{Input, Output};
 use crate::net::Mac;
@@ -35,6 +35,10 @@ impl Answers for Here {
 
     fn host_id(&mut self) -> u64 {
         rustix::thread::sched_getcpu() as u64
+    }
+
+    fn wall_clock_ns(&mut self) -> u64 {
+        wall_clock_ns()
     }
 }
 

@@ -10,7 +10,6 @@ mod control;
 mod csrs;
 mod float;
 mod memory;
-mod qemu;
 mod soup;
 mod speed;
 mod translation;

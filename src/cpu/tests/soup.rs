@@ -306,6 +306,7 @@ impl Recipe {
                     HartStop::Ask(Question::Time) => world.answer(Answer::Time(now * 3)),
                     HartStop::Ask(Question::Entropy) => world.answer(Answer::Entropy(now as u16)),
                     HartStop::Ask(Question::HostId) => world.answer(Answer::HostId(now ^ 7)),
+                    HartStop::Ask(Question::WallClock) => world.answer(Answer::WallClock(now ^ 9)),
                     HartStop::Bus => world.bus.stop = false,
                     HartStop::Idle => {
                         world.bus.lines ^= 1 << 11 | 1 << 9 | 1 << 3 | 1 << 7;

@@ -237,3 +237,27 @@ fn exceptions_count_but_do_not_retire() {
     world.step(3);
     assert_eq!((world.x(5), world.x(6)), (2, 5));
 }
+
+#[test]
+fn a_call_from_s_mode_is_the_machines_to_answer_when_it_is_its_own_firmware() {
+    let call = |own_sbi: bool, a7: u64| {
+        let mut world = World::new(&[ECALL]);
+        world.hart.privilege = Privilege::Supervisor;
+        world.hart.csrs.hand_over();
+        world.bus.own_sbi = own_sbi;
+        (world.hart.csrs.mtvec, world.hart.csrs.stvec) = (BASE + 0x100, BASE + 0x200);
+        for (n, value) in [(10, 1), (11, 2), (17, a7)] {
+            world.set_x(n, value);
+        }
+        world.step(1);
+        world
+    };
+    let trapped = call(false, 0);
+    assert_eq!((trapped.hart.pc(), trapped.hart.privilege()), (BASE + 0x100, Privilege::Machine));
+    let answered = call(true, 0);
+    assert_eq!((answered.hart.pc(), answered.hart.privilege()), (BASE + 4, Privilege::Supervisor));
+    assert_eq!((answered.x(10), answered.x(11)), (2, 1));
+    assert_eq!(answered.hart.icount().get(), 1);
+    assert_eq!(call(true, 1).hart.csrs.mip_read(0), 1 << 1, "the software interrupt is pending");
+    assert!(call(true, 2).hart.is_waiting());
+}

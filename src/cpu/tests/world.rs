@@ -11,7 +11,7 @@
 //! | 0x1000_4000 | | device write of the latch (8 bytes) at that address of RAM |
 
 use crate::base::{Digest, GuestPhys, Icount};
-use crate::cpu::{Answer, Bus, BusFault, BusRead, Hart, HartState, HartStop, Question};
+use crate::cpu::{Answer, Bus, BusFault, BusRead, Hart, HartState, HartStop, Question, Returned};
 use crate::mem::{RAM_BASE, Ram};
 
 pub const BASE: u64 = RAM_BASE.0;
@@ -30,11 +30,21 @@ pub struct TestBus {
     pub time: u64,
     pub stimecmp: u64,
     pub tohost: Vec<u64>,
+    /// Answers environment calls: a0 and a1 change places, a7 says what else.
+    pub own_sbi: bool,
 }
 
 impl Default for TestBus {
     fn default() -> Self {
-        Self { latch: 0, lines: 0, stop: false, time: 0, stimecmp: u64::MAX, tohost: Vec::new() }
+        Self {
+            latch: 0,
+            lines: 0,
+            stop: false,
+            time: 0,
+            stimecmp: u64::MAX,
+            tohost: Vec::new(),
+            own_sbi: false,
+        }
     }
 }
 
@@ -55,6 +65,13 @@ impl Bus for TestBus {
             LINES => Ok(BusRead::Value(self.lines)),
             _ => Err(BusFault),
         }
+    }
+
+    fn environment_call(&mut self, _: &mut Ram, arguments: [u64; 8]) -> Option<Returned> {
+        self.own_sbi.then(|| {
+            let [a0, a1, ..] = arguments;
+            Returned { a0: a1, a1: a0, software_interrupt: arguments[7] == 1, wait: arguments[7] == 2 }
+        })
     }
 
     fn asks(&self, at: GuestPhys, _: u8) -> Option<Question> {

@@ -37,6 +37,10 @@ impl<W: World> Answers for Live<'_, W> {
     fn host_id(&mut self) -> u64 {
         self.world.host_id()
     }
+
+    fn wall_clock_ns(&mut self) -> u64 {
+        self.world.wall_clock_ns()
+    }
 }
 
 impl Primary {

@@ -20,17 +20,14 @@ fn base() -> Saved {
         guest_digest: Digest(1),
         ram_bytes: RAM,
         mac: [2; 6],
-        tohost: None,
-        bootargs: String::new(),
-        rng_seed: Vec::new(),
-        symbols: Vec::new(),
-        disks: Vec::new(),
+        ..MachineConfig::default()
     };
     Saved {
         config,
         icount: Icount(100),
         digest: Digest(2),
         state: vec![3; 1000],
+        boot: vec![4; 100],
         pages: (0..20).map(|n| (n, vec![n as u8; 4096].into_boxed_slice())).collect(),
     }
 }

@@ -23,10 +23,9 @@ fn saved(seed: u64, pages: usize, config: usize, state: usize) -> Saved {
         ram_bytes: RAM,
         mac: [1; 6],
         tohost: Some(GuestPhys(RAM_BASE.get())),
-        bootargs: String::new(),
         rng_seed: bytes(config),
         symbols: vec![Symbol { addr: 1, size: 2, name: "main".into() }],
-        disks: Vec::new(),
+        ..MachineConfig::default()
     };
     let state = bytes(state);
     let (mut number, mut all) = (0, Vec::new());
@@ -36,7 +35,14 @@ fn saved(seed: u64, pages: usize, config: usize, state: usize) -> Saved {
         all.push((number, page.into_boxed_slice()));
     }
     assert!(u64::from(number) < RAM / PAGE_BYTES as u64);
-    Saved { config, icount: Icount(seed), digest: Digest(seed.into()), state, pages: all }
+    Saved {
+        config,
+        icount: Icount(seed),
+        digest: Digest(seed.into()),
+        boot: bytes(state.len() / 3),
+        state,
+        pages: all,
+    }
 }
 
 fn decode<'a>(chunks: impl IntoIterator<Item = &'a Vec<u8>>) -> Result<Saved, SnapshotError> {
@@ -131,6 +137,7 @@ fn a_head_that_lies_about_sizes_is_refused() {
             digest: Digest(2),
             config_bytes: 3,
             state_bytes: 4,
+            boot_bytes: 6,
             pages: 5,
         };
         change(&mut head);
@@ -223,8 +230,17 @@ fn a_configuration_that_lies_is_refused() {
     let push = |config: &[u8]| {
         let mut head = begin(Kind::Head, 0);
         let (config_bytes, digest) = (config.len() as u64, Digest(0));
-        Head { chunks: 2, ram_bytes: RAM, icount: Icount(0), digest, config_bytes, state_bytes: 0, pages: 0 }
-            .encode(&mut head);
+        Head {
+            chunks: 2,
+            ram_bytes: RAM,
+            icount: Icount(0),
+            digest,
+            config_bytes,
+            state_bytes: 0,
+            boot_bytes: 0,
+            pages: 0,
+        }
+        .encode(&mut head);
         let mut body = begin(Kind::Config, 1);
         put_block(&mut body, config);
         decode(&[seal(head), seal(body)]).map(|saved| saved.config)

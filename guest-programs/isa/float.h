@@ -1,0 +1,54 @@
+/*
+ * Tables of floating-point operations. A row is the operands, the result and the flags:
+ *     FTABLE d, fadd.d fa3, fa0, fa1, rne
+ *     .dword  first, second, third, result, flags
+ *     DONE
+ * The operands are in fa0, fa1, fa2 (as \fmt), the first in a2 too. FTABLE looks at all 64 bits of fa3,
+ * ITABLE at a0. The expected values come from exact rational arithmetic, not from another machine.
+ */
+    .macro ROW_LOAD fmt
+    .ifc \fmt, s
+    flw     fa0, 0(s2)
+    flw     fa1, 8(s2)
+    flw     fa2, 16(s2)
+    .else
+    fld     fa0, 0(s2)
+    fld     fa1, 8(s2)
+    fld     fa2, 16(s2)
+    .endif
+    ld      a2, 0(s2)
+    ld      s4, 24(s2)
+    ld      s5, 32(s2)
+    csrw    fflags, zero
+    .endm
+
+    .macro FTABLE fmt, insn:vararg
+    la      s2, 8f
+    la      s3, 9f
+1:  ROW_LOAD \fmt
+    \insn
+    fmv.x.d a0, fa3
+    frflags a1
+    CHECKR  a0, s4
+    CHECKR  a1, s5
+    addi    s2, s2, 40
+    bne     s2, s3, 1b
+    .pushsection .rodata
+    .balign 8
+8:
+    .endm
+
+    .macro ITABLE fmt, insn:vararg
+    la      s2, 8f
+    la      s3, 9f
+1:  ROW_LOAD \fmt
+    \insn
+    frflags a1
+    CHECKR  a0, s4
+    CHECKR  a1, s5
+    addi    s2, s2, 40
+    bne     s2, s3, 1b
+    .pushsection .rodata
+    .balign 8
+8:
+    .endm

@@ -1,0 +1,110 @@
+//! What a machine is to run: an ELF guest, or a kernel with what it is booted with; the same options
+//! for `run` and `primary`.
+
+use std::path::{Path, PathBuf};
+
+use super::{Failure, arg};
+use crate::host::driver::fill_entropy;
+use crate::machine::config::RAM_BYTES_DEFAULT;
+use crate::machine::{BootOptions, Firmware, Kernel, KernelBoot, KernelError, Machine};
+
+/// A kernel's memory when nothing else is said.
+const KERNEL_RAM_BYTES: u64 = 256 << 20;
+/// A kernel's command line when none is given: the console, and that a panic ends the run with its
+/// own status instead of spinning.
+const APPEND_DEFAULT: &str = "console=ttyS0 panic=-1 reboot=panic_warm";
+/// Bytes of entropy that a kernel finds in its device tree.
+const RNG_SEED_BYTES: usize = 32;
+
+#[derive(clap::Args)]
+pub struct GuestArgs {
+    /// The guest: a static RV64 ELF file.
+    #[arg(value_name = "GUEST.elf", required_unless_present = "kernel", conflicts_with = "kernel")]
+    guest: Option<PathBuf>,
+    /// Boot this kernel instead: a RISC-V Linux `Image`.
+    #[arg(long, value_name = "IMAGE")]
+    kernel: Option<PathBuf>,
+    /// The kernel's initial RAM disk.
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    initrd: Option<PathBuf>,
+    /// The kernel's command line.
+    #[arg(long, value_name = "TEXT", requires = "kernel", default_value = APPEND_DEFAULT)]
+    append: String,
+    /// Run this firmware (a flat binary or an ELF file, as OpenSBI's `fw_dynamic.bin`) in M-mode instead of
+    /// the machine's own SBI.
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    firmware: Option<PathBuf>,
+    /// The guest's memory [default: 128M, with a kernel 256M].
+    #[arg(long, value_parser = arg::memory)]
+    memory: Option<u64>,
+    /// End when the guest resets its machine, instead of starting it over.
+    #[arg(long)]
+    no_reboot: bool,
+}
+
+impl GuestArgs {
+    /// Reads what there is to read and puts it into a machine.
+    pub fn boot(&self) -> Result<Machine, Failure> {
+        match (&self.kernel, &self.guest) {
+            (Some(kernel), _) => self.boot_kernel(kernel),
+            (None, Some(guest)) => {
+                let options = BootOptions {
+                    ram_bytes: self.memory.unwrap_or(RAM_BYTES_DEFAULT),
+                    ends_at_reset: self.no_reboot,
+                    ..BootOptions::default()
+                };
+                arg::boot(guest, options)
+            }
+            (None, None) => Err(Failure::new("no guest").fix("name a guest's ELF file, or --kernel")),
+        }
+    }
+
+    fn boot_kernel(&self, path: &Path) -> Result<Machine, Failure> {
+        let unusable = |path: &Path, error: KernelError| {
+            let fix = fix(&error);
+            Failure::new(format!("{}: {error}", path.display())).fix(fix)
+        };
+        let kernel_bytes = arg::read_guest(path, "--kernel")?;
+        let kernel = Kernel::parse(&kernel_bytes).map_err(|error| unusable(path, error))?;
+        let initrd = self.initrd.as_deref().map(|path| arg::read_guest(path, "--initrd")).transpose()?;
+        let firmware_bytes =
+            self.firmware.as_deref().map(|path| arg::read_guest(path, "--firmware")).transpose()?;
+        let firmware = match (&self.firmware, &firmware_bytes) {
+            (Some(path), Some(bytes)) => Some(Firmware::parse(bytes).map_err(|error| unusable(path, error))?),
+            _ => None,
+        };
+        let mut rng_seed = vec![0; RNG_SEED_BYTES];
+        fill_entropy(&mut rng_seed);
+        let options = BootOptions {
+            guest: arg::file_name(path),
+            ram_bytes: self.memory.unwrap_or(KERNEL_RAM_BYTES),
+            bootargs: self.append.clone(),
+            rng_seed,
+            ends_at_reset: self.no_reboot,
+            ..BootOptions::default()
+        };
+        let boot = KernelBoot { kernel, initrd: initrd.as_deref(), firmware };
+        Machine::boot_kernel(&boot, &options).map_err(|error| unusable(path, error))
+    }
+}
+
+/// What to do about it.
+fn fix(error: &KernelError) -> &'static str {
+    match error {
+        KernelError::TooShort { .. }
+        | KernelError::NotAnImage { .. }
+        | KernelError::BigEndian
+        | KernelError::Misaligned { .. }
+        | KernelError::Size { .. } => {
+            "name an uncompressed RISC-V Linux Image, such as arch/riscv/boot/Image or Debian's /boot/vmlinux"
+        }
+        KernelError::Compressed => "gzip -dc Image.gz > Image",
+        KernelError::Elf => "the flat Image is what the kernel's build leaves in arch/riscv/boot/",
+        KernelError::DoesNotFit { .. } => "give the guest more with --memory",
+        KernelError::FirmwareTooLarge { .. } | KernelError::Firmware(_) => {
+            "name a firmware linked at 0x80000000, such as OpenSBI's fw_dynamic.bin or fw_jump.bin"
+        }
+        KernelError::DeviceTree(_) => "the command line must not hold a zero byte",
+        KernelError::Config(_) => "choose another --memory",
+    }
+}

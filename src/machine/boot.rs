@@ -1,0 +1,190 @@
+//! What a machine starts from, at its first reset and at every later one: the bytes that are put into
+//! zeroed RAM, and where and how the hart begins.
+//!
+//! A guest that resets its machine starts over from here, on every replica at the same position, so
+//! this is kept with the machine and travels with it. [`MachineConfig`](super::MachineConfig) holds
+//! its digest.
+//!
+//! Encoded, it is a [`Start`] in postcard and then, per page in ascending order:
+//!
+//! ```text
+//! varint  pages skipped since the page before
+//! 1       0: the bytes follow; 1: as in the RAM that it is saved beside
+//! 4096    the bytes, if they follow
+//! ```
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::base::{Digest, digest_bytes, varint};
+use crate::cpu::Privilege;
+use crate::mem::{PAGE_BYTES, Ram};
+
+/// Where and how the hart begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    pub pc: u64,
+    /// The device tree.
+    pub a1: u64,
+    /// For a firmware: where it is told what to start next. Else 0.
+    pub a2: u64,
+    /// M-mode for bare-metal programs and firmware; S-mode for a kernel on the machine's own SBI.
+    pub mode: Privilege,
+}
+
+/// Bytes that are no boot image, or not the one that the configuration names.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BadBoot {
+    #[error("its beginning does not decode: {0}")]
+    Start(String),
+    #[error("a hart does not start in {0:?}")]
+    Mode(Privilege),
+    #[error("page {page} is cut off, out of order or beyond RAM")]
+    Page { page: u64 },
+    #[error("its digest is {found}, expected {expected}")]
+    Digest { expected: Digest, found: Digest },
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootImage {
+    start: Start,
+    /// Page number and bytes of each page that is not zero, ascending.
+    pages: Vec<(u32, Box<[u8]>)>,
+}
+
+const FOLLOWS: u8 = 0;
+const AS_IN_RAM: u8 = 1;
+
+impl BootImage {
+    /// The RAM of a machine that is about to start so.
+    pub(super) fn of(start: Start, ram: &Ram) -> Self {
+        let pages = ram.pages_nonzero().map(|page| (page, ram.page(page).into())).collect();
+        Self { start, pages }
+    }
+
+    pub fn start(&self) -> Start {
+        self.start
+    }
+
+    /// RAM as it is at reset.
+    pub(super) fn ram(&self, size_bytes: u64) -> Ram {
+        let mut ram = Ram::new(size_bytes);
+        for (page, bytes) in &self.pages {
+            ram.load_page(*page, bytes).expect("the pages of an image are within its machine's RAM");
+        }
+        ram
+    }
+
+    /// Of everything that it consists of.
+    pub fn digest(&self) -> Digest {
+        let start = postcard::to_allocvec(&self.start).expect("plain data always encodes");
+        let head = digest_bytes(&start, 0);
+        let next = |digest: Digest, (page, bytes): &(u32, Box<[u8]>)| {
+            let bytes = digest_bytes(bytes, u64::from(*page));
+            digest_bytes(&[digest.0.to_le_bytes(), bytes.0.to_le_bytes()].concat(), 0)
+        };
+        self.pages.iter().fold(head, next)
+    }
+
+    /// Its bytes; pages that `ram` holds too are only named.
+    pub(super) fn encode(&self, ram: &Ram) -> Vec<u8> {
+        let mut out = postcard::to_allocvec(&self.start).expect("plain data always encodes");
+        let mut next = 0;
+        for (page, bytes) in &self.pages {
+            varint::put_u64(&mut out, u64::from(page - next));
+            next = page + 1;
+            if ram.page(*page) == &bytes[..] {
+                out.push(AS_IN_RAM);
+            } else {
+                out.push(FOLLOWS);
+                out.extend_from_slice(bytes);
+            }
+        }
+        out
+    }
+
+    /// What [`BootImage::encode`] wrote beside `ram`, from anybody; its digest must be `expected`.
+    pub(super) fn decode(bytes: &[u8], ram: &Ram, expected: Digest) -> Result<Self, BadBoot> {
+        let (start, mut rest) =
+            postcard::take_from_bytes::<Start>(bytes).map_err(|error| BadBoot::Start(error.to_string()))?;
+        if start.mode == Privilege::User {
+            return Err(BadBoot::Mode(start.mode));
+        }
+        let mut pages = Vec::new();
+        let mut next: u64 = 0;
+        while !rest.is_empty() {
+            let gap = varint::get_u64(&mut rest).map_err(|_| BadBoot::Page { page: next })?;
+            let page = next.saturating_add(gap);
+            let bad = BadBoot::Page { page };
+            let Some((&how, after)) = rest.split_first() else { return Err(bad) };
+            if page >= u64::from(ram.pages()) {
+                return Err(bad);
+            }
+            let number = page as u32;
+            let (content, after) = match how {
+                AS_IN_RAM => (ram.page(number), after),
+                FOLLOWS if after.len() >= PAGE_BYTES => after.split_at(PAGE_BYTES),
+                _ => return Err(bad),
+            };
+            pages.push((number, content.into()));
+            rest = after;
+            next = page + 1;
+        }
+        let image = Self { start, pages };
+        match image.digest() {
+            found if found == expected => Ok(image),
+            found => Err(BadBoot::Digest { expected, found }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::GuestPhys;
+    use crate::mem::RAM_BASE;
+
+    const RAM_BYTES: u64 = 16 * PAGE_BYTES as u64;
+
+    fn image() -> (BootImage, Ram) {
+        let mut ram = Ram::new(RAM_BYTES);
+        for page in [0, 1, 7, 15] {
+            let at = GuestPhys(RAM_BASE.get() + page * PAGE_BYTES as u64 + 8);
+            ram.write(at, &[page as u8 + 1; 32]).unwrap();
+        }
+        let start = Start { pc: 0x8000_0000, a1: 0x8000_f000, a2: 0, mode: Privilege::Supervisor };
+        (BootImage::of(start, &ram), ram)
+    }
+
+    #[test]
+    fn an_image_comes_back_beside_whatever_ram_it_was_saved_with() {
+        let (image, mut ram) = image();
+        let whole = image.encode(&Ram::new(RAM_BYTES));
+        let beside = image.encode(&ram);
+        assert!(beside.len() < 64, "only named: {}", beside.len());
+        assert!(whole.len() > 4 * PAGE_BYTES);
+        assert_eq!(BootImage::decode(&beside, &ram, image.digest()), Ok(image.clone()));
+        assert_eq!(BootImage::decode(&whole, &ram, image.digest()), Ok(image.clone()));
+        ram.write(RAM_BASE, &[9]).unwrap();
+        let mixed = image.encode(&ram);
+        assert_eq!(BootImage::decode(&mixed, &ram, image.digest()), Ok(image.clone()));
+        assert_eq!(image.ram(RAM_BYTES).digest(), self::image().1.digest());
+    }
+
+    #[test]
+    fn what_is_not_the_image_is_refused() {
+        let (image, ram) = image();
+        let bytes = image.encode(&Ram::new(RAM_BYTES));
+        let decode = |bytes: &[u8]| BootImage::decode(bytes, &ram, image.digest());
+        for len in [0, 1, 10, bytes.len() - 1, bytes.len() - PAGE_BYTES] {
+            assert!(decode(&bytes[..len]).is_err(), "{len} bytes");
+        }
+        let mut rotten = bytes.clone();
+        *rotten.last_mut().unwrap() ^= 1;
+        assert!(matches!(decode(&rotten), Err(BadBoot::Digest { .. })));
+        let mut beyond = bytes;
+        beyond.extend([0x7f, AS_IN_RAM]);
+        assert_eq!(decode(&beyond), Err(BadBoot::Page { page: 16 + 0x7f }));
+    }
+}

@@ -1,0 +1,230 @@
+//! A kernel to boot: a flat RISC-V Linux `Image`, an initial RAM disk, a firmware.
+//!
+//! ```text
+//! Image, offset  size  field (Documentation/arch/riscv/boot-image-header.rst of Linux)
+//! 0x00           8     code
+//! 0x08           8     where it wants to be, from the start of RAM
+//! 0x10           8     bytes in memory, its zeroed part counted
+//! 0x18           8     flags: bit 0 is set for big-endian
+//! 0x20           4     header version
+//! 0x30           8     "RISCV\0\0\0"
+//! 0x38           4     "RSC\x05"
+//! ```
+//!
+//! Everything is little-endian. Where things go in RAM: a firmware at its start; the kernel where it
+//! wants to be; the device tree at the end; the initial RAM disk just below it.
+//!
+//! Absent on purpose: compressed images (the message says how to unpack one), EFI, and kernels that
+//! are ELF files in disguise ([`Elf`](super::Elf) takes those that are real ones).
+
+use thiserror::Error;
+
+use super::config::BadConfig;
+use super::elf::{Elf, LoadError};
+use crate::base::{Digest, GuestPhys, digest_bytes};
+use crate::mem::{PAGE_BYTES, RAM_BASE};
+
+const HEADER_BYTES: usize = 0x40;
+const MAGIC: &[u8; 8] = b"RISCV\0\0\0";
+const MAGIC2: &[u8; 4] = b"RSC\x05";
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const BIG_ENDIAN: u64 = 1;
+/// Kernels are mapped with pages of this size.
+const KERNEL_ALIGN: u64 = 2 << 20;
+
+/// Why a kernel cannot be booted.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum KernelError {
+    #[error("the kernel ends within its header: {len} bytes")]
+    TooShort { len: usize },
+    #[error("the kernel is gzip-compressed: unpack it first (gzip -d)")]
+    Compressed,
+    #[error("the kernel is not a RISC-V Image: at 0x30 and 0x38 it has {found:02x?}")]
+    NotAnImage { found: Vec<u8> },
+    #[error(
+        "the kernel is an ELF file: name the flat Image beside it, or run it as a guest without --kernel"
+    )]
+    Elf,
+    #[error("the kernel is big-endian")]
+    BigEndian,
+    #[error("the kernel wants to be {offset:#x} bytes into RAM, which is no multiple of 2 MiB")]
+    Misaligned { offset: u64 },
+    #[error("the kernel's header says {image_bytes} bytes in memory, the file has {file_bytes}")]
+    Size { image_bytes: u64, file_bytes: u64 },
+    #[error("{what} needs {needed} bytes of RAM, there are {ram_bytes}")]
+    DoesNotFit { what: &'static str, needed: u64, ram_bytes: u64 },
+    #[error("the firmware reaches to {end}, over the kernel's place at {kernel}")]
+    FirmwareTooLarge { end: GuestPhys, kernel: GuestPhys },
+    #[error("the firmware: {0}")]
+    Firmware(LoadError),
+    #[error("device tree: {0}")]
+    DeviceTree(String),
+    #[error(transparent)]
+    Config(#[from] BadConfig),
+}
+
+/// A kernel's file that has been looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel<'a> {
+    bytes: &'a [u8],
+    offset: u64,
+    /// In memory.
+    size: u64,
+}
+
+impl<'a> Kernel<'a> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, KernelError> {
+        if bytes.starts_with(GZIP) {
+            return Err(KernelError::Compressed);
+        }
+        if bytes.starts_with(b"\x7fELF") {
+            return Err(KernelError::Elf);
+        }
+        let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
+            return Err(KernelError::TooShort { len: bytes.len() });
+        };
+        let (magic, magic2) = (&header[0x30..0x38], &header[0x38..0x3c]);
+        if magic != MAGIC && magic2 != MAGIC2 {
+            return Err(KernelError::NotAnImage { found: header[0x30..0x3c].to_vec() });
+        }
+        let field = |at: usize| {
+            let bytes: [u8; 8] = std::array::from_fn(|i| header[at + i]);
+            u64::from_le_bytes(bytes)
+        };
+        let (offset, image_bytes, file_bytes) = (field(0x08), field(0x10), bytes.len() as u64);
+        if field(0x18) & BIG_ENDIAN != 0 {
+            return Err(KernelError::BigEndian);
+        }
+        if !offset.is_multiple_of(KERNEL_ALIGN) {
+            return Err(KernelError::Misaligned { offset });
+        }
+        if image_bytes < file_bytes {
+            return Err(KernelError::Size { image_bytes, file_bytes });
+        }
+        Ok(Self { bytes, offset, size: image_bytes })
+    }
+
+    pub fn entry(&self) -> GuestPhys {
+        RAM_BASE.plus(self.offset)
+    }
+
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    fn end(&self) -> Option<u64> {
+        self.offset.checked_add(self.size)
+    }
+}
+
+/// A firmware that runs in M-mode before the kernel.
+#[derive(Clone, Debug)]
+pub enum Firmware<'a> {
+    /// A flat binary, loaded at the start of RAM.
+    Flat(&'a [u8]),
+    Elf(Elf<'a>),
+}
+
+impl<'a> Firmware<'a> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, KernelError> {
+        if bytes.starts_with(b"\x7fELF") {
+            Elf::parse(bytes).map(Firmware::Elf).map_err(KernelError::Firmware)
+        } else if bytes.is_empty() {
+            Err(KernelError::TooShort { len: 0 })
+        } else {
+            Ok(Firmware::Flat(bytes))
+        }
+    }
+
+    pub(super) fn entry(&self) -> GuestPhys {
+        match self {
+            Firmware::Flat(_) => RAM_BASE,
+            Firmware::Elf(elf) => elf.entry(),
+        }
+    }
+}
+
+/// A kernel, and what it is booted with.
+#[derive(Clone, Debug)]
+pub struct KernelBoot<'a> {
+    pub kernel: Kernel<'a>,
+    pub initrd: Option<&'a [u8]>,
+    /// In place of the machine's own SBI.
+    pub firmware: Option<Firmware<'a>>,
+}
+
+/// Where in RAM things are: offsets from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Places {
+    pub device_tree: GuestPhys,
+    pub initrd: Option<GuestPhys>,
+}
+
+impl KernelBoot<'_> {
+    /// Of the files, for two replicas to agree on.
+    pub(super) fn digest(&self) -> Digest {
+        let mut digests = Vec::new();
+        let mut add = |bytes: &[u8], seed| digests.extend(digest_bytes(bytes, seed).0.to_le_bytes());
+        add(self.kernel.bytes, 1);
+        if let Some(initrd) = self.initrd {
+            add(initrd, 2);
+        }
+        match &self.firmware {
+            None => {}
+            Some(Firmware::Flat(bytes)) => add(bytes, 3),
+            Some(Firmware::Elf(elf)) => digests.extend(elf.digest().0.to_le_bytes()),
+        }
+        digest_bytes(&digests, 0)
+    }
+
+    /// Finds a place for everything, with a device tree of up to `tree_bytes`.
+    pub(super) fn places(&self, ram_bytes: u64, tree_bytes: u64) -> Result<Places, KernelError> {
+        let too_large = |what, needed| KernelError::DoesNotFit { what, needed, ram_bytes };
+        let kernel_end = self.kernel.end().unwrap_or(u64::MAX);
+        let align_down = |at: u64| at / KERNEL_ALIGN * KERNEL_ALIGN;
+        let tree = ram_bytes
+            .checked_sub(tree_bytes)
+            .map(align_down)
+            .filter(|&at| at >= kernel_end)
+            .ok_or_else(|| too_large("the kernel", kernel_end.saturating_add(KERNEL_ALIGN)))?;
+        let initrd = match self.initrd {
+            None => None,
+            Some(bytes) => {
+                let size = (bytes.len() as u64).next_multiple_of(PAGE_BYTES as u64);
+                let at = tree.checked_sub(size).filter(|&at| at >= kernel_end).ok_or_else(|| {
+                    let needed = kernel_end.saturating_add(size).saturating_add(KERNEL_ALIGN);
+                    too_large("the kernel with its initial RAM disk", needed)
+                })?;
+                Some(RAM_BASE.plus(at))
+            }
+        };
+        let kernel = self.kernel.entry();
+        if let Some(firmware) = &self.firmware {
+            let end = match firmware {
+                Firmware::Flat(bytes) => RAM_BASE.plus(bytes.len() as u64),
+                Firmware::Elf(elf) => elf.end(),
+            };
+            if end > kernel {
+                return Err(KernelError::FirmwareTooLarge { end, kernel });
+            }
+        }
+        Ok(Places { device_tree: RAM_BASE.plus(tree), initrd })
+    }
+}
+
+/// What OpenSBI's `fw_dynamic` finds at a2: where to go, in which mode, on which hart.
+pub(super) fn dynamic_info(next: GuestPhys) -> [u8; 48] {
+    const MAGIC: u64 = 0x4942_534f;
+    const VERSION: u64 = 2;
+    const NEXT_MODE_S: u64 = 1;
+    let mut out = [0; 48];
+    let fields = [MAGIC, VERSION, next.get(), NEXT_MODE_S, 0, 0];
+    for (bytes, field) in out.chunks_exact_mut(8).zip(fields) {
+        bytes.copy_from_slice(&field.to_le_bytes());
+    }
+    out
+}
+
+#[cfg(test)]
+#[path = "kernel_tests.rs"]
+mod tests;

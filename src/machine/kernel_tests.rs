@@ -1,0 +1,228 @@
+//! Kernels of a few instructions, booted as big ones are.
+
+use super::*;
+use crate::base::Icount;
+use crate::machine::{BootOptions, Exit, Machine, Output, Saved, Stop};
+
+const RAM_BYTES: u64 = 16 << 20;
+const OFFSET: u64 = 2 << 20;
+const A0: u32 = 10;
+const A1: u32 = 11;
+const A2: u32 = 12;
+const A6: u32 = 16;
+const A7: u32 = 17;
+const T0: u32 = 5;
+const ECALL: u32 = 0x73;
+const BASE: u32 = 0x10;
+const SRST: u32 = 0x5352_5354;
+const DBCN: u32 = 0x4442_434e;
+
+fn addi(rd: u32, rs: u32, imm: i32) -> u32 {
+    (imm as u32) << 20 | rs << 15 | rd << 7 | 0x13
+}
+
+/// `value` below 2^31 into `rd`.
+fn li(rd: u32, value: u32) -> Vec<u32> {
+    let low = (value << 20) as i32 >> 20;
+    let high = value.wrapping_sub(low as u32) >> 12;
+    vec![high << 12 | rd << 7 | 0x37, addi(rd, rd, low)]
+}
+
+/// An environment call with a0, a1, a2.
+fn call(extension: u32, function: u32, arguments: [u32; 3]) -> Vec<u32> {
+    let [a0, a1, a2] = arguments;
+    let set = [(A0, a0), (A1, a1), (A2, a2), (A6, function), (A7, extension)];
+    set.iter().flat_map(|&(rd, value)| li(rd, value)).chain([ECALL]).collect()
+}
+
+/// An Image of these instructions, as a kernel's build would leave it.
+fn image(code: &[u32]) -> Vec<u8> {
+    const JUMP_OVER_THE_HEADER: u32 = 0x0400_006f;
+    let mut bytes = vec![0; HEADER_BYTES];
+    bytes[..4].copy_from_slice(&JUMP_OVER_THE_HEADER.to_le_bytes());
+    bytes[0x08..0x10].copy_from_slice(&OFFSET.to_le_bytes());
+    bytes[0x10..0x18].copy_from_slice(&(1u64 << 20).to_le_bytes());
+    bytes[0x30..0x38].copy_from_slice(MAGIC);
+    bytes[0x38..0x3c].copy_from_slice(MAGIC2);
+    bytes.extend(code.iter().flat_map(|word| word.to_le_bytes()));
+    bytes
+}
+
+fn options() -> BootOptions {
+    BootOptions { ram_bytes: RAM_BYTES, bootargs: "quiet".into(), ..BootOptions::default() }
+}
+
+fn boot(code: &[u32], options: &BootOptions) -> Machine {
+    let image = image(code);
+    let kernel = Kernel::parse(&image).expect("a good image");
+    Machine::boot_kernel(&KernelBoot { kernel, initrd: None, firmware: None }, options).expect("it boots")
+}
+
+/// What it said, up to its end or `limit`.
+fn run(machine: &mut Machine, limit: u64) -> (Vec<u8>, Stop) {
+    let mut said = Vec::new();
+    loop {
+        let stop = machine.run_until(Icount(limit));
+        for output in machine.take_outputs() {
+            if let Output::Console { bytes, .. } = output {
+                said.extend(bytes);
+            }
+        }
+        match stop {
+            Stop::Service => {}
+            stop => return (said, stop),
+        }
+    }
+}
+
+fn say(byte: u8) -> Vec<u32> {
+    call(DBCN, 2, [byte.into(), 0, 0])
+}
+
+#[test]
+fn a_kernel_starts_in_s_mode_with_hart_id_and_device_tree_and_speaks_through_the_sbi() {
+    // "w" if a0 is 0; then the first two bytes of the device tree's magic are written from RAM.
+    let code = [
+        vec![A1 << 15 | (T0 + 1) << 7 | 0x13],
+        call(DBCN, 2, [u32::from(b'w'), 0, 0]),
+        vec![addi(A1, T0 + 1, 0), addi(A0, 0, 4), addi(A2, 0, 0), addi(A6, 0, 0)],
+        li(A7, DBCN),
+        vec![ECALL],
+        call(SRST, 0, [0, 0, 0]),
+    ]
+    .concat();
+    let mut machine = boot(&code, &options());
+    assert_eq!(machine.hart().privilege(), crate::cpu::Privilege::Supervisor);
+    assert_eq!((machine.hart().x(10), machine.hart().pc()), (0, RAM_BASE.get() + OFFSET));
+    let (said, stop) = run(&mut machine, 1000);
+    assert_eq!(said, [b'w', 0xd0, 0x0d, 0xfe, 0xed]);
+    assert_eq!(stop, Stop::Halted(Exit::Pass));
+}
+
+#[test]
+fn a_reset_starts_over_from_the_same_ram_at_later_positions() {
+    // Says 'A' if the word behind the code is zero, else 'B'; sets it; resets.
+    let mut code = li(T0, 0x8030_0000u32 as i32 as u32 & 0x7fff_ffff);
+    code.extend([addi(T0 + 1, 0, 1), (T0 + 1) << 15 | 31 << 20 | (T0 + 1) << 7 | 1 << 12 | 0x13]);
+    code.push((T0 + 1) << 20 | T0 << 15 | T0 << 7 | 0x33);
+    code.push(T0 << 15 | 2 << 12 | A0 << 7 | 0x03);
+    code.extend([addi(A0, A0, i32::from(b'A')), addi(A6, 0, 2)]);
+    code.extend(li(A7, DBCN));
+    code.extend([ECALL, addi(A0, 0, 1), A0 << 20 | T0 << 15 | 2 << 12 | 0x23]);
+    code.extend(call(SRST, 0, [1, 0, 0]));
+    let mut machine = boot(&code, &options());
+    let (said, stop) = run(&mut machine, 1000);
+    assert_eq!(stop, Stop::Reached);
+    assert!(said.len() > 10 && said.iter().all(|&byte| byte == b'A'), "{said:?}");
+    assert_eq!(machine.icount(), Icount(1000));
+    assert_eq!(machine.console_bytes(), said.len() as u64);
+
+    // Cut into pieces and put aside in between, it is the same machine.
+    let mut pieces = boot(&code, &options());
+    for to in (0..=1000).step_by(7) {
+        while pieces.run_until(Icount(to)) == Stop::Service {
+            pieces.take_outputs();
+        }
+        pieces.take_outputs();
+        pieces = Machine::restore(pieces.save()).expect("it was saved so");
+    }
+    while pieces.run_until(Icount(1000)) == Stop::Service {
+        pieces.take_outputs();
+    }
+    pieces.take_outputs();
+    assert_eq!(pieces.digest(), machine.digest());
+
+    let once = BootOptions { ends_at_reset: true, ..options() };
+    let (said, stop) = run(&mut boot(&code, &once), 1000);
+    assert_eq!((said.as_slice(), stop), (&b"A"[..], Stop::Halted(Exit::Reset)));
+}
+
+#[test]
+fn a_panic_is_told_from_a_reboot() {
+    let end = |arguments| run(&mut boot(&call(SRST, 0, arguments), &options()), 1000).1;
+    assert_eq!(end([2, 0, 0]), Stop::Halted(Exit::Panic));
+    assert_eq!(end([0, 1, 0]), Stop::Halted(Exit::Panic));
+    assert_eq!(end([1, 1, 0]), Stop::Halted(Exit::Panic));
+    assert_eq!(end([0, 0, 0]), Stop::Halted(Exit::Pass));
+    assert_eq!(Exit::Panic.status(), 70);
+}
+
+#[test]
+fn a_machine_with_another_boot_image_is_not_restored() {
+    let code = [say(b'x'), call(SRST, 0, [1, 0, 0])].concat();
+    let mut machine = boot(&code, &options());
+    run(&mut machine, 10);
+    let saved = machine.save();
+    assert!(Machine::restore(saved.clone()).is_ok());
+    let mut elsewhere = saved.boot.clone();
+    elsewhere[0] ^= 4;
+    assert!(Machine::restore(Saved { boot: elsewhere, ..saved.clone() }).is_err());
+    assert!(Machine::restore(Saved { boot: saved.boot[..3].to_vec(), ..saved }).is_err());
+}
+
+#[test]
+fn what_the_sbi_has_not_is_not_supported_and_changes_nothing() {
+    let probe = |extension: u32, function: u32, arguments: [u32; 3]| {
+        let mut machine = boot(&call(extension, function, arguments), &options());
+        let stop = machine.run_until(Icount(12));
+        assert_eq!(stop, Stop::Reached);
+        (machine.hart().x(10) as i64, machine.hart().x(11))
+    };
+    assert_eq!(probe(BASE, 0, [0, 0, 0]), (0, 2 << 24), "version 2.0");
+    assert_eq!(probe(BASE, 3, [DBCN, 0, 0]), (0, 1));
+    assert_eq!(probe(BASE, 3, [0x0050_4d55, 0, 0]), (0, 0), "no PMU");
+    assert_eq!(probe(BASE, 7, [0, 0, 0]), (-2, 0));
+    assert_eq!(probe(0, 0, [65, 0, 0]), (-2, 0), "no legacy console");
+    assert_eq!(probe(0x0048_534d, 2, [0, 0, 0]), (0, 0), "hart 0 is started");
+    assert_eq!(probe(0x0048_534d, 0, [0, 0, 0]).0, -6);
+    assert_eq!(probe(0x0048_534d, 2, [1, 0, 0]).0, -3);
+    assert_eq!(probe(0x5246_4e43, 1, [1, 0, 0]).0, 0);
+    assert_eq!(probe(0x5246_4e43, 1, [2, 0, 0]).0, -3);
+    assert_eq!(probe(DBCN, 0, [8, 0x7fff_fff0, 0]).0, -5, "no RAM there");
+}
+
+#[test]
+fn files_that_are_no_kernel_are_told_apart() {
+    let good = image(&[ECALL]);
+    let refused = |change: fn(&mut Vec<u8>)| {
+        let mut bytes = good.clone();
+        change(&mut bytes);
+        Kernel::parse(&bytes).expect_err("refused")
+    };
+    assert!(Kernel::parse(&good).is_ok());
+    assert_eq!(refused(|b| b.truncate(63)), KernelError::TooShort { len: 63 });
+    assert_eq!(refused(Vec::clear), KernelError::TooShort { len: 0 });
+    assert_eq!(refused(|b| b[..2].copy_from_slice(&[0x1f, 0x8b])), KernelError::Compressed);
+    assert_eq!(refused(|b| b[..4].copy_from_slice(b"\x7fELF")), KernelError::Elf);
+    assert!(matches!(refused(|b| b[0x30..0x3c].fill(0)), KernelError::NotAnImage { .. }));
+    assert_eq!(refused(|b| b[0x18] = 1), KernelError::BigEndian);
+    assert_eq!(refused(|b| b[0x08] = 1), KernelError::Misaligned { offset: OFFSET + 1 });
+    assert!(matches!(refused(|b| b[0x10..0x18].fill(0)), KernelError::Size { .. }));
+}
+
+#[test]
+fn what_does_not_fit_into_ram_says_what_it_would_take() {
+    let image = image(&[ECALL]);
+    let kernel = Kernel::parse(&image).unwrap();
+    let boot = |ram_bytes, initrd: Option<&[u8]>, firmware: Option<&[u8]>| {
+        let firmware = firmware.map(|bytes| Firmware::parse(bytes).unwrap());
+        let options = BootOptions { ram_bytes, ..options() };
+        Machine::boot_kernel(&KernelBoot { kernel, initrd, firmware }, &options).map(|_| ())
+    };
+    let large = vec![1; 12 << 20];
+    assert_eq!(boot(RAM_BYTES, Some(&large[..1 << 20]), None), Ok(()));
+    assert!(matches!(boot(RAM_BYTES, Some(&large), None), Err(KernelError::DoesNotFit { .. })));
+    assert!(matches!(boot(4 << 20, None, None), Err(KernelError::DoesNotFit { .. })));
+    let firmware = boot(RAM_BYTES, None, Some(&large[..(2 << 20) + 1]));
+    assert!(matches!(firmware, Err(KernelError::FirmwareTooLarge { .. })));
+    assert!(matches!(boot(1 << 20, None, None), Err(KernelError::Config(_))));
+}
+
+#[test]
+fn a_kernel_as_large_as_its_header_lies_does_not_fit() {
+    let mut image = image(&[ECALL]);
+    image[0x10..0x18].fill(0xff);
+    let kernel = Kernel::parse(&image).unwrap();
+    let boot = KernelBoot { kernel, initrd: None, firmware: None };
+    assert!(matches!(Machine::boot_kernel(&boot, &options()), Err(KernelError::DoesNotFit { .. })));
+}

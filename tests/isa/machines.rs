@@ -1,0 +1,126 @@
+//! The two machines: the same bytes of RAM in, RAM after the program has powered off out.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use lockstep::base::Icount;
+use lockstep::cpu::{Answer, Question};
+use lockstep::machine::{BootOptions, Elf, Exit, Input, Machine, Stop};
+
+use crate::image::{BASE, COMPARED_BYTES, RAM_BYTES};
+
+/// Extensions beyond RV64GC are off (their encodings are reserved here), the hpm counters all there.
+const QEMU_CPU: &str = "rv64,h=off,zba=off,zbb=off,zbc=off,zbs=off,pmu-num=29";
+
+/// More than any of our programs needs.
+const QEMU_PATIENCE: Duration = Duration::from_secs(60);
+const INSTRUCTIONS_MAX: u64 = 20_000_000;
+
+/// Is QEMU here? If not, says that `what` is skipped, and fails where it must not be.
+pub fn qemu_is_here(what: &str) -> bool {
+    let found = Command::new("qemu-system-riscv64").arg("--version").output();
+    if found.is_ok_and(|run| run.status.success()) {
+        return true;
+    }
+    let how = "qemu-system-riscv64 is missing (apt-get install qemu-system-misc)";
+    assert!(std::env::var_os("CI").is_none(), "{what}: {how}");
+    // Not eprintln: the test harness would keep that to itself.
+    writeln!(std::io::stderr(), "SKIPPED: {what}: {how}").expect("stderr is open");
+    false
+}
+
+/// Runs QEMU's `virt` board until it powers off.
+pub fn qemu(arguments: &[&str]) -> Output {
+    let child = Command::new("qemu-system-riscv64")
+        .args(["-bios", "none", "-nographic", "-monitor", "none", "-cpu", QEMU_CPU])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("qemu-system-riscv64 starts");
+    wait(child)
+}
+
+fn wait(mut child: Child) -> Output {
+    let end = Instant::now() + QEMU_PATIENCE;
+    // What our programs say fits into a pipe.
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if Instant::now() > end => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                break std::process::ExitStatus::from_raw(9);
+            }
+            None => std::thread::sleep(Duration::from_millis(2)),
+        }
+    };
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    child.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+    child.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+    Output { status, stdout, stderr }
+}
+
+/// RAM after QEMU has run the program. Its RAM is a file that both sides see.
+pub fn on_qemu(image: &[u8], directory: &Path) -> Vec<u8> {
+    let path = directory.join("ram");
+    let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+    file.set_len(RAM_BYTES).unwrap();
+    file.write_all(image).unwrap();
+    let size = format!("{}M", RAM_BYTES >> 20);
+    let backend = format!("memory-backend-file,id=ram,mem-path={},size={size},share=on", path.display());
+    let run =
+        qemu(&["-M", "virt,memory-backend=ram", "-m", &size, "-object", &backend, "-serial", "none"]);
+    assert!(run.status.success(), "QEMU: {} {}", run.status, String::from_utf8_lossy(&run.stderr));
+    let mut ram = vec![0; COMPARED_BYTES];
+    file.seek(SeekFrom::Start(0)).unwrap();
+    file.read_exact(&mut ram).unwrap();
+    ram
+}
+
+/// RAM after this machine has run the program.
+pub fn on_lockstep(image: &[u8]) -> Vec<u8> {
+    let file = elf(image);
+    let options = BootOptions { ram_bytes: RAM_BYTES, ..BootOptions::default() };
+    let mut machine = Machine::boot(&Elf::parse(&file).unwrap(), &options).unwrap();
+    let mut asked = 0;
+    loop {
+        match machine.run_until(Icount(INSTRUCTIONS_MAX)) {
+            Stop::Ask(question) => {
+                asked += 1;
+                let answer = match question {
+                    Question::Time => Answer::Time(asked),
+                    Question::Entropy => Answer::Entropy(0),
+                    Question::HostId => Answer::HostId(0),
+                };
+                machine.deliver(Input::Answer(answer)).unwrap();
+            }
+            Stop::Halted(Exit::Pass) => break,
+            stop => panic!("{stop:?} at pc {:#x}", machine.hart().pc()),
+        }
+    }
+    machine.ram().bytes()[..COMPARED_BYTES].to_vec()
+}
+
+/// `image` as an executable with one segment at the start of RAM, where it begins.
+fn elf(image: &[u8]) -> Vec<u8> {
+    let mut file = Vec::new();
+    file.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
+    let half = |file: &mut Vec<u8>, values: &[u16]| values.iter().for_each(|v| file.extend(v.to_le_bytes()));
+    half(&mut file, &[2, 243, 1, 0]);
+    for value in [BASE, 64, 0] {
+        file.extend(value.to_le_bytes());
+    }
+    half(&mut file, &[0, 0, 64, 56, 1, 0, 0, 0]);
+    half(&mut file, &[1, 0, 7, 0]);
+    for value in [120, BASE, BASE, image.len() as u64, image.len() as u64, 8] {
+        file.extend(value.to_le_bytes());
+    }
+    file.extend(image);
+    file
+}
