@@ -89,7 +89,9 @@ impl Program<'_> {
                 let word = match self.prng.below(3) {
                     0 => auipc(rd, upper),
                     1 => lui(rd, upper),
-                    _ => self.pick(&[ECALL, EBREAK, SFENCE, 0x100f, 0x0ff0_000f, 0x0010_000f, MRET | 1 << 31]),
+                    _ => {
+                        self.pick(&[ECALL, EBREAK, SFENCE, 0x100f, 0x0ff0_000f, 0x0010_000f, MRET | 1 << 31])
+                    }
                 };
                 self.words.push(word);
             }

@@ -188,9 +188,14 @@ fn handler(csrs: u16, end: Option<u64>) -> Vec<u32> {
     for n in 1..31 {
         c.put(sd(n, 31, 8 * n as i32));
     }
-    for (csr, at) in
-        [(scratch, 248), (cause, CAUSE), (value, CAUSE + 8), (epc, CAUSE + 16), (csrs, CAUSE + 24), (3, CAUSE + 32)]
-    {
+    for (csr, at) in [
+        (scratch, 248),
+        (cause, CAUSE),
+        (value, CAUSE + 8),
+        (epc, CAUSE + 16),
+        (csrs, CAUSE + 24),
+        (3, CAUSE + 32),
+    ] {
         c.put(csrr(30, csr));
         c.put(sd(30, 31, at));
     }

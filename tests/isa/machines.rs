@@ -74,8 +74,7 @@ pub fn on_qemu(image: &[u8], directory: &Path) -> Vec<u8> {
     file.write_all(image).unwrap();
     let size = format!("{}M", RAM_BYTES >> 20);
     let backend = format!("memory-backend-file,id=ram,mem-path={},size={size},share=on", path.display());
-    let run =
-        qemu(&["-M", "virt,memory-backend=ram", "-m", &size, "-object", &backend, "-serial", "none"]);
+    let run = qemu(&["-M", "virt,memory-backend=ram", "-m", &size, "-object", &backend, "-serial", "none"]);
     assert!(run.status.success(), "QEMU: {} {}", run.status, String::from_utf8_lossy(&run.stderr));
     let mut ram = vec![0; COMPARED_BYTES];
     file.seek(SeekFrom::Start(0)).unwrap();

@@ -175,6 +175,9 @@ fn registers_hold_what_they_hold_on_qemu() {
             let how = [entry.x[6] & mask, entry.x[7] & mask];
             (how.map(|v| format!("{v:016x}")), *illegal)
         });
-        assert_eq!(here, there, "seed {seed}: {number:#x}, change {change} by {value:016x}: (old, new), illegal");
+        assert_eq!(
+            here, there,
+            "seed {seed}: {number:#x}, change {change} by {value:016x}: (old, new), illegal"
+        );
     }
 }
