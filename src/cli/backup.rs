@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Failure;
+use super::disk::DiskArgs;
 use super::node::{self, Site};
 use crate::base::NodeId;
 use crate::ft::{LinkId, Node};
@@ -12,6 +13,8 @@ use crate::host::driver::{Driver, draw_u64};
 pub struct Args {
     #[command(flatten)]
     site: Site,
+    #[command(flatten)]
+    disks: DiskArgs,
     /// The primary's --listen address.
     #[arg(long, value_name = "ADDR")]
     primary: String,
@@ -22,8 +25,9 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let site = &args.site;
+    let disks = args.disks.to_join()?;
     let (listener, arbiter) = site.open()?;
-    let mut driver = Driver::new(site.wiring("backup", listener, arbiter)?);
+    let mut driver = Driver::new(site.wiring("backup", listener, arbiter, disks)?);
     let link = connect(&mut driver, args)?;
     let node = Node::backup(NodeId(draw_u64()), &site.vm, link, site.settings(), driver.now_ns());
     node::live(driver, node, "backup", site.record.as_deref())

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Failure, arg};
+use crate::devices::disk::DiskSpec;
 use crate::host::driver::fill_entropy;
 use crate::machine::config::RAM_BYTES_DEFAULT;
 use crate::machine::{BootOptions, Firmware, Kernel, KernelBoot, KernelError, Machine};
@@ -44,13 +45,14 @@ pub struct GuestArgs {
 
 impl GuestArgs {
     /// Reads what there is to read and puts it into a machine.
-    pub fn boot(&self) -> Result<Machine, Failure> {
+    pub fn boot(&self, disks: Vec<DiskSpec>) -> Result<Machine, Failure> {
         match (&self.kernel, &self.guest) {
-            (Some(kernel), _) => self.boot_kernel(kernel),
+            (Some(kernel), _) => self.boot_kernel(kernel, disks),
             (None, Some(guest)) => {
                 let options = BootOptions {
                     ram_bytes: self.memory.unwrap_or(RAM_BYTES_DEFAULT),
                     ends_at_reset: self.no_reboot,
+                    disks,
                     ..BootOptions::default()
                 };
                 arg::boot(guest, options)
@@ -59,7 +61,7 @@ impl GuestArgs {
         }
     }
 
-    fn boot_kernel(&self, path: &Path) -> Result<Machine, Failure> {
+    fn boot_kernel(&self, path: &Path, disks: Vec<DiskSpec>) -> Result<Machine, Failure> {
         let unusable = |path: &Path, error: KernelError| {
             let fix = fix(&error);
             Failure::new(format!("{}: {error}", path.display())).fix(fix)
@@ -81,6 +83,7 @@ impl GuestArgs {
             bootargs: self.append.clone(),
             rng_seed,
             ends_at_reset: self.no_reboot,
+            disks,
             ..BootOptions::default()
         };
         let boot = KernelBoot { kernel, initrd: initrd.as_deref(), firmware };

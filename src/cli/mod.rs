@@ -10,6 +10,7 @@ pub mod client;
 pub mod console;
 pub mod demo;
 pub mod disasm;
+pub mod disk;
 pub mod failure;
 pub mod guest;
 pub mod log;

@@ -11,6 +11,7 @@ use super::console::ConsoleArgs;
 use super::{Failure, arg};
 use crate::ft::{Halt, Node, Settings};
 use crate::host::arbiter::FileArbiter;
+use crate::host::disk::Disks;
 use crate::host::driver::{Driver, DriverError, Lived, Wiring, plain};
 use crate::host::terminal;
 use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
@@ -66,13 +67,20 @@ impl Site {
         format!("{role} at {}, process {}", self.listen, std::process::id())
     }
 
-    pub fn wiring(&self, role: &str, listener: TcpListener, arbiter: FileArbiter) -> Result<Wiring, Failure> {
+    pub fn wiring(
+        &self,
+        role: &str,
+        listener: TcpListener,
+        arbiter: FileArbiter,
+        disks: Disks,
+    ) -> Result<Wiring, Failure> {
         Ok(Wiring {
             listener: Some(listener),
             switch: self.switch,
             arbiter: Some(Box::new(arbiter)),
             wherefrom: self.wherefrom(role),
             record: self.record.clone(),
+            disks,
             console: self.console.open(false)?,
             ends_with_console: false,
             narrator: Some(format!("{role} {}", self.vm)),

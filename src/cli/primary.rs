@@ -1,10 +1,11 @@
 //! `lockstep primary`: a guest under fault tolerance.
 
 use super::Failure;
+use super::disk::DiskArgs;
 use super::guest::GuestArgs;
 use super::node::{self, Site};
 use crate::base::{Generation, Icount, NodeId};
-use crate::ft::{Arbiter, Bid, Boot, Claim, Holder, Node};
+use crate::ft::{Arbiter, ArbiterError, Bid, Boot, Claim, Holder, Node};
 use crate::host::driver::{Driver, draw_u64};
 
 #[derive(clap::Args)]
@@ -13,54 +14,64 @@ pub struct Args {
     guest: GuestArgs,
     #[command(flatten)]
     site: Site,
+    #[command(flatten)]
+    disks: DiskArgs,
     /// Begin a new life of the guest although an earlier one was never ended: its state is given up.
     #[arg(long)]
     fresh: bool,
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let machine = args.guest.boot()?;
     let site = &args.site;
     let (listener, mut arbiter) = site.open()?;
     let id = NodeId(draw_u64());
-    let generation = claim_life(&mut arbiter, &site.vm, id, &site.wherefrom("primary"), args.fresh)?;
-    let driver = Driver::new(site.wiring("primary", listener, arbiter)?);
+    let (generation, last) = next_life(&mut arbiter, &site.vm, args.fresh)?;
+    let disks = args.disks.open(&site.vm, id, last.as_ref(), true)?;
+    let machine = args.guest.boot(disks.specs.clone())?;
+    // Whoever dies between the claim and its first word to the disks has written to none of them.
+    let disks = disks.intend()?;
+    let bid = Bid { generation, node: id, keeps: None, wherefrom: site.wherefrom("primary") };
+    claim_life(&mut arbiter, &site.vm, &bid)?;
+    let driver = Driver::new(site.wiring("primary", listener, arbiter, disks)?);
     let boot = Boot { machine, generation, life: draw_u64(), limit: Icount::MAX };
     let node = Node::primary(id, &site.vm, boot, site.settings(), driver.now_ns());
     node::live(driver, node, "primary", site.record.as_deref())
 }
 
-/// Claims the first generation of a new life. A life that was never ended may still be carried on
-/// by somebody, or be all that is left of acknowledged writes: only `fresh` gives it up.
-fn claim_life(
+fn unreachable(error: ArbiterError) -> Failure {
+    Failure::new(error).fix("check the --arbiter directory")
+}
+
+/// The first generation of a new life, and the reign before it. A life that was never ended may still
+/// be carried on by somebody, or be all that is left of acknowledged writes: only `fresh` gives it up.
+fn next_life(
     arbiter: &mut dyn Arbiter,
     vm: &str,
-    id: NodeId,
-    wherefrom: &str,
     fresh: bool,
-) -> Result<Generation, Failure> {
-    let unreachable = |error| Failure::new(error).fix("check the --arbiter directory");
-    let generation = match arbiter.holder(vm).map_err(unreachable)? {
-        None => Generation(1),
-        Some(holder) if holder.ended || fresh => holder.bid.generation.next(),
-        Some(Holder { bid, .. }) => {
-            return Err(Failure::new(format!(
-                "the vm {vm:?} is alive as far as the arbiter knows: generation {} belongs to node {} ({})",
-                bid.generation, bid.node, bid.wherefrom
-            ))
-            .fix(
-                "to protect it, join it with `lockstep backup`; if no process of it is left, its state is lost: \
-                 begin a new life with --fresh",
-            ));
-        }
-    };
-    let bid = Bid { generation, node: id, keeps: None, wherefrom: wherefrom.to_owned() };
-    match arbiter.claim(vm, &bid).map_err(unreachable)? {
-        Claim::Won => Ok(generation),
-        Claim::Lost { to, .. } => {
-            Err(Failure::new(format!("node {to} has just claimed generation {generation} of the vm {vm:?}"))
-                .fix("another primary was started at the same time: join it with `lockstep backup`"))
-        }
+) -> Result<(Generation, Option<Holder>), Failure> {
+    match arbiter.holder(vm).map_err(unreachable)? {
+        None => Ok((Generation(1), None)),
+        Some(last) if last.ended || fresh => Ok((last.bid.generation.next(), Some(last))),
+        Some(Holder { bid, .. }) => Err(Failure::new(format!(
+            "the vm {vm:?} is alive as far as the arbiter knows: generation {} belongs to node {} ({})",
+            bid.generation, bid.node, bid.wherefrom
+        ))
+        .fix(
+            "to protect it, join it with `lockstep backup`; if no process of it is left, its state is lost (its \
+             disks are not): begin a new life with --fresh",
+        )),
+    }
+}
+
+/// Claims a new life's first generation.
+fn claim_life(arbiter: &mut dyn Arbiter, vm: &str, bid: &Bid) -> Result<(), Failure> {
+    match arbiter.claim(vm, bid).map_err(unreachable)? {
+        Claim::Won => Ok(()),
+        Claim::Lost { to, .. } => Err(Failure::new(format!(
+            "node {to} has just claimed generation {} of the vm {vm:?}",
+            bid.generation
+        ))
+        .fix("another primary was started at the same time: join it with `lockstep backup`")),
     }
 }
 
@@ -73,7 +84,12 @@ mod tests {
     fn a_life_that_was_not_ended_is_not_overwritten_by_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let mut arbiter = FileArbiter::open(dir.path()).unwrap();
-        let claim = |arbiter: &mut FileArbiter, id, fresh| claim_life(arbiter, "kv", NodeId(id), "", fresh);
+        let claim = |arbiter: &mut FileArbiter, id, fresh| {
+            let (generation, last) = next_life(arbiter, "kv", fresh)?;
+            assert_eq!(last.map_or(Generation::ZERO, |last| last.bid.generation).next(), generation);
+            let bid = Bid { generation, node: NodeId(id), keeps: None, wherefrom: String::new() };
+            claim_life(arbiter, "kv", &bid).map(|()| generation)
+        };
         assert_eq!(claim(&mut arbiter, 1, false).unwrap(), Generation(1));
         let refused = claim(&mut arbiter, 2, false).unwrap_err();
         assert!(refused.fix.unwrap().contains("--fresh"));

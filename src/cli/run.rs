@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::console::ConsoleArgs;
+use super::disk::DiskArgs;
 use super::guest::GuestArgs;
 use super::{Failure, arg, node};
 use crate::base::{Generation, Icount, NodeId};
@@ -33,6 +34,8 @@ pub struct Args {
     /// The name under which the switch knows the guest.
     #[arg(long, default_value = "run", value_parser = arg::vm)]
     vm: String,
+    #[command(flatten)]
+    disks: DiskArgs,
     /// Stop after this many instructions, with status 124.
     #[arg(long, value_name = "N", value_parser = arg::instructions)]
     max_instructions: Option<u64>,
@@ -40,11 +43,14 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
     arg::record(args.record.as_deref())?;
-    let machine = args.guest.boot()?;
+    let id = NodeId(draw_u64());
+    let disks = args.disks.open(&args.vm, id, None, false)?;
+    let machine = args.guest.boot(disks.specs.clone())?;
     let listener = args.listen.map(arg::listen).transpose()?;
     let driver = Driver::new(Wiring {
         switch: args.switch,
         record: args.record.clone(),
+        disks: disks.intend()?,
         console: args.console.open(true)?,
         listener,
         // A guest whose one voice is the console is done when nobody listens; one with a network is not.

@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use super::{Failure, arg};
+use crate::devices::disk::DiskSpec;
 use crate::host::guests;
-use crate::machine::Saved;
+use crate::machine::{BootOptions, Elf, Machine, Saved};
 use crate::sim::{self, Outcome, Plan};
 
 #[derive(clap::Args)]
@@ -18,6 +19,9 @@ pub struct Args {
     /// Run just this seed, and tell everything that happens.
     #[arg(long)]
     seed: Option<u64>,
+    /// With a guest that has a disk (`diskkv`).
+    #[arg(long)]
+    disk: bool,
     /// One JSON object a seed.
     #[arg(long)]
     json: bool,
@@ -26,13 +30,26 @@ pub struct Args {
 /// The guest's memory in the simulator: `kv` needs less than 1 MiB.
 const RAM_BYTES: u64 = 4 << 20;
 
+/// Its disk: a journal, room to scribble, and a last chunk that is not whole.
+const DISK_SECTORS: u64 = 5001;
+
 /// The `kv` guest, freshly booted.
 pub fn guest() -> Result<Saved, Failure> {
     Ok(arg::boot_bytes(guests::KV, "kv.elf", RAM_BYTES)?.save())
 }
 
+/// The `diskkv` guest with its disk, freshly booted.
+pub fn disk_guest() -> Result<Saved, Failure> {
+    let disks = vec![DiskSpec { sectors: DISK_SECTORS, read_only: false, serial: "sim".into() }];
+    let options =
+        BootOptions { guest: "diskkv.elf".into(), ram_bytes: RAM_BYTES, disks, ..BootOptions::default() };
+    let elf = Elf::parse(guests::DISKKV).map_err(|error| Failure::new(error.to_string()))?;
+    let mut machine = Machine::boot(&elf, &options).map_err(|error| Failure::new(error.to_string()))?;
+    Ok(machine.save())
+}
+
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let guest = guest()?;
+    let guest = if args.disk { disk_guest()? } else { guest()? };
     if let Some(seed) = args.seed {
         let mut tell = |line: String| eprintln!("{line}");
         let outcome = sim::run(&guest, Plan::from_seed(seed), Some(&mut tell));

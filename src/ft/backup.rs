@@ -11,7 +11,8 @@
 //!                                                            Primary
 //! ```
 //!
-//! Promises: it claims only while it counts; it goes live only at the end of every entry it has
+//! Promises: it claims only while it counts; it replays only once its disks hold all that the state
+//! takes for done, and does to them what the guest does to its own; it goes live only at the end of every entry it has
 //! acknowledged, hence past the mark of every output that may have left.
 
 use std::collections::VecDeque;
@@ -19,11 +20,15 @@ use std::collections::VecDeque;
 use super::arbiter::{ArbiterError, Claim};
 use super::clock::TICK_NS;
 use super::detector::Detector;
+use super::disk::DiskWorked;
+use super::fetch::DiskFetch;
 use super::kept::KeptOutputs;
 use super::message::{Audit, Message};
-use super::node::{Command, Common, Event, Halt, LinkId, Next, NodeStatus, Pace, Plug, World};
+use super::mirror::{Ended, Mirror};
+use super::node::{Command, Common, DiskStanding, Event, Halt, LinkId, Next, NodeStatus, Pace, Plug, World};
 use super::primary::{Follows, Inheritance, Yield};
 use crate::base::{Generation, Icount, NodeId, Seq};
+use crate::devices::disk::DiskDone;
 use crate::log::{self, Entry, frame::decode_frame};
 use crate::machine::config::RAM_BYTES_MAX;
 use crate::machine::{Exit, Machine};
@@ -72,12 +77,18 @@ pub(super) struct Backup {
     life: u64,
     state: State,
     counting: bool,
+    /// The machine has obeyed the log up to where it counts: its disks have done what went before.
+    in_step: bool,
     detector: Detector,
     bid: Option<Bid>,
     /// The primary stands at `SwitchOver`, and so does this machine: once everything said before
     /// has left, this node bids.
     handed_over: bool,
     kept: KeptOutputs,
+    /// The disks that are compared and copied, until the machine comes to life.
+    fetch: Option<DiskFetch>,
+    /// This node's own disks, once it does.
+    mirror: Mirror,
     /// The guest's clock as the primary last told it, and when.
     ticks_heard: Option<(u64, u64)>,
     console_released: u64,
@@ -124,8 +135,16 @@ impl Backup {
         common.terminals.settle(false, follows.life, &mut common.commands);
         backup.console_released = follows.console_released;
         backup.counting = true;
+        backup.in_step = true;
         backup.detector = Detector::new(to.now_ns, common.settings.silence_ns, common.settings.heartbeat_ns);
         backup.answer_to = Some(to.asked_by);
+        for ended in backup.mirror.take_over(follows.disks) {
+            match ended {
+                Ended::Quietly => {}
+                Ended::Flushed { disk, tag } => common.send(backup.link, Message::Flushed { disk, tag }),
+                Ended::Failed { disk, tag } => return Err(Halt::DiskFailed { disk, tag }),
+            }
+        }
         match backup.log(common, to.log, to.now_ns) {
             Ok(()) => Ok(backup),
             Err(why) => Err(Halt::NotJoined { why }),
@@ -150,11 +169,14 @@ impl Backup {
             life,
             state,
             counting: false,
+            in_step: false,
             detector: Detector::new(now_ns, JOIN_SILENCE_NS, settings.heartbeat_ns),
             bid: None,
             handed_over: false,
             // More than a gate can hold, also when one notify overfills it by a whole ring of frames.
             kept: KeptOutputs::new(settings.gate_outputs_max * 2, settings.gate_bytes_max + KEPT_BYTES_SPARE),
+            fetch: None,
+            mirror: Mirror::default(),
             ticks_heard: None,
             console_released: 0,
             backlog: VecDeque::new(),
@@ -179,6 +201,10 @@ impl Backup {
 
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    pub fn disk_standing(&self) -> DiskStanding {
+        if self.in_step { DiskStanding::Replica(self.generation) } else { DiskStanding::Behind }
     }
 
     pub fn icount(&self) -> Icount {
@@ -209,7 +235,8 @@ impl Backup {
             Event::LinkClosed { .. } => Next::Stay,
             Event::Claimed { generation, outcome } => self.claimed(common, generation, outcome, now_ns),
             // The switch speaks to a backup only after its go-live; the console is the primary's.
-            Event::DiskDone(_) | Event::DiskWorked(_) => Next::Stay,
+            Event::DiskDone(done) => self.disk_done(common, &done),
+            Event::DiskWorked(worked) => self.disk_worked(common, worked, now_ns),
             Event::Frame { .. }
             | Event::ConsoleInput(_)
             | Event::ConsoleSize { .. }
@@ -261,10 +288,22 @@ impl Backup {
                 if (*chunks_done - 1) * 10 / *chunks < *chunks_done * 10 / *chunks {
                     common.tell(format!("state transfer: {chunks_done} of {chunks} chunks received"));
                 }
-                if chunks_done == chunks {
-                    self.restore(common, now_ns)?;
-                }
+                self.restore_if_ready(common, now_ns)?;
             }
+            (Message::Disks { specs }, State::Asking) if self.fetch.is_none() => {
+                let count = specs.len();
+                let fetch = DiskFetch::begin(common, self.link, specs)?;
+                let (_, _, chunks) = fetch.progress();
+                common.tell(format!("comparing {count} disks with the primary's, {chunks} chunks"));
+                self.fetch = Some(fetch);
+            }
+            (Message::DiskDigests { disk, first, digests }, State::Asking | State::Receiving { .. }) => {
+                self.fetch()?.digests(common, disk, first, digests)?;
+            }
+            (Message::DiskChunk { disk, chunk, packed }, State::Asking | State::Receiving { .. }) => {
+                self.fetch()?.chunk(common, disk, chunk, &packed)?;
+            }
+            (Message::DisksComplete, State::Receiving { .. }) => self.fetch()?.complete(common)?,
             (Message::Log(bytes), State::Receiving { log, .. }) => {
                 self.backlog_bytes += bytes.len() + size_of::<Vec<u8>>();
                 if self.backlog_bytes > common.settings.backlog_bytes_max {
@@ -292,6 +331,42 @@ impl Backup {
         Ok(Next::Stay)
     }
 
+    fn fetch(&mut self) -> Result<&mut DiskFetch, String> {
+        self.fetch.as_mut().ok_or_else(|| "it speaks of disks that it has not named".into())
+    }
+
+    /// A disk has done, or has not, what the log made the machine ask of it.
+    fn disk_done(&mut self, common: &mut Common, done: &DiskDone) -> Next {
+        match self.mirror.ended(done) {
+            Ended::Quietly => {}
+            Ended::Flushed { disk, tag } if self.linked => {
+                common.send(self.link, Message::Flushed { disk, tag });
+            }
+            Ended::Flushed { .. } => {}
+            Ended::Failed { disk, tag } => {
+                if self.linked {
+                    let why = format!("disk {disk} of the backup failed request {tag}");
+                    common.send(self.link, Message::Bye { why });
+                }
+                return Next::Halt(Halt::DiskFailed { disk, tag });
+            }
+        }
+        Next::Stay
+    }
+
+    fn disk_worked(&mut self, common: &mut Common, worked: DiskWorked, now_ns: u64) -> Next {
+        let Some(fetch) = &mut self.fetch else { return Next::Stay };
+        if let Err(why) = fetch.worked(common, worked) {
+            // Nothing is wrong with the primary: it learns why this node goes.
+            common.send(self.link, Message::Bye { why: why.clone() });
+            return Next::Halt(Halt::NotJoined { why });
+        }
+        match self.restore_if_ready(common, now_ns) {
+            Ok(()) => Next::Stay,
+            Err(why) => self.lose_primary(common, &why),
+        }
+    }
+
     /// True when the guest's end is in the log, obeyed or still to be.
     fn sees_the_end(&self) -> bool {
         let waiting = match &self.state {
@@ -301,7 +376,15 @@ impl Backup {
         self.ended.is_some() || waiting.is_some_and(|entry| matches!(entry.event, log::Event::End(_)))
     }
 
-    /// The whole snapshot is here: the machine comes to life, and the log that came meanwhile is taken.
+    fn restore_if_ready(&mut self, common: &mut Common, now_ns: u64) -> Result<(), String> {
+        let State::Receiving { chunks, chunks_done, .. } = &self.state else { return Ok(()) };
+        if chunks_done == chunks && self.fetch.as_ref().is_none_or(DiskFetch::is_ready) {
+            self.restore(common, now_ns)?;
+        }
+        Ok(())
+    }
+
+    /// The whole snapshot is here, and the disks are: the machine comes to life, and the log that came meanwhile is taken.
     fn restore(&mut self, common: &mut Common, now_ns: u64) -> Result<(), String> {
         let State::Receiving { decoder, seq_next, log, .. } =
             std::mem::replace(&mut self.state, State::Asking)
@@ -309,6 +392,10 @@ impl Backup {
             return Ok(());
         };
         let saved = decoder.finish().map_err(|error| format!("the snapshot is damaged: {error}"))?;
+        let fetched = self.fetch.take();
+        if !saved.config.disks.iter().eq(fetched.iter().flat_map(DiskFetch::specs)) {
+            return Err("its state has other disks than it named".into());
+        }
         let (expected, at) = (saved.digest, saved.icount);
         let mut machine =
             Machine::restore(saved).map_err(|error| format!("the snapshot is unusable: {error}"))?;
@@ -321,6 +408,8 @@ impl Backup {
         let base = Box::new(machine.save());
         common.commands.push(Command::StartRecording { base, seq_next, generation: self.generation });
         common.commands.push(Command::PlugIn(Plug::of(&machine, self.life, self.generation, true)));
+        // Whether these were done before the disks were copied, nobody knows; doing them again harms nothing.
+        self.mirror.reissue(common, &mut machine);
         common.terminals.machine_stands_at(machine.console_bytes());
         self.state = State::Following(Box::new(Replayer::new(machine, seq_next)));
         self.backlog_bytes = 0;
@@ -342,7 +431,8 @@ impl Backup {
         }
         let joined =
             entries.iter().any(|e| matches!(e.event, log::Event::Joined { node } if node == common.id));
-        let held_bytes = bytes.len() + entries.len() * size_of::<Entry>();
+        let unpacked: usize = entries.iter().map(|entry| entry.event.payload().len()).sum();
+        let held_bytes = bytes.len() + unpacked + entries.len() * size_of::<Entry>();
         let reign = entries.iter().find_map(|e| match e.event {
             log::Event::Generation { generation, .. } => Some(generation),
             _ => None,
@@ -447,23 +537,28 @@ impl Backup {
                 return (Next::Halt(Halt::Diverged(Box::new(divergence))), Pace::Now);
             }
         };
+        let stalled = !drained && self.mirror.is_full();
         if let (true, true, Some(exit)) = (drained, self.farewell, self.ended) {
             return (Next::Halt(Halt::GuestEnded(exit)), Pace::Now);
         }
-        if drained && self.bid.as_ref().is_some_and(|bid| bid.won) {
+        if drained && self.bid.as_ref().is_some_and(|bid| bid.won) && self.is_level() {
             return (Next::GoLive, Pace::Now);
         }
         if self.linked && self.detector.heartbeat_due(now_ns) {
             self.ack_due = true;
             self.acknowledge(common, now_ns);
         }
-        let pace = if drained { Pace::At(self.next_look_ns()) } else { Pace::Now };
+        let pace = if drained || stalled { Pace::At(self.next_look_ns()) } else { Pace::Now };
         (Next::Stay, pace)
     }
 
     /// Obeys the log for a while; true when everything received is obeyed.
     fn replay(&mut self, common: &mut Common) -> Result<bool, Divergence> {
         let State::Following(replayer) = &mut self.state else { return Ok(true) };
+        if self.mirror.is_full() {
+            // The end of a request wakes this node.
+            return Ok(false);
+        }
         let stop = replayer.run(common.settings.slice_instructions * 4, &mut self.followed)?;
         let done = replayer.done();
         while let Some((_, bytes)) = self.backlog.front().filter(|(last, _)| *last <= done) {
@@ -476,7 +571,7 @@ impl Backup {
                     common.terminals.heard(&output);
                     self.kept.keep(output);
                 }
-                Followed::Disk(_) => {}
+                Followed::Disk(request) => self.mirror.issue(common, request),
                 Followed::Agreed { at, digest } => {
                     self.audit = Some(Audit { icount: at, digest });
                     self.last_audit = self.audit;
@@ -489,6 +584,7 @@ impl Backup {
                     log::Event::Generation { .. } => self.handed_over = false,
                     log::Event::Typed { session, upto } => common.terminals.note_typed(session, upto),
                     log::Event::End(exit) => self.ended = Some(exit),
+                    log::Event::Joined { node } if node == common.id => self.in_step = true,
                     _ => {}
                 },
             }
@@ -499,6 +595,15 @@ impl Backup {
             self.bid(common, true);
         }
         Ok(drained)
+    }
+
+    /// True when this node's disks hold everything that the guest was told is done: only then can they be
+    /// the guest's only ones.
+    fn is_level(&self) -> bool {
+        match &self.state {
+            State::Following(replayer) => self.mirror.is_level(replayer.machine()),
+            State::Asking | State::Receiving { .. } => true,
+        }
     }
 
     /// Tells the primary what is safe here and how far the machine is.
@@ -565,6 +670,7 @@ impl Backup {
         status.log_bytes = self.log_bytes;
         status.last_audit = self.last_audit;
         status.audits_agreed = self.audits_agreed;
+        status.disk_transfer = self.fetch.as_ref().map(DiskFetch::progress);
         match &self.state {
             State::Asking => status.phase = "joining".into(),
             State::Receiving { chunks, chunks_done, .. } => {
@@ -599,6 +705,13 @@ fn name(message: &Message) -> &'static str {
         Message::Status => "Status",
         Message::SwitchOver => "SwitchOver",
         Message::Answer { .. } => "Answer",
+        Message::Disks { .. } => "Disks",
+        Message::DiskDigests { .. } => "DiskDigests",
+        Message::DiskWant { .. } => "DiskWant",
+        Message::DiskChunk { .. } => "DiskChunk",
+        Message::DiskStored { .. } => "DiskStored",
+        Message::DisksComplete => "DisksComplete",
+        Message::Flushed { .. } => "Flushed",
         Message::Attach { .. } => "Attach",
         Message::Attached { .. } => "Attached",
         Message::ConsoleData { .. } => "ConsoleData",

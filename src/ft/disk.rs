@@ -85,3 +85,49 @@ pub enum Worked {
         bytes: Vec<u8>,
     },
 }
+
+/// A chunk as it is sent: LZ4 when that is shorter, which the length tells.
+pub fn pack(bytes: &[u8]) -> Vec<u8> {
+    let packed = lz4_flex::block::compress(bytes);
+    if packed.len() < bytes.len() { packed } else { bytes.to_vec() }
+}
+
+/// The `len` bytes of a chunk that was sent.
+pub fn unpack(packed: &[u8], len: usize) -> Option<Vec<u8>> {
+    if len == 0 || packed.len() > len {
+        return None;
+    }
+    if packed.len() == len {
+        return Some(packed.to_vec());
+    }
+    lz4_flex::block::decompress(packed, len).ok().filter(|bytes| bytes.len() == len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Prng;
+
+    #[test]
+    fn a_chunk_comes_back_whether_it_packs_or_not() {
+        let mut noise = vec![0; CHUNK_BYTES];
+        Prng::new(1).fill(&mut noise);
+        for bytes in [vec![0; CHUNK_BYTES], noise, vec![5; 512]] {
+            let packed = pack(&bytes);
+            assert!(packed.len() <= bytes.len());
+            assert_eq!(unpack(&packed, bytes.len()), Some(bytes));
+        }
+        assert_eq!(unpack(&[0; 513], 512), None);
+        assert_eq!(unpack(&[0xff; 20], 512), None);
+        assert_eq!(unpack(&[], 0), None);
+        assert_eq!(unpack(&[0x10, 1], 512), None, "too short");
+    }
+
+    #[test]
+    fn the_last_chunk_may_be_short() {
+        let spec = |sectors| DiskSpec { sectors, read_only: false, serial: String::new() };
+        assert_eq!((chunk_count(&spec(128)), chunk_count(&spec(129))), (1, 2));
+        assert_eq!((chunk_bytes(&spec(129), 0), chunk_bytes(&spec(129), 1)), (CHUNK_BYTES, 512));
+        assert_eq!((chunk_bytes(&spec(129), 2), chunk_bytes(&spec(129), u32::MAX)), (0, 0));
+    }
+}

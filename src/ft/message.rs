@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::base::{Digest, Generation, Icount, NodeId, Seq};
+use crate::devices::disk::DiskSpec;
 use crate::replay::Divergence;
 
 pub const PREAMBLE_MAGIC: &[u8; 8] = b"LKSTPEER";
@@ -85,6 +86,20 @@ pub enum Message {
     Scrollback { offset: u64, bytes: Vec<u8>, typed: Vec<(u64, u64)> },
     /// Terminals and tools reach the sender here.
     Whereabouts { listen: String },
+    /// The primary says yes to a joiner of a machine with disks: they are compared and copied first.
+    Disks { specs: Vec<DiskSpec> },
+    /// The primary's digests of chunks from `first` on.
+    DiskDigests { disk: u8, first: u32, digests: Vec<Digest> },
+    /// The joiner's answer to the digests from `first` on: these chunks of its own differ.
+    DiskWant { disk: u8, first: u32, chunks: Vec<u32> },
+    /// A chunk as the primary has it; packed as [`disk::pack`](super::disk::pack) does.
+    DiskChunk { disk: u8, chunk: u32, packed: Vec<u8> },
+    /// The joiner's disk has taken the chunk.
+    DiskStored { disk: u8, chunk: u32 },
+    /// With this the joiner's disks are at least as new as the state that was offered.
+    DisksComplete,
+    /// The backup's disk is flushed up to the guest's request `tag`.
+    Flushed { disk: u8, tag: u64 },
 }
 
 /// A position at which the digests of both sides agreed.
@@ -164,6 +179,12 @@ impl Message {
             | Message::ConsoleInput { bytes, .. } => bytes.len(),
             Message::Scrollback { bytes, typed, .. } => bytes.len() + typed.len() * size_of::<(u64, u64)>(),
             Message::Attached { vm, peer, .. } => vm.len() + peer.as_ref().map_or(0, String::len),
+            Message::DiskChunk { packed, .. } => packed.len(),
+            Message::DiskDigests { digests, .. } => digests.len() * size_of::<Digest>(),
+            Message::DiskWant { chunks, .. } => chunks.len() * size_of::<u32>(),
+            Message::Disks { specs } => {
+                specs.iter().map(|spec| spec.serial.len() + size_of::<DiskSpec>()).sum()
+            }
             Message::Join { vm: text, .. }
             | Message::Refuse { why: text }
             | Message::Bye { why: text }
@@ -182,7 +203,10 @@ impl Message {
             | Message::Attach { .. }
             | Message::ConsoleTaken { .. }
             | Message::ConsoleSize { .. }
-            | Message::SwitchOver => 0,
+            | Message::SwitchOver
+            | Message::DiskStored { .. }
+            | Message::DisksComplete
+            | Message::Flushed { .. } => 0,
         }
     }
 
@@ -226,6 +250,12 @@ mod tests {
             Message::Heartbeat { ticks: 1, console_released: 2 },
             Message::Bye { why: "done".into() },
             Message::Status,
+            Message::Disks { specs: vec![DiskSpec { sectors: 9, read_only: true, serial: "a".into() }] },
+            Message::DiskDigests { disk: 1, first: 64, digests: vec![Digest(1 << 100), Digest(3)] },
+            Message::DiskWant { disk: 1, first: 64, chunks: vec![65] },
+            Message::DiskChunk { disk: 1, chunk: 65, packed: vec![1, 2, 3] },
+            Message::DisksComplete,
+            Message::Flushed { disk: 3, tag: u64::MAX },
             Message::Attach { life: 1, from: Some(u64::MAX), session: 3 },
             Message::ConsoleData { offset: 300, bytes: b"login: ".to_vec() },
             Message::Scrollback { offset: 1, bytes: vec![2, 3], typed: vec![(u64::MAX, 4)] },
@@ -260,7 +290,7 @@ mod tests {
         for _ in 0..20_000 {
             let mut body = vec![0; prng.between(1, 64) as usize];
             prng.fill(&mut body);
-            body[0] %= 22;
+            body[0] %= 30;
             let header = Header { len: body.len(), crc: crc32fast::hash(&body) };
             if let Ok(message) = decode_body(header, &body) {
                 let mut again = Vec::new();

@@ -179,6 +179,17 @@ pub trait World {
     fn console_pending(&mut self) -> u64;
 }
 
+/// What a node's disks are good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskStanding {
+    /// They are the guest's, in this reign.
+    Primary(Generation),
+    /// Each flush that the guest sees complete in this reign is on them.
+    Replica(Generation),
+    /// They may lack what a guest has flushed.
+    Behind,
+}
+
 /// When to call [`Node::run`] again if no event comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
@@ -214,7 +225,7 @@ pub struct NodeStatus {
     pub audits_agreed: u64,
     /// State transfer: chunks sent or received, of how many.
     pub transfer: Option<(u32, u32)>,
-    /// State transfer of disks: chunks compared, chunks copied, chunks in all.
+    /// State transfer of disks, under way or the last one's: chunks compared, copied, in all.
     pub disk_transfer: Option<(u64, u64, u64)>,
     pub outputs_released: u64,
     pub inputs_dropped: u64,
@@ -252,7 +263,7 @@ pub(super) struct Common {
 }
 
 impl Common {
-    fn new(id: NodeId, vm: &str, settings: Settings) -> Self {
+    pub fn new(id: NodeId, vm: &str, settings: Settings) -> Self {
         let scrollback_bytes = settings.scrollback_bytes.clamp(1, SCROLLBACK_BYTES_MAX);
         let terminals = Terminals::new(vm, id, scrollback_bytes);
         Self { id, vm: vm.to_owned(), settings, commands: Vec::new(), terminals, listen: None }
@@ -474,6 +485,15 @@ impl Node {
             Role::Primary(primary) => primary.icount(),
             Role::Backup(backup) => backup.icount(),
             Role::Halted { icount, .. } => *icount,
+        }
+    }
+
+    /// What the disks of this node are good for; a halted node cannot say.
+    pub fn disk_standing(&self) -> Option<DiskStanding> {
+        match &self.role {
+            Role::Primary(primary) => Some(DiskStanding::Primary(primary.generation())),
+            Role::Backup(backup) => Some(backup.disk_standing()),
+            Role::Halted { .. } => None,
         }
     }
 

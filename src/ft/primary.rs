@@ -11,9 +11,12 @@
 //! Promises: while a backup counts (from the entry `Joined` on, until a claim is won) outputs wait
 //! in the gate for its acknowledgement; the guest itself waits only when a bound is reached.
 //!
-//! Reading order: this file (its life and what comes in), `peer` (the one other node),
+//! Reading order: this file (its life and what comes in), `disks` (what the guest asks of them), `peer` (the
+//! one other node), `copy` (its disks, while it joins),
 //! `running` (a slice of the guest and what is due around it).
 
+mod copy;
+mod disks;
 mod peer;
 mod running;
 
@@ -27,8 +30,12 @@ use super::message::{Audit, Message};
 use super::node::{Boot, Command, Common, Event, Halt, LinkId, Next, NodeStatus, Plug, World};
 use crate::base::{Digest, Generation, Icount, NodeId, Seq};
 use crate::log::{self, PAYLOAD_BYTES_MAX, Start};
-use crate::machine::{Exit, Machine, Output};
+use crate::machine::{Exit, Machine, Output, Saved};
 use crate::replay::Recorder;
+use crate::snapshot;
+use copy::DiskCopy;
+use disks::GuestDisks;
+pub(super) use disks::Left;
 use peer::{Counting, Peer};
 use running::Live;
 
@@ -66,6 +73,8 @@ pub(super) struct Follows {
     pub generation: Generation,
     pub life: u64,
     pub console_released: u64,
+    /// What it has asked of its disks and the guest has not heard the end of.
+    pub disks: Vec<Left>,
 }
 
 pub(super) struct Primary {
@@ -83,6 +92,7 @@ pub(super) struct Primary {
     frames_unsafe: VecDeque<(Seq, u64)>,
     frames_safe: u64,
     console: VecDeque<u8>,
+    disks: GuestDisks,
     outputs: Vec<(Seq, Output)>,
     flushed_ns: u64,
     /// When and where the last digest was written.
@@ -125,6 +135,11 @@ impl Primary {
         common.terminals.settle(true, life, &mut common.commands);
         primary.recorder.record(log::Event::Generation { generation, node: common.id, why: Start::Boot });
         primary.activate(common);
+        // A machine that starts from a saved state may have left requests under way.
+        primary.recorder.take_disk_requests();
+        for request in primary.recorder.machine().disk_in_flight() {
+            primary.ask_disk(common, request);
+        }
         primary
     }
 
@@ -151,6 +166,7 @@ impl Primary {
             frames_unsafe: VecDeque::new(),
             frames_safe: rx_seq,
             console: VecDeque::new(),
+            disks: GuestDisks::default(),
             outputs: Vec::new(),
             flushed_ns: now_ns,
             audited: (now_ns, icount),
@@ -183,7 +199,16 @@ impl Primary {
                 let acked = Seq(seq.get() - 1);
                 let detector = Detector::new(now_ns, settings.silence_ns, settings.heartbeat_ns);
                 let lag = LagMeter::starting(recorder.icount());
-                let counting = Counting { link, node, detector, lag, acked, since: acked, switching: None };
+                let counting = Counting {
+                    link,
+                    node,
+                    detector,
+                    lag,
+                    acked,
+                    since: acked,
+                    switching: None,
+                    disks_copied: None,
+                };
                 (OutputGate::guarded(acked), Peer::Counting(counting))
             }
         };
@@ -199,7 +224,9 @@ impl Primary {
         }
         // What was not kept has left long ago.
         primary.console_released = primary.recorder.machine().console_bytes();
-        primary.recorder.reissue(&mut Live { clock, world });
+        for request in primary.recorder.reissue(&mut Live { clock, world }) {
+            primary.ask_disk(common, request);
+        }
         primary.flush(common, now_ns, false);
         if !from.linked {
             primary.lose_peer(common, "it was lost during the switch-over");
@@ -237,7 +264,8 @@ impl Primary {
                 self.inputs_dropped += bytes.len().saturating_sub(room) as u64;
                 self.console.extend(bytes.into_iter().take(room));
             }
-            Event::DiskDone(_) | Event::DiskWorked(_) => {}
+            Event::DiskDone(done) => self.disks.ended(done),
+            Event::DiskWorked(worked) => self.disk_worked(common, worked, now_ns),
             Event::ConsoleSize { cols, rows } => common.terminals.resize(cols, rows),
             Event::Fenced { current } => self.fenced(common, current),
             Event::Quit => return self.quit(common, now_ns),
@@ -278,6 +306,13 @@ impl Primary {
                 self.acked(common, received, executed, audited);
             }
             Message::Heartbeat { .. } if from_peer => {}
+            Message::Flushed { disk, tag } if from_peer => self.disks.peer_flushed(disk, tag),
+            Message::DiskWant { disk, first, chunks } if from_peer => {
+                self.copying(common, |common, copy| copy.wanted(common, disk, first, &chunks));
+            }
+            Message::DiskStored { disk, .. } if from_peer => {
+                self.copying(common, |common, copy| copy.stored(common, disk));
+            }
             Message::Whereabouts { listen } if from_peer => {
                 common.terminals.peer_lives_at(&listen, &mut common.commands);
             }
@@ -339,12 +374,16 @@ impl Primary {
             }
             Peer::Joining(joining) => {
                 status.phase = "transfer".into();
-                status.transfer = Some((joining.chunks_sent, joining.encoder.chunks_total()));
+                let total = |encoder: &snapshot::Encoder<Saved>| encoder.chunks_total();
+                status.transfer =
+                    joining.encoder.as_ref().map(|encoder| (joining.chunks_sent, total(encoder)));
+                status.disk_transfer = joining.copy.as_ref().map(DiskCopy::progress);
                 &joining.lag
             }
             Peer::Counting(counting) => {
                 status.phase = if counting.switching.is_some() { "switching-over" } else { "guarded" }.into();
                 status.protected = counting.acked >= counting.since;
+                status.disk_transfer = counting.disks_copied;
                 &counting.lag
             }
         };

@@ -117,6 +117,8 @@ pub struct Cluster {
     /// Record every node's log under the directory.
     pub record: bool,
     pub silence_ms: Option<u64>,
+    /// What every node that is started gets on top: disks, for example.
+    pub arguments: Vec<String>,
     pub switch: Process,
     /// The guest's UDP port 9000 on this host.
     pub service: SocketAddr,
@@ -156,6 +158,7 @@ impl Cluster {
             memory: memory.to_owned(),
             record: false,
             silence_ms: None,
+            arguments: Vec::new(),
             switch,
             service,
             narrate,
@@ -208,6 +211,7 @@ impl Cluster {
         if let Some(silence) = &silence {
             all.extend(["--silence-ms", silence]);
         }
+        all.extend(self.arguments.iter().map(String::as_str));
         spawn(&self.binary, &self.dir, &name, address, &all, self.narrate)
     }
 

@@ -15,6 +15,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use thiserror::Error;
 
 use super::console::{self, ConsoleIn, ConsoleOut};
+use super::disk::identity::State;
+use super::disk::worker::Answer;
+use super::disk::{Disks, Rack};
 use super::keys::{HELP, Key};
 use super::link::{self, LinkEvent, LinkNumbers, Links, Sink};
 use super::logdir::{LogError, LogWriter};
@@ -39,6 +42,8 @@ const EVENTS_A_TURN: usize = 128;
 const RETRY: Duration = Duration::from_micros(500);
 /// How long an ending node waits for its last words to leave.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long an ending node waits for its disks to be synced.
+const DISK_LINGER: Duration = Duration::from_secs(30);
 
 /// What a node is connected to.
 #[derive(Default)]
@@ -52,6 +57,7 @@ pub struct Wiring {
     pub wherefrom: String,
     /// Record into this directory.
     pub record: Option<PathBuf>,
+    pub disks: Disks,
     /// Where the guest's console input comes from.
     pub console: ConsoleIn,
     /// Nobody reads standard output any more: the guest ends.
@@ -73,6 +79,7 @@ enum HostEvent {
     Node(Event),
     Link(LinkEvent),
     Port(PortEvent),
+    Disk(Answer),
     /// Standard output is closed.
     ConsoleGone,
     /// Somebody at the terminal asks how the node is.
@@ -299,6 +306,10 @@ impl Driver {
             node.listens_at(listener.local_addr()?.to_string());
             link::accept(listener, numbers, sink)?;
         }
+        let answers = events.clone();
+        let disks = Rack::new(std::mem::take(&mut wiring.disks), node.vm(), node.id(), move |answer| {
+            answers.send(HostEvent::Disk(answer)).is_ok()
+        })?;
         let waker = events.clone();
         let console = ConsoleOut::stdout(move || match waker.try_send(HostEvent::ConsoleGone) {
             // A node with a full queue is awake.
@@ -317,11 +328,19 @@ impl Driver {
             claims,
             wiring,
             writer: None,
+            disks,
+            life_ended: false,
         };
         let halt = running.live();
         running.linger();
-        let Running { node, console, claims, writer, wiring, .. } = running;
+        let left = how_disks_are_left(&halt, running.life_ended);
+        let Running { node, console, claims, writer, disks, queue, wiring, .. } = running;
         drop(claims);
+        // Whatever the disks still answer, nobody waits for it.
+        drop(queue);
+        if !disks.finish(left, DISK_LINGER) {
+            eprintln!("lockstep: the disks are not synced after {} s: not waited for", DISK_LINGER.as_secs());
+        }
         let console_shown = !console.is_gone();
         console.finish();
         // The terminal is given back before anybody is told how it ended.
@@ -338,6 +357,18 @@ impl Driver {
             writer.close()?;
         }
         Ok(Lived { halt, node, console_shown })
+    }
+}
+
+/// None when nobody can vouch for what is on them.
+fn how_disks_are_left(halt: &Result<Halt, DriverError>, life_ended: bool) -> Option<State> {
+    match halt {
+        Ok(Halt::Diverged(_) | Halt::DiskFailed { .. }) => None,
+        Ok(Halt::GuestEnded(_)) => Some(State::Ended),
+        _ if life_ended => Some(State::Ended),
+        Ok(Halt::LimitReached | Halt::LostClaim { .. } | Halt::NotJoined { .. } | Halt::Quit) | Err(_) => {
+            Some(State::Closed)
+        }
     }
 }
 
@@ -387,6 +418,9 @@ struct Running {
     claims: Option<Sender<ArbiterJob>>,
     wiring: Wiring,
     writer: Option<LogWriter>,
+    disks: Rack,
+    /// The guest's life was ended by this node.
+    life_ended: bool,
 }
 
 impl Running {
@@ -456,6 +490,10 @@ impl Running {
                 self.links.forget(link);
                 self.node.step(Event::LinkClosed { link, why }, now_ns);
             }
+            HostEvent::Disk(Answer::Done(done)) => self.node.step(Event::DiskDone(done), now_ns),
+            HostEvent::Disk(Answer::Worked(worked)) => self.node.step(Event::DiskWorked(worked), now_ns),
+            // Worth knowing also where nothing else is told.
+            HostEvent::Disk(Answer::Tell(text)) => eprintln!("lockstep: {}", plain(&text)),
             HostEvent::Port(PortEvent::Frame { rx_seq, frame }) => {
                 self.node.step(Event::Frame { rx_seq, frame }, now_ns);
             }
@@ -526,6 +564,10 @@ impl Running {
 
     fn carry_out(&mut self) -> Result<Option<Halt>, DriverError> {
         loop {
+            // Before what a new reign asks of the disks.
+            if let Some(standing) = self.node.disk_standing() {
+                self.disks.stand(standing);
+            }
             let commands = self.node.take_commands();
             if commands.is_empty() {
                 return Ok(None);
@@ -552,7 +594,10 @@ impl Running {
                 let (node, wherefrom) = (self.node.id(), self.wiring.wherefrom.clone());
                 self.arbitrate(ArbiterJob::Claim(Bid { generation, node, keeps, wherefrom }), generation);
             }
-            Command::EndLife { generation } => self.arbitrate(ArbiterJob::End(generation), generation),
+            Command::EndLife { generation } => {
+                self.life_ended = true;
+                self.arbitrate(ArbiterJob::End(generation), generation);
+            }
             Command::StartRecording { base, seq_next, generation } => {
                 if let Some(dir) = &self.wiring.record {
                     let lineage = Lineage::of(self.node.vm(), &base, Seq(seq_next.get() - 1));
@@ -573,7 +618,18 @@ impl Running {
                     self.refused.push_back((seq, frame));
                 }
             }
-            Command::Disk(_) | Command::DiskWork(_) => {}
+            Command::Disk(request) => {
+                if let Some(done) = self.disks.submit(request) {
+                    let now_ns = self.now_ns();
+                    self.node.step(Event::DiskDone(done), now_ns);
+                }
+            }
+            Command::DiskWork(job) => {
+                if let Some(worked) = self.disks.work(job) {
+                    let now_ns = self.now_ns();
+                    self.node.step(Event::DiskWorked(worked), now_ns);
+                }
+            }
             Command::PlugIn(plug) => self.plug_in(plug)?,
             Command::Activate { generation, rx_seq } => {
                 if let Some(port) = &self.port {

@@ -2,6 +2,8 @@
 
 /// The UDP key-value server.
 pub const KV: &[u8] = include_bytes!("../../guest-programs/kv/kv.elf");
+/// The same with a journal on a disk.
+pub const DISKKV: &[u8] = include_bytes!("../../guest-programs/diskkv/diskkv.elf");
 /// Pure compute.
 pub const CRUNCH: &[u8] = include_bytes!("../../guest-programs/crunch/crunch.elf");
 /// Writes all over 40 MB of memory.

@@ -11,6 +11,7 @@ pub mod arbiter;
 pub mod attach;
 pub mod cluster;
 pub mod console;
+pub mod disk;
 pub mod driver;
 pub mod guests;
 pub mod keys;

@@ -125,7 +125,8 @@ pub(super) fn check_ram_bytes(bytes: u64) -> Result<(), BadConfig> {
     if good { Ok(()) } else { Err(BadConfig::RamBytes { bytes }) }
 }
 
-pub(super) fn check_disks(disks: &[DiskSpec]) -> Result<(), BadConfig> {
+/// Looks at disks that came from outside.
+pub fn check_disks(disks: &[DiskSpec]) -> Result<(), BadConfig> {
     if disks.len() > DISKS_MAX {
         return Err(BadConfig::Disks { count: disks.len() });
     }

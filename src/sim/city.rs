@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 
 use super::Outcome;
 use super::client::Client;
+use super::disk::{self, Answered, Asked, SimDisk};
 use super::oracle::{self, Chronicle};
 use super::plan::{Fault, Plan, Sabotage};
 use super::wire;
 use crate::base::{Generation, Icount, NodeId, Prng, Seq};
+use crate::devices::disk::{DISKS_MAX, DiskOp, DiskRequest, DiskSpec, SECTOR_BYTES};
 use crate::ft::arbiter::{ArbiterError, Claim};
+use crate::ft::disk::{DiskJob, Work, Worked};
 use crate::ft::node::Pace;
 use crate::ft::{Boot, Command, Event, Halt, LinkId, Message, Node, Settings, World};
-use crate::log::frame::decode_frame;
+use crate::log::{self, frame::decode_frame};
 use crate::machine::{Machine, Output, Saved};
 use crate::net::fence::{Fence, Verdict};
 use crate::net::inbound::{BYTES_MAX, FRAMES_MAX, Inbound};
@@ -23,6 +26,8 @@ const MS: u64 = 1_000_000;
 const VIRTUAL_NS_MAX: u64 = 60_000 * MS;
 const HAPPENINGS_MAX: u64 = 3_000_000;
 const SLOTS: usize = 3;
+/// After the last answer, for disks to come to rest.
+const REST_NS: u64 = 300 * MS;
 /// A guest instruction's share of virtual time.
 const INSTRUCTION_NS: u64 = 5;
 
@@ -56,6 +61,12 @@ enum Happening {
         client: usize,
         id: u64,
     },
+    /// A disk of the process that lived in `slot` as `epoch` has done what it was asked first.
+    DiskEnds {
+        slot: usize,
+        epoch: u64,
+        disk: usize,
+    },
     Fault(Fault),
     Start {
         slot: usize,
@@ -86,6 +97,12 @@ struct Slot {
     generation: Generation,
     /// What was said to the switch earlier arrives earlier.
     to_switch_at: u64,
+    /// They outlive the processes.
+    disks: Vec<SimDisk>,
+    /// What a disk was asked earlier it does earlier.
+    disk_at: [u64; DISKS_MAX],
+    /// From then on this process' disks have to have what is acknowledged.
+    answerable_from: Option<u64>,
 }
 
 /// A connection's end in `slot`; `other` is the end that the peer holds.
@@ -125,6 +142,13 @@ pub struct City<'a> {
     switch: Switch,
     clients: Vec<Client>,
     mac: [u8; 6],
+    /// The first disk as the guest found it.
+    image: Vec<u8>,
+    /// When it was asked, by whom and what: acknowledged changes.
+    kept: Vec<(u64, u16, Vec<u8>)>,
+    asked_at: BTreeMap<u16, u64>,
+    /// Everything is answered; the disks come to rest.
+    rests_until: Option<u64>,
     chronicle: Chronicle,
     outcome: Outcome,
     trace: Option<&'a mut dyn FnMut(String)>,
@@ -168,10 +192,31 @@ impl World for Window<'_> {
     }
 }
 
+/// The guest's disk before it first looks at it: no journal, and something in the rest that a copy must not lose.
+fn first_image(specs: &[DiskSpec], seed: u64) -> Vec<u8> {
+    const SCRATCH_BYTE: usize = 2048 * SECTOR_BYTES as usize;
+    let mut image = vec![0; specs.first().map_or(0, |spec| (spec.sectors * SECTOR_BYTES) as usize)];
+    if let Some(scratch) = image.get_mut(SCRATCH_BYTE..) {
+        Prng::new(seed).fill(scratch);
+    }
+    image
+}
+
 impl<'a> City<'a> {
     pub fn new(guest: &Saved, plan: Plan, trace: Option<&'a mut dyn FnMut(String)>) -> Self {
         let mut prng = Prng::new(plan.seed);
-        let slots = (0..SLOTS).map(|_| Slot {
+        let specs = &guest.config.disks;
+        let image = first_image(specs, plan.seed);
+        // The first primary has the guest's disk; the others have empty ones.
+        let disks = |slot: usize| {
+            let empty = |spec: &DiskSpec| vec![0; (spec.sectors * SECTOR_BYTES) as usize];
+            let bytes = |spec| if slot == 0 { image.clone() } else { empty(spec) };
+            specs.iter().map(|spec| SimDisk::new(spec.clone(), bytes(spec))).collect()
+        };
+        let slots = (0..SLOTS).map(|slot| Slot {
+            disks: disks(slot),
+            disk_at: [0; DISKS_MAX],
+            answerable_from: None,
             node: None,
             epoch: 0,
             turn_at: None,
@@ -196,6 +241,8 @@ impl<'a> City<'a> {
             partitions: 0,
             retransmissions: 0,
             frames_fenced: 0,
+            disks_checked: 0,
+            disks_compared: 0,
             turns: 0,
         };
         let switch = Switch {
@@ -221,6 +268,10 @@ impl<'a> City<'a> {
             switch,
             clients,
             mac: guest.config.mac,
+            image,
+            kept: Vec::new(),
+            asked_at: BTreeMap::new(),
+            rests_until: None,
             chronicle: Chronicle::starting(guest.clone()),
             outcome,
             trace,
@@ -281,7 +332,7 @@ impl<'a> City<'a> {
             self.now_ns = at_ns;
             self.happened += 1;
             self.happen(happening);
-            if self.outcome.failure.is_some() || self.is_settled() {
+            if self.outcome.failure.is_some() || self.is_at_rest() {
                 break;
             }
             if self.now_ns > VIRTUAL_NS_MAX || self.happened > HAPPENINGS_MAX {
@@ -296,11 +347,27 @@ impl<'a> City<'a> {
         self.outcome.frames_fenced = self.switch.fenced;
         if self.outcome.failure.is_none() {
             let survivor = self.primary().map(|slot| (slot, self.slots[slot].epoch));
-            if let Err(why) = oracle::judge(&self.chronicle, survivor) {
+            let mut image = std::mem::take(&mut self.image);
+            if let Err(why) = oracle::judge(&self.chronicle, survivor, &mut image) {
                 self.fail(why);
+            } else if !image.is_empty() {
+                self.compare_disks(&image);
             }
         }
         self.outcome
+    }
+
+    /// Everything is settled and, where there are disks, has been for a while.
+    fn is_at_rest(&mut self) -> bool {
+        if self.image.is_empty() {
+            return self.is_settled();
+        }
+        if self.rests_until.is_none() && self.is_settled() {
+            self.rests_until = Some(self.now_ns + REST_NS);
+            self.slots.iter_mut().for_each(|slot| slot.dies_in = None);
+            self.note(|| "everything is answered".into());
+        }
+        self.rests_until.is_some_and(|until| self.now_ns >= until) && self.is_settled()
     }
 
     /// Every client has its answers, and whoever holds the newest generation reigns.
@@ -362,6 +429,7 @@ impl<'a> City<'a> {
             Happening::Ask { client } => {
                 if let Some(payload) = self.clients[client].ask() {
                     let (port, id) = (self.clients[client].port, self.clients[client].id());
+                    self.asked_at.insert(port, self.now_ns);
                     self.datagram(port, payload, true);
                     self.later(5 * MS, Happening::Timer { client, id });
                 }
@@ -372,6 +440,8 @@ impl<'a> City<'a> {
                     self.later(timeout_ns, Happening::Timer { client, id });
                 }
             }
+            Happening::DiskEnds { slot, epoch, disk } => self.disk_ends(slot, epoch, disk),
+            Happening::Fault(_) if self.rests_until.is_some() => {}
             Happening::Fault(fault) => self.fault(fault),
             Happening::Start { slot } => self.start_backup(slot),
             Happening::Resume { slot } => self.wake(slot),
@@ -457,6 +527,14 @@ impl<'a> City<'a> {
             }
             Command::Append { bytes } => {
                 let (entries, _) = decode_frame(&bytes).expect("a node appends what it can decode");
+                let id = self.slots[slot].node.as_ref().map(Node::id);
+                let counts = |entry: &log::Entry| match entry.event {
+                    log::Event::Joined { node } => Some(node) == id,
+                    _ => false,
+                };
+                if entries.iter().any(counts) {
+                    self.slots[slot].answerable_from = Some(self.now_ns);
+                }
                 self.chronicle.append((slot, epoch), entries);
             }
             Command::Release(Output::Net { seq, frame }) => {
@@ -464,13 +542,15 @@ impl<'a> City<'a> {
                 self.say_to_switch(slot, epoch, ToSwitch::Frame { generation, seq, frame });
             }
             Command::Release(Output::Console { .. }) => {}
-            Command::Disk(_) | Command::DiskWork(_) => {}
+            Command::Disk(request) => self.ask_disk(slot, usize::from(request.disk), Asked::Guest(request)),
+            Command::DiskWork(job) => self.ask_disk(slot, usize::from(job.disk), Asked::Job(job)),
             Command::PlugIn(_) => {}
             Command::Activate { generation, rx_seq } => {
                 if generation > Generation(1) {
                     self.outcome.takeovers += 1;
                 }
                 self.slots[slot].generation = generation;
+                self.slots[slot].answerable_from = Some(self.now_ns);
                 self.note(|| format!("{slot}: reigns as g{generation}, frames past {rx_seq}"));
                 self.say_to_switch(slot, epoch, ToSwitch::Activate { generation, rx_seq });
             }
@@ -483,13 +563,13 @@ impl<'a> City<'a> {
     fn halted(&mut self, slot: usize, halt: Halt) {
         self.note(|| format!("{slot}: halts: {halt:?}"));
         match halt {
-            Halt::LostClaim { .. } | Halt::NotJoined { .. } => {
+            Halt::LostClaim { .. } | Halt::NotJoined { .. } | Halt::DiskFailed { .. } => {
                 self.empty(slot);
                 let after = self.prng.between(5, 60) * MS;
                 self.later(after, Happening::Start { slot });
             }
             Halt::Diverged(divergence) => self.fail(format!("slot {slot}: {divergence}")),
-            Halt::GuestEnded(_) | Halt::LimitReached | Halt::DiskFailed { .. } | Halt::Quit => {
+            Halt::GuestEnded(_) | Halt::LimitReached | Halt::Quit => {
                 self.fail(format!("slot {slot} ended although nobody asked: {halt:?}"));
             }
         }
@@ -502,6 +582,8 @@ impl<'a> City<'a> {
         self.slots[slot].dies_in = None;
         self.slots[slot].paused_until = 0;
         self.slots[slot].generation = Generation::ZERO;
+        self.slots[slot].answerable_from = None;
+        self.slots[slot].disks.iter_mut().for_each(SimDisk::process_died);
         let links: Vec<LinkId> =
             self.ends.iter().filter(|(_, end)| end.slot == slot && end.open).map(|(link, _)| *link).collect();
         for link in links {
@@ -517,6 +599,9 @@ impl<'a> City<'a> {
             // The host is gone: nobody hears a thing, and what was under way may be lost.
             for end in self.ends.values_mut().filter(|end| end.slot == slot) {
                 end.open = false;
+            }
+            for disk in &mut self.slots[slot].disks {
+                disk.power_failed(&mut self.prng);
             }
         }
         self.empty(slot);
@@ -544,6 +629,145 @@ impl<'a> City<'a> {
         self.slots[slot].node = Some(Node::backup(id, "kv", ours, Settings::default(), now_ns));
         self.carry_out(slot);
         self.wake(slot);
+    }
+
+    // ---- disks
+
+    fn ask_disk(&mut self, slot: usize, disk: usize, asked: Asked) {
+        let now_ns = self.now_ns;
+        if self.plan.sabotage == Some(Sabotage::Flush)
+            && let Asked::Guest(DiskRequest { disk, tag, op: DiskOp::Flush }) = &asked
+        {
+            self.forge_flushed(slot, *disk, *tag);
+        }
+        let (low, high) = match &asked {
+            Asked::Guest(DiskRequest { op: DiskOp::Flush, .. })
+            | Asked::Job(DiskJob { work: Work::Sync, .. }) => (50, 3000),
+            _ => (10, 200),
+        };
+        let mut takes_ns = self.prng.between(low, high) * US;
+        if self.prng.chance(1, 300) {
+            takes_ns += self.prng.below(40 * MS);
+        }
+        let (epoch, at) = (self.slots[slot].epoch, &mut self.slots[slot]);
+        at.disk_at[disk] = at.disk_at[disk].max(now_ns) + takes_ns;
+        let at_ns = at.disk_at[disk];
+        at.disks[disk].ask(asked);
+        self.at(at_ns, Happening::DiskEnds { slot, epoch, disk });
+    }
+
+    /// The primary hears of a flush that was not.
+    fn forge_flushed(&mut self, slot: usize, disk: u8, tag: u64) {
+        let epoch = self.slots[slot].epoch;
+        let links: Vec<LinkId> = self
+            .ends
+            .iter()
+            .filter(|(_, end)| (end.slot, end.epoch) == (slot, epoch) && end.open)
+            .map(|(link, _)| *link)
+            .collect();
+        for link in links {
+            let event = Event::Message { link, message: Message::Flushed { disk, tag } };
+            self.later(US, Happening::Arrive { slot, epoch, event });
+        }
+    }
+
+    fn disk_ends(&mut self, slot: usize, epoch: u64, disk: usize) {
+        if self.slots[slot].epoch != epoch {
+            return;
+        }
+        if self.slots[slot].paused_until > self.now_ns {
+            let until = self.slots[slot].paused_until;
+            self.at(until, Happening::DiskEnds { slot, epoch, disk });
+            return;
+        }
+        let fails = self.disk_fails(slot, disk);
+        let mut answered = self.slots[slot].disks[disk].carry_out(fails);
+        if self.plan.sabotage == Some(Sabotage::Dirty)
+            && let Some(Answered::Job(worked)) = &mut answered
+            && let Ok(Worked::Dirty { chunks }) = &mut worked.outcome
+        {
+            chunks.clear();
+        }
+        let event = match answered {
+            Some(Answered::Guest(done)) => Event::DiskDone(done),
+            Some(Answered::Job(worked)) => Event::DiskWorked(worked),
+            None => return,
+        };
+        self.later(US, Happening::Arrive { slot, epoch, event });
+    }
+
+    /// Whether a request fails. A primary's guest asks again; a backup halts, and must not be the last. Scratch
+    /// is not written again at the end, so it does not fail.
+    fn disk_fails(&mut self, slot: usize, disk: usize) -> bool {
+        const SCRATCH_SECTOR: u64 = 2048;
+        let disk = &self.slots[slot].disks[disk];
+        if self.plan.disk_fails_permille == 0
+            || disk.next_is_job()
+            || disk.next_sector().is_some_and(|sector| sector >= SCRATCH_SECTOR)
+            || self.rests_until.is_some()
+        {
+            return false;
+        }
+        let fails = self.prng.chance(self.plan.disk_fails_permille, 1000);
+        let primary = self.slots[slot].node.as_ref().is_some_and(Node::is_primary);
+        let fails = fails && (primary || self.is_expendable(slot));
+        if fails {
+            self.note(|| format!("{slot}: a disk request fails"));
+        }
+        fails
+    }
+
+    /// Whoever has to have what was acknowledged has it, and a loss of power would not change that.
+    fn check_disks(&mut self) {
+        let newest = self.newest().0;
+        for slot in 0..self.slots.len() {
+            let Some(node) = &self.slots[slot].node else { continue };
+            let status = node.status(self.now_ns + self.slots[slot].skew_ns);
+            let Some(from) = self.slots[slot].answerable_from else { continue };
+            let reigns = node.is_primary() && node.generation() == newest;
+            let counts = status.role == "backup" && status.protected && status.generation == newest;
+            if !reigns && !counts {
+                continue;
+            }
+            self.outcome.disks_checked += 1;
+            let journal = disk::journal(self.slots[slot].disks[0].durable());
+            let missing = |(asked_at, port, text): &&(u64, u16, Vec<u8>)| {
+                (reigns || *asked_at > from) && !journal.contains(&(*port, text.clone()))
+            };
+            if let Some((_, port, text)) = self.kept.iter().find(missing) {
+                let (text, role) = (String::from_utf8_lossy(text), status.role);
+                let why = format!(
+                    "client {port}: {text:?} was acknowledged, the {role} in slot {slot} may forget it"
+                );
+                self.fail(why);
+                return;
+            }
+        }
+    }
+
+    /// At the end: the disks are that of the machine that never failed.
+    fn compare_disks(&mut self, image: &[u8]) {
+        self.check_disks();
+        let Some(survivor) = self.primary() else { return };
+        let status = |slot: usize| {
+            let node = self.slots[slot].node.as_ref()?;
+            Some(node.status(self.now_ns + self.slots[slot].skew_ns))
+        };
+        let level = status(survivor).is_some_and(|status| status.protected && status.lag_instructions == 0);
+        let equal_to: Vec<usize> = (0..self.slots.len())
+            .filter(|slot| {
+                *slot == survivor || level && status(*slot).is_some_and(|s| s.role == "backup" && s.protected)
+            })
+            .collect();
+        for slot in equal_to {
+            self.outcome.disks_compared += 1;
+            let bytes = self.slots[slot].disks[0].bytes();
+            let differs = |(ours, one): (&[u8], &[u8])| ours != one;
+            let sector = bytes.chunks(512).zip(image.chunks(512)).position(differs);
+            if let Some(sector) = sector {
+                self.fail(format!("slot {slot}: sector {sector} is not what one machine would have written"));
+            }
+        }
     }
 
     // ---- connections
@@ -683,8 +907,14 @@ impl<'a> City<'a> {
 
     fn answer(&mut self, port: u16, payload: &[u8]) {
         let Some(client) = self.clients.iter().position(|client| client.port == port) else { return };
+        let change = self.clients[client].change().map(<[u8]>::to_vec);
         match self.clients[client].answer(payload) {
             Ok(true) => {
+                if let Some(text) = change.filter(|_| !self.image.is_empty()) {
+                    let asked_at = self.asked_at.get(&port).copied().unwrap_or(self.now_ns);
+                    self.kept.push((asked_at, port, text));
+                    self.check_disks();
+                }
                 let after = self.clients[client].think_ns();
                 self.later(after, Happening::Ask { client });
             }

@@ -55,6 +55,11 @@ impl Client {
         self.read_back && !self.waiting
     }
 
+    /// What it has just asked, if the answer means that something was changed.
+    pub fn change(&self) -> Option<&[u8]> {
+        matches!(self.asked, Asked::Incr | Asked::Set(_)).then_some(&self.payload)
+    }
+
     /// The id that a retransmission timer belongs to.
     pub fn id(&self) -> u64 {
         self.id

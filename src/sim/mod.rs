@@ -5,11 +5,12 @@
 //! happenings in virtual time, all drawn from one seed. A crash may come before any command: every
 //! append, send, acknowledgement and claim.
 //!
-//! Reading order: [`plan`] (what goes wrong, by seed), [`wire`] (the client's packets), [`client`],
+//! Reading order: [`plan`] (what goes wrong, by seed), [`wire`] (the client's packets), [`client`], [`disk`],
 //! [`city`] (slots, links, switch, arbiter, time), [`oracle`] (what must hold), [`run`].
 
 pub mod city;
 pub mod client;
+pub mod disk;
 pub mod oracle;
 pub mod plan;
 pub mod wire;
@@ -32,11 +33,14 @@ pub struct Outcome {
     pub partitions: u64,
     pub retransmissions: u64,
     pub frames_fenced: u64,
+    /// How often a disk was held against what was acknowledged, and against one that never failed.
+    pub disks_checked: u64,
+    pub disks_compared: u64,
     /// How often a node was run: an idle one must sleep.
     pub turns: u64,
 }
 
-/// Runs one seed. `guest` is the `kv` guest's machine, freshly booted.
+/// Runs one seed. `guest` is the `kv` guest's machine, freshly booted; or `diskkv`'s, which has a disk.
 pub fn run(guest: &crate::machine::Saved, plan: Plan, trace: Option<&mut dyn FnMut(String)>) -> Outcome {
     city::City::new(guest, plan, trace).live()
 }

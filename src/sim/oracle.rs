@@ -7,9 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::Seq;
+use crate::base::{Icount, Seq};
+use crate::devices::disk::{DiskOp, DiskRequest, SECTOR_BYTES};
 use crate::log::{Entry, Event};
-use crate::machine::{Machine, Output, Saved};
+use crate::machine::{Machine, Output, Saved, Stop};
 use crate::replay::{Followed, ReplayStop, Replayer};
 
 /// A process: its slot and the how-manieth there.
@@ -66,8 +67,17 @@ impl Chronicle {
     }
 }
 
-/// Holds what happened against one machine that never failed.
-pub fn judge(chronicle: &Chronicle, survivor: Option<Who>) -> Result<(), String> {
+/// Does to the image what the guest does to its disk.
+fn write(image: &mut [u8], request: &DiskRequest) {
+    if let DiskOp::Write { sector, data } = &request.op {
+        let at = (sector * SECTOR_BYTES) as usize;
+        image[at..at + data.len()].copy_from_slice(data);
+    }
+}
+
+/// Holds what happened against one machine that never failed; `image`, the disk that it began with,
+/// becomes the one that it ends with.
+pub fn judge(chronicle: &Chronicle, survivor: Option<Who>, image: &mut [u8]) -> Result<(), String> {
     let survivor = survivor.ok_or("nobody reigns at the end")?;
     let history = chronicle.history(survivor)?;
     let mut last = 0;
@@ -87,8 +97,12 @@ pub fn judge(chronicle: &Chronicle, survivor: Option<Who>) -> Result<(), String>
     loop {
         let stop = replayer.run(1 << 24, &mut followed);
         for followed in followed.drain(..) {
-            if let Followed::Said { output: Output::Net { seq, frame }, .. } = followed {
-                said.insert(seq, frame);
+            match followed {
+                Followed::Said { output: Output::Net { seq, frame }, .. } => {
+                    said.insert(seq, frame);
+                }
+                Followed::Disk(request) => write(image, &request),
+                _ => {}
             }
         }
         match stop {
@@ -96,6 +110,12 @@ pub fn judge(chronicle: &Chronicle, survivor: Option<Who>) -> Result<(), String>
             Ok(ReplayStop::Budget) => {}
             Err(divergence) => return Err(format!("the survivor's history does not replay: {divergence}")),
         }
+    }
+    // What it does of itself after the last entry.
+    let (mut machine, _) = replayer.into_parts();
+    while let Stop::Service = machine.run_until(Icount::MAX) {
+        machine.take_outputs();
+        machine.take_disk_requests().iter().for_each(|request| write(image, request));
     }
     let mut newest = 0;
     for (seq, frame) in &chronicle.accepted {

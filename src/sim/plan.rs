@@ -11,6 +11,10 @@ pub enum Sabotage {
     Claim,
     /// The switch takes frames of any generation and number.
     Fence,
+    /// The primary is told at once that the backup has flushed.
+    Flush,
+    /// Nobody notes what is written while a joiner's disks are copied.
+    Dirty,
 }
 
 /// One seeded run's knobs; all drawn from the seed.
@@ -26,6 +30,8 @@ pub struct Plan {
     /// Of 1000 datagrams between clients and switch, this many are lost, and this many doubled.
     pub loss_permille: u64,
     pub double_permille: u64,
+    /// Of 1000 requests of a disk that can be done without, this many fail.
+    pub disk_fails_permille: u64,
     pub sabotage: Option<Sabotage>,
 }
 
@@ -82,6 +88,7 @@ impl Plan {
             delay_ns: if slow { (MS, 8 * MS) } else { (20_000, 300_000) },
             loss_permille: prng.below(60),
             double_permille: prng.below(40),
+            disk_fails_permille: if seed.is_multiple_of(3) { 2 + seed % 7 } else { 0 },
             sabotage: None,
         }
     }

@@ -6,10 +6,12 @@
 use super::super::arbiter::{ArbiterError, Claim};
 use super::super::backup::Backup;
 use super::super::detector::Detector;
+use super::super::disk::DiskWorked;
 use super::super::lag::LagMeter;
 use super::super::message::{Audit, Message};
 use super::super::node::{Command, Common, Halt, LinkId, Next, World};
 use super::Primary;
+use super::copy::{DiskCopy, Due};
 use super::{Follows, Yield};
 use crate::base::{Generation, Icount, NodeId, Seq};
 use crate::log::{self, Start};
@@ -37,7 +39,10 @@ pub(super) struct Joining {
     pub link: LinkId,
     pub node: NodeId,
     pub detector: Detector,
-    pub encoder: snapshot::Encoder<Saved>,
+    /// The disks that are copied, before and beside the state.
+    pub copy: Option<DiskCopy>,
+    /// The state, once it is offered; the log goes with it.
+    pub encoder: Option<snapshot::Encoder<Saved>>,
     pub chunks_sent: u32,
     pub lag: LagMeter,
     pub acked: Option<Seq>,
@@ -52,6 +57,8 @@ pub(super) struct Counting {
     /// Once it has acknowledged this entry, it knows that it counts.
     pub since: Seq,
     pub switching: Option<Switching>,
+    /// What its join took of the disks: chunks compared, copied, in all.
+    pub disks_copied: Option<(u64, u64, u64)>,
 }
 
 /// A planned switch-over on its way: the guest stands at the entry `SwitchOver`.
@@ -71,6 +78,14 @@ impl Primary {
         }
     }
 
+    /// Where the log goes: to a joiner only once it was offered the state that the log goes on from.
+    pub(super) fn log_link(&self) -> Option<LinkId> {
+        match &self.peer {
+            Peer::Joining(joining) if joining.encoder.is_none() => None,
+            _ => self.peer_link(),
+        }
+    }
+
     pub(super) fn detector(&mut self) -> Option<&mut Detector> {
         match &mut self.peer {
             Peer::Joining(joining) => Some(&mut joining.detector),
@@ -81,10 +96,14 @@ impl Primary {
 
     /// The connection to the peer is of no more use. Only a backup that counted costs a claim.
     pub(super) fn lose_peer(&mut self, common: &mut Common, why: &str) {
+        self.disks.forget_peer();
         match std::mem::replace(&mut self.peer, Peer::None) {
             Peer::None => {}
             Peer::Joining(joining) => {
                 common.tell(format!("the joining backup {} is gone: {why}", joining.node));
+                if let Some(copy) = &joining.copy {
+                    copy.end(common);
+                }
                 common.commands.push(Command::Close { link: joining.link });
             }
             Peer::Counting(counting) => {
@@ -165,19 +184,48 @@ impl Primary {
             common.refuse(link, why);
             return;
         }
+        self.disks.forget_peer();
+        let specs = self.recorder.machine().config().disks.clone();
+        let at = self.icount();
+        let copy = (!specs.is_empty()).then(|| {
+            common.tell(format!("backup {node} joins: comparing {} disks with its own", specs.len()));
+            DiskCopy::begin(common, link, &specs)
+        });
+        let waits = copy.is_some();
+        self.peer = Peer::Joining(Box::new(Joining {
+            link,
+            node,
+            detector: Detector::new(now_ns, JOIN_SILENCE_NS, common.settings.heartbeat_ns),
+            copy,
+            encoder: None,
+            chunks_sent: 0,
+            lag: LagMeter::starting(at),
+            acked: None,
+        }));
+        if !waits {
+            self.offer(common, now_ns);
+        }
+    }
+
+    /// Saves the state and offers it to the joiner; from here on it gets the log.
+    fn offer(&mut self, common: &mut Common, now_ns: u64) {
         self.take_outputs(common);
         self.flush(common, now_ns, false);
         self.release(common);
+        // What was asked of the disks up to here comes before what is asked of them next.
+        self.ask_disks(common);
+        let (at, seq_next) = (self.icount(), self.recorder.seq_next());
+        let Peer::Joining(joining) = &mut self.peer else { return };
         let saved = self.recorder.machine_mut().save();
         let encoder = snapshot::Encoder::new(saved);
-        let at = self.icount();
+        let (link, node) = (joining.link, joining.node);
         common.tell(format!("backup {node} joins: sending the state at {at}"));
         common.send(
             link,
             Message::Offer {
                 generation: self.generation,
                 node: common.id,
-                seq_next: self.recorder.seq_next(),
+                seq_next,
                 at,
                 chunks: encoder.chunks_total(),
                 life: self.life,
@@ -185,27 +233,53 @@ impl Primary {
         );
         common.send(link, common.terminals.past());
         common.say_whereabouts(link);
-        self.peer = Peer::Joining(Box::new(Joining {
-            link,
-            node,
-            detector: Detector::new(now_ns, JOIN_SILENCE_NS, common.settings.heartbeat_ns),
-            encoder,
-            chunks_sent: 0,
-            lag: LagMeter::starting(at),
-            acked: None,
-        }));
+        joining.encoder = Some(encoder);
+        joining.lag = LagMeter::starting(at);
+        if let Some(copy) = &mut joining.copy {
+            let ((_, copied, chunks), rounds) = (copy.progress(), copy.rounds());
+            common.tell(format!("disks: {copied} of {chunks} chunks copied, {rounds} more rounds"));
+            copy.offered(common);
+        }
+    }
+
+    /// Goes on with the copying of disks to a joiner; an error is a reason to drop it.
+    pub(super) fn copying<T>(
+        &mut self,
+        common: &mut Common,
+        go_on: impl FnOnce(&mut Common, &mut DiskCopy) -> Result<T, String>,
+    ) -> Option<T> {
+        let Peer::Joining(joining) = &mut self.peer else { return None };
+        let link = joining.link;
+        match go_on(common, joining.copy.as_mut()?) {
+            Ok(done) => Some(done),
+            Err(why) => {
+                common.send(link, Message::Refuse { why: why.clone() });
+                self.lose_peer(common, &why);
+                None
+            }
+        }
+    }
+
+    pub(super) fn disk_worked(&mut self, common: &mut Common, worked: DiskWorked, now_ns: u64) {
+        // An answer for a joiner that is gone is for nobody.
+        if self.peer_link() == Some(worked.link)
+            && self.copying(common, |common, copy| copy.worked(common, worked)) == Some(Due::Offer)
+        {
+            self.offer(common, now_ns);
+        }
     }
 
     /// Sends the next chunks of the snapshot, as far as the connection takes them.
     /// True while there are more.
     pub(super) fn transfer<W: World>(&mut self, common: &mut Common, world: &mut W) -> bool {
         let Peer::Joining(joining) = &mut self.peer else { return false };
-        let total = joining.encoder.chunks_total();
+        let Some(encoder) = &mut joining.encoder else { return false };
+        let total = encoder.chunks_total();
         if joining.chunks_sent == total {
             return false;
         }
         if world.outbox_bytes(joining.link) < common.settings.transfer_window_bytes
-            && let Some(chunk) = joining.encoder.next()
+            && let Some(chunk) = encoder.next()
         {
             joining.chunks_sent += 1;
             common.send(joining.link, Message::Chunk(chunk));
@@ -238,6 +312,7 @@ impl Primary {
             acked,
             since: self.recorder.seq_next(),
             switching: None,
+            disks_copied: joining.copy.as_ref().map(DiskCopy::progress),
         });
         common.tell(format!("backup {node} counts: protected from {} on", self.icount()));
         self.recorder.record(log::Event::Joined { node });
@@ -256,6 +331,10 @@ impl Primary {
             return;
         }
         match &mut self.peer {
+            Peer::Joining(joining) if joining.encoder.is_none() => {
+                self.lose_peer(common, "it acknowledged before it was offered anything");
+                return;
+            }
             Peer::Joining(joining) => {
                 joining.acked = Some(received.max(joining.acked.unwrap_or_default()));
                 joining.lag.executed(executed);
@@ -331,9 +410,15 @@ impl Primary {
 
     /// Stops being the primary: the machine stands at `SwitchOver`, and follows from there.
     pub fn into_backup(self, common: &mut Common, to: Yield) -> Result<Backup, Halt> {
-        let (machine, seq_next) = self.recorder.into_parts();
-        let follows =
-            Follows { generation: self.generation, life: self.life, console_released: self.console_released };
+        let (mut machine, seq_next) = self.recorder.into_parts();
+        let requests = machine.take_disk_requests();
+        debug_assert!(requests.is_empty(), "a guest that stands asks nothing");
+        let follows = Follows {
+            generation: self.generation,
+            life: self.life,
+            console_released: self.console_released,
+            disks: self.disks.into_left(),
+        };
         Backup::after_switch_over(common, to, machine, seq_next, follows)
     }
 }

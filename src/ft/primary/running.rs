@@ -11,6 +11,7 @@ use super::super::settings::Settings;
 use super::Primary;
 use super::peer::{Counting, Peer, Switching};
 use crate::base::Seq;
+use crate::devices::disk::DiskRequest;
 use crate::log;
 use crate::machine::{Input, Output};
 use crate::replay::recorder::FRAME_BYTES_SOFT;
@@ -120,15 +121,18 @@ impl Primary {
 
     fn run_slice<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) -> Pace {
         self.inject(common);
+        // The end of one request may have begun another.
+        self.ask_disks(common);
         let settings = common.settings;
         let limit = self.icount().plus(settings.slice_instructions).min(self.limit);
         let stop = self.recorder.run(limit, &mut Live { clock: self.clock, world }, &mut self.outputs);
+        self.ask_disks(common);
         let now_ns = self.brake(&settings, now_ns, world.now_ns());
         let said = !self.outputs.is_empty();
         self.hold_outputs();
         let elapsed_ns = now_ns.saturating_sub(self.flushed_ns);
         let quiet = stop != RecordStop::Slice;
-        let followed = self.peer_link().is_some();
+        let followed = self.log_link().is_some();
         let period_ns = if followed { settings.flush_ns } else { settings.lone_flush_ns };
         if let RecordStop::Halted(exit) = stop
             && self.ended.is_none()
@@ -159,6 +163,8 @@ impl Primary {
     fn brake(&mut self, settings: &Settings, started_ns: u64, now_ns: u64) -> u64 {
         let icount = self.recorder.icount();
         match &mut self.peer {
+            // Who has not been offered a state is not behind.
+            Peer::Joining(joining) if joining.encoder.is_none() => {}
             Peer::Joining(joining) => joining.lag.advance(icount, now_ns),
             Peer::Counting(counting) => {
                 counting.lag.advance(icount, now_ns);
@@ -179,12 +185,20 @@ impl Primary {
     fn inputs_ready(&self, common: &Common) -> bool {
         let machine = self.recorder.machine();
         (!self.frames.is_empty() && machine.net_ready())
+            || self.disks.is_ready(self.is_guarded())
             || common.terminals.has_size()
             || ((!self.console.is_empty() || common.terminals.has_typed()) && machine.console_ready() > 0)
     }
 
     /// Delivers what waits and fits.
     fn inject(&mut self, common: &mut Common) {
+        while self.recorder.log_bytes_waiting() < FRAME_BYTES_SOFT {
+            let Some(done) = self.disks.take(self.is_guarded()) else { break };
+            // A guest that has ended hears no more.
+            if self.recorder.deliver(Input::DiskDone(done)).is_err() {
+                self.inputs_dropped += 1;
+            }
+        }
         // What does not fit into this batch of the log comes with the next.
         while self.recorder.machine().net_ready() && self.recorder.log_bytes_waiting() < FRAME_BYTES_SOFT {
             let Some((rx_seq, frame)) = self.frames.pop_front() else { break };
@@ -201,6 +215,23 @@ impl Primary {
             }
         }
         self.inject_typing(common);
+    }
+
+    /// A backup counts: what it has not said is not yet safe.
+    fn is_guarded(&self) -> bool {
+        matches!(self.peer, Peer::Counting(_))
+    }
+
+    /// Passes on what the guest has asked of its disks.
+    pub(super) fn ask_disks(&mut self, common: &mut Common) {
+        for request in self.recorder.take_disk_requests() {
+            self.ask_disk(common, request);
+        }
+    }
+
+    pub(super) fn ask_disk(&mut self, common: &mut Common, request: DiskRequest) {
+        self.disks.issued(&request);
+        common.commands.push(Command::Disk(request));
     }
 
     /// Delivers what terminals have typed, each stretch with an entry that says whose it is: both are
@@ -248,7 +279,7 @@ impl Primary {
             return;
         };
         self.audited = (now_ns, icount);
-        if self.peer_link().is_some() {
+        if self.log_link().is_some() {
             if self.audits.len() == 64 {
                 self.audits.pop_front();
             }
@@ -303,7 +334,7 @@ impl Primary {
         self.flushed_ns = now_ns;
         let Some(frame) = self.recorder.flush(horizon) else { return };
         self.log_bytes += frame.bytes.len() as u64;
-        if let Some(link) = self.peer_link() {
+        if let Some(link) = self.log_link() {
             common.commands.push(Command::Append { bytes: frame.bytes.clone() });
             common.send(link, Message::Log(frame.bytes));
         } else {

@@ -1,0 +1,187 @@
+//! `--disk FILE[,ro][,overlay[=FILE]][,serial=NAME]`, for whoever runs a guest.
+
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use crate::base::NodeId;
+use crate::devices::disk::{DISKS_MAX, DiskSpec};
+use crate::ft::Holder;
+use crate::host::disk::open::open_boot;
+use crate::host::disk::{Claimant, DiskError, DiskPlace, Disks, OverlayPlace};
+
+/// What a serial may be long (Virtio 1.2, 5.2.6).
+const SERIAL_BYTES_MAX: usize = 20;
+
+/// The same for `run`, `primary` and `backup`.
+#[derive(clap::Args, Clone, Default)]
+pub struct DiskArgs {
+    /// A disk of the guest: a raw image; repeat it for more. `ro` forbids writes, `overlay` writes to a
+    /// temporary file instead, `overlay=FILE` to that file. A backup's is made if it is missing.
+    #[arg(long = "disk", value_name = "FILE[,ro][,overlay[=FILE]][,serial=NAME]", value_parser = place)]
+    disks: Vec<DiskPlace>,
+    /// Use the disks as they are, although they are another vm's, older than this vm's last reign, or
+    /// replaced: what that guards is given up.
+    #[arg(long)]
+    disk_reset: bool,
+}
+
+impl DiskArgs {
+    /// The disks that are named, if a machine can have them all.
+    pub fn places(&self) -> Result<Vec<DiskPlace>, Failure> {
+        if self.disks.len() > DISKS_MAX {
+            return Err(Failure::new(format!(
+                "{} disks are named; a machine has at most {DISKS_MAX}",
+                self.disks.len()
+            ))
+            .fix("put what is on them on fewer disks"));
+        }
+        let reset = self.disk_reset;
+        Ok(self.disks.iter().map(|place| DiskPlace { reset, ..place.clone() }).collect())
+    }
+
+    /// A joiner's: opened when the primary has told what there is.
+    pub fn to_join(&self) -> Result<Disks, Failure> {
+        Ok(Disks { open: Vec::new(), places: self.places()? })
+    }
+
+    /// Opens and locks the disks for a new life of `vm`, whose last reign was `last`'s.
+    pub fn open(
+        &self,
+        vm: &str,
+        node: NodeId,
+        last: Option<&Holder>,
+        fault_tolerant: bool,
+    ) -> Result<Booted, Failure> {
+        let claimant = Claimant { vm, node, last, fault_tolerant };
+        let mut booted = Booted { disks: Disks::default(), specs: Vec::new() };
+        for (number, place) in self.places()?.into_iter().enumerate() {
+            let disk = open_boot(&place, number as u8, &claimant).map_err(failure)?;
+            for note in &disk.notes {
+                eprintln!("lockstep: {note}");
+            }
+            booted.specs.push(disk.spec(place.serial(number)));
+            booted.disks.open.push(disk);
+        }
+        Ok(booted)
+    }
+}
+
+/// Disks that are open and locked, and not used yet.
+pub struct Booted {
+    pub disks: Disks,
+    /// What the machine is told of them.
+    pub specs: Vec<DiskSpec>,
+}
+
+impl Booted {
+    /// Notes beside the disks who is about to write to them; comes before the claim to a reign.
+    pub fn intend(mut self) -> Result<Disks, Failure> {
+        for disk in &mut self.disks.open {
+            disk.intend().map_err(failure)?;
+        }
+        Ok(self.disks)
+    }
+}
+
+fn failure(error: DiskError) -> Failure {
+    let fix = error.fix();
+    Failure::new(error).fix(fix)
+}
+
+/// `FILE[,ro][,overlay[=FILE]][,serial=NAME]`
+fn place(text: &str) -> Result<DiskPlace, String> {
+    let mut words = text.split(',');
+    let file = words.next().unwrap_or_default();
+    if file.is_empty() {
+        return Err("a disk begins with the name of its file".into());
+    }
+    let mut place = DiskPlace {
+        file: PathBuf::from(file),
+        read_only: false,
+        overlay: OverlayPlace::None,
+        serial: None,
+        reset: false,
+    };
+    for word in words {
+        let (key, value) = word.split_once('=').map_or((word, None), |(key, value)| (key, Some(value)));
+        match (key, value) {
+            ("ro", None) if !place.read_only => place.read_only = true,
+            ("overlay", None) if place.overlay == OverlayPlace::None => {
+                place.overlay = OverlayPlace::Temporary
+            }
+            ("overlay", Some(file)) if place.overlay == OverlayPlace::None && !file.is_empty() => {
+                if Path::new(file) == place.file {
+                    return Err("an overlay is another file than its base".into());
+                }
+                place.overlay = OverlayPlace::File(PathBuf::from(file));
+            }
+            ("serial", Some(name)) if place.serial.is_none() => place.serial = Some(serial(name)?),
+            ("ro", Some(_)) => return Err("ro stands alone".into()),
+            ("serial" | "overlay", _) | ("ro", None) => {
+                return Err(format!("{word:?} is incomplete, or said twice"));
+            }
+            _ => {
+                return Err(format!(
+                    "{word:?} is none of ro, overlay, overlay=FILE, serial=NAME (a file's name cannot hold a comma here)"
+                ));
+            }
+        }
+    }
+    if place.read_only && place.overlay != OverlayPlace::None {
+        return Err("ro forbids writes, overlay redirects them: choose one".into());
+    }
+    Ok(place)
+}
+
+fn serial(name: &str) -> Result<String, String> {
+    if name.is_empty() || name.len() > SERIAL_BYTES_MAX || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!("a serial is 1 to {SERIAL_BYTES_MAX} visible ASCII characters"));
+    }
+    Ok(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_are_read_as_people_write_them() {
+        let plain = place("root.img").unwrap();
+        assert_eq!(
+            (plain.file.to_str(), plain.read_only, plain.serial(2)),
+            (Some("root.img"), false, "disk2".into())
+        );
+        assert_eq!(plain.written(), Some(Path::new("root.img")));
+        let all = place("a/b.img,overlay=c.over,serial=root").unwrap();
+        assert_eq!(all.overlay, OverlayPlace::File("c.over".into()));
+        assert_eq!((all.serial(0), all.written()), ("root".into(), Some(Path::new("c.over"))));
+        assert_eq!(place("x,serial=y,ro").unwrap().written(), None);
+        assert_eq!(place("x,overlay").unwrap().overlay, OverlayPlace::Temporary);
+        assert_eq!(place("x=y").unwrap().file, Path::new("x=y"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for bad in [
+            "",
+            ",ro",
+            "x,",
+            "x,rw",
+            "x,ro,ro",
+            "x,ro=1",
+            "x,overlay=",
+            "x,overlay,overlay=y",
+            "x,overlay=x",
+            "x,ro,overlay",
+            "x,serial",
+            "x,serial=",
+            "x,serial=a b",
+            "x,serial=abcdefghijklmnopqrstu",
+            "x,serial=é",
+            "x,serial=a,serial=b",
+            "x,overlay=a,b",
+        ] {
+            assert!(place(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A backup's own disks: what replay writes and flushes is done there, too.
+//!
+//! Promises: what fails here is not passed over (a replica whose disk differs is none); the requests
+//! that wait for the disk are bounded, and replay waits instead; a flush is told to the primary.
+
+use std::collections::VecDeque;
+
+use super::node::{Command, Common};
+use super::primary::Left;
+use crate::devices::disk::{DISKS_MAX, DiskDone, DiskOp, DiskRequest, DiskStatus};
+use crate::machine::Machine;
+
+/// With so many requests or bytes under way replay waits for the disk.
+const REQUESTS_MAX: usize = 256;
+const BYTES_MAX: usize = 16 << 20;
+
+#[derive(Debug)]
+struct UnderWay {
+    tag: u64,
+    flush: bool,
+    bytes: usize,
+}
+
+/// What the end of a request means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Nothing to tell.
+    Quietly,
+    /// Everything up to this request survives a crash of this host.
+    Flushed { disk: u8, tag: u64 },
+    /// This disk is no replica any more.
+    Failed { disk: u8, tag: u64 },
+}
+
+/// The writes and flushes that this node's disks are at work on.
+#[derive(Debug, Default)]
+pub(super) struct Mirror {
+    disks: [VecDeque<UnderWay>; DISKS_MAX],
+    requests: usize,
+    bytes: usize,
+}
+
+impl Mirror {
+    /// Asks for it here, as the guest does there.
+    pub fn issue(&mut self, common: &mut Common, request: DiskRequest) {
+        let bytes = match &request.op {
+            DiskOp::Read { .. } => return,
+            DiskOp::Write { data, .. } => data.len(),
+            DiskOp::Flush => 0,
+        };
+        self.under_way(request.disk, request.tag, request.op == DiskOp::Flush, bytes);
+        common.commands.push(Command::Disk(request));
+    }
+
+    /// Asks for everything that was under way at the machine's position.
+    pub fn reissue(&mut self, common: &mut Common, machine: &mut Machine) {
+        machine.take_disk_requests();
+        for request in machine.disk_in_flight() {
+            self.issue(common, request);
+        }
+    }
+
+    fn under_way(&mut self, disk: u8, tag: u64, flush: bool, bytes: usize) {
+        if let Some(disk) = self.disks.get_mut(usize::from(disk)) {
+            disk.push_back(UnderWay { tag, flush, bytes });
+            self.requests += 1;
+            self.bytes += bytes;
+        }
+    }
+
+    /// Takes over what a primary that steps down has asked for; answers with what has ended already.
+    pub fn take_over(&mut self, left: Vec<Left>) -> Vec<Ended> {
+        let mut ended = Vec::new();
+        for left in left {
+            match left {
+                Left::UnderWay { disk, tag, flush } => self.under_way(disk, tag, flush, 0),
+                Left::Flushed { disk, tag } => ended.push(Ended::Flushed { disk, tag }),
+                Left::Failed { disk, tag } => ended.push(Ended::Failed { disk, tag }),
+            }
+        }
+        ended
+    }
+
+    /// The host says that this has ended.
+    pub fn ended(&mut self, done: &DiskDone) -> Ended {
+        let (disk, tag) = (done.disk, done.tag);
+        let Some(queue) = self.disks.get_mut(usize::from(disk)) else { return Ended::Quietly };
+        // A read that this node asked for while it was the primary is nothing to us.
+        if queue.front().is_none_or(|oldest| oldest.tag != tag) {
+            return Ended::Quietly;
+        }
+        let Some(oldest) = queue.pop_front() else { return Ended::Quietly };
+        self.requests -= 1;
+        self.bytes -= oldest.bytes;
+        match done.status {
+            DiskStatus::IoError => Ended::Failed { disk, tag },
+            DiskStatus::Ok if oldest.flush => Ended::Flushed { disk, tag },
+            DiskStatus::Ok => Ended::Quietly,
+        }
+    }
+
+    /// True when replay had better wait for the disks.
+    pub fn is_full(&self) -> bool {
+        self.requests >= REQUESTS_MAX || self.bytes >= BYTES_MAX
+    }
+
+    /// True when these disks hold everything that the guest was told is done.
+    pub fn is_level(&self, machine: &Machine) -> bool {
+        let level = |(disk, queue): (u8, &VecDeque<UnderWay>)| {
+            queue.front().is_none_or(|oldest| machine.disk_awaited(disk).is_some_and(|tag| oldest.tag >= tag))
+        };
+        (0..).zip(&self.disks).all(level)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::NodeId;
+    use crate::ft::Settings;
+
+    fn common() -> Common {
+        Common::new(NodeId(1), "vm", Settings::default())
+    }
+
+    fn done(tag: u64, status: DiskStatus) -> DiskDone {
+        DiskDone { disk: 2, tag, status, data: Vec::new() }
+    }
+
+    fn issue(mirror: &mut Mirror, common: &mut Common, tag: u64, op: DiskOp) {
+        mirror.issue(common, DiskRequest { disk: 2, tag, op });
+    }
+
+    #[test]
+    fn flushes_are_told_reads_are_not_asked_and_failures_are_final() {
+        let (mut mirror, mut common) = (Mirror::default(), common());
+        issue(&mut mirror, &mut common, 1, DiskOp::Read { sector: 0, bytes: 512 });
+        issue(&mut mirror, &mut common, 2, DiskOp::Write { sector: 0, data: vec![1; 512] });
+        issue(&mut mirror, &mut common, 3, DiskOp::Flush);
+        issue(&mut mirror, &mut common, 4, DiskOp::Write { sector: 0, data: vec![1; 512] });
+        assert_eq!(common.commands.len(), 3);
+        assert_eq!(mirror.ended(&done(1, DiskStatus::IoError)), Ended::Quietly, "of another time");
+        assert_eq!(mirror.ended(&done(2, DiskStatus::Ok)), Ended::Quietly);
+        assert_eq!(mirror.ended(&done(3, DiskStatus::Ok)), Ended::Flushed { disk: 2, tag: 3 });
+        assert_eq!(mirror.ended(&done(4, DiskStatus::IoError)), Ended::Failed { disk: 2, tag: 4 });
+        assert_eq!((mirror.requests, mirror.bytes), (0, 0));
+        assert_eq!(mirror.ended(&DiskDone { disk: 9, ..done(5, DiskStatus::Ok) }), Ended::Quietly);
+    }
+
+    #[test]
+    fn replay_waits_for_a_disk_that_is_behind() {
+        let (mut mirror, mut common) = (Mirror::default(), common());
+        let long = |tag| (tag, DiskOp::Write { sector: 0, data: vec![1; 128 << 10] });
+        let mut tag = 0;
+        while !mirror.is_full() {
+            tag += 1;
+            let (tag, op) = long(tag);
+            issue(&mut mirror, &mut common, tag, op);
+        }
+        assert_eq!(tag, 128);
+        assert_eq!(mirror.ended(&done(1, DiskStatus::Ok)), Ended::Quietly);
+        assert!(!mirror.is_full());
+    }
+
+    #[test]
+    fn what_a_primary_left_under_way_ends_here() {
+        let mut mirror = Mirror::default();
+        let left = vec![
+            Left::Flushed { disk: 2, tag: 5 },
+            Left::UnderWay { disk: 2, tag: 6, flush: false },
+            Left::UnderWay { disk: 2, tag: 7, flush: true },
+        ];
+        assert_eq!(mirror.take_over(left), [Ended::Flushed { disk: 2, tag: 5 }]);
+        assert_eq!(mirror.ended(&done(6, DiskStatus::Ok)), Ended::Quietly);
+        assert_eq!(mirror.ended(&done(7, DiskStatus::Ok)), Ended::Flushed { disk: 2, tag: 7 });
+        let failed = mirror.take_over(vec![Left::Failed { disk: 0, tag: 1 }]);
+        assert_eq!(failed, [Ended::Failed { disk: 0, tag: 1 }]);
+    }
+}

@@ -1,0 +1,42 @@
+//! What `--disk` names: where the bytes of one disk are to be found, and how it may be used.
+
+use std::path::{Path, PathBuf};
+
+/// Whether writes go to the file itself or beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OverlayPlace {
+    /// Writes go to the file.
+    None,
+    /// Writes go to an unlinked file that is gone with this process.
+    Temporary,
+    /// Writes go to this file, which is made if it is missing.
+    File(PathBuf),
+}
+
+/// One disk, as the operator names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskPlace {
+    pub file: PathBuf,
+    pub read_only: bool,
+    pub overlay: OverlayPlace,
+    /// What the guest reads as the disk's serial; none takes the disk's number.
+    pub serial: Option<String>,
+    /// The operator gives up what the file's identity guards.
+    pub reset: bool,
+}
+
+impl DiskPlace {
+    /// The file that is written to, if one is that outlives the process.
+    pub fn written(&self) -> Option<&Path> {
+        match &self.overlay {
+            OverlayPlace::None => (!self.read_only).then_some(self.file.as_path()),
+            OverlayPlace::Temporary => None,
+            OverlayPlace::File(overlay) => Some(overlay),
+        }
+    }
+
+    /// What the guest reads as the serial of disk `number`.
+    pub fn serial(&self, number: usize) -> String {
+        self.serial.clone().unwrap_or_else(|| format!("disk{number}"))
+    }
+}

@@ -1,0 +1,135 @@
+//! Disks that fail: the guest gets its error, and whoever replays it sees the same.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::support::{BINARY, Said, Scene, journal, lockstep, make_image, run};
+
+/// A file system with little room, while it lives.
+struct Small {
+    at: PathBuf,
+}
+
+impl Small {
+    fn mount(at: &Path, bytes: u64) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let options = format!("size={bytes}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(at).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self { at: at.to_owned() }),
+            _ => {
+                eprintln!("SKIPPED: a small tmpfs cannot be mounted here (it takes root)");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(&self.at).output().unwrap();
+    }
+}
+
+/// The guest alone, with a system call that fails from the `from`-th time on.
+fn run_failing(fault: &str, disk: &Path, log: &Path) -> Option<Said> {
+    let inject = format!("inject={fault}");
+    let output = Command::new("strace")
+        .args([
+            "-f",
+            "-qq",
+            "-e",
+            "trace=pread64,pwrite64,fdatasync",
+            "-e",
+            &inject,
+            "-o",
+            "/dev/null",
+            BINARY,
+        ])
+        .args(["run", &journal(), "--memory", "4M", "--disk"])
+        .arg(disk)
+        .arg("--record")
+        .arg(log)
+        .stdin(Stdio::null())
+        .output();
+    match output {
+        Ok(output) => Some(Said::of(&output)),
+        Err(_) => {
+            eprintln!("SKIPPED: strace is not installed");
+            None
+        }
+    }
+}
+
+#[test]
+fn the_guest_gets_its_io_error_and_the_recording_replays_it() {
+    let dir = TempDir::new().unwrap();
+    let cases = [
+        (
+            "pread64:error=EIO:when=12+",
+            "look at record: read failed with 1",
+            "a read failed: Input/output error",
+        ),
+        ("pwrite64:error=EIO:when=40+", "write failed with 1", "a write failed: Input/output error"),
+        ("fdatasync:error=EIO:when=9", "flush failed with 1", "a flush failed: Input/output error"),
+    ];
+    for (case, (fault, guest, told)) in cases.into_iter().enumerate() {
+        let (image, log) = (dir.path().join(format!("{case}.img")), dir.path().join(format!("{case}.log")));
+        make_image(&image, 1 << 20, 30);
+        // A first life leaves records to be looked at.
+        run(&[image.to_str().unwrap()], &[]).ends(0, &["done 30"]);
+        let Some(said) = run_failing(fault, &image, &log) else { return };
+        said.ends(3, &[guest, told]);
+        let replayed = lockstep(&["replay", log.to_str().unwrap()]);
+        replayed.ends(3, &[guest]);
+        assert_eq!(replayed.out, said.out);
+    }
+}
+
+#[test]
+fn a_full_file_system_is_the_guests_error() {
+    let dir = TempDir::new().unwrap();
+    let Some(small) = Small::mount(&dir.path().join("small"), 512 << 10) else { return };
+    let image = small.at.join("d.img");
+    make_image(&image, 8 << 20, 0);
+    run(&[image.to_str().unwrap()], &[]).ends(3, &["write failed with 1", "a write failed: No space left"]);
+    drop(small);
+}
+
+#[test]
+fn a_primarys_full_disk_is_the_guests_error_on_both_sides() {
+    let mut scene = Scene::new();
+    let Some(small) = Small::mount(&scene.path("small"), 2 << 20) else { return };
+    let (image, other) = (small.at.join("p.img"), scene.path("b.img"));
+    make_image(&image, 32 << 20, 0);
+    let mut primary = scene.primary(&image, &[]);
+    // It may be full before the backup counts.
+    let backup = scene.backup(&primary, &other, &[]);
+    assert_eq!(primary.wait(crate::support::PATIENCE), Some(3), "{}", primary.told());
+    assert!(primary.told().contains("No space left"), "{}", primary.told());
+    assert!(scene.console(&primary).contains("write failed with 1"), "{}", scene.console(&primary));
+    let ended = scene.end_of(backup);
+    assert!(!ended.err.contains("diverge"), "{ended:?}");
+    drop(primary);
+    drop(small);
+}
+
+#[test]
+fn a_backup_whose_disk_fails_goes_and_the_guest_goes_on() {
+    let mut scene = Scene::new();
+    let Some(small) = Small::mount(&scene.path("small"), 1 << 20) else { return };
+    let (image, other) = (scene.path("p.img"), small.at.join("b.img"));
+    make_image(&image, 32 << 20, 0);
+    let primary = scene.primary(&image, &[]);
+    scene.await_flushed(&primary, 0);
+    let backup = scene.backup(&primary, &other, &[]);
+    let ended = scene.end_of(backup);
+    assert!(matches!(ended.code, Some(1 | 2)), "{ended:?}");
+    assert!(ended.err.contains("No space left"), "{ended:?}");
+    let before = crate::support::last_flushed(&scene.console(&primary));
+    scene.await_flushed(&primary, before + 20);
+    drop(primary);
+    drop(small);
+}
