@@ -77,13 +77,16 @@ fn two_builds_from_the_same_packages_give_the_same_bytes() {
 
     assert_eq!(first["sha256"], second["sha256"], "the digests of all files");
     assert_eq!(first["packages"], second["packages"]);
-    for key in ["kernel", "initrd", "initrd_all", "root"] {
+    for key in ["kernel", "initrd", "initrd_all", "root", "symbols"] {
         let (one, two) = (path(&first, key), path(&second, key));
         assert!(
             one != two && std::fs::read(one).expect("made") == std::fs::read(two).expect("made"),
             "{key}"
         );
     }
+
+    let symbols = std::fs::read_to_string(path(&second, "symbols")).expect("made");
+    assert!(symbols.lines().any(|line| line.ends_with(" T start_kernel")), "the kernel's symbols");
 
     let root = path(&second, "root");
     let owned = |mode: &str, id: &str| (mode.to_owned(), id.to_owned(), id.to_owned());

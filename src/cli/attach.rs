@@ -95,7 +95,8 @@ fn unescape(text: &str) -> Result<Typed, String> {
             Some('\\') => bytes.push(b'\\'),
             Some('x') => {
                 let digits: String = rest.by_ref().take(2).collect();
-                let byte = (digits.len() == 2).then(|| u8::from_str_radix(&digits, 16).ok()).flatten();
+                let hex = digits.len() == 2 && digits.chars().all(|c| c.is_ascii_hexdigit());
+                let byte = hex.then(|| u8::from_str_radix(&digits, 16).ok()).flatten();
                 bytes.push(byte.ok_or_else(|| format!("\\x{digits} is no byte; write for example \\x03"))?);
             }
             other => return Err(format!("\\{} means nothing here", other.unwrap_or(' '))),

@@ -54,7 +54,7 @@ pub enum Message {
     SwitchOver,
     /// The answer to a tool.
     Answer { json: String },
-    /// A terminal comes: see [`super::terminals`]. It wants the console of the life `life` from byte
+    /// A terminal comes: see `terminals`. It wants the console of the life `life` from byte
     /// `from` on, if that is still known, else from where it is; it types as `session`.
     Attach { life: u64, from: Option<u64>, session: u64 },
     /// The node greets a terminal, and does so again when one of these is another: what comes next

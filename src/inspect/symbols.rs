@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! ffffffff80001234 T start_kernel
-//! ffffffff02000000 t virtio_net_probe	[virtio_net]
+//! ffffffff02000000 t virtio_net_probe  [virtio_net]
 //! ```
 //!
 //! Addresses are the guest's virtual ones. The number of symbols is bounded by the file's length alone.

@@ -15,7 +15,7 @@
 //! wants to be; the device tree at the end; the initial RAM disk just below it.
 //!
 //! Absent on purpose: compressed images (the message says how to unpack one), EFI, and kernels that
-//! are ELF files in disguise ([`Elf`](super::Elf) takes those that are real ones).
+//! are ELF files in disguise ([`Elf`] takes those that are real ones).
 
 use thiserror::Error;
 

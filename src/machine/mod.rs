@@ -1,7 +1,7 @@
 //! The whole machine: a hart, RAM and devices behind one deterministic door.
 //!
 //! Reading order: [`io`] (what crosses the wall), [`map`] (where everything is), [`board`] (the
-//! devices on the hart's bus) and [`sbi`] (the firmware that it is itself), [`config`], [`elf`],
+//! devices on the hart's bus) and `sbi` (the firmware that it is itself), [`config`], [`elf`],
 //! [`kernel`], [`fdt`] and [`boot`] (what it starts from), [`vm`] (the door), [`saved`].
 //!
 //! Absent on purpose: the log, and the choice of the positions at which inputs are delivered.

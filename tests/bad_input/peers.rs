@@ -449,7 +449,7 @@ fn a_backup_that_counts_takes_over_from_a_primary_that_turns_to_garbage() {
         loop {
             match hear(&mut victim.stream).unwrap() {
                 Message::Ack { received: Seq(2), .. } => break,
-                Message::Ack { .. } | Message::Heartbeat { .. } => {}
+                Message::Ack { .. } | Message::Heartbeat { .. } | Message::Whereabouts { .. } => {}
                 other => panic!("{other:?}"),
             }
         }

@@ -96,6 +96,7 @@ pub fn on_lockstep(image: &[u8]) -> Vec<u8> {
                     Question::Time => Answer::Time(asked),
                     Question::Entropy => Answer::Entropy(0),
                     Question::HostId => Answer::HostId(0),
+                    Question::WallClock => Answer::WallClock(0),
                 };
                 machine.deliver(Input::Answer(answer)).unwrap();
             }

@@ -2,7 +2,7 @@
 
 use super::asm::*;
 use super::world::{BASE, World};
-use crate::cpu::{HartStop, Privilege};
+use crate::cpu::{Answer, HartStop, Privilege, Question};
 
 /// Writes `value` to a register that held `before` and reads it back.
 fn write(number: u16, before: u64, value: u64) -> u64 {
@@ -269,4 +269,25 @@ fn set_and_clear_with_x0_or_zero_do_not_write() {
     world.set_x(8, 2);
     world.step(5);
     assert_eq!((world.x(5), world.x(6), world.x(7), world.x(9)), (21, 31, 14, 12));
+}
+
+#[test]
+fn a_kernel_begins_with_what_a_firmware_leaves_behind() {
+    // Time, entropy and the timer are S-mode's at once, all of memory too; U-mode has its counters.
+    let code = [csrr(5, 0xc01), csrrw(6, 0x015, 0), csrw(0x14d, 0), csrr(7, 0xc00), csrr(8, 0x106)];
+    let mut world = World::new(&code);
+    world.hart.restart(Privilege::Supervisor, BASE, 0x1234, 0);
+    assert_eq!((world.x(10), world.x(11)), (0, 0x1234));
+    assert_eq!((world.hart.privilege(), world.hart.csrs.satp), (Privilege::Supervisor, 0));
+    assert_eq!((world.hart.csrs.medeleg, world.hart.csrs.mideleg), (0xb1ff, 0x222));
+    assert_eq!(world.step(5), HartStop::Ask(Question::Time));
+    world.answer(Answer::Time(7));
+    assert_eq!(world.step(4), HartStop::Ask(Question::Entropy));
+    world.answer(Answer::Entropy(9));
+    world.step(3);
+    assert_eq!((world.hart.exceptions, world.x(5), world.x(8)), (0, 7, 7));
+    world.hart.privilege = Privilege::User;
+    world.hart.pc = BASE + 12;
+    world.step(1);
+    assert_eq!(world.hart.exceptions, 0);
 }

@@ -246,6 +246,7 @@ fn a_call_from_s_mode_is_the_machines_to_answer_when_it_is_its_own_firmware() {
         world.hart.csrs.hand_over();
         world.bus.own_sbi = own_sbi;
         (world.hart.csrs.mtvec, world.hart.csrs.stvec) = (BASE + 0x100, BASE + 0x200);
+        world.hart.reservation = Some(BASE);
         for (n, value) in [(10, 1), (11, 2), (17, a7)] {
             world.set_x(n, value);
         }
@@ -257,6 +258,8 @@ fn a_call_from_s_mode_is_the_machines_to_answer_when_it_is_its_own_firmware() {
     let answered = call(true, 0);
     assert_eq!((answered.hart.pc(), answered.hart.privilege()), (BASE + 4, Privilege::Supervisor));
     assert_eq!((answered.x(10), answered.x(11)), (2, 1));
+    assert_eq!((trapped.hart.reservation, answered.hart.reservation), (None, Some(BASE)));
+    assert_eq!((trapped.hart.exceptions, answered.hart.exceptions), (1, 0));
     assert_eq!(answered.hart.icount().get(), 1);
     assert_eq!(call(true, 1).hart.csrs.mip_read(0), 1 << 1, "the software interrupt is pending");
     assert!(call(true, 2).hart.is_waiting());
