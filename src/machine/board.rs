@@ -178,6 +178,7 @@ impl Board {
         let fresh = Self {
             clint: self.clint.restarted(),
             net: Slot::new(self.net.device.clone()),
+            console: Slot::new(self.console.device.restarted()),
             disks: self.disks.iter().map(unplugged).collect(),
             rx_seq,
             console_bytes,

@@ -127,6 +127,19 @@ fn speak_at_virtio(board: &mut Board, ram: &mut Ram) {
 }
 
 #[test]
+fn a_guest_that_starts_over_finds_its_window_and_nothing_typed_before() {
+    let (mut board, mut ram) = board();
+    drive_console(&mut board, &mut ram);
+    speak_at_virtio(&mut board, &mut ram);
+    board.resize_console(132, 50);
+    board.receive_console(&mut ram, b"for nobody");
+    board.reset();
+    assert_eq!(board.console.device.size(), (132, 50));
+    assert_eq!((board.console.room(), board.uart.room(), board.console_bytes), (256, 256, 2));
+    assert_eq!((board.console_port(), board.console_spoke), (ConsolePort::Serial, None));
+}
+
+#[test]
 fn console_input_goes_where_the_guest_last_spoke() {
     let (mut board, mut ram) = board();
     write(&mut board, &mut ram, 0x1000_0000, 1, u64::from(b'x'));

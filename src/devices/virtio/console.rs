@@ -41,6 +41,12 @@ pub struct Console {
 }
 
 impl Console {
+    /// As after power-on, in the same window.
+    pub fn restarted(&self) -> Self {
+        let Self { cols, rows, size_generation, .. } = *self;
+        Self { typed: VecDeque::new(), cols, rows, size_generation }
+    }
+
     /// Columns and rows of the window, as last told.
     pub fn size(&self) -> (u16, u16) {
         (self.cols, self.rows)
