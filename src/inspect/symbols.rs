@@ -82,7 +82,8 @@ impl SymbolTable {
             }
             hidden |= addr == 0;
             if addr != 0 {
-                found.push((addr, rank(letter), name));
+                // The linker's marks between sections (`__noinstr_text_start`) name no function.
+                found.push((addr, (name.starts_with(b"__"), rank(letter)), name));
             }
         }
         if found.is_empty() && hidden {
@@ -159,6 +160,7 @@ mod tests {
 ffffffff80000000 T _start
 ffffffff80000000 t .Llocal
 ffffffff80001000 t early
+ffffffff80001000 T __init_text_begin
 ffffffff80001000 T start_kernel
 ffffffff80002000 D jiffies
 ffffffff02001000 t virtio_net_probe\t[virtio_net]
