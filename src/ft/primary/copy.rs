@@ -274,3 +274,217 @@ impl Copied {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Digest, NodeId};
+    use crate::ft::Settings;
+    use crate::ft::fetch::DiskFetch;
+
+    /// A primary's disk and a joiner's, by what is in each chunk, and both ends of the copying between.
+    struct Pair {
+        common: Common,
+        copy: DiskCopy,
+        fetch: Option<DiskFetch>,
+        theirs: Vec<u8>,
+        ours: Vec<u8>,
+        noted: Option<BTreeSet<u32>>,
+        opened: bool,
+        reads: usize,
+    }
+
+    const LINK: LinkId = LinkId(5);
+
+    fn specs(chunks: usize) -> Vec<DiskSpec> {
+        vec![DiskSpec { sectors: chunks as u64 * 128, read_only: false, serial: String::new() }]
+    }
+
+    impl Pair {
+        fn new(theirs: Vec<u8>, ours: Vec<u8>) -> Self {
+            let settings = Settings::default();
+            let mut common = Common::new(NodeId(1), "vm", settings);
+            let copy = DiskCopy::begin(&mut common, LINK, &specs(theirs.len()));
+            Self { common, copy, fetch: None, theirs, ours, noted: None, opened: false, reads: 0 }
+        }
+
+        fn write(&mut self, chunk: u32, byte: u8) {
+            self.theirs[chunk as usize] = byte;
+            if let Some(noted) = &mut self.noted {
+                noted.insert(chunk);
+            }
+        }
+
+        /// What a disk answers. Jobs of the joiner are told by their kind.
+        fn job(&mut self, work: Work, joiner: bool) -> Worked {
+            let digest = |byte: u8| Digest(u128::from(byte));
+            match work {
+                Work::Track => self.noted = Some(BTreeSet::new()),
+                Work::Untrack => self.noted = None,
+                Work::TakeDirty => {
+                    let noted = self.noted.as_mut().expect("tracked");
+                    return Worked::Dirty { chunks: std::mem::take(noted).into_iter().collect() };
+                }
+                Work::Digest { first, count } => {
+                    let bytes = if joiner { &self.ours } else { &self.theirs };
+                    let range = first as usize..(first + count) as usize;
+                    return Worked::Digests {
+                        first,
+                        digests: bytes[range].iter().map(|b| digest(*b)).collect(),
+                    };
+                }
+                Work::Read { chunk } => {
+                    self.reads += 1;
+                    return Worked::Bytes { chunk, bytes: vec![self.theirs[chunk as usize]; CHUNK_BYTES] };
+                }
+                Work::Write { chunk, bytes } => self.ours[chunk as usize] = bytes[0],
+                Work::Open { .. } => self.opened = true,
+                Work::Sync => {}
+            }
+            Worked::Done
+        }
+
+        /// Carries out every command, and passes every message on, until an offer is due or nothing is left.
+        fn go_on(&mut self) -> Due {
+            loop {
+                let commands = std::mem::take(&mut self.common.commands);
+                if commands.is_empty() {
+                    return Due::Nothing;
+                }
+                let mut due = Due::Nothing;
+                for command in commands {
+                    match command {
+                        Command::DiskWork(DiskJob { link, disk, work }) => {
+                            let worked = DiskWorked { link, disk, outcome: Ok(self.job(work, false)) };
+                            if self.copy.worked(&mut self.common, worked).unwrap() == Due::Offer {
+                                due = Due::Offer;
+                            }
+                        }
+                        Command::Send { message, .. } => self.joiner_takes(message),
+                        other => panic!("{other:?}"),
+                    }
+                }
+                if due == Due::Offer {
+                    return due;
+                }
+            }
+        }
+
+        /// The joiner takes a message, its disk does the work, and its answers go back.
+        fn joiner_takes(&mut self, message: Message) {
+            let settings = Settings::default();
+            let mut common = Common::new(NodeId(2), "vm", settings);
+            let mut fetch = self.fetch.take();
+            match message {
+                Message::Disks { specs } => fetch = Some(DiskFetch::begin(&mut common, LINK, specs).unwrap()),
+                Message::DiskDigests { disk, first, digests } => {
+                    fetch.as_mut().unwrap().digests(&mut common, disk, first, digests).unwrap();
+                }
+                Message::DiskChunk { disk, chunk, packed } => {
+                    fetch.as_mut().unwrap().chunk(&mut common, disk, chunk, &packed).unwrap();
+                }
+                Message::DisksComplete => fetch.as_mut().unwrap().complete(&mut common).unwrap(),
+                other => panic!("{other:?}"),
+            }
+            let mut joiner = fetch.unwrap();
+            while !common.commands.is_empty() {
+                for command in std::mem::take(&mut common.commands) {
+                    match command {
+                        Command::DiskWork(DiskJob { link, disk, work }) => {
+                            let worked = DiskWorked { link, disk, outcome: Ok(self.job(work, true)) };
+                            joiner.worked(&mut common, worked).unwrap();
+                        }
+                        Command::Send { message: Message::DiskWant { disk, first, chunks }, .. } => {
+                            self.copy.wanted(&mut self.common, disk, first, &chunks).unwrap();
+                        }
+                        Command::Send { message: Message::DiskStored { disk, .. }, .. } => {
+                            self.copy.stored(&mut self.common, disk).unwrap();
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+            self.fetch = Some(joiner);
+        }
+
+        fn is_ready(&self) -> bool {
+            self.fetch.as_ref().is_some_and(DiskFetch::is_ready)
+        }
+    }
+
+    #[test]
+    fn only_what_differs_is_copied() {
+        let theirs: Vec<u8> = (0..200).map(|i| i as u8).collect();
+        let mut ours = theirs.clone();
+        ours[3] = 99;
+        ours[130] = 98;
+        let mut pair = Pair::new(theirs, ours);
+        assert_eq!(pair.go_on(), Due::Offer);
+        assert_eq!((pair.reads, pair.copy.progress(), pair.is_ready()), (2, (200, 2, 200), false));
+        pair.copy.offered(&mut pair.common);
+        assert_eq!(pair.go_on(), Due::Nothing);
+        assert!(pair.opened && pair.is_ready() && pair.noted.is_none());
+        assert_eq!(pair.ours, pair.theirs);
+    }
+
+    #[test]
+    fn what_is_written_meanwhile_is_copied_again_before_and_after_the_offer() {
+        let mut pair = Pair::new(vec![1; 500], vec![0; 500]);
+        let mut rounds = 0;
+        // Each write comes while the copying is under way: the disk notes it.
+        pair.noted = Some(BTreeSet::new());
+        (0..100).for_each(|chunk| pair.write(chunk, 2));
+        let commands = std::mem::take(&mut pair.common.commands);
+        pair.common.commands = commands.into_iter().filter(|command| !is_track(command)).collect();
+        while pair.go_on() != Due::Offer {
+            rounds += 1;
+            assert!(rounds < 20, "it never ends");
+        }
+        assert_eq!((pair.copy.rounds(), pair.reads), (1, 600));
+        (400..410).for_each(|chunk| pair.write(chunk, 3));
+        pair.copy.offered(&mut pair.common);
+        pair.go_on();
+        assert!(pair.is_ready());
+        assert_eq!((pair.reads, pair.ours == pair.theirs), (610, true));
+    }
+
+    fn is_track(command: &Command) -> bool {
+        matches!(command, Command::DiskWork(DiskJob { work: Work::Track, .. }))
+    }
+
+    #[test]
+    fn a_joiner_that_lies_is_told_so() {
+        let mut pair = Pair::new(vec![1; 100], vec![0; 100]);
+        let common = &mut pair.common;
+        assert!(pair.copy.wanted(common, 1, 0, &[0]).is_err(), "no such disk");
+        assert!(pair.copy.wanted(common, 0, 1, &[1]).is_err(), "no such batch");
+        assert!(pair.copy.wanted(common, 0, 64, &[64, 100]).is_err(), "past the end");
+        assert!(pair.copy.wanted(common, 0, 0, &[]).is_err(), "of nothing that is under way");
+        assert!(pair.copy.stored(common, 0).is_err(), "never sent");
+        let failed = DiskWorked { link: LINK, disk: 0, outcome: Err("gone".into()) };
+        assert!(pair.copy.worked(common, failed).unwrap_err().contains("gone"));
+    }
+
+    #[test]
+    fn a_primary_that_lies_is_told_so() {
+        let settings = Settings::default();
+        let mut common = Common::new(NodeId(2), "vm", settings);
+        assert!(DiskFetch::begin(&mut common, LINK, vec![specs(1)[0].clone(); 5]).is_err());
+        let mut fetch = DiskFetch::begin(&mut common, LINK, specs(70)).unwrap();
+        assert!(fetch.digests(&mut common, 1, 0, vec![Digest(0)]).is_err());
+        assert!(fetch.digests(&mut common, 0, 0, vec![]).is_err());
+        assert!(fetch.digests(&mut common, 0, 0, vec![Digest(0); 65]).is_err());
+        assert!(fetch.digests(&mut common, 0, 60, vec![Digest(0); 11]).is_err());
+        assert!(fetch.digests(&mut common, 0, u32::MAX, vec![Digest(0)]).is_err());
+        assert!(fetch.chunk(&mut common, 0, 70, &[]).is_err());
+        assert!(fetch.chunk(&mut common, 0, 0, &[0xff; 9]).is_err());
+        let held =
+            (0..1000).take_while(|_| fetch.chunk(&mut common, 0, 0, &[7; CHUNK_BYTES]).is_ok()).count();
+        assert!(held < crate::ft::fetch::JOBS_MAX, "{held} chunks are held");
+        assert!(!fetch.is_ready());
+        let odd = DiskWorked { link: LINK, disk: 0, outcome: Ok(Worked::Dirty { chunks: vec![] }) };
+        assert!(fetch.worked(&mut common, odd).is_err());
+        let stale = DiskWorked { link: LinkId(9), disk: 0, outcome: Err("old".into()) };
+        assert_eq!(fetch.worked(&mut common, stale), Ok(()));
+    }
+}
