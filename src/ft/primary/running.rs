@@ -4,7 +4,6 @@
 //! mark and hold its outputs, flush the log, let go what is acknowledged.
 
 use super::super::clock::GuestClock;
-use super::super::lag::brake_permille;
 use super::super::message::Message;
 use super::super::node::{Command, Common, Halt, Next, Pace, World};
 use super::super::settings::Settings;
@@ -172,12 +171,10 @@ impl Primary {
             Peer::Counting(counting) => {
                 counting.lag.advance(icount, now_ns);
                 let lag_ns = counting.lag.ns(now_ns);
-                let permille = brake_permille(lag_ns, settings.lag_soft_ns, settings.lag_hard_ns);
-                if permille >= 1000 {
-                    self.resume_ns = now_ns + POLL_NS;
-                } else if permille > 0 {
-                    let ran_ns = now_ns.saturating_sub(started_ns);
-                    self.resume_ns = now_ns + ran_ns * permille / (1000 - permille);
+                let ran_ns = now_ns.saturating_sub(started_ns);
+                let rest_ns = self.brake.rest_ns(ran_ns, lag_ns, settings.lag_soft_ns, settings.lag_hard_ns);
+                if rest_ns > 0 {
+                    self.resume_ns = now_ns + rest_ns;
                 }
             }
             Peer::None | Peer::Claiming { .. } => {}
