@@ -303,7 +303,7 @@ impl Primary {
             Message::Join { vm, node } => self.join(common, link, &vm, node, now_ns),
             Message::SwitchOver => self.ask_switch_over(common, link),
             Message::Ack { received, executed, audited } if from_peer => {
-                self.acked(common, received, executed, audited);
+                self.acked(common, received, executed, audited, now_ns);
             }
             Message::Heartbeat { .. } if from_peer => {}
             Message::Flushed { disk, tag } if from_peer => self.disks.peer_flushed(disk, tag),
