@@ -212,6 +212,7 @@ impl Primary {
 
     /// Saves the state and offers it to the joiner; from here on it gets the log.
     fn offer(&mut self, common: &mut Common, now_ns: u64) {
+        self.paused_ns = Some(now_ns);
         self.take_outputs(common);
         self.flush(common, now_ns, false);
         self.release(common);

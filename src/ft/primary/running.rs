@@ -47,6 +47,9 @@ impl<W: World> Answers for Live<'_, W> {
 impl Primary {
     pub fn run<W: World>(&mut self, common: &mut Common, world: &mut W) -> (Next, Pace) {
         let now_ns = world.now_ns();
+        if let Some(since_ns) = self.paused_ns.take() {
+            self.pause_ns = Some(now_ns.saturating_sub(since_ns));
+        }
         self.watch(common, world, now_ns);
         let busy = self.transfer(common, world);
         self.count_in(common, now_ns);
