@@ -227,6 +227,8 @@ pub struct NodeStatus {
     pub transfer: Option<(u32, u32)>,
     /// State transfer of disks, under way or the last one's: chunks compared, copied, in all.
     pub disk_transfer: Option<(u64, u64, u64)>,
+    /// How long the guest stood still while its state was saved for the last joiner, in milliseconds.
+    pub transfer_pause_ms: Option<f64>,
     pub outputs_released: u64,
     pub inputs_dropped: u64,
     /// Terminals that are attached.
@@ -529,6 +531,7 @@ impl Node {
             audits_agreed: 0,
             transfer: None,
             disk_transfer: None,
+            transfer_pause_ms: None,
             outputs_released: 0,
             inputs_dropped: 0,
             terminals: self.common.terminals.count(),
