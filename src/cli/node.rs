@@ -14,6 +14,7 @@ use crate::host::arbiter::FileArbiter;
 use crate::host::disk::Disks;
 use crate::host::driver::{Driver, DriverError, Lived, Wiring, plain};
 use crate::host::terminal;
+use crate::machine::Exit;
 use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
 
 /// Where a node of a fault-tolerant pair lives; the same for `primary` and `backup`.
@@ -176,9 +177,12 @@ fn report(lived: &Lived, name: &str, record: Option<&Path>) -> u8 {
         Halt::GuestEnded(exit) => {
             if exit.status() != 0 {
                 eprintln!("lockstep {name}: the guest ended with {exit} at {at}");
-                // A node of a pair has its output in some file, if anywhere.
-                if name != "run" || !console_shown {
+                // A node of a pair has its output in some file, if anywhere; a panic's words are looked for.
+                if name != "run" || !console_shown || *exit == Exit::Panic {
                     tell_last_lines(node);
+                }
+                if let Some(dir) = record {
+                    eprintln!("  `lockstep replay {}` goes there again", dir.display());
                 }
             }
             exit.status()
