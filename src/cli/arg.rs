@@ -4,7 +4,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use super::Failure;
-use crate::host::arbiter::FileArbiter;
+use crate::ft::{Arbiter, ArbiterError};
+use crate::host::arbiter::Place;
 use crate::host::logdir::{LogError, LogWriter};
 use crate::machine::config::{RAM_BYTES_MAX, RAM_BYTES_MIN};
 use crate::machine::{BootOptions, Elf, Machine};
@@ -129,11 +130,14 @@ pub fn recording_failed(error: LogError) -> Failure {
 }
 
 /// Opens the arbiter.
-pub fn arbiter(dir: &Path) -> Result<FileArbiter, Failure> {
-    FileArbiter::open(dir).map_err(|error| {
-        Failure::new(error)
-            .fix("--arbiter names an existing directory, writable by and the same for both nodes")
-    })
+pub fn arbiter(place: &Place) -> Result<Box<dyn Arbiter>, Failure> {
+    place.open().map_err(|error| arbiter_failed(place, error))
+}
+
+/// The arbiter has decided nothing.
+pub fn arbiter_failed(place: &Place, error: ArbiterError) -> Failure {
+    let advice = place.advice(&error);
+    Failure::new(error).fix(advice)
 }
 
 #[cfg(test)]

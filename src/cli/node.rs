@@ -9,8 +9,8 @@ use signal_hook::low_level::emulate_default_handler;
 
 use super::console::ConsoleArgs;
 use super::{Failure, arg};
-use crate::ft::{Halt, Node, Settings};
-use crate::host::arbiter::FileArbiter;
+use crate::ft::{Arbiter, Halt, Node, Settings};
+use crate::host::arbiter::Place;
 use crate::host::disk::Disks;
 use crate::host::driver::{Driver, DriverError, Lived, Wiring, plain};
 use crate::host::say::say;
@@ -30,9 +30,10 @@ pub struct Site {
     /// The switch that the guest is plugged into.
     #[arg(long, value_name = "ADDR")]
     pub switch: Option<SocketAddr>,
-    /// The directory that decides who goes on; both nodes must reach it.
-    #[arg(long, value_name = "DIR")]
-    pub arbiter: PathBuf,
+    /// Who decides which node goes on, the same for both: a directory that both reach, or an etcd as
+    /// etcd:http://A,http://B,http://C/prefix.
+    #[arg(long, value_name = "DIR|etcd:URLS/PREFIX", value_parser = Place::parse)]
+    pub arbiter: Place,
     /// Record into this directory.
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
@@ -59,7 +60,7 @@ impl Site {
     }
 
     /// Opens what the site names, before anything is claimed or asked for.
-    pub fn open(&self) -> Result<(TcpListener, FileArbiter), Failure> {
+    pub fn open(&self) -> Result<(TcpListener, Box<dyn Arbiter>), Failure> {
         arg::record(self.record.as_deref())?;
         Ok((arg::listen(self.listen)?, arg::arbiter(&self.arbiter)?))
     }
@@ -73,13 +74,13 @@ impl Site {
         &self,
         role: &str,
         listener: TcpListener,
-        arbiter: FileArbiter,
+        arbiter: Box<dyn Arbiter>,
         disks: Disks,
     ) -> Result<Wiring, Failure> {
         Ok(Wiring {
             listener: Some(listener),
             switch: self.switch,
-            arbiter: Some(Box::new(arbiter)),
+            arbiter: Some(arbiter),
             wherefrom: self.wherefrom(role),
             record: self.record.clone(),
             disks,

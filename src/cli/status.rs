@@ -43,6 +43,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     put!("log         {} bytes", status.log_bytes)?;
     put!("gate        {} outputs, {} bytes waiting", status.gated_outputs, status.gated_bytes)?;
     put!("audit       {audit}")?;
+    if let Some(ms) = status.transfer_pause_ms {
+        put!("pause       {ms:.0} ms while the last backup's copy of the state was made")?;
+    }
     Ok(0)
 }
 

@@ -74,11 +74,12 @@ pub enum Command {
     Close {
         link: LinkId,
     },
-    /// Asks the arbiter for `generation`, to reign with `keeps` as the backup that counts; the outcome
-    /// comes back as [`Event::Claimed`].
+    /// Asks the arbiter for `generation`, which comes after a reign of `after`'s, to reign with `keeps`
+    /// as the backup that counts; the outcome comes back as [`Event::Claimed`].
     Claim {
         generation: Generation,
         keeps: Option<NodeId>,
+        after: NodeId,
     },
     /// Tells the arbiter that the guest of this generation has ended.
     EndLife {
@@ -227,6 +228,8 @@ pub struct NodeStatus {
     pub transfer: Option<(u32, u32)>,
     /// State transfer of disks, under way or the last one's: chunks compared, copied, in all.
     pub disk_transfer: Option<(u64, u64, u64)>,
+    /// How long the guest stood still while its state was saved for the last joiner, in milliseconds.
+    pub transfer_pause_ms: Option<f64>,
     pub outputs_released: u64,
     pub inputs_dropped: u64,
     /// Terminals that are attached.
@@ -529,6 +532,7 @@ impl Node {
             audits_agreed: 0,
             transfer: None,
             disk_transfer: None,
+            transfer_pause_ms: None,
             outputs_released: 0,
             inputs_dropped: 0,
             terminals: self.common.terminals.count(),

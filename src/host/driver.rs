@@ -607,9 +607,10 @@ impl Running {
                 }
             }
             Command::Close { link } => self.links.close(link),
-            Command::Claim { generation, keeps } => {
+            Command::Claim { generation, keeps, after } => {
                 let (node, wherefrom) = (self.node.id(), self.wiring.wherefrom.clone());
-                self.arbitrate(ArbiterJob::Claim(Bid { generation, node, keeps, wherefrom }), generation);
+                let bid = Bid { generation, node, keeps, after: Some(after), wherefrom };
+                self.arbitrate(ArbiterJob::Claim(bid), generation);
             }
             Command::EndLife { generation } => {
                 self.life_ended = true;
