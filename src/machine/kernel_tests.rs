@@ -276,3 +276,57 @@ fn what_is_no_firmware_is_told() {
     assert!(matches!(Firmware::parse(b"\x7fELF"), Err(KernelError::Firmware(_))));
     assert!(matches!(Firmware::parse(&ECALL.to_le_bytes()), Ok(Firmware::Flat(_))));
 }
+
+#[test]
+fn no_call_of_the_sbi_panics_or_grows_or_leaves_a_state_that_cannot_be() {
+    use crate::base::{GuestPhys, Prng};
+    use crate::machine::board::Board;
+    use crate::mem::Ram;
+    const EXTENSIONS: [u64; 12] = [
+        0x10,
+        0x5449_4d45,
+        0x73_5049,
+        0x5246_4e43,
+        0x48_534d,
+        0x5352_5354,
+        0x4442_434e,
+        0,
+        1,
+        8,
+        0x50_4d55,
+        0x5355_5350,
+    ];
+    let (mut said, mut supported) = (0, 0);
+    for seed in 0..20 {
+        println!("seed {seed}");
+        let mut prng = Prng::new(seed);
+        let (mut board, mut ram) = (Board::new([0; 6], &[], true), Ram::new(RAM_BYTES));
+        ram.write(RAM_BASE, &[b'x'; 4096]).unwrap();
+        for _ in 0..2_000 {
+            let mut a: [u64; 8] = std::array::from_fn(|_| match prng.below(8) {
+                0 => u64::MAX - prng.below(3),
+                1 => prng.next_u64(),
+                2 => RAM_BASE.get() + prng.below(8192),
+                3 => RAM_BASE.get() + RAM_BYTES - prng.below(600),
+                4 => 1 << prng.below(64),
+                _ => prng.below(4),
+            });
+            a[6] = if prng.chance(1, 8) { prng.next_u64() } else { prng.below(8) };
+            a[7] = if prng.chance(1, 8) { prng.next_u64() } else { EXTENSIONS[prng.below(12) as usize] };
+            let returned = crate::machine::sbi::call(&mut board, &ram, a);
+            assert!((-9..=0).contains(&(returned.a0 as i64)), "{a:x?} gives {:x}", returned.a0);
+            supported += u64::from(returned.a0 == 0);
+            let new = std::mem::take(&mut board.out.console).len();
+            assert!(new <= 512, "{a:x?} says {new} bytes");
+            said += new;
+            // An end ends only the test.
+            board.exit = None;
+            board.out = Default::default();
+            assert_eq!(board.check(RAM_BYTES), Ok(()), "{a:x?}");
+        }
+        let mut byte = [0];
+        ram.read(GuestPhys(RAM_BASE.get()), &mut byte).unwrap();
+        assert_eq!(&byte, b"x", "a call writes nothing to RAM");
+    }
+    assert!(said > 1000 && supported > 1000, "{said} {supported}");
+}
