@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Failure;
 use crate::ft::{Message, NodeStatus};
+use crate::host::driver::plain;
 use crate::host::link;
 
 #[derive(clap::Args)]
@@ -43,6 +44,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     println!("log         {} bytes", status.log_bytes);
     println!("gate        {} outputs, {} bytes waiting", status.gated_outputs, status.gated_bytes);
     println!("audit       {audit}");
+    println!("arbiter     {}", plain(status.arbiter_trouble.as_deref().unwrap_or("answers")));
     Ok(0)
 }
 

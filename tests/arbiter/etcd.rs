@@ -139,7 +139,13 @@ impl Cluster {
     }
 
     pub fn arbiter(&self) -> EtcdArbiter {
-        EtcdArbiter::open(&Etcd::parse(&self.spelled("/lockstep")).unwrap()).unwrap()
+        self.arbiter_that_notes(None)
+    }
+
+    /// It notes what it has seen under `memory`.
+    pub fn arbiter_that_notes(&self, memory: Option<&Path>) -> EtcdArbiter {
+        let etcd = Etcd::parse(&self.spelled("/lockstep")).unwrap();
+        EtcdArbiter::open(&etcd, memory.map(Path::to_owned)).unwrap()
     }
 
     /// The number of the member that leads.

@@ -39,7 +39,7 @@ impl Place {
     pub fn open(&self) -> Result<Box<dyn Arbiter>, ArbiterError> {
         Ok(match self {
             Place::Dir(dir) => Box::new(FileArbiter::open(dir)?),
-            Place::Etcd(etcd) => Box::new(EtcdArbiter::open(etcd)?),
+            Place::Etcd(etcd) => Box::new(EtcdArbiter::open(etcd, etcd::dir_of_user())?),
         })
     }
 
