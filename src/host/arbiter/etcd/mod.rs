@@ -297,7 +297,8 @@ impl EtcdArbiter {
             return forgetful(format!(
                 "another etcd cluster answers ({:x}) than has decided before ({cluster:x}); it was made anew or restored \
                  from a backup{}",
-                header.cluster_id, on_purpose
+                header.cluster_id,
+                self.on_purpose(vm)
             ));
         }
         if header.revision < floor && known.went_back.is_none() {
