@@ -239,9 +239,21 @@ impl EtcdArbiter {
         }
     }
 
+    /// Who held the newest generation that was known before a question is asked: another thread may
+    /// learn of a newer one meanwhile.
+    fn newest_known(&self, vm: &str) -> Result<Option<(Generation, NodeId)>, ArbiterError> {
+        self.floor(vm)?;
+        Ok(self.known().newest)
+    }
+
     /// Whether `newest` can be the newest generation that the etcd knows.
-    fn check_newest(&self, vm: &str, newest: Generation) -> Result<(), ArbiterError> {
-        match self.known().newest {
+    fn check_newest(
+        &self,
+        vm: &str,
+        known: Option<(Generation, NodeId)>,
+        newest: Generation,
+    ) -> Result<(), ArbiterError> {
+        match known {
             Some((known, node)) if known > newest => Err(ArbiterError::Forgetful {
                 vm: vm.to_owned(),
                 what: format!(
@@ -385,6 +397,7 @@ impl Arbiter for EtcdArbiter {
             Ok(Some(Claim::Lost { to: holder.node, keeps: holder.keeps }))
         };
 
+        let known = self.newest_known(vm)?;
         let seen = self.txn(vm, &json!({ "success": reads }))?;
         let mut compare = vec![json!({
             "key": base64(&key), "target": "CREATE", "result": "EQUAL", "create_revision": "0",
@@ -401,7 +414,7 @@ impl Arbiter for EtcdArbiter {
             return Ok(claim);
         }
         // Nobody holds it: then nobody holds a newer one.
-        self.check_newest(vm, before)?;
+        self.check_newest(vm, known, before)?;
 
         let value = serde_json::to_vec(bid).expect("a claim serialises");
         let put = json!({ "request_put": { "key": base64(&key), "value": base64(value) } });
@@ -418,12 +431,13 @@ impl Arbiter for EtcdArbiter {
     }
 
     fn holder(&mut self, vm: &str) -> Result<Option<Holder>, ArbiterError> {
+        let known = self.newest_known(vm)?;
         let Some((generation, kv, ended)) = self.newest(vm)? else {
-            self.check_newest(vm, Generation::ZERO)?;
+            self.check_newest(vm, known, Generation::ZERO)?;
             return Ok(None);
         };
         let bid = self.record(vm, generation, &kv)?;
-        self.check_newest(vm, generation)?;
+        self.check_newest(vm, known, generation)?;
         self.learn(vm, generation, bid.node)?;
         self.note(vm);
         Ok(Some(Holder { bid, ended }))
