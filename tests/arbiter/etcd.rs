@@ -22,6 +22,10 @@ pub struct Member {
 }
 
 impl Member {
+    pub fn address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.client).into()
+    }
+
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.client)
     }
@@ -132,10 +136,6 @@ impl Cluster {
     pub fn spelled(&self, prefix: &str) -> String {
         let urls: Vec<_> = self.members.iter().map(Member::url).collect();
         format!("{}{prefix}", urls.join(","))
-    }
-
-    pub fn place(&self, prefix: &str) -> String {
-        format!("etcd:{}", self.spelled(prefix))
     }
 
     pub fn arbiter(&self) -> EtcdArbiter {

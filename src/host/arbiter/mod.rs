@@ -84,6 +84,9 @@ fn name(generation: Generation) -> String {
 /// The generation whose record is called `name`.
 fn generation_of(name: &str) -> Option<Generation> {
     let digits = name.strip_prefix('g').filter(|digits| digits.len() == 20)?;
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
     digits.parse().ok().map(Generation)
 }
 
