@@ -11,7 +11,7 @@ use lockstep::host::arbiter::{Etcd, EtcdArbiter};
 
 use super::suite::{after, bid};
 
-/// Longer than any question takes with three rounds of patience, on a busy machine.
+/// Longer than any question takes, on a busy machine.
 const BOUND: Duration = Duration::from_secs(30);
 
 /// Answers each connection with what `answer` writes to it, given the request's number.
@@ -66,6 +66,7 @@ fn refused(server: &Server) -> ArbiterError {
     let error = server.open().unwrap_err();
     assert!(asked_at.elapsed() < BOUND, "it took {:?}", asked_at.elapsed());
     let text = error.to_string();
+    println!("{text}");
     assert!(text.contains(&server.address), "{text}");
     assert!(text.len() < 400 && !text.contains(char::is_control), "{text}");
     error
@@ -155,7 +156,7 @@ fn a_slow_or_cut_answer_ends_in_time() {
         std::thread::sleep(BOUND);
         Ok(())
     });
-    assert!(matches!(refused(&nobody), ArbiterError::Unreachable(why) if why.contains("in time")));
+    assert!(matches!(refused(&nobody), ArbiterError::Unreachable(why) if why.contains("does not answer")));
     let drop_by_drop = Server::start(|_, stream| {
         for byte in http("200 OK", r#"{"header":{"cluster_id":"1","revision":"1"}}"#).bytes() {
             stream.write_all(&[byte])?;
@@ -163,9 +164,12 @@ fn a_slow_or_cut_answer_ends_in_time() {
         }
         Ok(())
     });
-    assert!(matches!(refused(&drop_by_drop), ArbiterError::Unreachable(why) if why.contains("in time")));
+    assert!(
+        matches!(refused(&drop_by_drop), ArbiterError::Unreachable(why) if why.contains("does not answer"))
+    );
     for cut in ["HTTP/1.1 200 OK\r\nContent-Length: 44\r\n\r\n{\"header\"", "HTTP/1.1 200", ""] {
-        refused(&Server::saying(cut.into()));
+        let error = refused(&Server::saying(cut.into()));
+        assert!(matches!(error, ArbiterError::Unreachable(_)), "{cut:?}: {error}");
     }
 }
 
@@ -198,8 +202,8 @@ fn record(generation: u64, node: u64) -> String {
 
 #[test]
 fn a_claim_whose_answer_is_lost_is_read_back_and_neither_assumed_nor_made_twice() {
-    // 0: opened. 1: read: free. 2: the transaction is carried out, its answer is lost. 3: asked again,
-    // as the same transaction: it exists, and is ours.
+    // 0: opened. 1: read: free. 2: the transaction is carried out, its answer is lost: no decision.
+    // 3: asked again, and read first: it exists, and is ours, or is another's.
     for (ours, outcome) in
         [(true, Ok(Claim::Won)), (false, Ok(Claim::Lost { to: lockstep::base::NodeId(9), keeps: None }))]
     {
@@ -216,6 +220,8 @@ fn a_claim_whose_answer_is_lost_is_read_back_and_neither_assumed_nor_made_twice(
             }
         });
         let mut arbiter = server.open().unwrap();
+        let undecided = arbiter.claim("kv", &after(bid(2, 2), 7));
+        assert!(matches!(undecided, Err(ArbiterError::Unreachable(_))), "{undecided:?}");
         assert_eq!(arbiter.claim("kv", &after(bid(2, 2), 7)), outcome);
         assert_eq!(server.asked.load(Ordering::Relaxed), 4);
     }
@@ -230,7 +236,7 @@ fn a_claim_that_nobody_answers_is_not_won() {
     });
     let mut arbiter = server.open().unwrap();
     let claim = arbiter.claim("kv", &after(bid(2, 2), 7));
-    assert!(matches!(claim, Err(ArbiterError::Unreachable(_) | ArbiterError::Unusable(_))), "{claim:?}");
+    assert!(matches!(claim, Err(ArbiterError::Unreachable(_))), "{claim:?}");
 }
 
 #[test]

@@ -62,6 +62,38 @@ fn a_takeover_while_the_leader_of_etcd_is_paused_waits_for_the_next_leader() {
     scene.assert_clean(&load.stop());
 }
 
+/// As an arbiter says that has gone back and given the present reign away once more.
+#[test]
+fn a_primary_whose_generation_belongs_to_another_halts_and_its_backup_waits() {
+    let Some(mut scene) = Scene::start(Kind::File, None) else { return };
+    let record = scene.cluster.arbiter().join("kv/g00000000000000000001");
+    std::fs::remove_file(&record).unwrap();
+    let other = r#"{"generation":1,"node":77,"keeps":null,"wherefrom":"somewhere else"}"#;
+    std::fs::write(&record, other).unwrap();
+    assert_eq!(scene.primary.wait(PATIENCE), Some(1), "{}", scene.told());
+    assert!(scene.primary.told().contains("generation 1 belongs to node"), "{}", scene.told());
+    scene.assert_nobody_answers();
+    let status = scene.backup.status().unwrap();
+    assert_eq!((status.phase.as_str(), status.generation.get()), ("claiming", 1), "{}", scene.told());
+    assert!(
+        status.arbiter_trouble.is_some_and(|trouble| trouble.contains("belongs to node")),
+        "{}",
+        scene.told()
+    );
+    // What was put in its place is taken away again: nothing was lost by waiting.
+    let ours = format!(r#"{{"generation":1,"node":{},"keeps":null,"wherefrom":""}}"#, primary_of(&scene));
+    std::fs::write(&record, ours).unwrap();
+    assert_eq!(scene.ask("INCR n"), "VALUE 1");
+    assert_eq!(scene.backup.status().unwrap().generation.get(), 2);
+}
+
+/// The number of the node that the backup follows, from what it tells.
+fn primary_of(scene: &Scene) -> u64 {
+    let told = scene.backup.told();
+    let named = told.split("not to ").nth(1).and_then(|rest| rest.get(..16));
+    u64::from_str_radix(named.unwrap_or_else(|| panic!("{told}")), 16).unwrap()
+}
+
 #[test]
 fn a_takeover_by_an_etcd_that_was_restored_from_an_old_backup_is_refused() {
     let Some(mut scene) = Scene::start(Kind::Etcd, None) else { return };

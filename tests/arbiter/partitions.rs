@@ -87,6 +87,10 @@ fn without_the_arbiter_nobody_goes_on_and_nobody_is_lost() {
         scene.link.cut(Cut::Both);
         scene.await_both_claiming();
         scene.assert_nobody_answers();
+        let Scene { cluster, primary, backup, .. } = &mut scene;
+        for node in [primary, backup] {
+            cluster.await_status(node, "told why", |s| s.arbiter_trouble.is_some()).unwrap();
+        }
         // Also the link alone changes nothing: each has let the other go.
         scene.link.heal();
         scene.assert_nobody_answers();

@@ -1,14 +1,16 @@
-//! Asks one of etcd's nodes, and the next one if that does not answer.
+//! Asks one of etcd's nodes, and soon the next one too if that does not answer.
 //!
 //! Promises: a question ends within a bounded time and a bounded number of bytes, whatever is at
-//! the other end; an answer is one of etcd's, in full. Asking twice must be harmless: a question may
-//! have been carried out though its answer never came. *Absent:* what a question means; redirects,
-//! proxies, connections that are kept (one that a partition has cut would cost the next question time).
+//! the other end; an answer is one of etcd's, in full. Asking twice must be harmless: several nodes
+//! may be asked at once, and a question may be carried out though its answer never comes, or later.
+//! *Absent:* what a question means; redirects, proxies, connections that are kept (one that a
+//! partition has cut would cost the next question time).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::bounded;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::Agent;
@@ -16,10 +18,11 @@ use ureq::Agent;
 use super::wire::Complaint;
 use crate::ft::ArbiterError;
 
-/// How long a node is waited for, in turn. The first is short: a node that is paused or gone is not
-/// to delay a takeover when its neighbours are well. The last is for an etcd that is just slow.
-const PATIENCE: [Duration; 3] =
-    [Duration::from_millis(250), Duration::from_millis(1000), Duration::from_millis(2500)];
+/// A node is given this long by itself: one that is paused or gone is not to delay a takeover when its
+/// neighbours are well.
+const ALONE: Duration = Duration::from_millis(100);
+/// How long an answer is waited for: an etcd may be just slow.
+const WITHIN: Duration = Duration::from_secs(3);
 /// A node that is there takes a connection in less.
 const CONNECT_WITHIN: Duration = Duration::from_millis(500);
 /// Our questions are answered with a few hundred bytes.
@@ -28,9 +31,7 @@ const HEADER_BYTES_MAX: usize = 16 << 10;
 
 /// Why a node gave no answer.
 enum Trouble {
-    /// Perhaps it does, given more time.
-    Late,
-    /// It cannot now.
+    /// It is late, or cannot now.
     Down(String),
     /// What is there is no etcd that will serve us.
     Wrong(String),
@@ -58,59 +59,67 @@ impl Client {
             .max_idle_connections(0)
             .max_idle_connections_per_host(0)
             .timeout_connect(Some(CONNECT_WITHIN))
+            .timeout_global(Some(WITHIN))
             .build()
             .new_agent();
         Self { agent, endpoints: endpoints.into(), preferred: Arc::default() }
     }
 
-    /// Asks until a node answers.
-    pub fn post<A: DeserializeOwned>(&self, path: &str, question: &Value) -> Result<A, ArbiterError> {
-        let body = question.to_string();
+    /// Asks until a node answers, or none has.
+    pub fn post<A>(&self, path: &'static str, question: &Value) -> Result<A, ArbiterError>
+    where
+        A: DeserializeOwned + Send + 'static,
+    {
+        let body: Arc<str> = question.to_string().into();
         let count = self.endpoints.len();
-        let mut wrong = false;
-        let mut troubles = vec![String::new(); count];
-        for within in PATIENCE {
-            let mut late = false;
-            let first = self.preferred.load(Ordering::Relaxed);
-            for n in (first..first + count).map(|n| n % count) {
-                let trouble = match self.ask(&self.endpoints[n], path, &body, within) {
-                    Ok(answer) => {
-                        self.preferred.store(n, Ordering::Relaxed);
-                        return Ok(answer);
-                    }
-                    Err(trouble) => trouble,
-                };
-                late |= matches!(trouble, Trouble::Late);
-                wrong |= matches!(trouble, Trouble::Wrong(_));
-                let what = match trouble {
-                    Trouble::Late => "does not answer in time".into(),
-                    Trouble::Down(what) | Trouble::Wrong(what) => what,
-                };
-                troubles[n] = format!("{} {what}", self.endpoints[n]);
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut troubles = vec![format!("does not answer within {} s", WITHIN.as_secs()); count];
+        let (mut wrong, mut open) = (false, 0);
+        let (answers, answered) = bounded(count);
+        let until = Instant::now() + WITHIN;
+        let mut ahead = (first..first + count).map(|n| n % count).peekable();
+        while open > 0 || ahead.peek().is_some() {
+            let mut patience = until.saturating_duration_since(Instant::now());
+            if let Some(n) = ahead.next() {
+                let (client, body, answers) = (self.clone(), body.clone(), answers.clone());
+                std::thread::Builder::new()
+                    .name("etcd".into())
+                    .spawn(move || {
+                        let answer = client.ask::<A>(&client.endpoints[n], path, &body);
+                        // There is room for each; whoever asked may have its answer already.
+                        match answers.send((n, answer)) {
+                            Ok(()) | Err(_) => {}
+                        }
+                    })
+                    .map_err(|error| ArbiterError::Unreachable(format!("no thread to ask with: {error}")))?;
+                open += 1;
+                if ahead.peek().is_some() {
+                    patience = ALONE;
+                }
             }
-            // More patience helps only with those who are slow.
-            if !late {
-                break;
+            match answered.recv_timeout(patience) {
+                Ok((n, Ok(answer))) => {
+                    self.preferred.store(n, Ordering::Relaxed);
+                    return Ok(answer);
+                }
+                Ok((n, Err(trouble))) => {
+                    open -= 1;
+                    wrong |= matches!(trouble, Trouble::Wrong(_));
+                    let (Trouble::Down(what) | Trouble::Wrong(what)) = trouble;
+                    troubles[n] = what;
+                }
+                Err(_) if ahead.peek().is_some() => {}
+                Err(_) => break,
             }
         }
-        let troubles = troubles.join("; ");
-        Err(if wrong { ArbiterError::Unusable(troubles) } else { ArbiterError::Unreachable(troubles) })
+        let told: Vec<_> =
+            self.endpoints.iter().zip(&troubles).map(|(at, what)| format!("{at} {what}")).collect();
+        let told = told.join("; ");
+        Err(if wrong { ArbiterError::Unusable(told) } else { ArbiterError::Unreachable(told) })
     }
 
-    fn ask<A: DeserializeOwned>(
-        &self,
-        endpoint: &str,
-        path: &str,
-        body: &str,
-        within: Duration,
-    ) -> Result<A, Trouble> {
-        let request = self
-            .agent
-            .post(format!("{endpoint}{path}"))
-            .config()
-            .timeout_global(Some(within))
-            .build()
-            .content_type("application/json");
+    fn ask<A: DeserializeOwned>(&self, endpoint: &str, path: &str, body: &str) -> Result<A, Trouble> {
+        let request = self.agent.post(format!("{endpoint}{path}")).content_type("application/json");
         let mut response = request.send(body).map_err(trouble)?;
         let status = response.status().as_u16();
         let body =
@@ -142,8 +151,8 @@ fn complained(status: u16, message: &str) -> Trouble {
 
 fn trouble(error: ureq::Error) -> Trouble {
     match error {
-        ureq::Error::Timeout(_) => Trouble::Late,
-        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => Trouble::Late,
+        ureq::Error::Timeout(ureq::Timeout::Connect) => Trouble::Down("takes no connection in time".into()),
+        ureq::Error::Timeout(_) => Trouble::Down(format!("does not answer within {} s", WITHIN.as_secs())),
         ureq::Error::Io(error) => Trouble::Down(format!("fails: {}", short(&error.to_string()))),
         ureq::Error::HostNotFound => Trouble::Down("is not known by this name".into()),
         ureq::Error::ConnectionFailed => Trouble::Down("takes no connection".into()),
