@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Sender, unbounded};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::Agent;
@@ -21,6 +21,8 @@ use crate::ft::ArbiterError;
 /// A node is given this long by itself: one that is paused or gone is not to delay a takeover when its
 /// neighbours are well.
 const ALONE: Duration = Duration::from_millis(100);
+/// Who has not answered is asked once more this often: while etcd elects a leader, it may lose a question.
+const AGAIN: Duration = Duration::from_millis(400);
 /// How long an answer is waited for: an etcd may be just slow.
 const WITHIN: Duration = Duration::from_secs(3);
 /// A node that is there takes a connection in less.
@@ -73,49 +75,68 @@ impl Client {
         let body: Arc<str> = question.to_string().into();
         let count = self.endpoints.len();
         let first = self.preferred.load(Ordering::Relaxed);
-        let mut troubles = vec![format!("does not answer within {} s", WITHIN.as_secs()); count];
-        let (mut wrong, mut open) = (false, 0);
-        let (answers, answered) = bounded(count);
+        let mut troubles: Vec<Option<Trouble>> = (0..count).map(|_| None).collect();
+        let (answers, answered) = unbounded();
         let until = Instant::now() + WITHIN;
-        let mut ahead = (first..first + count).map(|n| n % count).peekable();
-        while open > 0 || ahead.peek().is_some() {
-            let mut patience = until.saturating_duration_since(Instant::now());
-            if let Some(n) = ahead.next() {
-                let (client, body, answers) = (self.clone(), body.clone(), answers.clone());
-                std::thread::Builder::new()
-                    .name("etcd".into())
-                    .spawn(move || {
-                        let answer = client.ask::<A>(&client.endpoints[n], path, &body);
-                        // There is room for each; whoever asked may have its answer already.
-                        match answers.send((n, answer)) {
-                            Ok(()) | Err(_) => {}
-                        }
-                    })
-                    .map_err(|error| ArbiterError::Unreachable(format!("no thread to ask with: {error}")))?;
-                open += 1;
-                if ahead.peek().is_some() {
-                    patience = ALONE;
+        let (mut turn, mut next_at) = (0, Instant::now());
+        while turn < count || troubles.iter().any(Option::is_none) {
+            let now = Instant::now();
+            if now >= until {
+                break;
+            }
+            if now >= next_at {
+                let n = (first + turn) % count;
+                turn += 1;
+                next_at = now + if turn < count { ALONE } else { AGAIN };
+                // Everybody once, and again who is still to answer.
+                if troubles[n].is_none() {
+                    self.ask_aside(n, path, body.clone(), answers.clone())?;
                 }
             }
-            match answered.recv_timeout(patience) {
+            match answered.recv_timeout(until.min(next_at).saturating_duration_since(now)) {
                 Ok((n, Ok(answer))) => {
                     self.preferred.store(n, Ordering::Relaxed);
                     return Ok(answer);
                 }
                 Ok((n, Err(trouble))) => {
-                    open -= 1;
-                    wrong |= matches!(trouble, Trouble::Wrong(_));
-                    let (Trouble::Down(what) | Trouble::Wrong(what)) = trouble;
-                    troubles[n] = what;
+                    troubles[n] = Some(trouble);
+                    if turn < count {
+                        next_at = now;
+                    }
                 }
-                Err(_) if ahead.peek().is_some() => {}
-                Err(_) => break,
+                Err(_) => {}
             }
         }
-        let told: Vec<_> =
-            self.endpoints.iter().zip(&troubles).map(|(at, what)| format!("{at} {what}")).collect();
+        let wrong = troubles.iter().any(|trouble| matches!(trouble, Some(Trouble::Wrong(_))));
+        let what = |trouble| match trouble {
+            Some(Trouble::Down(what) | Trouble::Wrong(what)) => what,
+            None => format!("does not answer within {} s", WITHIN.as_secs()),
+        };
+        let told = self.endpoints.iter().zip(troubles).map(|(at, trouble)| format!("{at} {}", what(trouble)));
+        let told: Vec<_> = told.collect();
         let told = told.join("; ");
         Err(if wrong { ArbiterError::Unusable(told) } else { ArbiterError::Unreachable(told) })
+    }
+
+    /// Asks the `n`-th node, on a thread of its own; the answer goes to `answers`.
+    fn ask_aside<A: DeserializeOwned + Send + 'static>(
+        &self,
+        n: usize,
+        path: &'static str,
+        body: Arc<str>,
+        answers: Sender<(usize, Result<A, Trouble>)>,
+    ) -> Result<(), ArbiterError> {
+        let client = self.clone();
+        let asking = std::thread::Builder::new().name("etcd".into()).spawn(move || {
+            let answer = client.ask::<A>(&client.endpoints[n], path, &body);
+            // Whoever asked may have an answer already.
+            match answers.send((n, answer)) {
+                Ok(()) | Err(_) => {}
+            }
+        });
+        asking
+            .map(|_| ())
+            .map_err(|error| ArbiterError::Unreachable(format!("no thread to ask with: {error}")))
     }
 
     fn ask<A: DeserializeOwned>(&self, endpoint: &str, path: &str, body: &str) -> Result<A, Trouble> {
