@@ -72,7 +72,7 @@ pub fn file_name(path: &Path) -> String {
 /// Reads a guest's file, refusing what cannot be one before it is in memory. `what` is what to name.
 pub fn read_guest(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     const GUEST_BYTES_MAX: u64 = 1 << 30;
-    const NAME: &str = "name an existing file:";
+    const NAME: &str = "name a file that exists and can be read:";
     let failed = |error| Failure::new(format!("{}: {error}", path.display())).fix(format!("{NAME} {what}"));
     let meta = std::fs::metadata(path).map_err(failed)?;
     if !meta.is_file() {
@@ -83,7 +83,8 @@ pub fn read_guest(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
             "{} has {} bytes: too large for a guest",
             path.display(),
             meta.len()
-        )));
+        ))
+        .fix(format!("{NAME} {what}, of at most {} MiB", GUEST_BYTES_MAX >> 20)));
     }
     std::fs::read(path).map_err(failed)
 }

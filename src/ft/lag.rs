@@ -69,6 +69,15 @@ pub fn brake_permille(lag_ns: u64, soft_ns: u64, hard_ns: u64) -> u64 {
     (lag_ns - soft_ns) * 1000 / (hard_ns - soft_ns)
 }
 
+/// The share of its time that a primary gives up for a joiner that has had the state for `since_ns` and is
+/// still behind: more the longer it takes, so that it catches up with a guest that never rests, too. In permille.
+pub fn join_permille(since_ns: u64) -> u64 {
+    const AT_FIRST: u64 = 400;
+    const AT_LAST: u64 = 900;
+    const STEP_NS: u64 = 2_000_000;
+    AT_LAST.min(AT_FIRST + since_ns / STEP_NS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,5 +111,17 @@ mod tests {
         assert_eq!(brake_permille(10, 20, 120), 0);
         assert_eq!(brake_permille(70, 20, 120), 500);
         assert_eq!(brake_permille(500, 20, 120), 1000);
+    }
+
+    #[test]
+    fn a_joiner_that_replays_no_faster_than_the_guest_runs_catches_up() {
+        // A millisecond at a time: behind by a whole second of work, and as fast as the primary unbraked.
+        let (mut behind_us, mut took_ms) = (1_000_000, 0);
+        while behind_us > 0 {
+            behind_us -= join_permille(took_ms * MS) as i64;
+            took_ms += 1;
+        }
+        assert!((1000..2000).contains(&took_ms), "{took_ms} ms");
+        assert_eq!(join_permille(u64::MAX), 900);
     }
 }

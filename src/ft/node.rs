@@ -233,6 +233,8 @@ pub struct NodeStatus {
     pub transfer: Option<(u32, u32)>,
     /// State transfer of disks, under way or the last one's: chunks compared, copied, in all.
     pub disk_transfer: Option<(u64, u64, u64)>,
+    /// How long the guest stood still while its state was saved for the last joiner, in milliseconds.
+    pub transfer_pause_ms: Option<f64>,
     pub outputs_released: u64,
     pub inputs_dropped: u64,
     /// Why a takeover would have to wait for the arbiter, or does; none while it answers well.
@@ -579,6 +581,7 @@ impl Node {
             audits_agreed: 0,
             transfer: None,
             disk_transfer: None,
+            transfer_pause_ms: None,
             outputs_released: 0,
             inputs_dropped: 0,
             arbiter_trouble: self.common.arbiter_trouble.clone(),

@@ -107,6 +107,10 @@ pub(super) struct Primary {
     console_released: u64,
     /// What the last heartbeat said of it.
     console_told: u64,
+    /// When the state was last asked for, until the guest runs again.
+    paused_ns: Option<u64>,
+    /// How long the guest stood still for it, then.
+    pause_ns: Option<u64>,
     log_bytes: u64,
     outputs_released: u64,
     inputs_dropped: u64,
@@ -178,6 +182,8 @@ impl Primary {
             ended: None,
             console_released: 0,
             console_told: 0,
+            paused_ns: None,
+            pause_ns: None,
             log_bytes: 0,
             outputs_released: 0,
             inputs_dropped: 0,
@@ -310,7 +316,7 @@ impl Primary {
             Message::Join { vm, node } => self.join(common, link, &vm, node, now_ns),
             Message::SwitchOver => self.ask_switch_over(common, link),
             Message::Ack { received, executed, audited } if from_peer => {
-                self.acked(common, received, executed, audited);
+                self.acked(common, received, executed, audited, now_ns);
             }
             Message::Heartbeat { .. } if from_peer => {}
             Message::Flushed { disk, tag } if from_peer => self.disks.peer_flushed(disk, tag),
@@ -370,6 +376,7 @@ impl Primary {
         status.audits_agreed = self.audits_agreed;
         status.outputs_released = self.outputs_released;
         status.inputs_dropped = self.inputs_dropped;
+        status.transfer_pause_ms = self.pause_ns.map(|ns| ns as f64 / 1e6);
         let lag = match &self.peer {
             Peer::None => {
                 status.phase = "alone".into();

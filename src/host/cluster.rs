@@ -124,6 +124,8 @@ pub struct Cluster {
     dir: PathBuf,
     guest: PathBuf,
     memory: String,
+    /// Name the guest to a primary instead of the ELF file: a kernel and its options, for example.
+    pub guest_words: Vec<String>,
     /// Record every node's log under the directory.
     pub record: bool,
     pub silence_ms: Option<u64>,
@@ -168,6 +170,7 @@ impl Cluster {
             dir: dir.to_owned(),
             guest: guest.to_owned(),
             memory: memory.to_owned(),
+            guest_words: Vec::new(),
             record: false,
             silence_ms: None,
             via: Via::default(),
@@ -198,9 +201,14 @@ impl Cluster {
     }
 
     pub fn primary(&mut self) -> Result<Process, ClusterError> {
-        let guest = self.guest.display().to_string();
         let memory = self.memory.clone();
-        self.node("primary", &["primary", &guest, "--memory", &memory])
+        let guest = match self.guest_words.is_empty() {
+            true => vec![self.guest.display().to_string()],
+            false => self.guest_words.clone(),
+        };
+        let mut words = vec!["primary", "--memory", &memory];
+        words.extend(guest.iter().map(String::as_str));
+        self.node("primary", &words)
     }
 
     pub fn backup(&mut self, primary: &Process) -> Result<Process, ClusterError> {

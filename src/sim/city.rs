@@ -637,7 +637,9 @@ impl<'a> City<'a> {
 
     fn ask_disk(&mut self, slot: usize, disk: usize, asked: Asked) {
         let now_ns = self.now_ns;
+        // A backup would take such a word for a broken peer's.
         if self.plan.sabotage == Some(Sabotage::Flush)
+            && self.slots[slot].node.as_ref().is_some_and(Node::is_primary)
             && let Asked::Guest(DiskRequest { disk, tag, op: DiskOp::Flush }) = &asked
         {
             self.forge_flushed(slot, *disk, *tag);

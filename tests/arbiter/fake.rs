@@ -201,17 +201,17 @@ fn record(generation: u64, node: u64) -> String {
 }
 
 #[test]
-fn a_claim_whose_answer_is_lost_is_read_back_and_neither_assumed_nor_made_twice() {
-    // 0: opened. 1: read: free. 2: the transaction is carried out, its answer is lost: no decision.
-    // 3: asked again, and read first: it exists, and is ours, or is another's.
-    for (ours, outcome) in
-        [(true, Ok(Claim::Won)), (false, Ok(Claim::Lost { to: lockstep::base::NodeId(9), keeps: None }))]
-    {
+fn a_claim_whose_answer_is_lost_is_read_back_and_never_assumed() {
+    let lost = Ok(Claim::Lost { to: lockstep::base::NodeId(9), keeps: None });
+    for (cut, ours) in [(true, true), (true, false), (false, true), (false, false)] {
+        // 0: opened. 1: read: free. 2: the transaction is carried out, its answer is cut off, or comes
+        // too late. 3: asked again: there is a record, ours or another's.
         let server = Server::start(move |n, stream| match n {
             0 => stream.write_all(http("200 OK", OPENED).as_bytes()),
             1 => stream.write_all(txn(true, 5, [Some(&record(1, 7)), None]).as_bytes()),
+            2 if cut => Ok(()),
             2 => {
-                std::thread::sleep(Duration::from_millis(600));
+                std::thread::sleep(BOUND);
                 Ok(())
             }
             _ => {
@@ -220,10 +220,13 @@ fn a_claim_whose_answer_is_lost_is_read_back_and_neither_assumed_nor_made_twice(
             }
         });
         let mut arbiter = server.open().unwrap();
-        let undecided = arbiter.claim("kv", &after(bid(2, 2), 7));
-        assert!(matches!(undecided, Err(ArbiterError::Unreachable(_))), "{undecided:?}");
+        if cut {
+            let undecided = arbiter.claim("kv", &after(bid(2, 2), 7));
+            assert!(matches!(undecided, Err(ArbiterError::Unreachable(_))), "{undecided:?}");
+        }
+        let outcome = if ours { Ok(Claim::Won) } else { lost.clone() };
         assert_eq!(arbiter.claim("kv", &after(bid(2, 2), 7)), outcome);
-        assert_eq!(server.asked.load(Ordering::Relaxed), 4);
+        assert!(server.asked.load(Ordering::Relaxed) >= 4);
     }
 }
 

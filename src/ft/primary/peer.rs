@@ -46,6 +46,8 @@ pub(super) struct Joining {
     pub chunks_sent: u32,
     pub lag: LagMeter,
     pub acked: Option<Seq>,
+    /// When it was first heard to have the state.
+    pub restored_ns: Option<u64>,
 }
 
 pub(super) struct Counting {
@@ -205,6 +207,7 @@ impl Primary {
             chunks_sent: 0,
             lag: LagMeter::starting(at),
             acked: None,
+            restored_ns: None,
         }));
         if !waits {
             self.offer(common, now_ns);
@@ -213,6 +216,7 @@ impl Primary {
 
     /// Saves the state and offers it to the joiner; from here on it gets the log.
     fn offer(&mut self, common: &mut Common, now_ns: u64) {
+        self.paused_ns = Some(now_ns);
         self.take_outputs(common);
         self.flush(common, now_ns, false);
         self.release(common);
@@ -329,6 +333,7 @@ impl Primary {
         received: Seq,
         executed: Icount,
         audited: Option<Audit>,
+        now_ns: u64,
     ) {
         if received >= self.recorder.seq_next() {
             self.lose_peer(common, "it acknowledged what was never written");
@@ -341,6 +346,7 @@ impl Primary {
             }
             Peer::Joining(joining) => {
                 joining.acked = Some(received.max(joining.acked.unwrap_or_default()));
+                joining.restored_ns.get_or_insert(now_ns);
                 joining.lag.executed(executed);
             }
             Peer::Counting(counting) => {

@@ -29,6 +29,7 @@ use serde_json::json;
 use super::{check_predecessor, decode_record, generation_of, name};
 use crate::base::{Generation, NodeId};
 use crate::ft::{Arbiter, ArbiterError, Bid, Claim, Holder};
+use crate::host::say::say;
 
 mod client;
 mod memory;
@@ -296,7 +297,7 @@ impl EtcdArbiter {
         known.read = Some((vm.to_owned(), Some(note.clone())));
         drop(known);
         if let Err(error) = memory::write(&path, &note) {
-            eprintln!("lockstep: what etcd has decided cannot be noted in {}: {error}", path.display());
+            say!("lockstep: what etcd has decided cannot be noted in {}: {error}", path.display());
         }
     }
 
