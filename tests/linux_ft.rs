@@ -53,6 +53,8 @@ impl Scene {
         cluster.guest_words = words;
         cluster.vm = "linux".into();
         cluster.patience = PATIENCE;
+        // A killed process is noticed at once; a host as busy as a test's must not look like a dead one.
+        cluster.silence_ms = Some(10_000);
         Self { console: None, cluster, dir, questions: 0 }
     }
 

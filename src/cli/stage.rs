@@ -17,6 +17,9 @@ use crate::host::link;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The same for a guest with an operating system, whose state is large.
 const PATIENCE_LARGE: Duration = Duration::from_secs(90);
+/// A killed process is noticed at once; a host that is busy with two machines at full speed and whatever else
+/// it does must not look like a dead one.
+const SILENCE_LARGE_MS: u64 = 3000;
 /// Between two looks at a node.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -91,6 +94,7 @@ impl Stage {
         cluster.guest_words = guest.to_vec();
         cluster.vm = "linux".into();
         cluster.patience = PATIENCE_LARGE;
+        cluster.silence_ms = Some(SILENCE_LARGE_MS);
         Self::with(cluster)
     }
 

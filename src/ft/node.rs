@@ -15,7 +15,7 @@ use super::settings::{SCROLLBACK_BYTES_MAX, Settings};
 use super::terminals::Terminals;
 use crate::base::{Generation, Icount, NodeId, Seq};
 use crate::devices::disk::{DiskDone, DiskRequest};
-use crate::machine::{Exit, Machine, Output, Saved};
+use crate::machine::{Exit, Machine, MachineConfig, Output, Saved};
 use crate::replay::Divergence;
 
 /// Names a connection, for as long as the node lives. Never reused.
@@ -262,13 +262,15 @@ pub(super) struct Common {
     pub terminals: Terminals,
     /// Where this node listens, for its peer to tell to terminals.
     pub listen: Option<String>,
+    /// The machine that a joiner was told to expect.
+    pub expects: Option<Box<MachineConfig>>,
 }
 
 impl Common {
     pub fn new(id: NodeId, vm: &str, settings: Settings) -> Self {
         let scrollback_bytes = settings.scrollback_bytes.clamp(1, SCROLLBACK_BYTES_MAX);
         let terminals = Terminals::new(vm, id, scrollback_bytes);
-        Self { id, vm: vm.to_owned(), settings, commands: Vec::new(), terminals, listen: None }
+        Self { id, vm: vm.to_owned(), settings, commands: Vec::new(), terminals, listen: None, expects: None }
     }
 
     /// Tells the peer where terminals reach this node.
@@ -339,6 +341,11 @@ impl Node {
     /// Says where terminals reach this node, before anything happens to it.
     pub fn listens_at(&mut self, address: String) {
         self.common.listen = Some(address);
+    }
+
+    /// Has a backup refuse any machine but this one.
+    pub fn expects(&mut self, config: MachineConfig) {
+        self.common.expects = Some(Box::new(config));
     }
 
     pub fn id(&self) -> NodeId {
