@@ -74,11 +74,12 @@ pub enum Command {
     Close {
         link: LinkId,
     },
-    /// Asks the arbiter for `generation`, to reign with `keeps` as the backup that counts; the outcome
-    /// comes back as [`Event::Claimed`].
+    /// Asks the arbiter for `generation`, which comes after a reign of `after`'s, to reign with `keeps`
+    /// as the backup that counts; the outcome comes back as [`Event::Claimed`].
     Claim {
         generation: Generation,
         keeps: Option<NodeId>,
+        after: NodeId,
     },
     /// Tells the arbiter that the guest of this generation has ended.
     EndLife {

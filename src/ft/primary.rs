@@ -284,7 +284,7 @@ impl Primary {
         if current > self.generation && matches!(self.peer, Peer::None) && self.generation != Generation::ZERO
         {
             common.tell(format!("the switch says that generation {current} reigns: asking the arbiter"));
-            self.bid(common, self.generation.next());
+            self.bid(common, self.generation.next(), common.id);
         }
     }
 

@@ -22,6 +22,7 @@ use super::keys::{HELP, Key};
 use super::link::{self, LinkEvent, LinkNumbers, Links, Sink};
 use super::logdir::{LogError, LogWriter};
 use super::port::{Port, PortEvent, SendRefused};
+use super::say::{self, say};
 use super::terminal;
 use crate::base::{Generation, NodeId, Seq};
 use crate::ft::arbiter::{Arbiter, ArbiterError};
@@ -245,6 +246,20 @@ impl Driver {
         matches!(self.wiring.console, ConsoleIn::Terminal(_))
     }
 
+    /// A function for when the terminal that was the guest's console is no more. Alone, the guest has
+    /// lost its only user and ends; one of a pair is there for others.
+    fn terminal_is_gone(&self) -> impl FnOnce() + Send + 'static {
+        let (quit, goes_on) = (self.quitter(), self.wiring.arbiter.is_some());
+        move || {
+            if goes_on {
+                say!("lockstep: the terminal is gone; the guest goes on, see `lockstep attach`");
+            } else {
+                say!("lockstep: the terminal is gone: the guest is ended");
+                quit();
+            }
+        }
+    }
+
     /// A function that tells the guest of its window's size, for signal handlers.
     pub fn resizer(&self) -> impl Fn() + Send + 'static {
         let events = self.events.clone();
@@ -268,17 +283,17 @@ impl Driver {
                 || (),
             ),
             ConsoleIn::Terminal(_) => {
-                eprintln!("lockstep: this terminal is the guest's console; {HELP}");
+                say!("lockstep: this terminal is the guest's console; {HELP}");
                 // An empty queue has room.
                 self.resizer()();
-                let gone = self.quitter();
+                let gone = self.terminal_is_gone();
                 let keys = move |key| {
                     let event = match key {
                         Key::Typed(bytes) => HostEvent::Node(Event::ConsoleInput(bytes)),
                         Key::End => HostEvent::Node(Event::Quit),
                         Key::Status => HostEvent::AskStatus,
                         Key::Help => {
-                            eprintln!("\nlockstep: {HELP}");
+                            say!("\nlockstep: {HELP}");
                             return true;
                         }
                     };
@@ -339,7 +354,7 @@ impl Driver {
         // Whatever the disks still answer, nobody waits for it.
         drop(queue);
         if !disks.finish(left, DISK_LINGER) {
-            eprintln!("lockstep: the disks are not synced after {} s: not waited for", DISK_LINGER.as_secs());
+            say!("lockstep: the disks are not synced after {} s: not waited for", DISK_LINGER.as_secs());
         }
         let console_shown = !console.is_gone();
         console.finish();
@@ -395,7 +410,7 @@ fn spawn_arbiter(
                 }
                 ArbiterJob::End(generation) => {
                     if let Err(error) = arbiter.end(&vm, generation, node) {
-                        eprintln!("lockstep: the end of generation {generation} is not noted: {error}");
+                        say!("lockstep: the end of generation {generation} is not noted: {error}");
                     }
                 }
             }
@@ -435,7 +450,7 @@ impl Running {
                 self.take_in(event);
             }
             if self.wiring.ends_with_console && self.console.is_gone() {
-                eprintln!("lockstep: standard output is closed: the guest is ended");
+                say!("lockstep: standard output is closed: the guest is ended");
                 self.node.step(Event::Quit, self.now_ns());
             }
             if let Some(halt) = self.carry_out()? {
@@ -493,7 +508,9 @@ impl Running {
             HostEvent::Disk(Answer::Done(done)) => self.node.step(Event::DiskDone(done), now_ns),
             HostEvent::Disk(Answer::Worked(worked)) => self.node.step(Event::DiskWorked(worked), now_ns),
             // Worth knowing also where nothing else is told.
-            HostEvent::Disk(Answer::Tell(text)) => eprintln!("lockstep: {}", plain(&text)),
+            HostEvent::Disk(Answer::Tell(text)) => {
+                say::unless_blocked(format_args!("lockstep: {}", plain(&text)));
+            }
             HostEvent::Port(PortEvent::Frame { rx_seq, frame }) => {
                 self.node.step(Event::Frame { rx_seq, frame }, now_ns);
             }
@@ -523,7 +540,7 @@ impl Running {
     fn say_status(&self) {
         let status = self.node.status(self.now_ns());
         let protected = if status.protected { "protected" } else { "not protected" };
-        eprintln!(
+        say!(
             "\nlockstep: {} {} ({}), generation {}, {protected}, at {}, {} console bytes, {} terminals",
             status.role,
             status.vm,
@@ -590,9 +607,10 @@ impl Running {
                 }
             }
             Command::Close { link } => self.links.close(link),
-            Command::Claim { generation, keeps } => {
+            Command::Claim { generation, keeps, after } => {
                 let (node, wherefrom) = (self.node.id(), self.wiring.wherefrom.clone());
-                self.arbitrate(ArbiterJob::Claim(Bid { generation, node, keeps, wherefrom }), generation);
+                let bid = Bid { generation, node, keeps, after: Some(after), wherefrom };
+                self.arbitrate(ArbiterJob::Claim(bid), generation);
             }
             Command::EndLife { generation } => {
                 self.life_ended = true;
@@ -679,7 +697,11 @@ impl Running {
 
     fn tell(&self, text: &str) {
         if let Some(narrator) = &self.wiring.narrator {
-            eprintln!("[{:9.3}] {narrator}: {}", self.started.elapsed().as_secs_f64(), plain(text));
+            say::unless_blocked(format_args!(
+                "[{:9.3}] {narrator}: {}",
+                self.started.elapsed().as_secs_f64(),
+                plain(text)
+            ));
         }
     }
 

@@ -32,7 +32,7 @@ pub(super) enum Peer {
     /// The backup counts.
     Counting(Counting),
     /// The backup is lost; whoever wins `generation` goes on. Outputs stay in the gate.
-    Claiming { generation: Generation, asked: bool, retry_ns: u64 },
+    Claiming { generation: Generation, after: NodeId, asked: bool, retry_ns: u64 },
 }
 
 pub(super) struct Joining {
@@ -115,15 +115,16 @@ impl Primary {
                     let why = "the backup was lost during the switch-over";
                     common.refuse(switching.asked_by, why);
                 }
-                self.bid(common, self.generation.next());
+                self.bid(common, self.generation.next(), common.id);
             }
             claiming @ Peer::Claiming { .. } => self.peer = claiming,
         }
     }
 
-    pub(super) fn bid(&mut self, common: &mut Common, generation: Generation) {
-        common.commands.push(Command::Claim { generation, keeps: None });
-        self.peer = Peer::Claiming { generation, asked: true, retry_ns: 0 };
+    /// Bids for `generation`, which comes after a reign of `after`'s.
+    pub(super) fn bid(&mut self, common: &mut Common, generation: Generation, after: NodeId) {
+        common.commands.push(Command::Claim { generation, keeps: None, after });
+        self.peer = Peer::Claiming { generation, after, asked: true, retry_ns: 0 };
     }
 
     pub(super) fn claimed(
@@ -133,7 +134,7 @@ impl Primary {
         outcome: Result<Claim, ArbiterError>,
         now_ns: u64,
     ) -> Next {
-        let Peer::Claiming { generation: wanted, asked, retry_ns } = &mut self.peer else {
+        let Peer::Claiming { generation: wanted, asked, retry_ns, .. } = &mut self.peer else {
             return Next::Stay;
         };
         if *wanted != generation {
@@ -154,8 +155,8 @@ impl Primary {
                 Next::Stay
             }
             // The backup took over as planned, and counts on us: what it says needs our word.
-            Ok(Claim::Lost { keeps, .. }) if keeps == Some(common.id) => {
-                self.bid(common, generation.next());
+            Ok(Claim::Lost { to, keeps }) if keeps == Some(common.id) => {
+                self.bid(common, generation.next(), to);
                 Next::Stay
             }
             Ok(Claim::Lost { to, .. }) => Next::Halt(Halt::LostClaim { generation, to }),

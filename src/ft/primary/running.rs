@@ -72,12 +72,12 @@ impl Primary {
 
     /// Looks after the peer: silence, heartbeats, claims to be tried again.
     fn watch<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) {
-        if let Peer::Claiming { generation, asked, retry_ns, .. } = &mut self.peer
+        if let Peer::Claiming { generation, after, asked, retry_ns } = &mut self.peer
             && !*asked
             && now_ns >= *retry_ns
         {
             *asked = true;
-            common.commands.push(Command::Claim { generation: *generation, keeps: None });
+            common.commands.push(Command::Claim { generation: *generation, keeps: None, after: *after });
         }
         if self.detector().is_some_and(|detector| detector.suspects(now_ns)) {
             self.lose_peer(common, "it has been silent for too long");
