@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 use super::clock::GuestClock;
 use super::detector::Detector;
 use super::gate::OutputGate;
-use super::lag::LagMeter;
+use super::lag::{Brake, LagMeter};
 use super::message::{Audit, Message};
 use super::node::{Boot, Command, Common, Event, Halt, LinkId, Next, NodeStatus, Plug, World};
 use crate::base::{Digest, Generation, Icount, NodeId, Seq};
@@ -101,6 +101,7 @@ pub(super) struct Primary {
     audits: VecDeque<(Icount, Digest)>,
     last_audit: Option<Audit>,
     audits_agreed: u64,
+    brake: Brake,
     resume_ns: u64,
     limit: Icount,
     ended: Option<(Exit, Seq)>,
@@ -177,6 +178,7 @@ impl Primary {
             audits: VecDeque::new(),
             last_audit: None,
             audits_agreed: 0,
+            brake: Brake::default(),
             resume_ns: 0,
             limit: Icount::MAX,
             ended: None,

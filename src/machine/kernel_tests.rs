@@ -138,6 +138,38 @@ fn a_reset_starts_over_from_the_same_ram_at_later_positions() {
 }
 
 #[test]
+fn a_guest_that_starts_over_is_seeded_anew_and_alike_on_each_replica() {
+    let code = [say(b'x'), call(SRST, 0, [1, 0, 0])].concat();
+    // Each of its words is executed once, and the jump over the header.
+    let life = code.len() as u64 + 1;
+    let options = BootOptions { rng_seed: vec![7; 32], ..options() };
+    let mut machine = boot(&code, &options);
+    let tree = |machine: &Machine| {
+        let start = (machine.hart().x(A1 as u8) - RAM_BASE.get()) as usize;
+        machine.ram().bytes()[start..].to_vec()
+    };
+    let first = tree(&machine);
+    let place = first.windows(32).position(|bytes| bytes == [7; 32]).expect("the seed is in the tree");
+    let mut seeds = vec![first[place..place + 32].to_vec()];
+    for lives in 1..=3 {
+        let (said, _) = run(&mut machine, lives * life);
+        assert_eq!(said, b"x");
+        let mut tree = tree(&machine);
+        let seed: Vec<u8> = tree.splice(place..place + 32, [7; 32]).collect();
+        assert_eq!(tree, first, "nothing but the seed is another");
+        assert!(!seeds.contains(&seed), "{seed:?}");
+        seeds.push(seed);
+
+        let mut other = boot(&code, &options);
+        run(&mut other, lives * life - 1);
+        let mut other = Machine::restore(other.save()).expect("it was saved so");
+        run(&mut other, lives * life);
+        assert_eq!(other.digest(), machine.digest());
+        machine = Machine::restore(machine.save()).expect("it was saved so");
+    }
+}
+
+#[test]
 fn a_panic_is_told_from_a_reboot() {
     let end = |arguments| run(&mut boot(&call(SRST, 0, arguments), &options()), 1000).1;
     assert_eq!(end([2, 0, 0]), Stop::Halted(Exit::Panic));

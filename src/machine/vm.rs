@@ -210,9 +210,25 @@ impl Machine {
             return;
         }
         self.ram = self.boot.ram(self.config.ram_bytes);
-        self.board.reset();
         let start = self.boot.start();
+        if !self.config.rng_seed.is_empty() {
+            let config = MachineConfig { rng_seed: self.next_rng_seed(), ..self.config.clone() };
+            // It fails only for a saved machine that somebody made up: then what it holds stays.
+            let reseeded = fdt::build(&config).ok();
+            reseeded.map(|tree| self.ram.write(GuestPhys(start.a1), &tree).ok());
+        }
+        self.board.reset();
         self.hart.restart(start.mode, start.pc, start.a1, start.a2);
+    }
+
+    /// What the device tree seeds a guest with that starts over here: a function of the first seed and of
+    /// where and when that is, so the same on each replica, and another one each time.
+    fn next_rng_seed(&self) -> Vec<u8> {
+        let seed = &self.config.rng_seed;
+        let (at, time) = (self.icount().get().to_le_bytes(), self.time_known().to_le_bytes());
+        let from = [seed, &at[..], &time[..]].concat();
+        let blocks = (0..).flat_map(|block| digest_bytes(&from, block).0.to_le_bytes());
+        blocks.take(seed.len()).collect()
     }
 
     pub(super) fn boot_image(&self) -> &BootImage {

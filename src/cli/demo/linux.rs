@@ -19,6 +19,7 @@ use crate::cli::Failure;
 use crate::cli::stage::{Blow, Stage, ms};
 use crate::host::linux::{self, Images};
 use crate::host::onlooker::{Onlooker, OnlookerError};
+use crate::host::say::{put, say};
 use crate::host::scratch::Scratch;
 use crate::inspect::picture::grouped;
 use outcome::{Kill, Outcome};
@@ -45,9 +46,9 @@ pub fn run(json: bool) -> Result<u8, Failure> {
     scratch.remove_on_signals(130)?;
     let outcome = Play::story(&scratch, &images)?;
     if json {
-        println!("{}", serde_json::to_string(&outcome)?);
+        put!("{}", serde_json::to_string(&outcome)?)?;
     } else {
-        println!("\n{outcome}");
+        put!("\n{outcome}")?;
     }
     Ok(u8::from(!outcome.ok))
 }
@@ -311,7 +312,7 @@ impl Teller {
                 }
                 self.load_told = Some(now);
             }
-            eprintln!("              console   | {line}");
+            say!("              console   | {line}");
         }
     }
 }

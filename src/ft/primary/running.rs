@@ -178,11 +178,9 @@ impl Primary {
             }
             Peer::None | Peer::Claiming { .. } => 0,
         };
-        if permille >= 1000 {
-            self.resume_ns = now_ns + POLL_NS;
-        } else if permille > 0 {
-            let ran_ns = now_ns.saturating_sub(started_ns);
-            self.resume_ns = now_ns + ran_ns * permille / (1000 - permille);
+        let rest_ns = self.brake.rest_ns(now_ns.saturating_sub(started_ns), permille);
+        if rest_ns > 0 {
+            self.resume_ns = now_ns + rest_ns;
         }
         now_ns
     }
