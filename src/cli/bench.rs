@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{Failure, arg};
+use crate::host::say::{put, say};
 use crate::host::scratch::Scratch;
 use sheet::{Section, Sheet};
 
@@ -96,7 +97,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     sheet.clean = clean;
     sheet.seconds = begun.elapsed().as_secs_f64().round();
     match args.json {
-        true => println!("{}", serde_json::to_string(&sheet.to_json())?),
+        true => put!("{}", serde_json::to_string(&sheet.to_json())?)?,
         false => print!("{}", sheet.last_words()),
     }
     Ok(u8::from(!clean))
@@ -113,5 +114,5 @@ fn tell_load() {
 
 /// A line of progress.
 fn progress(line: &str) {
-    eprintln!("bench: {line}");
+    say!("bench: {line}");
 }

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 
 use crate::cli::Failure;
+use crate::host::say::say;
 use crate::host::stop::Stop;
 use crate::host::switch::{BindError, QueryError, SwitchReport, SwitchServer, query};
 use crate::net::Forward;
@@ -52,9 +53,9 @@ fn serve(listen: SocketAddr, args: &Args) -> Result<u8, Failure> {
     // Before anything is announced: who stops us right after may rely on a clean end.
     let stop = Stop::on_signals()?;
     let mut server = SwitchServer::bind(listen, args.forward.clone()).map_err(explain)?;
-    eprintln!("switch: VMs attach at {}", server.local_addr()?);
+    say!("switch: VMs attach at {}", server.local_addr()?);
     for (index, forward) in args.forward.iter().enumerate() {
-        eprintln!("switch: {} leads to guest port {}", server.forward_addr(index)?, forward.guest_port);
+        say!("switch: {} leads to guest port {}", server.forward_addr(index)?, forward.guest_port);
     }
     let report = server.run(&stop)?;
     if args.json {

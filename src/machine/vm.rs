@@ -21,7 +21,7 @@ use super::config::{MAC_DEFAULT, MachineConfig, Platform, RAM_BYTES_DEFAULT, che
 use super::elf::{Elf, LoadError};
 use super::fdt;
 use super::io::{Exit, Input, Output, Request, Stop};
-use super::kernel::{self, Firmware, KernelBoot, KernelError};
+use super::kernel::{self, BOOTARGS_BYTES_MAX, Firmware, KernelBoot, KernelError};
 use crate::base::{Digest, GuestPhys, Icount, digest_bytes};
 use crate::cpu::{Answer, Hart, HartState, HartStop, NotAsking, Privilege};
 use crate::devices::disk::{DiskRequest, DiskSpec};
@@ -140,6 +140,10 @@ impl Machine {
     pub fn boot_kernel(boot: &KernelBoot<'_>, options: &BootOptions) -> Result<Self, KernelError> {
         check_ram_bytes(options.ram_bytes)?;
         check_disks(&options.disks)?;
+        let bytes = options.bootargs.len();
+        if bytes > BOOTARGS_BYTES_MAX {
+            return Err(KernelError::CommandLine { bytes });
+        }
         let platform = if boot.firmware.is_some() { Platform::Firmware } else { Platform::OwnSbi };
         let mut config = MachineConfig { guest_digest: boot.digest(), platform, ..options.config() };
         let fail = |error: &dyn std::fmt::Display| KernelError::DeviceTree(error.to_string());
