@@ -68,7 +68,7 @@ struct Run {
 
 pub fn measure(images: &Images, dir: &Path, quick: bool) -> Result<Vec<Section>, Failure> {
     let (rounds, requests) = if quick { (2, 2000) } else { (4, 8000) };
-    let [kernel, initrd] = [&images.kernel, &images.all].map(|path| path.display().to_string());
+    let [kernel, initrd] = [&images.kernel, &images.initrd_all].map(|path| path.display().to_string());
     let append = format!("{} lockstep.run=redis", images.cmdline);
     let guest = ["--kernel", &kernel, "--initrd", &initrd, "--append", &append].map(str::to_owned);
     let mut stage = Stage::start_with(&dir.join("redis"), &guest, RAM, None)?;
@@ -155,7 +155,7 @@ struct Neighbour(Console);
 
 impl Neighbour {
     fn start(images: &Images) -> Result<Self, Failure> {
-        let [kernel, initrd] = [&images.kernel, &images.tiny].map(|path| path.display().to_string());
+        let [kernel, initrd] = [&images.kernel, &images.initrd].map(|path| path.display().to_string());
         let append = format!("{} lockstep.exec=\"echo spinning; while :; do :; done\"", images.cmdline);
         let words =
             ["run", "--kernel", &kernel, "--initrd", &initrd, "--append", &append, "--memory", "128M"];
