@@ -14,7 +14,7 @@ pub struct Args {
     /// Where VMs attach, like 127.0.0.1:7000.
     #[arg(long, value_name = "ADDR", required_unless_present = "status")]
     listen: Option<SocketAddr>,
-    /// Forward a host port to the guest, like udp:127.0.0.1:9000=9000. May be repeated.
+    /// Forward a host port to the guest, like tcp:127.0.0.1:8080=80 or udp:[::1]:9000=9000. May be repeated.
     #[arg(long, value_name = "PROTO:HOST:PORT=GUESTPORT")]
     forward: Vec<Forward>,
     /// Ask the switch at this address how it is, instead of running one.
@@ -68,7 +68,9 @@ fn serve(listen: SocketAddr, args: &Args) -> Result<u8, Failure> {
 
 fn explain(error: BindError) -> Failure {
     let kind = match &error {
-        BindError::Listen { error, .. } | BindError::Forward { error, .. } => error.kind(),
+        BindError::Listen { error, .. } | BindError::Forward { error, .. } | BindError::Kernel { error } => {
+            error.kind()
+        }
     };
     let failure = Failure::new(error);
     match kind {
@@ -141,8 +143,8 @@ mod tests {
     #[test]
     fn bad_arguments_are_told_in_words() {
         assert!(parse("").unwrap_err().contains("--listen"));
-        let error = parse("--listen 127.0.0.1:7000 --forward tcp:127.0.0.1:80=80").unwrap_err();
-        assert!(error.contains("not forwarded yet"), "{error}");
+        let error = parse("--listen 127.0.0.1:7000 --forward sctp:127.0.0.1:80=80").unwrap_err();
+        assert!(error.contains("tcp: or udp:"), "{error}");
         assert!(parse("--status 127.0.0.1:7000 --listen 127.0.0.1:7000").is_err());
     }
 

@@ -1,12 +1,11 @@
 //! The host as the guest sees it: 10.0.2.2, in user mode, with nothing to install.
 //!
-//! Answers ARP and ping, and carries datagrams between forwarded host ports and the guest. It lives
-//! in the switch and so survives every takeover: the guest's clients keep their ports here, and what
-//! is known about the guest stays known.
+//! Answers ARP and ping, carries datagrams between forwarded host ports and the guest, and terminates
+//! its clients' TCP ([`super::tcp`]). It lives in the switch and so survives every takeover: the guest's
+//! clients keep their ports and connections here, and what is known about the guest stays known.
 //!
 //! It trusts nothing the guest sends: lengths, checksums and addresses are verified, and whatever
-//! does not fit is counted and dropped. Absent on purpose: fragments, routes to anywhere else, and
-//! TCP, which a later gateway terminates.
+//! does not fit is counted and dropped. Absent on purpose: fragments, and IPv6 inside the segment.
 
 use core::net::SocketAddr;
 use std::collections::VecDeque;
@@ -21,6 +20,7 @@ use smoltcp::wire::{
 use super::ether::{self, Ipv4Address, Mac, Station, UDP_PAYLOAD_BYTES_MAX};
 use super::forward::Forward;
 use super::nat::{Client, Nat};
+use super::tcp::{self, ConnId, OpenRefused, Route, Tcp, TcpCounts};
 use super::{MILLISECOND_NS, SECOND_NS};
 
 /// The gateway's Ethernet address.
@@ -49,12 +49,23 @@ pub struct GatewayConfig {
     /// Where forwarded datagrams go.
     pub guest_ip: Ipv4Address,
     pub forwards: Vec<Forward>,
+    /// Makes sequence numbers hard to guess; any number in tests.
+    pub seed: u64,
+    /// At most this many TCP connections at once.
+    pub connections_max: usize,
 }
 
 impl GatewayConfig {
     /// The conventional addresses with these forwards.
     pub fn with_forwards(forwards: Vec<Forward>) -> Self {
-        Self { mac: GATEWAY_MAC, ip: GATEWAY_IP, guest_ip: GUEST_IP, forwards }
+        Self {
+            mac: GATEWAY_MAC,
+            ip: GATEWAY_IP,
+            guest_ip: GUEST_IP,
+            forwards,
+            seed: 0,
+            connections_max: tcp::CONNECTIONS_MAX,
+        }
     }
 }
 
@@ -91,6 +102,9 @@ pub struct GatewayCounts {
     /// Clients that lost their port to newer ones.
     pub clients_evicted: u64,
     pub clients: u64,
+    /// Packets with the guest's address from another station than the guest.
+    pub dropped_impostor: u64,
+    pub tcp: TcpCounts,
 }
 
 /// What is known about the guest's Ethernet address.
@@ -129,11 +143,16 @@ pub struct Gateway {
     neighbor: Neighbor,
     waiting: VecDeque<Waiting>,
     counts: GatewayCounts,
+    tcp: Tcp,
+    /// Reused between calls.
+    frames: Vec<Vec<u8>>,
 }
 
 impl Gateway {
     pub fn new(config: GatewayConfig) -> Self {
         Self {
+            tcp: Tcp::new(config.ip, config.seed, config.connections_max),
+            frames: Vec::new(),
             config,
             nat: Nat::default(),
             neighbor: Neighbor::Unknown,
@@ -148,7 +167,7 @@ impl Gateway {
 
     pub fn counts(&self) -> GatewayCounts {
         let clients = self.nat.len() as u64;
-        GatewayCounts { clients, clients_evicted: self.nat.evicted(), ..self.counts }
+        GatewayCounts { clients, clients_evicted: self.nat.evicted(), tcp: self.tcp.counts(), ..self.counts }
     }
 
     fn station(&self) -> Station {
@@ -173,26 +192,68 @@ impl Gateway {
             return;
         }
         let from_port = self.nat.port_of(now, Client { forward, address: client });
+        if let Some(mac) = self.guest_address(now, out) {
+            self.send_datagram(mac, from_port, guest_port, bytes, out);
+        } else if self.waiting.len() >= WAITING_MAX {
+            self.counts.dropped_waiting_full += 1;
+        } else {
+            self.waiting.push_back(Waiting { from_port, guest_port, bytes: bytes.to_vec() });
+        }
+    }
+
+    /// Where to send what is for the guest; asks when that is not known, or was long ago.
+    fn guest_address(&mut self, now: u64, out: &mut Vec<FromGateway>) -> Option<Mac> {
         match self.neighbor {
             Neighbor::Known { mac, heard, asked } if now.saturating_sub(heard) < NEIGHBOR_DEAD_NS => {
                 if now.saturating_sub(heard) >= NEIGHBOR_STALE_NS && now.saturating_sub(asked) >= SECOND_NS {
                     self.neighbor = Neighbor::Known { mac, heard, asked: now };
                     self.ask(mac, out);
                 }
-                self.send_datagram(mac, from_port, guest_port, bytes, out);
-                return;
+                Some(mac)
             }
             Neighbor::Known { .. } | Neighbor::Unknown => {
                 self.neighbor = Neighbor::Asking { tries: 1, next: now.saturating_add(ARP_RETRY_NS) };
                 self.ask(Mac::BROADCAST, out);
+                None
             }
-            Neighbor::Asking { .. } => {}
+            Neighbor::Asking { .. } => None,
         }
-        if self.waiting.len() >= WAITING_MAX {
-            self.counts.dropped_waiting_full += 1;
-        } else {
-            self.waiting.push_back(Waiting { from_port, guest_port, bytes: bytes.to_vec() });
+    }
+
+    /// The guest's Ethernet address, if it has ever told.
+    pub fn guest_mac(&self) -> Option<Mac> {
+        match self.neighbor {
+            Neighbor::Known { mac, .. } => Some(mac),
+            Neighbor::Unknown | Neighbor::Asking { .. } => None,
         }
+    }
+
+    /// A client connected to the TCP port of `forward`.
+    pub fn connect(&mut self, now: u64, forward: usize) -> Result<ConnId, OpenRefused> {
+        let forward = self.config.forwards.get(forward).ok_or(OpenRefused::Unaddressable)?;
+        self.tcp.open(now, (self.config.guest_ip, forward.guest_port))
+    }
+
+    pub fn tcp(&mut self) -> &mut Tcp {
+        &mut self.tcp
+    }
+
+    pub fn clients_wait(&self) -> bool {
+        self.tcp.has_changed()
+    }
+
+    /// Sends what TCP has to say: at most `room` frames, and none while nobody knows the guest's
+    /// address. `present` says whether somebody runs the guest.
+    pub fn flush_tcp(&mut self, now: u64, present: bool, room: usize, out: &mut Vec<FromGateway>) {
+        self.tcp.set_present(now, present);
+        self.tcp.expire(now);
+        if !self.tcp.wants_to_speak(now) {
+            return;
+        }
+        let Some(to) = self.guest_address(now, out) else { return };
+        let mut route = Route { from: self.config.mac, to, room };
+        self.tcp.flush(now, &mut route, &mut self.frames);
+        out.extend(self.frames.drain(..).map(FromGateway::Frame));
     }
 
     fn send_datagram(
@@ -220,10 +281,11 @@ impl Gateway {
 
     /// When [`tick`](Self::tick) has something to do next.
     pub fn next_deadline(&self) -> Option<u64> {
-        match self.neighbor {
+        let asking = match self.neighbor {
             Neighbor::Asking { next, .. } => Some(next),
             Neighbor::Unknown | Neighbor::Known { .. } => None,
-        }
+        };
+        asking.into_iter().chain(self.tcp.next_deadline()).min()
     }
 
     /// Asks again for an address that has not been told.
@@ -236,6 +298,7 @@ impl Gateway {
             self.neighbor = Neighbor::Unknown;
             self.counts.dropped_unresolved += self.waiting.len() as u64;
             self.waiting.clear();
+            self.tcp.unreachable();
             return;
         }
         self.neighbor = Neighbor::Asking { tries: tries + 1, next: now.saturating_add(ARP_RETRY_NS) };
@@ -314,6 +377,7 @@ impl Gateway {
             match packet.next_header() {
                 IpProtocol::Icmp => self.hear_icmp(source, &packet, out),
                 IpProtocol::Udp => self.hear_udp(now, &packet, out),
+                IpProtocol::Tcp => self.hear_tcp(now, source, &packet, payload, out),
                 _ => self.counts.ignored += 1,
             }
         }
@@ -336,6 +400,27 @@ impl Gateway {
             Ok(_) => self.counts.ignored += 1,
             Err(_) => self.counts.dropped_malformed += 1,
         }
+    }
+
+    fn hear_tcp(
+        &mut self,
+        now: u64,
+        source: Mac,
+        packet: &Ipv4Packet<&[u8]>,
+        bytes: &[u8],
+        out: &mut Vec<FromGateway>,
+    ) {
+        if packet.src_addr() != self.config.guest_ip {
+            self.counts.dropped_no_route += 1;
+            return;
+        }
+        if self.guest_mac().is_some_and(|mac| mac != source) {
+            self.counts.dropped_impostor += 1;
+            return;
+        }
+        let mut route = Route { from: self.config.mac, to: source, room: 1 };
+        self.tcp.packet(now, bytes, &mut route, &mut self.frames);
+        out.extend(self.frames.drain(..).map(FromGateway::Frame));
     }
 
     fn hear_udp(&mut self, now: u64, packet: &Ipv4Packet<&[u8]>, out: &mut Vec<FromGateway>) {

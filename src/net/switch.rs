@@ -28,6 +28,7 @@ use super::fence::{Fence, FenceCounts, Verdict};
 use super::gateway::{FromGateway, Gateway, GatewayConfig, GatewayCounts};
 use super::inbound::{Inbound, InboundCounts};
 use super::port::{Attach, FromSwitch, PortError, ToSwitch};
+use super::tcp::{ConnId, OpenRefused, Tcp};
 use crate::base::Generation;
 
 /// At most this many connections at once.
@@ -159,6 +160,8 @@ pub struct Switch {
     dropped: BTreeMap<DropWhy, u64>,
     dropped_abandoned: u64,
     tick_next: u64,
+    /// Somebody has taken over a guest since the gateway was told last.
+    guest_moved: bool,
 }
 
 fn port_of(vm: usize) -> PortId {
@@ -180,6 +183,7 @@ impl Switch {
             dropped: BTreeMap::new(),
             dropped_abandoned: 0,
             tick_next: 0,
+            guest_moved: false,
         }
     }
 
@@ -273,10 +277,46 @@ impl Switch {
         self.carry(now, from_gateway, out);
     }
 
-    /// Time has passed.
+    /// A client connected to the TCP port of `forward`.
+    pub fn connect(&mut self, now: u64, forward: usize) -> Result<ConnId, OpenRefused> {
+        self.gateway.connect(now, forward)
+    }
+
+    /// The connections of the clients.
+    pub fn tcp(&mut self) -> &mut Tcp {
+        self.gateway.tcp()
+    }
+
+    /// Whether the host has yet to look at a connection that changed.
+    pub fn clients_wait(&self) -> bool {
+        self.gateway.clients_wait()
+    }
+
+    /// Whether somebody runs the guest that the gateway speaks to, and how many frames its queue takes.
+    fn way_to_guest(&self) -> (bool, usize) {
+        let port = self.gateway.guest_mac().and_then(|mac| self.fabric.pinned_to(mac));
+        match port {
+            Some(PortId(port)) if port > 0 => {
+                let vm = &self.vms[port as usize - 1];
+                (vm.active.is_some(), vm.inbound.room())
+            }
+            // It lives somewhere behind a port, or has not told its address yet.
+            Some(_) | None => {
+                let room = self.vms.iter().map(|vm| vm.inbound.room()).min();
+                (self.vms.iter().any(|vm| vm.active.is_some()), room.unwrap_or(0))
+            }
+        }
+    }
+
+    /// Time has passed, or the host has done something with the connections of clients.
     pub fn tick(&mut self, now: u64, out: &mut Vec<Command>) {
         let mut from_gateway = std::mem::take(&mut self.from_gateway);
         self.gateway.tick(now, &mut from_gateway);
+        if std::mem::take(&mut self.guest_moved) {
+            self.gateway.tcp().guest_moved(now);
+        }
+        let (present, room) = self.way_to_guest();
+        self.gateway.flush_tcp(now, present, room, &mut from_gateway);
         self.carry(now, from_gateway, out);
         if now < self.tick_next {
             return;
@@ -427,6 +467,7 @@ impl Switch {
             place.life = life;
             place.inbound.restart();
         }
+        self.guest_moved |= generation > before;
         place.mac = mac;
         place.standbys.remove(&peer);
         let old = place.active.replace(peer).filter(|old| *old != peer);

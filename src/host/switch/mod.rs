@@ -7,9 +7,11 @@
 //! carried out. What is decided here is when a connection is not worth keeping: it stalls in the
 //! middle of a message, does not say who it is, or does not read.
 
+mod clients;
 mod conn;
 mod query;
 mod server;
 
+pub use clients::ClientCounts;
 pub use query::{QueryError, query};
 pub use server::{BindError, SwitchReport, SwitchServer};
