@@ -162,7 +162,9 @@ impl Clients {
             let stream = match listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) =>
+                {
                     continue;
                 }
                 Err(_) => {
@@ -199,7 +201,8 @@ impl Clients {
         let Ok(id) = switch.connect(now, forward) else { return Err(stream) };
         use epoll::EventFlags as Flags;
         let data = epoll::EventData::new_u64(id.0);
-        if epoll::add(&self.epoll, &stream, data, Flags::IN | Flags::OUT | Flags::RDHUP | Flags::ET).is_err() {
+        if epoll::add(&self.epoll, &stream, data, Flags::IN | Flags::OUT | Flags::RDHUP | Flags::ET).is_err()
+        {
             switch.tcp().release(id);
             return Err(stream);
         }
@@ -241,7 +244,9 @@ impl Clients {
         let Some(view) = tcp.view(id) else { return self.part(id, switch, true) };
         match view.phase {
             Phase::Connecting => {}
-            Phase::Closed(End::Refused | End::Reset | End::Silent | End::Aborted) => self.part(id, switch, true),
+            Phase::Closed(End::Refused | End::Reset | End::Silent | End::Aborted) => {
+                self.part(id, switch, true)
+            }
             Phase::Open | Phase::Closed(End::Finished) if view.waiting > 0 => {}
             Phase::Closed(End::Finished) => self.part(id, switch, false),
             Phase::Open => {

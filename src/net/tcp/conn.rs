@@ -16,9 +16,7 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpEndpoint, IpListenEndpoint, Ipv4Address};
 
 use super::link::{Link, Route};
-use super::{
-    ACK_DELAY_NS, CLOCK_RATE, KEEP_ALIVE_NS, SILENT_NS, TO_CLIENT_BYTES, TO_GUEST_BYTES,
-};
+use super::{ACK_DELAY_NS, CLOCK_RATE, KEEP_ALIVE_NS, SILENT_NS, TO_CLIENT_BYTES, TO_GUEST_BYTES};
 
 /// Our end and the guest's, as packets name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

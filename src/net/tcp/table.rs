@@ -104,7 +104,8 @@ impl Tcp {
     pub fn new(ours: Ipv4Address, seed: u64, max: usize) -> Self {
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed;
-        let (mut route, mut frames) = (Route { from: Default::default(), to: Default::default(), room: 0 }, vec![]);
+        let (mut route, mut frames) =
+            (Route { from: Default::default(), to: Default::default(), room: 0 }, vec![]);
         let mut link = Link { packet: None, route: &mut route, frames: &mut frames };
         let mut iface = Interface::new(config, &mut link, Instant::ZERO);
         iface.update_ip_addrs(|addresses| {
@@ -326,7 +327,8 @@ impl Tcp {
         let connecting = self.connecting.front().map(|(until, _)| *until);
         let timed = match self.clock {
             Clock::Runs { behind_ns } => {
-                let timer = self.timers.first().map(|(at, _)| at.div_ceil(CLOCK_RATE).saturating_add(behind_ns));
+                let timer =
+                    self.timers.first().map(|(at, _)| at.div_ceil(CLOCK_RATE).saturating_add(behind_ns));
                 timer.into_iter().chain(self.kick_at.map(|(at, _)| at)).min()
             }
             Clock::Stands { since, .. } => (!self.conns.is_empty()).then(|| since.saturating_add(ABSENT_NS)),
