@@ -25,8 +25,9 @@ use super::SECOND_NS;
 use super::ether::{Mac, claims_ip};
 use super::fabric::{DropWhy, Fabric, Fate, GATEWAY_PORT, PortId};
 use super::fence::{Fence, FenceCounts, Verdict};
-use super::gateway::{FromGateway, Gateway, GatewayConfig, GatewayCounts};
+use super::gateway::{DNS_IP, FromGateway, Gateway, GatewayConfig, GatewayCounts};
 use super::inbound::{Inbound, InboundCounts};
+use super::outbound::FlowId;
 use super::port::{Attach, FromSwitch, PortError, ToSwitch};
 use super::tcp::{ConnId, OpenRefused, Tcp};
 use crate::base::Generation;
@@ -86,6 +87,21 @@ pub enum Command {
         forward: usize,
         client: SocketAddr,
         bytes: Vec<u8>,
+    },
+    /// Connect to `to` for the guest, and say how that went by [`Switch::dialed`].
+    Dial {
+        conn: ConnId,
+        to: SocketAddr,
+    },
+    /// Send a datagram of the guest's to `to`, from a socket that is this flow's own.
+    Out {
+        flow: FlowId,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    /// The flow's socket is no longer needed.
+    EndFlow {
+        flow: FlowId,
     },
 }
 
@@ -280,6 +296,20 @@ impl Switch {
     /// A client connected to the TCP port of `forward`.
     pub fn connect(&mut self, now: u64, forward: usize) -> Result<ConnId, OpenRefused> {
         self.gateway.connect(now, forward)
+    }
+
+    /// What became of a [`Command::Dial`].
+    pub fn dialed(&mut self, now: u64, conn: ConnId, connected: bool, out: &mut Vec<Command>) {
+        let mut from_gateway = std::mem::take(&mut self.from_gateway);
+        self.gateway.dialed(now, conn, connected, &mut from_gateway);
+        self.carry(now, from_gateway, out);
+    }
+
+    /// An answer came to the socket of one of the guest's flows.
+    pub fn flow_datagram(&mut self, now: u64, flow: FlowId, bytes: &[u8], out: &mut Vec<Command>) {
+        let mut from_gateway = std::mem::take(&mut self.from_gateway);
+        self.gateway.flow_datagram(now, flow, bytes, &mut from_gateway);
+        self.carry(now, from_gateway, out);
     }
 
     /// The connections of the clients.
@@ -502,7 +532,7 @@ impl Switch {
             Verdict::Stale { current } => return self.fence_off(peer, current, out),
             Verdict::Unannounced { .. } => return self.fail(peer, CloseWhy::OutOfTurn, out),
         }
-        if claims_ip(frame, self.gateway.config().ip) {
+        if claims_ip(frame, self.gateway.config().ip) || claims_ip(frame, DNS_IP) {
             *self.dropped.entry(DropWhy::SpoofedIp).or_default() += 1;
             return;
         }
@@ -523,6 +553,9 @@ impl Switch {
                 FromGateway::ToHost { forward, client, bytes } => {
                     out.push(Command::ToHost { forward, client, bytes });
                 }
+                FromGateway::Dial { conn, to } => out.push(Command::Dial { conn, to }),
+                FromGateway::Out { flow, to, bytes } => out.push(Command::Out { flow, to, bytes }),
+                FromGateway::EndFlow { flow } => out.push(Command::EndFlow { flow }),
             }
         }
         self.from_gateway = from_gateway;

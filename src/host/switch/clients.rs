@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
-use rustix::net::sockopt;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::Serialize;
 
 use crate::net::tcp::{End, Phase};
-use crate::net::{ConnId, SECOND_NS, Switch};
+use crate::net::{Command, ConnId, SECOND_NS, Switch};
 
 /// How much the kernel holds for a client in each direction; it takes twice that in memory.
 const KERNEL_BYTES: usize = 256 << 10;
@@ -35,6 +36,10 @@ const EVENTS_AT_ONCE: usize = 256;
 const ACCEPT_PAUSE_NS: u64 = SECOND_NS / 10;
 /// Marks the number of a listening port among the numbers of connections.
 const LISTENER: u64 = 1 << 63;
+const STREAM_EVENTS: epoll::EventFlags = epoll::EventFlags::IN
+    .union(epoll::EventFlags::OUT)
+    .union(epoll::EventFlags::RDHUP)
+    .union(epoll::EventFlags::ET);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ClientCounts {
@@ -47,6 +52,8 @@ pub struct ClientCounts {
 
 struct Client {
     stream: TcpStream,
+    /// We connect it for the guest, and it is not connected yet.
+    dialing: bool,
     /// There may be something to read; false once the kernel said that there is not.
     readable: bool,
     writable: bool,
@@ -114,7 +121,7 @@ impl Clients {
 
     /// Takes what the kernel has, and does for every connection what it and its client allow. True when
     /// something was done that the switch should see.
-    pub fn serve(&mut self, now: u64, switch: &mut Switch) -> bool {
+    pub fn serve(&mut self, now: u64, switch: &mut Switch, out: &mut Vec<Command>) -> bool {
         if self.resting.is_some_and(|until| now >= until) {
             self.resting = None;
             self.listen_to_listeners(epoll::EventFlags::IN);
@@ -124,6 +131,7 @@ impl Clients {
         let wanted = std::mem::take(&mut self.wanted);
         let any = !wanted.is_empty();
         for id in &wanted {
+            self.conclude_dial(now, *id, switch, out);
             self.attend(*id, switch);
         }
         self.wanted = wanted;
@@ -219,6 +227,52 @@ impl Clients {
         }
     }
 
+    /// Connects to `to` for the guest.
+    pub fn dial(
+        &mut self,
+        now: u64,
+        id: ConnId,
+        to: SocketAddr,
+        switch: &mut Switch,
+        out: &mut Vec<Command>,
+    ) {
+        let open = || -> io::Result<TcpStream> {
+            let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+            sockopt::set_socket_recv_buffer_size(&socket, KERNEL_BYTES)?;
+            sockopt::set_socket_send_buffer_size(&socket, KERNEL_BYTES)?;
+            match rustix::net::connect(&socket, &to) {
+                Ok(()) | Err(Errno::INPROGRESS) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let stream = TcpStream::from(socket);
+            stream.set_nodelay(true)?;
+            epoll::add(&self.epoll, &stream, epoll::EventData::new_u64(id.0), STREAM_EVENTS)?;
+            Ok(stream)
+        };
+        match open() {
+            Ok(stream) => {
+                self.streams.insert(id, Client { dialing: true, ..Client::new(stream) });
+            }
+            Err(_) => switch.dialed(now, id, false, out),
+        }
+    }
+
+    /// Tells the guest's side how a connection that we opened for it went, once that is known.
+    fn conclude_dial(&mut self, now: u64, id: ConnId, switch: &mut Switch, out: &mut Vec<Command>) {
+        let Some(client) = self.streams.get_mut(&id) else { return };
+        if !client.dialing || !(client.writable || client.failed) {
+            return;
+        }
+        client.dialing = false;
+        let connected = !client.failed && client.stream.peer_addr().is_ok();
+        switch.dialed(now, id, connected, out);
+        if !connected {
+            self.streams.remove(&id);
+        }
+    }
+
     /// Moves what can be moved for one connection, and ends it when it is over.
     fn attend(&mut self, id: ConnId, switch: &mut Switch) {
         let Some(client) = self.streams.get_mut(&id) else { return };
@@ -274,6 +328,7 @@ impl Client {
     fn new(stream: TcpStream) -> Self {
         Self {
             stream,
+            dialing: false,
             readable: false,
             writable: false,
             hung_up: false,

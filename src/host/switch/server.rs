@@ -12,10 +12,11 @@ use thiserror::Error;
 
 use super::clients::{ClientCounts, Clients, raise_descriptor_limit};
 use super::conn::{Conn, Heard, OUT_BYTES_MAX};
+use super::outlets::Outlets;
 use crate::host::stop::Stop;
 use crate::net::gateway::GatewayConfig;
 use crate::net::switch::{PEERS_MAX, SwitchStatus};
-use crate::net::{CloseWhy, Command, Forward, PeerId, Proto, SECOND_NS, Switch, SwitchConfig};
+use crate::net::{CloseWhy, Command, Forward, Outbound, PeerId, Proto, SECOND_NS, Switch, SwitchConfig};
 
 /// Datagrams taken from one forwarded port before the others get their turn.
 const DATAGRAMS_AT_ONCE: usize = 64;
@@ -38,6 +39,16 @@ pub enum BindError {
     Kernel { error: io::Error },
 }
 
+/// What a switch is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct SwitchOptions {
+    pub forwards: Vec<Forward>,
+    /// What the guest may reach beyond its segment.
+    pub outbound: Vec<Outbound>,
+    /// Who is asked when the guest asks for names; nobody when empty.
+    pub resolvers: Vec<SocketAddr>,
+}
+
 /// What the switch did.
 #[derive(Clone, Debug, Serialize)]
 pub struct SwitchReport {
@@ -57,6 +68,7 @@ pub struct SwitchServer {
     /// By the number of the forward.
     datagrams: BTreeMap<usize, UdpSocket>,
     clients: Clients,
+    outlets: Outlets,
     switch: Switch,
     conns: BTreeMap<PeerId, Conn>,
     peer_next: u64,
@@ -72,6 +84,7 @@ pub struct SwitchServer {
 struct Ready {
     stop: bool,
     accept: bool,
+    outlets: bool,
     datagrams: Vec<usize>,
     conns: Vec<(PeerId, PollFlags)>,
 }
@@ -79,6 +92,12 @@ struct Ready {
 impl SwitchServer {
     /// Opens every socket. Port 0 takes any free port: see [`local_addr`](Self::local_addr).
     pub fn bind(listen: SocketAddr, forwards: Vec<Forward>) -> Result<Self, BindError> {
+        Self::open(listen, SwitchOptions { forwards, ..SwitchOptions::default() })
+    }
+
+    /// The same with everything that can be asked for.
+    pub fn open(listen: SocketAddr, options: SwitchOptions) -> Result<Self, BindError> {
+        let SwitchOptions { forwards, outbound, resolvers } = options;
         let listener = TcpListener::bind(listen)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| BindError::Listen { at: listen, error })?;
@@ -96,11 +115,13 @@ impl SwitchServer {
         rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
             .map_err(|error| kernel(error.into()))?;
         let seed = u64::from_le_bytes(seed);
-        let gateway = GatewayConfig { seed, ..GatewayConfig::with_forwards(forwards) };
+        let gateway = GatewayConfig { seed, outbound, resolvers, ..GatewayConfig::with_forwards(forwards) };
+        let outlets = Outlets::new().map_err(kernel)?;
         Ok(Self {
             listener,
             datagrams,
             clients,
+            outlets,
             switch: Switch::new(SwitchConfig { gateway }),
             conns: BTreeMap::new(),
             peer_next: 1,
@@ -151,6 +172,11 @@ impl SwitchServer {
             for forward in ready.datagrams {
                 self.take_datagrams(now, forward);
             }
+            if ready.outlets {
+                let (switch, commands) = (&mut self.switch, &mut self.commands);
+                let each = |flow, bytes: &[u8]| switch.flow_datagram(now, flow, bytes, commands);
+                self.outlets.hear(&mut self.scratch, each);
+            }
             if ready.accept {
                 self.accept(now);
             }
@@ -165,7 +191,7 @@ impl SwitchServer {
     /// clients: what they took widens the windows that are announced.
     fn serve_clients(&mut self, now: u64) {
         for _ in 0..CLIENT_ROUNDS {
-            let moved = self.clients.serve(now, &mut self.switch);
+            let moved = self.clients.serve(now, &mut self.switch, &mut self.commands);
             self.switch.tick(now, &mut self.commands);
             if !moved {
                 break;
@@ -185,6 +211,7 @@ impl SwitchServer {
         let listening = if accepting { PollFlags::IN } else { PollFlags::empty() };
         fds.push(PollFd::new(&self.listener, listening));
         fds.push(PollFd::new(&self.clients, PollFlags::IN));
+        fds.push(PollFd::new(&self.outlets, PollFlags::IN));
         fds.extend(self.datagrams.values().map(|socket| PollFd::new(socket, PollFlags::IN)));
         for conn in self.conns.values() {
             let writing = if conn.waiting() > 0 { PollFlags::OUT } else { PollFlags::empty() };
@@ -206,10 +233,10 @@ impl SwitchServer {
         let mut flags = fds.iter().map(PollFd::revents);
         let mut ready = |()| !flags.next().unwrap_or(PollFlags::empty()).is_empty();
         // What clients want, `serve_clients` finds out.
-        let (stop, accept, _clients) = (ready(()), ready(()), ready(()));
+        let (stop, accept, _clients, outlets) = (ready(()), ready(()), ready(()), ready(()));
         let datagrams = self.datagrams.keys().copied().filter(|_| ready(())).collect();
         let conns = self.conns.keys().copied().zip(flags).filter(|(_, flags)| !flags.is_empty()).collect();
-        Ok(Ready { stop, accept, datagrams, conns })
+        Ok(Ready { stop, accept, outlets, datagrams, conns })
     }
 
     fn accept(&mut self, now: u64) {
@@ -287,8 +314,17 @@ impl SwitchServer {
                         self.datagrams_unsent += 1;
                     }
                 }
+                Command::Dial { conn, to } => {
+                    self.clients.dial(now, conn, to, &mut self.switch, &mut self.commands);
+                }
+                Command::Out { flow, to, bytes } => {
+                    self.datagrams_unsent += u64::from(self.outlets.send(flow, to, &bytes).is_err());
+                }
+                Command::EndFlow { flow } => self.outlets.end(flow),
             }
         }
+        // A connection that could not even be begun has an answer at once; it waits for the next turn.
+        commands.append(&mut self.commands);
         self.commands = commands;
     }
 

@@ -75,6 +75,8 @@ pub(super) struct Conn {
     pub released: bool,
     /// When the guest was last heard, in real time.
     pub heard: u64,
+    /// The guest's first segment, while the host connects to where it wants to go.
+    pub dialing: Option<Vec<u8>>,
     /// The timer that is set for it in the table.
     pub timer: Option<u64>,
 }
@@ -109,6 +111,7 @@ impl Conn {
             guest_finished: false,
             released: false,
             heard: now,
+            dialing: None,
             timer: None,
         }
     }
@@ -122,9 +125,9 @@ impl Conn {
         Some(conn)
     }
 
-    /// A connection that the guest opens: its first segment comes next.
-    pub fn listen(flow: Flow, now: u64) -> Option<Self> {
-        let mut conn = Self::new(flow, now);
+    /// A connection that the guest opens by `packet`, which is answered once the host has one, too.
+    pub fn listen(flow: Flow, now: u64, packet: &[u8]) -> Option<Self> {
+        let mut conn = Self { dialing: Some(packet.to_vec()), ..Self::new(flow, now) };
         let local = IpListenEndpoint { addr: Some(flow.ours.0.into()), port: flow.ours.1 };
         conn.socket_mut().listen(local).ok()?;
         Some(conn)

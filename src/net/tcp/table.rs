@@ -172,6 +172,38 @@ impl Tcp {
         Ok(id)
     }
 
+    /// The guest wants to talk to somebody beyond the segment: `packet` is its first segment. `Some` when
+    /// the host shall connect, and tell by [`dialed`](Self::dialed); `None` when that segment is to be
+    /// handled like any other.
+    pub fn guest_opens(&mut self, now: u64, packet: &[u8]) -> Option<ConnId> {
+        let flow = flow_of(packet)?;
+        if self.flows.contains_key(&flow) || self.check_room().is_err() {
+            return None;
+        }
+        let conn = Conn::listen(flow, now, packet)?;
+        self.counts.opened_by_guest += 1;
+        let id = self.admit(conn);
+        self.connecting.push_back((now.saturating_add(CONNECT_NS), id));
+        Some(id)
+    }
+
+    /// The host has connected for the guest, or could not: then the guest is refused.
+    pub fn dialed(
+        &mut self,
+        now: u64,
+        id: ConnId,
+        connected: bool,
+        route: &mut Route,
+        frames: &mut Vec<Vec<u8>>,
+    ) {
+        let Some(packet) = self.conns.get_mut(&id).and_then(|conn| conn.dialing.take()) else { return };
+        if !connected {
+            self.give_up(id, End::Refused);
+            self.forget(id);
+        }
+        self.packet(now, &packet, route, frames);
+    }
+
     fn check_room(&mut self) -> Result<(), OpenRefused> {
         if self.conns.len() - self.lingering.len() >= self.max {
             self.counts.refused_full += 1;
@@ -196,7 +228,8 @@ impl Tcp {
         let sent = frames.len();
         match self.flows.get(&flow).copied() {
             Some(id) => {
-                if let Some(conn) = self.conns.get_mut(&id) {
+                // Until the host is connected, a repeated first segment says nothing new.
+                if let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.dialing.is_none()) {
                     conn.hear(&mut self.iface, now, clock, packet, route, frames);
                     self.changed.insert(id);
                     self.speak_later(id);
