@@ -13,6 +13,7 @@ use super::Failure;
 use super::stage::{Blow, Stage, Takeover, ms};
 use crate::host::guests;
 use crate::host::kvclient::KvLoad;
+use crate::host::say::put;
 use crate::host::scratch::Scratch;
 use crate::inspect::picture::grouped;
 use narrate::{child_says, say};
@@ -40,9 +41,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     scratch.remove_on_signals(130)?;
     let outcome = story(&scratch)?;
     if args.json {
-        println!("{}", serde_json::to_string(&outcome)?);
+        put!("{}", serde_json::to_string(&outcome)?)?;
     } else {
-        println!("\n{outcome}");
+        put!("\n{outcome}")?;
     }
     Ok(u8::from(!outcome.ok))
 }

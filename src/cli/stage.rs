@@ -65,6 +65,18 @@ impl Stage {
         std::fs::write(&elf, guest)?;
         let mut cluster = Cluster::start(&std::env::current_exe()?, dir, &elf, "128M", narrate)?;
         cluster.record = record;
+        Self::with(cluster)
+    }
+
+    /// A switch, and a primary of the guest that the words `guest` name to it.
+    pub fn start_with(dir: &Path, guest: &[String], memory: &str) -> Result<Self, Failure> {
+        std::fs::create_dir_all(dir)?;
+        let mut cluster = Cluster::start(&std::env::current_exe()?, dir, Path::new(""), memory, None)?;
+        cluster.guest_words = guest.to_vec();
+        Self::with(cluster)
+    }
+
+    fn with(mut cluster: Cluster) -> Result<Self, Failure> {
         let mut primary = cluster.primary()?;
         cluster.await_status(&mut primary, "running", |status| status.role == "primary")?;
         Ok(Self { cluster, primary, backup: None, audits_before: 0, log_bytes_before: 0 })

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use crate::cli::Failure;
+use crate::host::say::say;
 use crate::host::stop::Stop;
 use crate::host::switch::{BindError, QueryError, SwitchOptions, SwitchReport, SwitchServer, query};
 use crate::net::{Forward, Outbound, resolvers};
@@ -92,9 +93,9 @@ fn serve(listen: SocketAddr, args: &Args) -> Result<u8, Failure> {
     let options =
         SwitchOptions { forwards: args.forward.clone(), outbound: args.outbound.clone(), resolvers };
     let mut server = SwitchServer::open(listen, options).map_err(explain)?;
-    eprintln!("switch: VMs attach at {}", server.local_addr()?);
+    say!("switch: VMs attach at {}", server.local_addr()?);
     for (index, forward) in args.forward.iter().enumerate() {
-        eprintln!("switch: {} leads to guest port {}", server.forward_addr(index)?, forward.guest_port);
+        say!("switch: {} leads to guest port {}", server.forward_addr(index)?, forward.guest_port);
     }
     let report = server.run(&stop)?;
     if args.json {

@@ -74,6 +74,9 @@ pub(super) struct Backup {
     linked: bool,
     primary: NodeId,
     generation: Generation,
+    /// Who holds `generation` at the arbiter: the primary, but for the moment in which this node stops
+    /// being that and has not yet read of its successor's reign.
+    reigning: NodeId,
     life: u64,
     state: State,
     counting: bool,
@@ -134,6 +137,7 @@ impl Backup {
             Self::with(common, to.link, to.node, follows.generation, follows.life, state, to.now_ns);
         common.terminals.settle(false, follows.life, &mut common.commands);
         backup.console_released = follows.console_released;
+        backup.reigning = common.id;
         backup.counting = true;
         backup.in_step = true;
         backup.detector = Detector::new(to.now_ns, common.settings.silence_ns, common.settings.heartbeat_ns);
@@ -166,6 +170,7 @@ impl Backup {
             linked: true,
             primary,
             generation,
+            reigning: primary,
             life,
             state,
             counting: false,
@@ -201,6 +206,11 @@ impl Backup {
 
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// The reign that this node follows, unless it is bidding for the next.
+    pub fn reign(&self) -> Option<(Generation, NodeId)> {
+        self.bid.is_none().then_some((self.generation, self.reigning))
     }
 
     pub fn disk_standing(&self) -> DiskStanding {
@@ -240,6 +250,7 @@ impl Backup {
             Event::Frame { .. }
             | Event::ConsoleInput(_)
             | Event::ConsoleSize { .. }
+            | Event::ArbiterSeen { .. }
             | Event::Fenced { .. } => Next::Stay,
             Event::Quit => {
                 let why = "the operator ended the backup".to_owned();
@@ -271,6 +282,7 @@ impl Backup {
                 }
                 common.tell(format!("the primary sends its state at {at}, {chunks} chunks"));
                 (self.generation, self.primary, self.life) = (generation, node, life);
+                self.reigning = node;
                 common.terminals.settle(false, life, &mut common.commands);
                 common.say_whereabouts(self.link);
                 let (decoder, log) = (Box::new(snapshot::Decoder::new(RAM_BYTES_MAX)), VecDeque::new());
@@ -434,7 +446,7 @@ impl Backup {
         let unpacked: usize = entries.iter().map(|entry| entry.event.payload().len()).sum();
         let held_bytes = bytes.len() + unpacked + entries.len() * size_of::<Entry>();
         let reign = entries.iter().find_map(|e| match e.event {
-            log::Event::Generation { generation, .. } => Some(generation),
+            log::Event::Generation { generation, node, .. } => Some((generation, node)),
             _ => None,
         });
         replayer.push(entries).map_err(|divergence| divergence.to_string())?;
@@ -447,8 +459,8 @@ impl Backup {
         self.log_bytes += bytes.len() as u64;
         common.commands.push(Command::Append { bytes });
         self.ack_due = true;
-        if let Some(generation) = reign {
-            self.generation = generation;
+        if let Some((generation, node)) = reign {
+            (self.generation, self.reigning) = (generation, node);
             if let Some(link) = self.answer_to.take() {
                 let json = serde_json::json!({ "switched_over": true, "generation": generation }).to_string();
                 common.send(link, Message::Answer { json });
@@ -483,7 +495,7 @@ impl Backup {
     fn bid(&mut self, common: &mut Common, planned: bool) {
         let generation = self.generation.next();
         let keeps = planned.then_some(self.primary);
-        common.commands.push(Command::Claim { generation, keeps });
+        common.commands.push(Command::Claim { generation, keeps, after: self.reigning });
         self.bid = Some(Bid { generation, asked: true, retry_ns: 0, won: false, planned });
     }
 
@@ -497,11 +509,14 @@ impl Backup {
         let Some(bid) = self.bid.as_mut().filter(|bid| bid.generation == generation) else {
             return Next::Stay;
         };
+        if outcome.is_ok() {
+            common.arbiter_is(None);
+        }
         match outcome {
             Ok(Claim::Won) => bid.won = true,
             Ok(Claim::Lost { to, .. }) => return Next::Halt(Halt::LostClaim { generation, to }),
             Err(error) => {
-                common.tell(format!("waiting: {error}"));
+                common.arbiter_is(Some(format!("waiting: {error}")));
                 bid.asked = false;
                 bid.retry_ns = now_ns + common.settings.claim_retry_ns;
             }
@@ -519,7 +534,8 @@ impl Backup {
         {
             bid.asked = true;
             let keeps = bid.planned.then_some(self.primary);
-            common.commands.push(Command::Claim { generation: bid.generation, keeps });
+            let after = self.reigning;
+            common.commands.push(Command::Claim { generation: bid.generation, keeps, after });
         }
         if self.linked && self.detector.suspects(now_ns) {
             let next = self.lose_primary(common, "it has been silent for too long");

@@ -108,15 +108,29 @@ impl Drop for Process {
     }
 }
 
+/// Other ways than the straight ones, through a relay for example.
+#[derive(Clone, Debug, Default)]
+pub struct Via {
+    /// As it is written after `--arbiter`.
+    pub arbiter: Option<String>,
+    pub switch: Option<SocketAddr>,
+    /// A backup's way to its primary.
+    pub primary: Option<SocketAddr>,
+}
+
 /// Everything one pair needs, in a directory of its own.
 pub struct Cluster {
     binary: PathBuf,
     dir: PathBuf,
     guest: PathBuf,
     memory: String,
+    /// Name the guest to a primary instead of the ELF file: a kernel and its options, for example.
+    pub guest_words: Vec<String>,
     /// Record every node's log under the directory.
     pub record: bool,
     pub silence_ms: Option<u64>,
+    /// How the next node that is started reaches the others, where that is not straight.
+    pub via: Via,
     /// What every node that is started gets on top: disks, for example.
     pub arguments: Vec<String>,
     pub switch: Process,
@@ -156,8 +170,10 @@ impl Cluster {
             dir: dir.to_owned(),
             guest: guest.to_owned(),
             memory: memory.to_owned(),
+            guest_words: Vec::new(),
             record: false,
             silence_ms: None,
+            via: Via::default(),
             arguments: Vec::new(),
             switch,
             service,
@@ -185,13 +201,18 @@ impl Cluster {
     }
 
     pub fn primary(&mut self) -> Result<Process, ClusterError> {
-        let guest = self.guest.display().to_string();
         let memory = self.memory.clone();
-        self.node("primary", &["primary", &guest, "--memory", &memory])
+        let guest = match self.guest_words.is_empty() {
+            true => vec![self.guest.display().to_string()],
+            false => self.guest_words.clone(),
+        };
+        let mut words = vec!["primary", "--memory", &memory];
+        words.extend(guest.iter().map(String::as_str));
+        self.node("primary", &words)
     }
 
     pub fn backup(&mut self, primary: &Process) -> Result<Process, ClusterError> {
-        let primary = primary.address.to_string();
+        let primary = self.via.primary.unwrap_or(primary.address).to_string();
         self.node("backup", &["backup", "--primary", &primary])
     }
 
@@ -199,8 +220,9 @@ impl Cluster {
         self.started += 1;
         let name = format!("{role}-{}", self.started);
         let address = free_tcp()?;
-        let (listen, switch) = (address.to_string(), self.switch.address.to_string());
-        let arbiter = self.arbiter().display().to_string();
+        let (listen, switch) =
+            (address.to_string(), self.via.switch.unwrap_or(self.switch.address).to_string());
+        let arbiter = self.via.arbiter.clone().unwrap_or_else(|| self.arbiter().display().to_string());
         let record = self.record_dir(self.started).display().to_string();
         let silence = self.silence_ms.map(|ms| ms.to_string());
         let mut all = arguments.to_vec();
@@ -297,6 +319,8 @@ fn spawn(
     let told = File::create(&stderr).map_err(&failed)?;
     let mut command = Command::new(binary);
     command.args(arguments).stdin(Stdio::null()).stdout(stdout);
+    // What a node notes on its host, it notes here.
+    command.env("XDG_STATE_HOME", std::path::absolute(dir.join("state")).map_err(&failed)?);
     // A group of its own: a Ctrl-C at the terminal is for us, and we end what we have started.
     command.env(DIES_WITH, std::process::id().to_string()).process_group(0);
     let child = match narrate {

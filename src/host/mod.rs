@@ -5,7 +5,7 @@
 //! (ends poll loops), [`terminal`] and [`keys`] (the one we were started from), [`console`], [`attach`]
 //! (another node's console, over connections that die), [`driver`] (events in, commands out, one node), [`cluster`] (a
 //! whole pair as processes), [`kvclient`] (a load that checks every answer), [`guests`],
-//! [`scratch`] (a directory for one run).
+//! [`scratch`] (a directory for one run), [`say`] (what people are told).
 
 pub mod arbiter;
 pub mod attach;
@@ -19,6 +19,7 @@ pub mod kvclient;
 pub mod link;
 pub mod logdir;
 pub mod port;
+pub mod say;
 pub mod scratch;
 pub mod stop;
 pub mod switch;

@@ -127,8 +127,7 @@ impl Stage {
         let handle = sockets.add(socket);
         let conn = gateway.connect(0, 0).map_err(Failure::new)?;
         let spent = Duration::ZERO;
-        let mut stage =
-            Self { now: 0, gateway, said: Vec::new(), conn, iface, wire, sockets, handle, spent };
+        let mut stage = Self { now: 0, gateway, said: Vec::new(), conn, iface, wire, sockets, handle, spent };
         for _ in 0..1000 {
             stage.turn(|_, _| {});
             if stage.gateway.tcp().view(conn).is_some_and(|view| view.phase == Phase::Open) {

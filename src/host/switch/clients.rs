@@ -71,9 +71,10 @@ pub struct Clients {
     /// By the number of the forward.
     listeners: BTreeMap<usize, TcpListener>,
     streams: BTreeMap<ConnId, Client>,
-    events: Vec<epoll::Event>,
     /// Connections to be looked at.
     wanted: Vec<ConnId>,
+    /// The kernel has something for us.
+    woken: bool,
     /// Listeners that rest since an accept failed, and until when.
     resting: Option<u64>,
     counts: ClientCounts,
@@ -85,8 +86,8 @@ impl Clients {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             listeners: BTreeMap::new(),
             streams: BTreeMap::new(),
-            events: Vec::with_capacity(EVENTS_AT_ONCE),
             wanted: Vec::new(),
+            woken: false,
             resting: None,
             counts: ClientCounts::default(),
         })
@@ -119,14 +120,22 @@ impl Clients {
         self.resting
     }
 
+    /// The descriptor was ready: the next [`serve`](Self::serve) asks the kernel what for.
+    pub fn wake(&mut self) {
+        self.woken = true;
+    }
+
     /// Takes what the kernel has, and does for every connection what it and its client allow. True when
     /// something was done that the switch should see.
     pub fn serve(&mut self, now: u64, switch: &mut Switch, out: &mut Vec<Command>) -> bool {
         if self.resting.is_some_and(|until| now >= until) {
             self.resting = None;
+            self.woken = true;
             self.listen_to_listeners(epoll::EventFlags::IN);
         }
-        self.take_events(now, switch);
+        if std::mem::take(&mut self.woken) {
+            self.take_events(now, switch);
+        }
         switch.tcp().take_changed(&mut self.wanted);
         let wanted = std::mem::take(&mut self.wanted);
         let any = !wanted.is_empty();
@@ -141,12 +150,12 @@ impl Clients {
 
     fn take_events(&mut self, now: u64, switch: &mut Switch) {
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         // An interrupted call is made again when the loop comes round.
-        if epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&at_once)).is_err() {
+        if epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&at_once)).is_err() {
             return;
         }
-        let mut events = std::mem::take(&mut self.events);
-        for event in events.drain(..) {
+        for event in events {
             let (number, flags) = (event.data.u64(), event.flags);
             if number & LISTENER != 0 {
                 self.accept(now, (number & !LISTENER) as usize, switch);
@@ -161,7 +170,6 @@ impl Clients {
             client.failed |= flags.intersects(epoll::EventFlags::ERR);
             self.wanted.push(id);
         }
-        self.events = events;
     }
 
     fn accept(&mut self, now: u64, forward: usize, switch: &mut Switch) {

@@ -17,13 +17,12 @@ const EVENTS_AT_ONCE: usize = 64;
 pub struct Outlets {
     epoll: OwnedFd,
     sockets: BTreeMap<FlowId, UdpSocket>,
-    events: Vec<epoll::Event>,
 }
 
 impl Outlets {
     pub fn new() -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Self { epoll, sockets: BTreeMap::new(), events: Vec::with_capacity(EVENTS_AT_ONCE) })
+        Ok(Self { epoll, sockets: BTreeMap::new() })
     }
 
     /// Sends on the flow's socket, which is opened if it is the first time.
@@ -49,11 +48,12 @@ impl Outlets {
     /// Hands over the answers that have come.
     pub fn hear(&mut self, scratch: &mut [u8], mut each: impl FnMut(FlowId, &[u8])) {
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         // An interrupted call is made again when the loop comes round.
-        if epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&at_once)).is_err() {
+        if epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&at_once)).is_err() {
             return;
         }
-        for event in self.events.drain(..) {
+        for event in events {
             let flow = FlowId(event.data.u64());
             let Some(socket) = self.sockets.get(&flow) else { continue };
             for _ in 0..DATAGRAMS_AT_ONCE {

@@ -84,6 +84,7 @@ pub struct SwitchServer {
 struct Ready {
     stop: bool,
     accept: bool,
+    clients: bool,
     outlets: bool,
     datagrams: Vec<usize>,
     conns: Vec<(PeerId, PollFlags)>,
@@ -172,6 +173,9 @@ impl SwitchServer {
             for forward in ready.datagrams {
                 self.take_datagrams(now, forward);
             }
+            if ready.clients {
+                self.clients.wake();
+            }
             if ready.outlets {
                 let (switch, commands) = (&mut self.switch, &mut self.commands);
                 let each = |flow, bytes: &[u8]| switch.flow_datagram(now, flow, bytes, commands);
@@ -232,11 +236,10 @@ impl SwitchServer {
         }
         let mut flags = fds.iter().map(PollFd::revents);
         let mut ready = |()| !flags.next().unwrap_or(PollFlags::empty()).is_empty();
-        // What clients want, `serve_clients` finds out.
-        let (stop, accept, _clients, outlets) = (ready(()), ready(()), ready(()), ready(()));
+        let (stop, accept, clients, outlets) = (ready(()), ready(()), ready(()), ready(()));
         let datagrams = self.datagrams.keys().copied().filter(|_| ready(())).collect();
         let conns = self.conns.keys().copied().zip(flags).filter(|(_, flags)| !flags.is_empty()).collect();
-        Ok(Ready { stop, accept, outlets, datagrams, conns })
+        Ok(Ready { stop, accept, clients, outlets, datagrams, conns })
     }
 
     fn accept(&mut self, now: u64) {
@@ -244,6 +247,7 @@ impl SwitchServer {
             let conn = match self.listener.accept() {
                 Ok((stream, _)) => Conn::new(stream, now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => Err(error),
             };
             match conn {
