@@ -1,12 +1,12 @@
 //! What a machine is to run: an ELF guest, or a kernel with what it is booted with; the same options
-//! for `run` and `primary`.
+//! for `run`, `primary` and, as a description of what it is to join, `backup`.
 
 use std::path::{Path, PathBuf};
 
 use super::{Failure, arg};
 use crate::devices::disk::DiskSpec;
 use crate::host::driver::fill_entropy;
-use crate::machine::config::{RAM_BYTES_DEFAULT, RAM_BYTES_MAX};
+use crate::machine::config::{MachineConfig, RAM_BYTES_DEFAULT, RAM_BYTES_MAX};
 use crate::machine::{BootOptions, Firmware, Kernel, KernelBoot, KernelError, Machine};
 
 /// A kernel's memory when nothing else is said.
@@ -23,21 +23,21 @@ const RNG_SEED_BYTES: usize = 32;
 #[derive(clap::Args)]
 pub struct GuestArgs {
     /// The guest: a static RV64 ELF file.
-    #[arg(value_name = "GUEST.elf", required_unless_present = "kernel", conflicts_with = "kernel")]
+    #[arg(value_name = "GUEST.elf", conflicts_with = "kernel")]
     guest: Option<PathBuf>,
     /// Boot this kernel instead: a RISC-V Linux `Image`.
     #[arg(long, value_name = "IMAGE")]
     kernel: Option<PathBuf>,
     /// The kernel's initial RAM disk.
-    #[arg(long, value_name = "FILE", requires = "kernel")]
+    #[arg(long, value_name = "FILE", requires = "kernel", conflicts_with = "guest")]
     initrd: Option<PathBuf>,
     /// The kernel's command line. Unless it says `panic=` itself or there is a --firmware,
     /// `panic=-1 reboot=panic_warm` goes before it: a panic ends the guest, with status 70.
-    #[arg(long, value_name = "TEXT", requires = "kernel", default_value = APPEND_DEFAULT)]
+    #[arg(long, value_name = "TEXT", requires = "kernel", conflicts_with = "guest", default_value = APPEND_DEFAULT)]
     append: String,
     /// Run this firmware (a flat binary or an ELF file, as OpenSBI's `fw_dynamic.bin`) in M-mode instead of
     /// the machine's own SBI.
-    #[arg(long, value_name = "FILE", requires = "kernel")]
+    #[arg(long, value_name = "FILE", requires = "kernel", conflicts_with = "guest")]
     firmware: Option<PathBuf>,
     /// The guest's memory [default: 128M, with a kernel 256M].
     #[arg(long, value_parser = arg::memory)]
@@ -63,6 +63,18 @@ impl GuestArgs {
             }
             (None, None) => Err(Failure::new("no guest").fix("name a guest's ELF file, or --kernel")),
         }
+    }
+
+    /// The machine that a backup is told to expect, if it is told. It is not run: who joins gets a machine.
+    pub fn described(&self) -> Result<Option<MachineConfig>, Failure> {
+        if self.kernel.is_some() || self.guest.is_some() {
+            return self.boot(Vec::new()).map(|machine| Some(machine.config().clone()));
+        }
+        if self.memory.is_some() || self.no_reboot {
+            return Err(Failure::new("--memory and --no-reboot describe no machine without a guest")
+                .fix("name the guest as the primary does, or leave them out: a backup gets its machine from its primary"));
+        }
+        Ok(None)
     }
 
     fn boot_kernel(&self, path: &Path, disks: Vec<DiskSpec>) -> Result<Machine, Failure> {

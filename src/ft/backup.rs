@@ -107,6 +107,8 @@ pub(super) struct Backup {
     last_audit: Option<Audit>,
     audits_agreed: u64,
     ended: Option<Exit>,
+    /// Why the primary's machine is not one for this node.
+    unfit: Option<String>,
     /// The primary has said that the guest's end, and everything before it, is settled.
     farewell: bool,
     /// The tool that asked for the switch-over which made this node a backup.
@@ -193,6 +195,7 @@ impl Backup {
             last_audit: None,
             audits_agreed: 0,
             ended: None,
+            unfit: None,
             farewell: false,
             answer_to: None,
             log_bytes: 0,
@@ -404,6 +407,12 @@ impl Backup {
             return Ok(());
         };
         let saved = decoder.finish().map_err(|error| format!("the snapshot is damaged: {error}"))?;
+        if let Some(difference) = common.expects.as_ref().and_then(|named| saved.config.difference(named)) {
+            let why = format!("the primary's machine is not the one that was named here: {difference}");
+            common.send(self.link, Message::Refuse { why: why.clone() });
+            self.unfit = Some(why.clone());
+            return Err(why);
+        }
         let fetched = self.fetch.take();
         if !saved.config.disks.iter().eq(fetched.iter().flat_map(DiskFetch::specs)) {
             return Err("its state has other disks than it named".into());
@@ -482,7 +491,8 @@ impl Backup {
         self.linked = false;
         common.commands.push(Command::Close { link: self.link });
         if !self.counting {
-            let why = format!("the primary was lost before this backup counted: {why}");
+            let lost = || format!("the primary was lost before this backup counted: {why}");
+            let why = self.unfit.take().unwrap_or_else(lost);
             return Next::Halt(Halt::NotJoined { why });
         }
         common.tell(format!("the primary is lost: {why}"));

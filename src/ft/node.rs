@@ -15,7 +15,7 @@ use super::settings::{SCROLLBACK_BYTES_MAX, Settings};
 use super::terminals::Terminals;
 use crate::base::{Generation, Icount, NodeId, Seq};
 use crate::devices::disk::{DiskDone, DiskRequest};
-use crate::machine::{Exit, Machine, Output, Saved};
+use crate::machine::{Exit, Machine, MachineConfig, Output, Saved};
 use crate::replay::Divergence;
 
 /// Names a connection, for as long as the node lives. Never reused.
@@ -272,6 +272,8 @@ pub(super) struct Common {
     pub listen: Option<String>,
     /// Why the arbiter decides nothing, as it was told last.
     pub arbiter_trouble: Option<String>,
+    /// The machine that a joiner was told to expect.
+    pub expects: Option<Box<MachineConfig>>,
 }
 
 impl Common {
@@ -279,7 +281,7 @@ impl Common {
         let scrollback_bytes = settings.scrollback_bytes.clamp(1, SCROLLBACK_BYTES_MAX);
         let terminals = Terminals::new(vm, id, scrollback_bytes);
         let (vm, commands) = (vm.to_owned(), Vec::new());
-        Self { id, vm, settings, commands, terminals, listen: None, arbiter_trouble: None }
+        Self { id, vm, settings, commands, terminals, listen: None, arbiter_trouble: None, expects: None }
     }
 
     /// Tells the peer where terminals reach this node.
@@ -358,6 +360,11 @@ impl Node {
     /// Says where terminals reach this node, before anything happens to it.
     pub fn listens_at(&mut self, address: String) {
         self.common.listen = Some(address);
+    }
+
+    /// Has a backup refuse any machine but this one.
+    pub fn expects(&mut self, config: MachineConfig) {
+        self.common.expects = Some(Box::new(config));
     }
 
     pub fn id(&self) -> NodeId {

@@ -126,6 +126,10 @@ pub struct Cluster {
     memory: String,
     /// Name the guest to a primary instead of the ELF file: a kernel and its options, for example.
     pub guest_words: Vec<String>,
+    /// What the virtual machine is called.
+    pub vm: String,
+    /// How long a node may take to be as it is waited for.
+    pub patience: Duration,
     /// Record every node's log under the directory.
     pub record: bool,
     pub silence_ms: Option<u64>,
@@ -136,6 +140,8 @@ pub struct Cluster {
     pub switch: Process,
     /// The guest's UDP port 9000 on this host.
     pub service: SocketAddr,
+    /// The guest's TCP port 6379 on this host.
+    pub redis: SocketAddr,
     /// Called with each line that a process tells, if set before the process starts.
     narrate: Option<fn(&str, &str)>,
     started: u32,
@@ -156,13 +162,14 @@ impl Cluster {
         let address = free_tcp()?;
         let service = free_udp()?;
         let listen = address.to_string();
-        let forward = format!("udp:{service}=9000");
+        let redis = free_tcp()?;
+        let forwards = [format!("udp:{service}=9000"), format!("tcp:{redis}=6379")];
         let switch = spawn(
             binary,
             dir,
             "switch",
             address,
-            &["switch", "--listen", &listen, "--forward", &forward],
+            &["switch", "--listen", &listen, "--forward", &forwards[0], "--forward", &forwards[1]],
             narrate,
         )?;
         let cluster = Self {
@@ -171,12 +178,15 @@ impl Cluster {
             guest: guest.to_owned(),
             memory: memory.to_owned(),
             guest_words: Vec::new(),
+            vm: "kv".into(),
+            patience: READY_WITHIN,
             record: false,
             silence_ms: None,
             via: Via::default(),
             arguments: Vec::new(),
             switch,
             service,
+            redis,
             narrate,
             started: 0,
         };
@@ -225,8 +235,9 @@ impl Cluster {
         let arbiter = self.via.arbiter.clone().unwrap_or_else(|| self.arbiter().display().to_string());
         let record = self.record_dir(self.started).display().to_string();
         let silence = self.silence_ms.map(|ms| ms.to_string());
+        let vm = self.vm.clone();
         let mut all = arguments.to_vec();
-        all.extend(["--vm", "kv", "--listen", &listen, "--switch", &switch, "--arbiter", &arbiter]);
+        all.extend(["--vm", &vm, "--listen", &listen, "--switch", &switch, "--arbiter", &arbiter]);
         if self.record {
             all.extend(["--record", &record]);
         }
@@ -244,7 +255,7 @@ impl Cluster {
         what: &str,
         wanted: impl Fn(&NodeStatus) -> bool,
     ) -> Result<NodeStatus, ClusterError> {
-        let until = Instant::now() + READY_WITHIN;
+        let until = Instant::now() + self.patience;
         loop {
             if let Ok(status) = node.status()
                 && wanted(&status)
@@ -257,7 +268,7 @@ impl Cluster {
             }
             if Instant::now() > until {
                 let what = format!("{} was not {what}", node.name);
-                return Err(ClusterError::Late { what, within: READY_WITHIN, tail: node.tail() });
+                return Err(ClusterError::Late { what, within: self.patience, tail: node.tail() });
             }
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -65,7 +65,7 @@ pub fn measure(images: &Images, dir: &Path, quick: bool) -> Result<Vec<Section>,
     let [kernel, initrd] = [&images.kernel, &images.all].map(|path| path.display().to_string());
     let append = format!("{} lockstep.run=redis", images.cmdline);
     let guest = ["--kernel", &kernel, "--initrd", &initrd, "--append", &append].map(str::to_owned);
-    let mut stage = Stage::start_with(&dir.join("redis"), &guest, RAM)?;
+    let mut stage = Stage::start_with(&dir.join("redis"), &guest, RAM, None)?;
     let mut console = Console::start(["attach", &stage.primary.address.to_string()])?;
     console.await_text(PROMPT)?;
     progress("redis runs");
