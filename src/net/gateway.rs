@@ -330,11 +330,12 @@ impl Gateway {
 
     /// When [`tick`](Self::tick) has something to do next.
     pub fn next_deadline(&self) -> Option<u64> {
-        let asking = match self.neighbor {
+        let own = match self.neighbor {
+            // Until the guest has told its address, TCP cannot do what it is due to do.
             Neighbor::Asking { next, .. } => Some(next),
-            Neighbor::Unknown | Neighbor::Known { .. } => None,
+            Neighbor::Unknown | Neighbor::Known { .. } => self.tcp.next_timer(),
         };
-        asking.into_iter().chain(self.tcp.next_deadline()).min()
+        own.into_iter().chain(self.tcp.next_expiry()).min()
     }
 
     /// Asks again for an address that has not been told.

@@ -93,6 +93,8 @@ pub struct Tcp {
     changed: BTreeSet<ConnId>,
     lingering: VecDeque<ConnId>,
     clock: Clock,
+    /// The clock has stood for too long, and those who waited for it have been told.
+    given_up: bool,
     kick_at: Option<(u64, u64)>,
     id_next: u64,
     max: usize,
@@ -128,6 +130,7 @@ impl Tcp {
             changed: BTreeSet::new(),
             lingering: VecDeque::new(),
             clock: Clock::Stands { since: 0, behind_ns: 0 },
+            given_up: false,
             kick_at: None,
             id_next: 1,
             max: max.clamp(1, usize::from(PORTS) / 2),
@@ -145,6 +148,7 @@ impl Tcp {
         self.clock = match (self.clock, present) {
             (Clock::Runs { behind_ns }, false) => Clock::Stands { since: now, behind_ns },
             (Clock::Stands { since, behind_ns }, true) => {
+                self.given_up = false;
                 Clock::Runs { behind_ns: behind_ns.saturating_add(now.saturating_sub(since)) }
             }
             (same, _) => same,
@@ -289,7 +293,9 @@ impl Tcp {
         }
         if let Clock::Stands { since, .. } = self.clock
             && now.saturating_sub(since) >= ABSENT_NS
+            && !self.given_up
         {
+            self.given_up = true;
             let open = |conn: &Conn| !matches!(conn.view().phase, Phase::Closed(_));
             let all: Vec<ConnId> = self.conns.iter().filter(|(_, c)| open(c)).map(|(id, _)| *id).collect();
             all.into_iter().for_each(|id| self.give_up(id, End::Silent));
@@ -354,19 +360,23 @@ impl Tcp {
         }
     }
 
-    /// When [`flush`](Self::flush) or [`expire`](Self::expire) is due by itself. What waits for room is
-    /// not: room is made by somebody.
-    pub fn next_deadline(&self) -> Option<u64> {
+    /// When [`flush`](Self::flush) is due by itself. What waits for room is not: room is made by somebody.
+    pub fn next_timer(&self) -> Option<u64> {
+        let Clock::Runs { behind_ns } = self.clock else { return None };
+        let timer = self.timers.first().map(|(at, _)| at.div_ceil(CLOCK_RATE).saturating_add(behind_ns));
+        timer.into_iter().chain(self.kick_at.map(|(at, _)| at)).min()
+    }
+
+    /// When [`expire`](Self::expire) has something to do next.
+    pub fn next_expiry(&self) -> Option<u64> {
         let connecting = self.connecting.front().map(|(until, _)| *until);
-        let timed = match self.clock {
-            Clock::Runs { behind_ns } => {
-                let timer =
-                    self.timers.first().map(|(at, _)| at.div_ceil(CLOCK_RATE).saturating_add(behind_ns));
-                timer.into_iter().chain(self.kick_at.map(|(at, _)| at)).min()
+        let absent = match self.clock {
+            Clock::Stands { since, .. } if !self.given_up && !self.conns.is_empty() => {
+                Some(since.saturating_add(ABSENT_NS))
             }
-            Clock::Stands { since, .. } => (!self.conns.is_empty()).then(|| since.saturating_add(ABSENT_NS)),
+            Clock::Stands { .. } | Clock::Runs { .. } => None,
         };
-        connecting.into_iter().chain(timed).min()
+        connecting.into_iter().chain(absent).min()
     }
 
     /// Whether [`flush`](Self::flush) has something to do.
