@@ -259,7 +259,6 @@ fn a_client_of_a_guest_without_an_address_waits_without_spinning_and_is_told() {
     gateway.tcp().release(conn);
     for _ in 0..1000 {
         let Some(next) = gateway.next_deadline().filter(|next| *next < now + 200 * SECOND_NS) else { return };
-        wakes += 1;
         now = next.max(now);
         gateway.tick(now, &mut out);
         gateway.flush_tcp(now, false, 100, &mut out);
