@@ -71,7 +71,8 @@ fn a_killed_demo_leaves_no_process_behind() {
 /// `demo --linux` where nothing of a Linux guest is cached.
 fn linux_demo_without_images(name: &str, value: &str) -> (Option<i32>, String) {
     let cache = tempfile::tempdir().unwrap();
-    let output = demo().arg("--linux").env("LOCKSTEP_GUESTS", cache.path()).env(name, value).output().unwrap();
+    let output =
+        demo().arg("--linux").env("LOCKSTEP_GUESTS", cache.path()).env(name, value).output().unwrap();
     assert!(output.stdout.is_empty());
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }

@@ -20,18 +20,21 @@ pub fn pulse_command(every_ms: u32) -> String {
     )
 }
 
-/// What the guest answers to `command`, under the name `tag`: typed at a prompt.
+/// Asks the guest's shell for what `command` says, under the name `tag`: typed at a prompt.
 pub fn question(tag: &str, command: &str) -> String {
-    format!("echo {tag} $({command})\n")
+    format!("echo {tag} [$({command})]\n")
 }
 
-/// The answer to the question `tag`, once it is there. The shell repeats the question, too: with a `$`.
+/// The answer to the question `tag`, once it is there. The shell repeats the question, too, with a `$`, and
+/// others may speak in the middle of that: only what is in brackets is an answer.
 pub fn answer(shown: &str, tag: &str) -> Option<String> {
     let whole = &shown[..shown.rfind('\n')?];
+    let opening = format!("{tag} [");
     let said = |line: &str| {
         let line = plain(line);
-        let at = line.find(tag)?;
-        Some(line[at + tag.len()..].trim().to_owned()).filter(|words| !words.contains('$'))
+        let (_, rest) = line.split_once(&opening)?;
+        let (words, _) = rest.split_once(']')?;
+        (!words.contains('$')).then(|| words.trim().to_owned())
     };
     whole.lines().find_map(said)
 }
@@ -228,11 +231,15 @@ mod tests {
 
     #[test]
     fn an_answer_is_not_its_question() {
+        let reply = "reply-1 [green]\r\n";
         let shown =
-            "lockstep:~# echo reply-1 $(redis-cli get colour)\r\npulse 3 up 9 ok\r\nreply-1 green\r\n";
-        assert_eq!(answer(shown, "reply-1").as_deref(), Some("green"));
+            format!("lockstep:~# echo reply-1 [$(redis-cli get colour)]\r\npulse 3 up 9 ok\r\n{reply}");
+        assert_eq!(answer(&shown, "reply-1").as_deref(), Some("green"));
         assert_eq!(answer(&shown[..shown.len() - 3], "reply-1"), None, "not whole yet");
-        assert_eq!(answer(shown, "reply-2"), None);
+        let torn =
+            format!("lockstep:~# echo reply-1 [pulse 3 up 9 ok\r\n$(redis-cli get colour)]\r\n{reply}");
+        assert_eq!(answer(&torn, "reply-1").as_deref(), Some("green"));
+        assert_eq!(answer(&shown, "reply-2"), None);
     }
 
     #[test]
