@@ -29,15 +29,15 @@ pub struct GuestArgs {
     #[arg(long, value_name = "IMAGE")]
     kernel: Option<PathBuf>,
     /// The kernel's initial RAM disk.
-    #[arg(long, value_name = "FILE", requires = "kernel")]
+    #[arg(long, value_name = "FILE", requires = "kernel", conflicts_with = "guest")]
     initrd: Option<PathBuf>,
     /// The kernel's command line. Unless it says `panic=` itself or there is a --firmware,
     /// `panic=-1 reboot=panic_warm` goes before it: a panic ends the guest, with status 70.
-    #[arg(long, value_name = "TEXT", requires = "kernel", default_value = APPEND_DEFAULT)]
+    #[arg(long, value_name = "TEXT", requires = "kernel", conflicts_with = "guest", default_value = APPEND_DEFAULT)]
     append: String,
     /// Run this firmware (a flat binary or an ELF file, as OpenSBI's `fw_dynamic.bin`) in M-mode instead of
     /// the machine's own SBI.
-    #[arg(long, value_name = "FILE", requires = "kernel")]
+    #[arg(long, value_name = "FILE", requires = "kernel", conflicts_with = "guest")]
     firmware: Option<PathBuf>,
     /// The guest's memory [default: 128M, with a kernel 256M].
     #[arg(long, value_parser = arg::memory)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Failure;
 use crate::ft::{Message, NodeStatus};
+use crate::host::driver::plain;
 use crate::host::link;
 use crate::host::say::put;
 
@@ -43,6 +44,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     put!("log         {} bytes", status.log_bytes)?;
     put!("gate        {} outputs, {} bytes waiting", status.gated_outputs, status.gated_bytes)?;
     put!("audit       {audit}")?;
+    put!("arbiter     {}", plain(status.arbiter_trouble.as_deref().unwrap_or("answers")))?;
     if let Some(ms) = status.transfer_pause_ms {
         put!("pause       {ms:.0} ms while the last backup's copy of the state was made")?;
     }

@@ -211,6 +211,11 @@ impl Backup {
         self.generation
     }
 
+    /// The reign that this node follows, unless it is bidding for the next.
+    pub fn reign(&self) -> Option<(Generation, NodeId)> {
+        self.bid.is_none().then_some((self.generation, self.reigning))
+    }
+
     pub fn disk_standing(&self) -> DiskStanding {
         if self.in_step { DiskStanding::Replica(self.generation) } else { DiskStanding::Behind }
     }
@@ -248,6 +253,7 @@ impl Backup {
             Event::Frame { .. }
             | Event::ConsoleInput(_)
             | Event::ConsoleSize { .. }
+            | Event::ArbiterSeen { .. }
             | Event::Fenced { .. } => Next::Stay,
             Event::Quit => {
                 let why = "the operator ended the backup".to_owned();
@@ -513,11 +519,14 @@ impl Backup {
         let Some(bid) = self.bid.as_mut().filter(|bid| bid.generation == generation) else {
             return Next::Stay;
         };
+        if outcome.is_ok() {
+            common.arbiter_is(None);
+        }
         match outcome {
             Ok(Claim::Won) => bid.won = true,
             Ok(Claim::Lost { to, .. }) => return Next::Halt(Halt::LostClaim { generation, to }),
             Err(error) => {
-                common.tell(format!("waiting: {error}"));
+                common.arbiter_is(Some(format!("waiting: {error}")));
                 bid.asked = false;
                 bid.retry_ns = now_ns + common.settings.claim_retry_ns;
             }

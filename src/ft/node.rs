@@ -39,6 +39,11 @@ pub enum Event {
         generation: Generation,
         outcome: Result<Claim, ArbiterError>,
     },
+    /// What the arbiter says when it is asked who holds the present reign's `generation`.
+    ArbiterSeen {
+        generation: Generation,
+        seen: Result<NodeId, ArbiterError>,
+    },
     /// A frame for the guest, numbered by the switch.
     Frame {
         rx_seq: u64,
@@ -232,6 +237,8 @@ pub struct NodeStatus {
     pub transfer_pause_ms: Option<f64>,
     pub outputs_released: u64,
     pub inputs_dropped: u64,
+    /// Why a takeover would have to wait for the arbiter, or does; none while it answers well.
+    pub arbiter_trouble: Option<String>,
     /// Terminals that are attached.
     pub terminals: usize,
     /// Console bytes of the guest's life that have left (primary) or been replayed (backup).
@@ -263,6 +270,8 @@ pub(super) struct Common {
     pub terminals: Terminals,
     /// Where this node listens, for its peer to tell to terminals.
     pub listen: Option<String>,
+    /// Why the arbiter decides nothing, as it was told last.
+    pub arbiter_trouble: Option<String>,
     /// The machine that a joiner was told to expect.
     pub expects: Option<Box<MachineConfig>>,
 }
@@ -271,7 +280,8 @@ impl Common {
     pub fn new(id: NodeId, vm: &str, settings: Settings) -> Self {
         let scrollback_bytes = settings.scrollback_bytes.clamp(1, SCROLLBACK_BYTES_MAX);
         let terminals = Terminals::new(vm, id, scrollback_bytes);
-        Self { id, vm: vm.to_owned(), settings, commands: Vec::new(), terminals, listen: None, expects: None }
+        let (vm, commands) = (vm.to_owned(), Vec::new());
+        Self { id, vm, settings, commands, terminals, listen: None, arbiter_trouble: None, expects: None }
     }
 
     /// Tells the peer where terminals reach this node.
@@ -287,6 +297,14 @@ impl Common {
 
     pub fn tell(&mut self, text: impl Into<String>) {
         self.commands.push(Command::Tell(text.into()));
+    }
+
+    /// Notes how the arbiter is. It is asked over and over: only what is new is told.
+    pub fn arbiter_is(&mut self, trouble: Option<String>) {
+        if self.arbiter_trouble != trouble {
+            self.tell(trouble.as_deref().unwrap_or("the arbiter answers again"));
+            self.arbiter_trouble = trouble;
+        }
     }
 
     /// Says no on a connection that asked for something, and ends it.
@@ -366,6 +384,10 @@ impl Node {
             self.common.commands.push(Command::Close { link });
             return;
         }
+        if let Event::ArbiterSeen { generation, seen } = event {
+            self.arbiter_seen(generation, seen);
+            return;
+        }
         if self.terminal_step(&event, now_ns) {
             return;
         }
@@ -375,6 +397,33 @@ impl Node {
             Role::Halted { .. } => Next::Stay,
         };
         self.follow(next);
+    }
+
+    /// The reign that this node leads or follows, and whom the arbiter must name for it; none while it
+    /// is being settled, or outside fault tolerance.
+    pub fn reign(&self) -> Option<(Generation, NodeId)> {
+        let reign = match &self.role {
+            Role::Primary(primary) => primary.reign(self.common.id),
+            Role::Backup(backup) => backup.reign(),
+            Role::Halted { .. } => None,
+        };
+        reign.filter(|(generation, _)| *generation != Generation::ZERO)
+    }
+
+    /// The arbiter is looked at while nothing depends on it: trouble is known before it does harm.
+    fn arbiter_seen(&mut self, generation: Generation, seen: Result<NodeId, ArbiterError>) {
+        let Some((_, holder)) = self.reign().filter(|(reigning, _)| *reigning == generation) else { return };
+        match seen {
+            Ok(node) if node == holder => self.common.arbiter_is(None),
+            // It has gone back, and given this reign away once more: two histories begin here, and the
+            // arbiter's word decides.
+            Ok(to) if self.is_primary() => self.follow(Next::Halt(Halt::LostClaim { generation, to })),
+            Ok(to) => self.common.arbiter_is(Some(format!(
+                "a takeover would be refused: the arbiter says that generation {generation} belongs to node {to}, \
+                 this node follows {holder}"
+            ))),
+            Err(error) => self.common.arbiter_is(Some(format!("a takeover would have to wait: {error}"))),
+        }
     }
 
     /// Does what is a terminal's business; false if it is not.
@@ -542,6 +591,7 @@ impl Node {
             transfer_pause_ms: None,
             outputs_released: 0,
             inputs_dropped: 0,
+            arbiter_trouble: self.common.arbiter_trouble.clone(),
             terminals: self.common.terminals.count(),
             console_bytes: self.common.terminals.scrollback().end(),
         };

@@ -250,6 +250,11 @@ impl Primary {
         self.recorder.icount()
     }
 
+    /// This node's reign, unless it is bidding for the next.
+    pub fn reign(&self, id: NodeId) -> Option<(Generation, NodeId)> {
+        (!matches!(self.peer, Peer::Claiming { .. })).then_some((self.generation, id))
+    }
+
     fn activate(&self, common: &mut Common) {
         let rx_seq = self.recorder.machine().rx_seq();
         common.commands.push(Command::Activate { generation: self.generation, rx_seq });
@@ -275,6 +280,8 @@ impl Primary {
             Event::DiskDone(done) => self.disks.ended(done),
             Event::DiskWorked(worked) => self.disk_worked(common, worked, now_ns),
             Event::ConsoleSize { cols, rows } => common.terminals.resize(cols, rows),
+            // The node has taken it in.
+            Event::ArbiterSeen { .. } => {}
             Event::Fenced { current } => self.fenced(common, current),
             Event::Quit => return self.quit(common, now_ns),
         }

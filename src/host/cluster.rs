@@ -108,6 +108,16 @@ impl Drop for Process {
     }
 }
 
+/// Other ways than the straight ones, through a relay for example.
+#[derive(Clone, Debug, Default)]
+pub struct Via {
+    /// As it is written after `--arbiter`.
+    pub arbiter: Option<String>,
+    pub switch: Option<SocketAddr>,
+    /// A backup's way to its primary.
+    pub primary: Option<SocketAddr>,
+}
+
 /// Everything one pair needs, in a directory of its own.
 pub struct Cluster {
     binary: PathBuf,
@@ -123,6 +133,8 @@ pub struct Cluster {
     /// Record every node's log under the directory.
     pub record: bool,
     pub silence_ms: Option<u64>,
+    /// How the next node that is started reaches the others, where that is not straight.
+    pub via: Via,
     /// What every node that is started gets on top: disks, for example.
     pub arguments: Vec<String>,
     pub switch: Process,
@@ -167,6 +179,7 @@ impl Cluster {
             patience: READY_WITHIN,
             record: false,
             silence_ms: None,
+            via: Via::default(),
             arguments: Vec::new(),
             switch,
             service,
@@ -205,7 +218,7 @@ impl Cluster {
     }
 
     pub fn backup(&mut self, primary: &Process) -> Result<Process, ClusterError> {
-        let primary = primary.address.to_string();
+        let primary = self.via.primary.unwrap_or(primary.address).to_string();
         self.node("backup", &["backup", "--primary", &primary])
     }
 
@@ -213,8 +226,9 @@ impl Cluster {
         self.started += 1;
         let name = format!("{role}-{}", self.started);
         let address = free_tcp()?;
-        let (listen, switch) = (address.to_string(), self.switch.address.to_string());
-        let arbiter = self.arbiter().display().to_string();
+        let (listen, switch) =
+            (address.to_string(), self.via.switch.unwrap_or(self.switch.address).to_string());
+        let arbiter = self.via.arbiter.clone().unwrap_or_else(|| self.arbiter().display().to_string());
         let record = self.record_dir(self.started).display().to_string();
         let silence = self.silence_ms.map(|ms| ms.to_string());
         let vm = self.vm.clone();
@@ -312,6 +326,8 @@ fn spawn(
     let told = File::create(&stderr).map_err(&failed)?;
     let mut command = Command::new(binary);
     command.args(arguments).stdin(Stdio::null()).stdout(stdout);
+    // What a node notes on its host, it notes here.
+    command.env("XDG_STATE_HOME", std::path::absolute(dir.join("state")).map_err(&failed)?);
     // A group of its own: a Ctrl-C at the terminal is for us, and we end what we have started.
     command.env(DIES_WITH, std::process::id().to_string()).process_group(0);
     let child = match narrate {

@@ -41,6 +41,8 @@ const MESSAGE_BYTES_WAITING_MAX: usize = 64 << 20;
 const EVENTS_A_TURN: usize = 128;
 /// An unsent rest is tried again this soon.
 const RETRY: Duration = Duration::from_micros(500);
+/// How often the arbiter is asked whether it still knows what it decided.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long an ending node waits for its last words to leave.
 const LINGER: Duration = Duration::from_secs(1);
 /// How long an ending node waits for its disks to be synced.
@@ -309,10 +311,14 @@ impl Driver {
         let sink = self.sink();
         self.open_console()?;
         let Driver { started, events, queue, message_bytes, links, numbers, mut wiring } = self;
-        let claims = wiring
-            .arbiter
-            .take()
-            .map(|arbiter| spawn_arbiter(arbiter, node.vm().to_owned(), node.id(), events.clone()));
+        let arbiter = wiring.arbiter.take();
+        let reign = Arc::new(AtomicU64::new(0));
+        let looks = arbiter.as_ref().map(|arbiter| {
+            spawn_look(arbiter.another(), node.vm().to_owned(), reign.clone(), events.clone())
+        });
+        let looks = looks.transpose()?;
+        let claims =
+            arbiter.map(|arbiter| spawn_arbiter(arbiter, node.vm().to_owned(), node.id(), events.clone()));
         let (claims, arbiter_thread) = match claims.transpose()? {
             Some((claims, thread)) => (Some(claims), Some(thread)),
             None => (None, None),
@@ -341,6 +347,7 @@ impl Driver {
             refused: VecDeque::new(),
             console,
             claims,
+            reign,
             wiring,
             writer: None,
             disks,
@@ -350,7 +357,7 @@ impl Driver {
         running.linger();
         let left = how_disks_are_left(&halt, running.life_ended);
         let Running { node, console, claims, writer, disks, queue, wiring, .. } = running;
-        drop(claims);
+        drop((claims, looks));
         // Whatever the disks still answer, nobody waits for it.
         drop(queue);
         if !disks.finish(left, DISK_LINGER) {
@@ -419,6 +426,30 @@ fn spawn_arbiter(
     Ok((jobs, thread))
 }
 
+/// Asks the arbiter now and then who holds the generation in `reign`, on a thread of its own: a claim
+/// never waits for that. It ends when what it returns is dropped.
+fn spawn_look(
+    mut arbiter: Box<dyn Arbiter>,
+    vm: String,
+    reign: Arc<AtomicU64>,
+    events: Sender<HostEvent>,
+) -> std::io::Result<Sender<()>> {
+    let (stop, stopped) = bounded(0);
+    std::thread::Builder::new().name("arbiter-look".into()).spawn(move || {
+        while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+            let generation = Generation(reign.load(Ordering::Relaxed));
+            if generation == Generation::ZERO {
+                continue;
+            }
+            let seen = arbiter.look(&vm, generation);
+            if events.send(HostEvent::Node(Event::ArbiterSeen { generation, seen })).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(stop)
+}
+
 struct Running {
     started: Instant,
     node: Node,
@@ -431,6 +462,8 @@ struct Running {
     refused: VecDeque<(u64, Vec<u8>)>,
     console: ConsoleOut,
     claims: Option<Sender<ArbiterJob>>,
+    /// The generation that the arbiter is to be asked about now and then; 0 for none.
+    reign: Arc<AtomicU64>,
     wiring: Wiring,
     writer: Option<LogWriter>,
     disks: Rack,
@@ -463,6 +496,8 @@ impl Running {
                 refused: self.refused.len(),
             };
             let pace = self.node.run(&mut here);
+            let reign = self.node.reign().map_or(0, |(generation, _)| generation.get());
+            self.reign.store(reign, Ordering::Relaxed);
             if let Some(halt) = self.carry_out()? {
                 return Ok(halt);
             }

@@ -22,6 +22,10 @@ pub struct Member {
 }
 
 impl Member {
+    pub fn address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.client).into()
+    }
+
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.client)
     }
@@ -134,12 +138,14 @@ impl Cluster {
         format!("{}{prefix}", urls.join(","))
     }
 
-    pub fn place(&self, prefix: &str) -> String {
-        format!("etcd:{}", self.spelled(prefix))
+    pub fn arbiter(&self) -> EtcdArbiter {
+        self.arbiter_that_notes(None)
     }
 
-    pub fn arbiter(&self) -> EtcdArbiter {
-        EtcdArbiter::open(&Etcd::parse(&self.spelled("/lockstep")).unwrap()).unwrap()
+    /// It notes what it has seen under `memory`.
+    pub fn arbiter_that_notes(&self, memory: Option<&Path>) -> EtcdArbiter {
+        let etcd = Etcd::parse(&self.spelled("/lockstep")).unwrap();
+        EtcdArbiter::open(&etcd, memory.map(Path::to_owned)).unwrap()
     }
 
     /// The number of the member that leads.

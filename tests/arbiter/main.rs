@@ -7,5 +7,9 @@
 mod etcd;
 mod fake;
 mod faults;
+mod pairs;
+mod partitions;
+mod relay;
 mod restored;
+mod scene;
 mod suite;

@@ -140,6 +140,9 @@ impl Primary {
         if *wanted != generation {
             return Next::Stay;
         }
+        if outcome.is_ok() {
+            common.arbiter_is(None);
+        }
         match outcome {
             Ok(Claim::Won) => {
                 self.peer = Peer::None;
@@ -161,7 +164,7 @@ impl Primary {
             }
             Ok(Claim::Lost { to, .. }) => Next::Halt(Halt::LostClaim { generation, to }),
             Err(error) => {
-                common.tell(format!("waiting, outputs held: {error}"));
+                common.arbiter_is(Some(format!("waiting, outputs held: {error}")));
                 *asked = false;
                 *retry_ns = now_ns + common.settings.claim_retry_ns;
                 Next::Stay

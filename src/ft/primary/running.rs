@@ -220,9 +220,14 @@ impl Primary {
         self.inject_typing(common);
     }
 
-    /// A backup counts: what it has not said is not yet safe.
+    /// A backup counts, or may reign already: a flush that it has not done is not yet safe. While the
+    /// claim is undecided a flush waits as outputs do: were both hosts lost now, the lost backup's disk
+    /// would be good enough to start from.
     fn is_guarded(&self) -> bool {
-        matches!(self.peer, Peer::Counting(_))
+        match self.peer {
+            Peer::Counting(_) | Peer::Claiming { .. } => true,
+            Peer::None | Peer::Joining(_) => false,
+        }
     }
 
     /// Passes on what the guest has asked of its disks.
@@ -381,3 +386,7 @@ impl Primary {
         Some(Next::Halt(Halt::GuestEnded(exit)))
     }
 }
+
+#[cfg(test)]
+#[path = "running_tests.rs"]
+mod tests;

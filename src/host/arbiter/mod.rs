@@ -39,7 +39,7 @@ impl Place {
     pub fn open(&self) -> Result<Box<dyn Arbiter>, ArbiterError> {
         Ok(match self {
             Place::Dir(dir) => Box::new(FileArbiter::open(dir)?),
-            Place::Etcd(etcd) => Box::new(EtcdArbiter::open(etcd)?),
+            Place::Etcd(etcd) => Box::new(EtcdArbiter::open(etcd, etcd::dir_of_user())?),
         })
     }
 
@@ -84,6 +84,9 @@ fn name(generation: Generation) -> String {
 /// The generation whose record is called `name`.
 fn generation_of(name: &str) -> Option<Generation> {
     let digits = name.strip_prefix('g').filter(|digits| digits.len() == 20)?;
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
     digits.parse().ok().map(Generation)
 }
 

@@ -1,14 +1,16 @@
-//! Asks one of etcd's nodes, and the next one if that does not answer.
+//! Asks one of etcd's nodes, and soon the next one too if that does not answer.
 //!
 //! Promises: a question ends within a bounded time and a bounded number of bytes, whatever is at
-//! the other end; an answer is one of etcd's, in full. Asking twice must be harmless: a question may
-//! have been carried out though its answer never came. *Absent:* what a question means; redirects,
-//! proxies, connections that are kept (one that a partition has cut would cost the next question time).
+//! the other end; an answer is one of etcd's, in full. Asking twice must be harmless: several nodes
+//! may be asked at once, and a question may be carried out though its answer never comes, or later.
+//! *Absent:* what a question means; redirects, proxies, connections that are kept (one that a
+//! partition has cut would cost the next question time).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Sender, unbounded};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::Agent;
@@ -16,10 +18,13 @@ use ureq::Agent;
 use super::wire::Complaint;
 use crate::ft::ArbiterError;
 
-/// How long a node is waited for, in turn. The first is short: a node that is paused or gone is not
-/// to delay a takeover when its neighbours are well. The last is for an etcd that is just slow.
-const PATIENCE: [Duration; 3] =
-    [Duration::from_millis(250), Duration::from_millis(1000), Duration::from_millis(2500)];
+/// A node is given this long by itself: one that is paused or gone is not to delay a takeover when its
+/// neighbours are well.
+const ALONE: Duration = Duration::from_millis(100);
+/// Who has not answered is asked once more this often: while etcd elects a leader, it may lose a question.
+const AGAIN: Duration = Duration::from_millis(400);
+/// How long an answer is waited for: an etcd may be just slow.
+const WITHIN: Duration = Duration::from_secs(3);
 /// A node that is there takes a connection in less.
 const CONNECT_WITHIN: Duration = Duration::from_millis(500);
 /// Our questions are answered with a few hundred bytes.
@@ -28,9 +33,7 @@ const HEADER_BYTES_MAX: usize = 16 << 10;
 
 /// Why a node gave no answer.
 enum Trouble {
-    /// Perhaps it does, given more time.
-    Late,
-    /// It cannot now.
+    /// It is late, or cannot now.
     Down(String),
     /// What is there is no etcd that will serve us.
     Wrong(String),
@@ -58,59 +61,86 @@ impl Client {
             .max_idle_connections(0)
             .max_idle_connections_per_host(0)
             .timeout_connect(Some(CONNECT_WITHIN))
+            .timeout_global(Some(WITHIN))
             .build()
             .new_agent();
         Self { agent, endpoints: endpoints.into(), preferred: Arc::default() }
     }
 
-    /// Asks until a node answers.
-    pub fn post<A: DeserializeOwned>(&self, path: &str, question: &Value) -> Result<A, ArbiterError> {
-        let body = question.to_string();
+    /// Asks until a node answers, or none has.
+    pub fn post<A>(&self, path: &'static str, question: &Value) -> Result<A, ArbiterError>
+    where
+        A: DeserializeOwned + Send + 'static,
+    {
+        let body: Arc<str> = question.to_string().into();
         let count = self.endpoints.len();
-        let mut wrong = false;
-        let mut troubles = vec![String::new(); count];
-        for within in PATIENCE {
-            let mut late = false;
-            let first = self.preferred.load(Ordering::Relaxed);
-            for n in (first..first + count).map(|n| n % count) {
-                let trouble = match self.ask(&self.endpoints[n], path, &body, within) {
-                    Ok(answer) => {
-                        self.preferred.store(n, Ordering::Relaxed);
-                        return Ok(answer);
-                    }
-                    Err(trouble) => trouble,
-                };
-                late |= matches!(trouble, Trouble::Late);
-                wrong |= matches!(trouble, Trouble::Wrong(_));
-                let what = match trouble {
-                    Trouble::Late => "does not answer in time".into(),
-                    Trouble::Down(what) | Trouble::Wrong(what) => what,
-                };
-                troubles[n] = format!("{} {what}", self.endpoints[n]);
-            }
-            // More patience helps only with those who are slow.
-            if !late {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut troubles: Vec<Option<Trouble>> = (0..count).map(|_| None).collect();
+        let (answers, answered) = unbounded();
+        let until = Instant::now() + WITHIN;
+        let (mut turn, mut next_at) = (0, Instant::now());
+        while turn < count || troubles.iter().any(Option::is_none) {
+            let now = Instant::now();
+            if now >= until {
                 break;
             }
+            if now >= next_at {
+                let n = (first + turn) % count;
+                turn += 1;
+                next_at = now + if turn < count { ALONE } else { AGAIN };
+                // Everybody once, and again who is still to answer.
+                if troubles[n].is_none() {
+                    self.ask_aside(n, path, body.clone(), answers.clone())?;
+                }
+            }
+            match answered.recv_timeout(until.min(next_at).saturating_duration_since(now)) {
+                Ok((n, Ok(answer))) => {
+                    self.preferred.store(n, Ordering::Relaxed);
+                    return Ok(answer);
+                }
+                Ok((n, Err(trouble))) => {
+                    troubles[n] = Some(trouble);
+                    if turn < count {
+                        next_at = now;
+                    }
+                }
+                Err(_) => {}
+            }
         }
-        let troubles = troubles.join("; ");
-        Err(if wrong { ArbiterError::Unusable(troubles) } else { ArbiterError::Unreachable(troubles) })
+        let wrong = troubles.iter().any(|trouble| matches!(trouble, Some(Trouble::Wrong(_))));
+        let what = |trouble| match trouble {
+            Some(Trouble::Down(what) | Trouble::Wrong(what)) => what,
+            None => format!("does not answer within {} s", WITHIN.as_secs()),
+        };
+        let told = self.endpoints.iter().zip(troubles).map(|(at, trouble)| format!("{at} {}", what(trouble)));
+        let told: Vec<_> = told.collect();
+        let told = told.join("; ");
+        Err(if wrong { ArbiterError::Unusable(told) } else { ArbiterError::Unreachable(told) })
     }
 
-    fn ask<A: DeserializeOwned>(
+    /// Asks the `n`-th node, on a thread of its own; the answer goes to `answers`.
+    fn ask_aside<A: DeserializeOwned + Send + 'static>(
         &self,
-        endpoint: &str,
-        path: &str,
-        body: &str,
-        within: Duration,
-    ) -> Result<A, Trouble> {
-        let request = self
-            .agent
-            .post(format!("{endpoint}{path}"))
-            .config()
-            .timeout_global(Some(within))
-            .build()
-            .content_type("application/json");
+        n: usize,
+        path: &'static str,
+        body: Arc<str>,
+        answers: Sender<(usize, Result<A, Trouble>)>,
+    ) -> Result<(), ArbiterError> {
+        let client = self.clone();
+        let asking = std::thread::Builder::new().name("etcd".into()).spawn(move || {
+            let answer = client.ask::<A>(&client.endpoints[n], path, &body);
+            // Whoever asked may have an answer already.
+            match answers.send((n, answer)) {
+                Ok(()) | Err(_) => {}
+            }
+        });
+        asking
+            .map(|_| ())
+            .map_err(|error| ArbiterError::Unreachable(format!("no thread to ask with: {error}")))
+    }
+
+    fn ask<A: DeserializeOwned>(&self, endpoint: &str, path: &str, body: &str) -> Result<A, Trouble> {
+        let request = self.agent.post(format!("{endpoint}{path}")).content_type("application/json");
         let mut response = request.send(body).map_err(trouble)?;
         let status = response.status().as_u16();
         let body =
@@ -142,8 +172,8 @@ fn complained(status: u16, message: &str) -> Trouble {
 
 fn trouble(error: ureq::Error) -> Trouble {
     match error {
-        ureq::Error::Timeout(_) => Trouble::Late,
-        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => Trouble::Late,
+        ureq::Error::Timeout(ureq::Timeout::Connect) => Trouble::Down("takes no connection in time".into()),
+        ureq::Error::Timeout(_) => Trouble::Down(format!("does not answer within {} s", WITHIN.as_secs())),
         ureq::Error::Io(error) => Trouble::Down(format!("fails: {}", short(&error.to_string()))),
         ureq::Error::HostNotFound => Trouble::Down("is not known by this name".into()),
         ureq::Error::ConnectionFailed => Trouble::Down("takes no connection".into()),

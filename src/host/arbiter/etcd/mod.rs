@@ -16,10 +16,12 @@
 //! that name, an attempt which is still under way can add nothing else, whenever it arrives.
 //!
 //! Every read is linearizable. An etcd that has gone back (restored from a backup) is noticed by what
-//! this process knows: the cluster's id, the highest revision seen, and who holds the generation
-//! before. It then decides nothing. *Absent:* TLS, users, leases, watches.
+//! this process knows, and this host has noted ([`memory`]): the cluster's id, the highest revision
+//! seen, the newest generation, and who holds the one before. It then decides nothing.
+//! *Absent:* TLS, users, leases, watches.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
@@ -27,11 +29,16 @@ use serde_json::json;
 use super::{check_predecessor, decode_record, generation_of, name};
 use crate::base::{Generation, NodeId};
 use crate::ft::{Arbiter, ArbiterError, Bid, Claim, Holder};
+use crate::host::say::say;
 
 mod client;
+mod memory;
 mod wire;
 
+pub use memory::dir_of_user;
+
 use client::Client;
+use memory::Note;
 use wire::{KeyValue, RangeAnswer, TxnAnswer, base64, range};
 
 /// More nodes than any etcd has.
@@ -131,44 +138,52 @@ impl fmt::Display for Etcd {
 struct Known {
     cluster: Option<u64>,
     revision: u64,
+    /// Who holds the newest generation of the vm that this process is about.
+    newest: Option<(Generation, NodeId)>,
+    /// The vm whose note has been read, and the note as it stands on the disk.
+    read: Option<(String, Option<Note>)>,
     /// Once seen at a lower revision it may climb past the one we know: it is not trusted again.
     went_back: Option<String>,
 }
 
-/// The arbiter in an etcd.
+/// The arbiter in an etcd, for one vm.
 #[derive(Clone, Debug)]
 pub struct EtcdArbiter {
-    prefix: String,
+    etcd: Arc<Etcd>,
     client: Client,
     known: Arc<Mutex<Known>>,
+    memory: Option<Arc<Path>>,
 }
 
 impl EtcdArbiter {
-    /// It must answer; the error says what each of its nodes did.
-    pub fn open(etcd: &Etcd) -> Result<Self, ArbiterError> {
+    /// It must answer; the error says what each of its nodes did. What is seen of it is noted in
+    /// `memory`.
+    pub fn open(etcd: &Etcd, memory: Option<PathBuf>) -> Result<Self, ArbiterError> {
         let arbiter = Self {
-            prefix: etcd.prefix.clone(),
+            etcd: Arc::new(etcd.clone()),
             client: Client::new(etcd.endpoints.clone()),
             known: Arc::default(),
+            memory: memory.map(Into::into),
         };
-        let probe = json!({ "key": base64(&arbiter.prefix), "keys_only": true });
-        arbiter.range("", &probe)?;
+        let probe = json!({ "key": base64(&etcd.prefix), "keys_only": true });
+        let answer: RangeAnswer = arbiter.client.post("/v3/kv/range", &probe)?;
+        debug_assert!(answer.kvs.len() <= 1, "it was asked for one key");
         Ok(arbiter)
     }
 
     fn key(&self, vm: &str, generation: Generation) -> String {
-        format!("{}/{vm}/{}", self.prefix, name(generation))
+        format!("{}/{vm}/{}", self.etcd.prefix, name(generation))
     }
 
     fn range(&self, vm: &str, request: &serde_json::Value) -> Result<RangeAnswer, ArbiterError> {
-        let floor = self.floor();
+        let floor = self.floor(vm)?;
         let answer: RangeAnswer = self.client.post("/v3/kv/range", request)?;
         self.trust(vm, floor, &answer.header)?;
         Ok(answer)
     }
 
     fn txn(&self, vm: &str, request: &serde_json::Value) -> Result<TxnAnswer, ArbiterError> {
-        let floor = self.floor();
+        let floor = self.floor(vm)?;
         let answer: TxnAnswer = self.client.post("/v3/kv/txn", request)?;
         self.trust(vm, floor, &answer.header)?;
         Ok(answer)
@@ -179,9 +194,111 @@ impl EtcdArbiter {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn note_path(&self, vm: &str) -> Option<PathBuf> {
+        self.memory.as_deref().map(|dir| memory::path(dir, &self.etcd.to_string(), vm))
+    }
+
     /// No answer to a question that is asked from now on may be of an earlier revision.
-    fn floor(&self) -> u64 {
-        self.known().revision
+    fn floor(&self, vm: &str) -> Result<u64, ArbiterError> {
+        let mut known = self.known();
+        if known.read.as_ref().is_none_or(|(read, _)| read != vm) {
+            let note = match self.note_path(vm) {
+                None => None,
+                Some(path) => memory::read(&path).map_err(|error| ArbiterError::Damaged {
+                    vm: vm.to_owned(),
+                    what: format!("this host's note of it, {}: {error}", path.display()),
+                })?,
+            };
+            if let Some(note) = &note {
+                known.cluster = known.cluster.or(Some(note.cluster));
+                known.revision = known.revision.max(note.revision);
+            }
+            known.newest = note.as_ref().map(|note| (note.generation, note.node));
+            known.read = Some((vm.to_owned(), note));
+        }
+        Ok(known.revision)
+    }
+
+    /// Somebody holds `generation`: from here on an etcd that says otherwise has gone back.
+    fn learn(&self, vm: &str, generation: Generation, node: NodeId) -> Result<(), ArbiterError> {
+        let mut known = self.known();
+        match known.newest {
+            Some((newest, holder)) if newest == generation && holder != node => {
+                Err(ArbiterError::Forgetful {
+                    vm: vm.to_owned(),
+                    what: format!(
+                        "it says that generation {generation} belongs to node {node}, and has said {holder}{}",
+                        self.on_purpose(vm)
+                    ),
+                })
+            }
+            Some((newest, _)) if newest >= generation => Ok(()),
+            Some(_) | None => {
+                known.newest = Some((generation, node));
+                Ok(())
+            }
+        }
+    }
+
+    /// Who held the newest generation that was known before a question is asked: another thread may
+    /// learn of a newer one meanwhile.
+    fn newest_known(&self, vm: &str) -> Result<Option<(Generation, NodeId)>, ArbiterError> {
+        self.floor(vm)?;
+        Ok(self.known().newest)
+    }
+
+    /// Whether `newest` can be the newest generation that the etcd knows.
+    fn check_newest(
+        &self,
+        vm: &str,
+        known: Option<(Generation, NodeId)>,
+        newest: Generation,
+    ) -> Result<(), ArbiterError> {
+        match known {
+            Some((known, node)) if known > newest => Err(ArbiterError::Forgetful {
+                vm: vm.to_owned(),
+                what: format!(
+                    "its newest generation is {newest}, and it has given generation {known} to node {node}: it was restored \
+                     from an older backup{}",
+                    self.on_purpose(vm)
+                ),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// What undoes a note, for somebody who has made the etcd anew.
+    fn on_purpose(&self, vm: &str) -> String {
+        match self.note_path(vm).filter(|path| path.exists()) {
+            None => String::new(),
+            Some(path) => format!(" (noted in {})", path.display()),
+        }
+    }
+
+    /// Brings the note on this host's disk up to date.
+    fn note(&self, vm: &str) {
+        let Some(path) = self.note_path(vm) else { return };
+        let mut known = self.known();
+        let (Some(cluster), Some((generation, node))) = (known.cluster, known.newest) else { return };
+        let note = Note {
+            etcd: self.etcd.to_string(),
+            vm: vm.to_owned(),
+            cluster,
+            revision: known.revision,
+            generation,
+            node,
+        };
+        // The revision alone moves with everybody's writes.
+        let same = |old: &Note| (old.cluster, old.generation, old.node) == (cluster, generation, node);
+        if known.read.as_ref().is_some_and(|(_, written)| written.as_ref().is_some_and(same)) {
+            return;
+        }
+        // Tried once: a host that cannot remember is told so, and served.
+        known.read = Some((vm.to_owned(), Some(note.clone())));
+        drop(known);
+        if let Err(error) = memory::write(&path, &note) {
+            say!("lockstep: what etcd has decided cannot be noted in {}: {error}", path.display());
+        }
     }
 
     /// Whether the answer comes from the etcd that we know, in a state no older than we know.
@@ -191,15 +308,17 @@ impl EtcdArbiter {
         let cluster = *known.cluster.get_or_insert(header.cluster_id);
         if cluster != header.cluster_id {
             return forgetful(format!(
-                "another etcd cluster answers ({:x}) than this process has asked before ({cluster:x}); it was made anew \
-                 or restored from a backup",
-                header.cluster_id
+                "another etcd cluster answers ({:x}) than has decided before ({cluster:x}); it was made anew or restored \
+                 from a backup{}",
+                header.cluster_id,
+                self.on_purpose(vm)
             ));
         }
         if header.revision < floor && known.went_back.is_none() {
             let what = format!(
-                "etcd is at revision {}, this process has seen it at {floor}: it was restored from an older backup",
-                header.revision
+                "etcd is at revision {}, and was at {floor} before: it was restored from an older backup{}",
+                header.revision,
+                self.on_purpose(vm)
             );
             known.went_back = Some(what);
         }
@@ -218,7 +337,7 @@ impl EtcdArbiter {
     fn lacks(&self, vm: &str, generation: Generation) -> ArbiterError {
         let newest = match self.newest(vm) {
             Ok(Some((newest, ..))) => format!("its newest is {newest}"),
-            Ok(None) => format!("it knows no generation of this vm under {}", self.prefix),
+            Ok(None) => format!("it knows no generation of this vm under {}", self.etcd.prefix),
             Err(error) => return error,
         };
         let what = format!(
@@ -230,7 +349,7 @@ impl EtcdArbiter {
 
     /// The newest generation with its record, and whether it has ended.
     fn newest(&self, vm: &str) -> Result<Option<(Generation, KeyValue, bool)>, ArbiterError> {
-        let dir = format!("{}/{vm}/", self.prefix);
+        let dir = format!("{}/{vm}/", self.etcd.prefix);
         // At most its record and the note of its end.
         let request = json!({
             "key": base64(format!("{dir}g")), "range_end": base64(format!("{dir}h")),
@@ -271,6 +390,7 @@ impl Arbiter for EtcdArbiter {
         let decided = |answer: &TxnAnswer| -> Result<Option<Claim>, ArbiterError> {
             let Some(kv) = found(answer, 1) else { return Ok(None) };
             let holder = self.record(vm, generation, kv)?;
+            self.learn(vm, generation, holder.node)?;
             // Ours from an earlier attempt whose answer we never saw?
             if holder.node == bid.node {
                 return Ok(Some(Claim::Won));
@@ -278,6 +398,7 @@ impl Arbiter for EtcdArbiter {
             Ok(Some(Claim::Lost { to: holder.node, keeps: holder.keeps }))
         };
 
+        let known = self.newest_known(vm)?;
         let seen = self.txn(vm, &json!({ "success": reads }))?;
         let mut compare = vec![json!({
             "key": base64(&key), "target": "CREATE", "result": "EQUAL", "create_revision": "0",
@@ -293,11 +414,14 @@ impl Arbiter for EtcdArbiter {
         if let Some(claim) = decided(&seen)? {
             return Ok(claim);
         }
+        // Nobody holds it: then nobody holds a newer one.
+        self.check_newest(vm, known, before)?;
 
         let value = serde_json::to_vec(bid).expect("a claim serialises");
         let put = json!({ "request_put": { "key": base64(&key), "value": base64(value) } });
         let answer = self.txn(vm, &json!({ "compare": compare, "success": [put], "failure": reads }))?;
         if answer.succeeded {
+            self.learn(vm, generation, bid.node)?;
             return Ok(Claim::Won);
         }
         match decided(&answer)? {
@@ -308,14 +432,27 @@ impl Arbiter for EtcdArbiter {
     }
 
     fn holder(&mut self, vm: &str) -> Result<Option<Holder>, ArbiterError> {
-        let Some((generation, kv, ended)) = self.newest(vm)? else { return Ok(None) };
-        Ok(Some(Holder { bid: self.record(vm, generation, &kv)?, ended }))
+        let known = self.newest_known(vm)?;
+        let Some((generation, kv, ended)) = self.newest(vm)? else {
+            self.check_newest(vm, known, Generation::ZERO)?;
+            return Ok(None);
+        };
+        let bid = self.record(vm, generation, &kv)?;
+        self.check_newest(vm, known, generation)?;
+        self.learn(vm, generation, bid.node)?;
+        self.note(vm);
+        Ok(Some(Holder { bid, ended }))
     }
 
     fn look(&mut self, vm: &str, generation: Generation) -> Result<NodeId, ArbiterError> {
         let answer = self.range(vm, &json!({ "key": base64(self.key(vm, generation)) }))?;
         let kv = answer.kvs.first().ok_or_else(|| self.lacks(vm, generation))?;
-        Ok(self.record(vm, generation, kv)?.node)
+        let node = self.record(vm, generation, kv)?.node;
+        // What differs from what is known is for the node that reigns to judge.
+        if self.learn(vm, generation, node).is_ok() {
+            self.note(vm);
+        }
+        Ok(node)
     }
 
     fn end(&mut self, vm: &str, generation: Generation, _node: NodeId) -> Result<(), ArbiterError> {
