@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::cli::Failure;
 use crate::host::stop::Stop;
-use crate::host::switch::{BindError, QueryError, SwitchReport, SwitchServer, query};
+use crate::host::switch::{BindError, QueryError, SwitchReport, SwitchServer, TapName, UplinkSpec, query};
 use crate::net::Forward;
 
 /// Connect VMs to each other and to host ports; keep the network while VMs die and are replaced.
@@ -17,8 +17,15 @@ pub struct Args {
     /// Forward a host port to the guest, like udp:127.0.0.1:9000=9000. May be repeated.
     #[arg(long, value_name = "PROTO:HOST:PORT=GUESTPORT")]
     forward: Vec<Forward>,
+    /// Connect the VMs to this TAP device instead of the built-in gateway, so that they can be in one
+    /// bridge with the host's network. It is made if it does not exist and this process may.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["forward", "uplink"])]
+    tap: Option<TapName>,
+    /// Connect the VMs to this instead of the built-in gateway: passt:SOCKET.
+    #[arg(long, value_name = "passt:SOCKET", conflicts_with = "forward")]
+    uplink: Option<UplinkSpec>,
     /// Ask the switch at this address how it is, instead of running one.
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["listen", "forward"])]
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["listen", "forward", "tap", "uplink"])]
     status: Option<SocketAddr>,
     /// Print the counters at the end as one JSON object.
     #[arg(long)]
@@ -49,12 +56,17 @@ fn ask(at: SocketAddr) -> Result<u8, Failure> {
 }
 
 fn serve(listen: SocketAddr, args: &Args) -> Result<u8, Failure> {
+    let uplink = args.tap.clone().map(UplinkSpec::Tap).or(args.uplink.clone());
     // Before anything is announced: who stops us right after may rely on a clean end.
     let stop = Stop::on_signals()?;
-    let mut server = SwitchServer::bind(listen, args.forward.clone()).map_err(explain)?;
+    let mut server =
+        SwitchServer::bind_with(listen, args.forward.clone(), uplink.clone()).map_err(explain)?;
     eprintln!("switch: VMs attach at {}", server.local_addr()?);
     for (index, forward) in args.forward.iter().enumerate() {
         eprintln!("switch: {} leads to guest port {}", server.forward_addr(index)?, forward.guest_port);
+    }
+    if let Some(uplink) = uplink {
+        eprintln!("switch: the VMs' network is the {uplink}");
     }
     let report = server.run(&stop)?;
     if args.json {
@@ -69,6 +81,10 @@ fn serve(listen: SocketAddr, args: &Args) -> Result<u8, Failure> {
 fn explain(error: BindError) -> Failure {
     let kind = match &error {
         BindError::Listen { error, .. } | BindError::Forward { error, .. } => error.kind(),
+        BindError::Uplink(uplink) => {
+            let fix = uplink.fix();
+            return Failure::new(error).fix(fix);
+        }
     };
     let failure = Failure::new(error);
     match kind {
@@ -98,12 +114,20 @@ fn print(report: &SwitchReport) -> io::Result<()> {
             vm.inbound.dropped_full,
         )?;
     }
-    let gateway = &report.switch.gateway;
-    writeln!(
-        out,
-        "gateway: {} datagrams to guests, {} to clients, {} unsent",
-        gateway.datagrams_to_guest, gateway.datagrams_to_host, report.datagrams_unsent
-    )?;
+    if let (Some(frames), Some(wire)) = (&report.switch.uplink, &report.uplink_wire) {
+        writeln!(
+            out,
+            "uplink: {} frames out ({} announcements, {} unsent), {} in; lost {} times",
+            frames.frames_out, frames.announcements, wire.unsent, frames.frames_in, wire.lost
+        )?;
+    } else {
+        let gateway = &report.switch.gateway;
+        writeln!(
+            out,
+            "gateway: {} datagrams to guests, {} to clients, {} unsent",
+            gateway.datagrams_to_guest, gateway.datagrams_to_host, report.datagrams_unsent
+        )?;
+    }
     for (why, count) in &report.switch.dropped {
         writeln!(out, "dropped {why:?}: {count}")?;
     }

@@ -85,6 +85,11 @@ impl Fence {
         Ok(())
     }
 
+    /// Notes a frame whose sender does not reign, by word from elsewhere.
+    pub fn refuse(&mut self) {
+        self.counts.stale += 1;
+    }
+
     /// Judges the frame `seq` of `generation`, and remembers it if it passes.
     pub fn accept(&mut self, generation: Generation, seq: u64) -> Verdict {
         if generation < self.current {

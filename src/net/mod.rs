@@ -7,11 +7,13 @@
 //!
 //! Reading order: [`ether`] (addresses, frames), [`fence`], [`inbound`], [`fabric`] (which port a
 //! frame goes to), [`forward`] and [`nat`] (who talks to which guest port), [`gateway`] (the host at
-//! 10.0.2.2), [`port`] (what VMs and the switch say to each other), [`switch`] (all of it together).
+//! 10.0.2.2), [`announce`] (what a real segment is told at
+//! go-live), [`port`] (what VMs and the switch say to each other), [`switch`] (all of it together).
 //!
 //! Absent on purpose: time (`now` is an argument, in nanoseconds of any monotonic clock), sockets
 //! (`host::switch` and the simulator have them), and every queue without a maximum.
 
+pub mod announce;
 pub mod ether;
 pub mod fabric;
 pub mod fence;
@@ -28,7 +30,7 @@ pub use forward::{Forward, ForwardError, Proto};
 pub use gateway::{FromGateway, Gateway, GatewayConfig};
 pub use inbound::Inbound;
 pub use port::{Attach, FromSwitch, PortError, ToSwitch, Unframer};
-pub use switch::{CloseWhy, Command, PeerId, Switch, SwitchConfig};
+pub use switch::{CloseWhy, Command, PeerId, Switch, SwitchConfig, UplinkConfig};
 
 /// One second in the nanoseconds that `now` counts.
 pub const SECOND_NS: u64 = 1_000_000_000;

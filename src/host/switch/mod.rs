@@ -10,6 +10,8 @@
 mod conn;
 mod query;
 mod server;
+mod uplink;
 
 pub use query::{QueryError, query};
 pub use server::{BindError, SwitchReport, SwitchServer};
+pub use uplink::{TapName, UplinkError, UplinkReport, UplinkSpec};

@@ -11,6 +11,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::conn::{Conn, Heard, OUT_BYTES_MAX};
+use super::uplink::{Uplink, UplinkError, UplinkReport, UplinkSpec};
 use crate::host::stop::Stop;
 use crate::net::gateway::GatewayConfig;
 use crate::net::switch::{PEERS_MAX, SwitchStatus};
@@ -31,6 +32,8 @@ pub enum BindError {
     Listen { at: SocketAddr, error: io::Error },
     #[error("cannot open {forward}: {error}")]
     Forward { forward: Forward, error: io::Error },
+    #[error(transparent)]
+    Uplink(#[from] UplinkError),
 }
 
 /// What the switch did.
@@ -42,12 +45,16 @@ pub struct SwitchReport {
     pub datagrams_unsent: u64,
     /// Connections that the kernel could not give us.
     pub accept_failures: u64,
+    /// How the uplink fared, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uplink_wire: Option<UplinkReport>,
 }
 
 /// The switch with all its sockets open.
 pub struct SwitchServer {
     listener: TcpListener,
     forwards: Vec<UdpSocket>,
+    uplink: Option<Uplink>,
     switch: Switch,
     conns: BTreeMap<PeerId, Conn>,
     peer_next: u64,
@@ -64,12 +71,22 @@ struct Ready {
     stop: bool,
     accept: bool,
     forwards: Vec<usize>,
+    uplink: bool,
     conns: Vec<(PeerId, PollFlags)>,
 }
 
 impl SwitchServer {
     /// Opens every socket. Port 0 takes any free port: see [`local_addr`](Self::local_addr).
     pub fn bind(listen: SocketAddr, forwards: Vec<Forward>) -> Result<Self, BindError> {
+        Self::bind_with(listen, forwards, None)
+    }
+
+    /// The same with an uplink, which then is where the VMs' frames go, and not the gateway.
+    pub fn bind_with(
+        listen: SocketAddr,
+        forwards: Vec<Forward>,
+        uplink: Option<UplinkSpec>,
+    ) -> Result<Self, BindError> {
         let listener = TcpListener::bind(listen)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| BindError::Listen { at: listen, error })?;
@@ -83,10 +100,15 @@ impl SwitchServer {
             .iter()
             .map(|forward| open(forward).map_err(|error| BindError::Forward { forward: *forward, error }))
             .collect::<Result<_, _>>()?;
+        let config = SwitchConfig {
+            gateway: GatewayConfig::with_forwards(forwards),
+            uplink: uplink.as_ref().map(UplinkSpec::config),
+        };
         Ok(Self {
             listener,
             forwards: sockets,
-            switch: Switch::new(SwitchConfig { gateway: GatewayConfig::with_forwards(forwards) }),
+            uplink: uplink.map(Uplink::open).transpose()?,
+            switch: Switch::new(config),
             conns: BTreeMap::new(),
             peer_next: 1,
             born: Instant::now(),
@@ -113,6 +135,7 @@ impl SwitchServer {
             switch: self.switch.status(),
             datagrams_unsent: self.datagrams_unsent,
             accept_failures: self.accept_failures,
+            uplink_wire: self.uplink.as_ref().map(Uplink::report),
         }
     }
 
@@ -129,11 +152,17 @@ impl SwitchServer {
                     self.hear(now, peer);
                 }
             }
+            if ready.uplink {
+                self.hear_uplink(now);
+            }
             for forward in ready.forwards {
                 self.take_datagrams(now, forward);
             }
             if ready.accept {
                 self.accept(now);
+            }
+            if let Some(uplink) = &mut self.uplink {
+                uplink.tick(now);
             }
             self.switch.tick(now, &mut self.commands);
             self.part_from_the_stuck(now);
@@ -154,11 +183,20 @@ impl SwitchServer {
         let listening = if accepting { PollFlags::IN } else { PollFlags::empty() };
         fds.push(PollFd::new(&self.listener, listening));
         fds.extend(self.forwards.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
+        let wire = self.uplink.as_ref().and_then(Uplink::interest);
+        fds.extend(wire.map(|(fd, writing)| {
+            PollFd::from_borrowed_fd(
+                fd,
+                PollFlags::IN | if writing { PollFlags::OUT } else { PollFlags::empty() },
+            )
+        }));
+        let has_wire = wire.is_some();
         for conn in self.conns.values() {
             let writing = if conn.waiting() > 0 { PollFlags::OUT } else { PollFlags::empty() };
             fds.push(PollFd::from_borrowed_fd(conn.as_fd(), PollFlags::IN | writing));
         }
         let deadlines = self.conns.values().filter_map(Conn::deadline).chain(self.switch.next_deadline());
+        let deadlines = deadlines.chain(self.uplink.as_ref().and_then(Uplink::deadline));
         let deadline =
             deadlines.chain((!accepting).then_some(self.accept_after.max(now + ACCEPT_PAUSE_NS))).min();
         let timeout = deadline.map(|deadline| {
@@ -173,8 +211,9 @@ impl SwitchServer {
         let mut ready = |()| !flags.next().unwrap_or(PollFlags::empty()).is_empty();
         let (stop, accept) = (ready(()), ready(()));
         let forwards = (0..self.forwards.len()).filter(|_| ready(())).collect();
+        let uplink = has_wire && ready(());
         let conns = self.conns.keys().copied().zip(flags).filter(|(_, flags)| !flags.is_empty()).collect();
-        Ok(Ready { stop, accept, forwards, conns })
+        Ok(Ready { stop, accept, forwards, uplink, conns })
     }
 
     fn accept(&mut self, now: u64) {
@@ -214,6 +253,12 @@ impl SwitchServer {
         self.obey(now);
     }
 
+    fn hear_uplink(&mut self, now: u64) {
+        let Some(uplink) = &mut self.uplink else { return };
+        let switch = &mut self.switch;
+        uplink.hear(now, &mut self.scratch, |frame| switch.uplink_frame(now, frame));
+    }
+
     fn take_datagrams(&mut self, now: u64, forward: usize) {
         for _ in 0..DATAGRAMS_AT_ONCE {
             match self.forwards[forward].recv_from(&mut self.scratch) {
@@ -249,6 +294,11 @@ impl SwitchServer {
                 Command::ToHost { forward, client, bytes } => {
                     if self.forwards[forward].send_to(&bytes, client).is_err() {
                         self.datagrams_unsent += 1;
+                    }
+                }
+                Command::ToUplink(frame) => {
+                    if let Some(uplink) = &mut self.uplink {
+                        uplink.send(now, &frame);
                     }
                 }
             }
