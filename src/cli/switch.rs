@@ -2,8 +2,9 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use crate::cli::Failure;
+use crate::cli::{Failure, arg};
 use crate::host::stop::Stop;
 use crate::host::switch::{BindError, QueryError, SwitchReport, SwitchServer, TapName, UplinkSpec, query};
 use crate::net::Forward;
@@ -24,8 +25,12 @@ pub struct Args {
     /// Connect the VMs to this instead of the built-in gateway: passt:SOCKET.
     #[arg(long, value_name = "passt:SOCKET", conflicts_with = "forward")]
     uplink: Option<UplinkSpec>,
+    /// The arbiter of the VMs' nodes. Needed where primary and backup have a switch each: this one then
+    /// hears of takeovers at the other, and lets an old primary say nothing more.
+    #[arg(long, value_name = "DIR")]
+    arbiter: Option<PathBuf>,
     /// Ask the switch at this address how it is, instead of running one.
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["listen", "forward", "tap", "uplink"])]
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["listen", "forward", "tap", "uplink", "arbiter"])]
     status: Option<SocketAddr>,
     /// Print the counters at the end as one JSON object.
     #[arg(long)]
@@ -57,10 +62,14 @@ fn ask(at: SocketAddr) -> Result<u8, Failure> {
 
 fn serve(listen: SocketAddr, args: &Args) -> Result<u8, Failure> {
     let uplink = args.tap.clone().map(UplinkSpec::Tap).or(args.uplink.clone());
+    let arbiter = args.arbiter.as_deref().map(arg::arbiter).transpose()?;
     // Before anything is announced: who stops us right after may rely on a clean end.
     let stop = Stop::on_signals()?;
     let mut server =
         SwitchServer::bind_with(listen, args.forward.clone(), uplink.clone()).map_err(explain)?;
+    if let Some(arbiter) = arbiter {
+        server.watch_claims(Box::new(arbiter))?;
+    }
     eprintln!("switch: VMs attach at {}", server.local_addr()?);
     for (index, forward) in args.forward.iter().enumerate() {
         eprintln!("switch: {} leads to guest port {}", server.forward_addr(index)?, forward.guest_port);

@@ -18,6 +18,7 @@ pub mod keys;
 pub mod kvclient;
 pub mod link;
 pub mod logdir;
+pub mod mortal;
 pub mod port;
 pub mod scratch;
 pub mod stop;

@@ -329,12 +329,9 @@ impl Switch {
         self.place(now, GATEWAY_PORT, frame);
     }
 
-    /// The VMs by name, each with the newest generation that is known here.
-    pub fn generations(&self) -> impl Iterator<Item = (&str, Generation)> {
-        self.vms.iter().map(|vm| {
-            let current = vm.fence.current();
-            (vm.name.as_str(), vm.claimed.map_or(current, |(claimed, _)| claimed.max(current)))
-        })
+    /// The VMs that are known here; their number only grows.
+    pub fn vm_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.vms.iter().map(|vm| vm.name.as_str())
     }
 
     /// The arbiter says that `generation` of the VM `name` has been claimed. Whoever speaks for an older
@@ -745,3 +742,7 @@ impl Switch {
 #[cfg(test)]
 #[path = "switch_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "uplink_tests.rs"]
+mod uplink_tests;

@@ -11,6 +11,7 @@ mod conn;
 mod query;
 mod server;
 mod uplink;
+mod watch;
 
 pub use query::{QueryError, query};
 pub use server::{BindError, SwitchReport, SwitchServer};

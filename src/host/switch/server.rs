@@ -12,6 +12,8 @@ use thiserror::Error;
 
 use super::conn::{Conn, Heard, OUT_BYTES_MAX};
 use super::uplink::{Uplink, UplinkError, UplinkReport, UplinkSpec};
+use super::watch::Watch;
+use crate::ft::Arbiter;
 use crate::host::stop::Stop;
 use crate::net::gateway::GatewayConfig;
 use crate::net::switch::{PEERS_MAX, SwitchStatus};
@@ -55,6 +57,9 @@ pub struct SwitchServer {
     listener: TcpListener,
     forwards: Vec<UdpSocket>,
     uplink: Option<Uplink>,
+    claims: Option<Watch>,
+    /// VMs that the arbiter is asked for.
+    watched: usize,
     switch: Switch,
     conns: BTreeMap<PeerId, Conn>,
     peer_next: u64,
@@ -72,6 +77,7 @@ struct Ready {
     accept: bool,
     forwards: Vec<usize>,
     uplink: bool,
+    claims: bool,
     conns: Vec<(PeerId, PollFlags)>,
 }
 
@@ -108,6 +114,8 @@ impl SwitchServer {
             listener,
             forwards: sockets,
             uplink: uplink.map(Uplink::open).transpose()?,
+            claims: None,
+            watched: 0,
             switch: Switch::new(config),
             conns: BTreeMap::new(),
             peer_next: 1,
@@ -118,6 +126,12 @@ impl SwitchServer {
             datagrams_unsent: 0,
             accept_failures: 0,
         })
+    }
+
+    /// Lets the switch hear from `arbiter` of claims that are made known at another switch.
+    pub fn watch_claims(&mut self, arbiter: Box<dyn Arbiter>) -> io::Result<()> {
+        self.claims = Some(Watch::start(arbiter)?);
+        Ok(())
     }
 
     /// Where VMs attach.
@@ -155,6 +169,7 @@ impl SwitchServer {
             if ready.uplink {
                 self.hear_uplink(now);
             }
+            self.hear_claims(now, ready.claims);
             for forward in ready.forwards {
                 self.take_datagrams(now, forward);
             }
@@ -191,6 +206,9 @@ impl SwitchServer {
             )
         }));
         let has_wire = wire.is_some();
+        fds.extend(
+            self.claims.as_ref().map(|claims| PollFd::from_borrowed_fd(claims.as_fd(), PollFlags::IN)),
+        );
         for conn in self.conns.values() {
             let writing = if conn.waiting() > 0 { PollFlags::OUT } else { PollFlags::empty() };
             fds.push(PollFd::from_borrowed_fd(conn.as_fd(), PollFlags::IN | writing));
@@ -212,8 +230,9 @@ impl SwitchServer {
         let (stop, accept) = (ready(()), ready(()));
         let forwards = (0..self.forwards.len()).filter(|_| ready(())).collect();
         let uplink = has_wire && ready(());
+        let claims = self.claims.is_some() && ready(());
         let conns = self.conns.keys().copied().zip(flags).filter(|(_, flags)| !flags.is_empty()).collect();
-        Ok(Ready { stop, accept, forwards, uplink, conns })
+        Ok(Ready { stop, accept, forwards, uplink, claims, conns })
     }
 
     fn accept(&mut self, now: u64) {
@@ -257,6 +276,20 @@ impl SwitchServer {
         let Some(uplink) = &mut self.uplink else { return };
         let switch = &mut self.switch;
         uplink.hear(now, &mut self.scratch, |frame| switch.uplink_frame(now, frame));
+    }
+
+    fn hear_claims(&mut self, now: u64, news: bool) {
+        let Some(claims) = &self.claims else { return };
+        if news {
+            for (name, generation) in claims.take() {
+                self.switch.claimed(now, &name, generation);
+            }
+        }
+        let known = self.switch.vm_names();
+        if known.len() != self.watched {
+            self.watched = known.len();
+            claims.ask_for(known);
+        }
     }
 
     fn take_datagrams(&mut self, now: u64, forward: usize) {
