@@ -129,7 +129,7 @@ impl Net {
     pub fn deafen(&self, host: &str, from: &str) {
         let from = self.address(from);
         let rules = format!(
-            "table inet cut {{ chain hear {{ type filter hook input priority 0; ip saddr {from} drop; }} }}\n"
+            "table inet cut {{\n chain hear {{\n type filter hook input priority 0\n ip saddr {from} drop\n }}\n }}\n"
         );
         let mut nft = self.command(host, "nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
         nft.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
