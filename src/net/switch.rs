@@ -21,7 +21,7 @@
 //! ```
 
 use core::net::SocketAddr;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -159,7 +159,8 @@ struct Vm {
     fence: Fence,
     inbound: Inbound,
     active: Option<PeerId>,
-    standbys: BTreeSet<PeerId>,
+    /// Each with the generation that it followed when it came.
+    standbys: BTreeMap<PeerId, Generation>,
     /// Since when nobody is attached, once a tick has seen it.
     alone_since: Option<u64>,
     /// It reigns here, or did and its successor may be about to.
@@ -179,6 +180,11 @@ impl Vm {
     /// The generation in whose favour this VM's connection is not heard.
     fn overruled_by(&self, generation: Generation) -> Option<Generation> {
         self.claimed.map(|(claimed, _)| claimed).filter(|claimed| *claimed > generation)
+    }
+
+    /// Whether a standby here may be the one that has claimed `generation`.
+    fn may_return(&self, generation: Generation) -> bool {
+        self.standbys.values().any(|followed| *followed < generation)
     }
 
     fn attached(&self) -> FromSwitch {
@@ -352,11 +358,13 @@ impl Switch {
                 continue;
             }
             let old = place.active;
-            // A standby here may be the one that has claimed: then everything stays in place for it.
-            if place.standbys.is_empty() {
+            // A standby that was here before may be the one that has claimed: then all stays as it is for it.
+            if place.may_return(generation) {
+                if old.is_none() {
+                    continue;
+                }
+            } else {
                 self.leave(vm);
-            } else if old.is_none() {
-                continue;
             }
             if let Some(old) = old {
                 self.fence_off(old, generation, out);
@@ -435,9 +443,11 @@ impl Switch {
             |vm: &Vm| vm.is_alone() && (!vm.inbound.is_empty() || self.uplink.is_some() && vm.here);
         let sweep = self.vms.iter().any(abandoned).then_some(self.tick_next);
         let rounds = self.vms.iter().filter(|vm| vm.active.is_some()).filter_map(|vm| vm.rounds.due_at());
-        let deposed = self.vms.iter().filter(|vm| vm.active.is_some() || vm.here && vm.standbys.is_empty());
-        let deposed =
-            deposed.filter_map(|vm| vm.claimed).map(|(_, since)| since.saturating_add(CLAIM_GRACE_NS));
+        let deposed = self.vms.iter().filter(|vm| vm.here).filter_map(|vm| {
+            let (generation, since) = vm.claimed?;
+            let waits = vm.active.is_some() || !vm.may_return(generation);
+            waits.then_some(since.saturating_add(CLAIM_GRACE_NS))
+        });
         self.gateway.next_deadline().into_iter().chain(sweep).chain(rounds).chain(deposed).min()
     }
 
@@ -494,12 +504,17 @@ impl Switch {
             if self.vms[vm].standbys.len() >= STANDBYS_MAX {
                 return self.refuse(peer, "too many standbys for this VM".into(), out);
             }
-            self.vms[vm].standbys.insert(peer);
+            self.vms[vm].standbys.insert(peer, attach.generation);
+            if attach.generation > self.vms[vm].fence.current() {
+                // It comes from a reign that was never seen here: at another switch, then.
+                self.claimed(now, &attach.vm, attach.generation);
+            }
         } else {
             let rises = attach.generation > self.vms[vm].fence.current();
             if !self.reign(now, peer, attach.generation, out) {
                 return;
             }
+            self.vms[vm].fence.know(attach.tx_seq_last);
             let inbound = &mut self.vms[vm].inbound;
             inbound.resume_after(attach.rx_seq_last);
             if rises {
@@ -542,7 +557,7 @@ impl Switch {
             fence: Fence::new(attach.generation, last),
             inbound: Inbound::default(),
             active: None,
-            standbys: BTreeSet::new(),
+            standbys: BTreeMap::new(),
             alone_since: None,
             here: false,
             claimed: None,
@@ -582,7 +597,10 @@ impl Switch {
             place.inbound.restart();
         }
         place.claimed = None;
-        place.here = true;
+        if !std::mem::replace(&mut place.here, true) && self.uplink.is_some() {
+            // What is left here from an earlier reign, others have long had or given up.
+            place.inbound.forget();
+        }
         if (place.mac, place.life) != (mac, life) || another {
             place.addresses = Addresses::default();
         }

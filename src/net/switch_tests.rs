@@ -455,7 +455,7 @@ fn whatever_peers_say_the_switch_stays_sane() {
             }
             for vm in &world.switch.vms {
                 assert!(vm.active.is_none_or(|peer| world.switch.peers.contains_key(&peer)), "seed {seed}");
-                assert!(vm.active.is_none_or(|peer| !vm.standbys.contains(&peer)), "seed {seed}");
+                assert!(vm.active.is_none_or(|peer| !vm.standbys.contains_key(&peer)), "seed {seed}");
             }
         }
     }

@@ -244,6 +244,45 @@ fn another_life_of_the_guest_may_begin_under_a_claim_that_was_heard_before() {
 }
 
 #[test]
+fn a_guest_that_comes_back_from_another_switch_finds_nothing_of_its_earlier_stay() {
+    let mut segment = Segment::new();
+    segment.attach(P1, G1, false, 0);
+    segment.switch.uplink_frame(0, &hello(MAC));
+    assert_eq!(segment.frames(P1).len(), 1);
+    segment.switch.closed(P1);
+    // Taken over elsewhere; a backup of that reign comes here before the grace is over.
+    segment.switch.claimed(0, "kv", G2);
+    segment.attach(P2, G2, true, 40);
+    segment.tick_after(CLAIM_GRACE_NS);
+    segment
+        .switch
+        .uplink_frame(segment.now, &ether::arp(ArpOperation::Request, NEAR, Mac::BROADCAST, NEAR.ip));
+    segment.say(P2, ToSwitch::Activate { generation: Generation(3), rx_seq_last: 60 });
+    assert!(segment.frames(P2).is_empty());
+    segment.switch.uplink_frame(segment.now, &hello(MAC));
+    assert_eq!(segment.switch.next_frame(P2), Some((61, &hello(MAC)[..])));
+}
+
+#[test]
+fn a_backup_that_follows_a_reign_of_another_switch_tells_of_it() {
+    let mut segment = Segment::new();
+    segment.attach(P1, G1, false, 0);
+    segment.attach(P2, G2, true, 40);
+    assert_eq!(segment.send(P1, G1, 1, answer()), []);
+    let out = segment.tick_after(CLAIM_GRACE_NS);
+    assert!(out.contains(&Command::Send(P1, FromSwitch::Fenced { current: G2 })), "{out:?}");
+}
+
+#[test]
+fn a_switch_that_meets_the_standby_first_lets_nothing_pass_twice() {
+    let mut segment = Segment::new();
+    segment.attach(P2, G1, true, 0);
+    segment.attach(P1, G1, false, 40);
+    assert_eq!(segment.send(P1, G1, 40, answer()), []);
+    assert_eq!(on_the_uplink(&segment.send(P1, G1, 41, answer())).len(), 1);
+}
+
+#[test]
 fn a_guest_that_left_for_good_gives_up_its_port_address() {
     let mut segment = Segment::new();
     segment.attach(P1, G1, false, 0);

@@ -39,7 +39,8 @@ pub struct Process {
 impl Process {
     pub fn start(mut command: Command, host: &str, told: &Path) -> Self {
         let out = File::create(told).unwrap();
-        command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
+        // An end of input would end some of them.
+        command.stdin(Stdio::piped()).stdout(out.try_clone().unwrap()).stderr(out);
         // Whatever becomes of this test, it leaves nothing running.
         command.env("LOCKSTEP_DIES_WITH", std::process::id().to_string());
         Self { host: host.into(), child: command.spawn().unwrap(), told: told.to_owned() }
