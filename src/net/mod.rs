@@ -30,7 +30,7 @@ pub use forward::{Forward, ForwardError, Proto};
 pub use gateway::{FromGateway, Gateway, GatewayConfig};
 pub use inbound::Inbound;
 pub use port::{Attach, FromSwitch, PortError, ToSwitch, Unframer};
-pub use switch::{CloseWhy, Command, PeerId, Switch, SwitchConfig, UplinkConfig};
+pub use switch::{CloseWhy, Command, PeerId, Switch, SwitchConfig};
 
 /// One second in the nanoseconds that `now` counts.
 pub const SECOND_NS: u64 = 1_000_000_000;

@@ -56,14 +56,7 @@ pub struct PeerId(pub u64);
 pub struct SwitchConfig {
     pub gateway: GatewayConfig,
     /// A way out in the place of the gateway, which then hears and says nothing.
-    pub uplink: Option<UplinkConfig>,
-}
-
-/// What is at the other end of an uplink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UplinkConfig {
-    /// Bridges and neighbours that want to be told where a VM is.
-    pub announce: bool,
+    pub uplink: bool,
 }
 
 /// Why a connection was closed.
@@ -208,7 +201,7 @@ pub struct Switch {
     peers: BTreeMap<PeerId, Peer>,
     fabric: Fabric,
     gateway: Gateway,
-    uplink: Option<(UplinkConfig, UplinkCounts)>,
+    uplink: Option<UplinkCounts>,
     /// Reused between calls.
     from_gateway: Vec<FromGateway>,
     closed: BTreeMap<CloseWhy, u64>,
@@ -224,7 +217,7 @@ fn port_of(vm: usize) -> PortId {
 impl Switch {
     pub fn new(config: SwitchConfig) -> Self {
         let mut fabric = Fabric::default();
-        if config.uplink.is_none() {
+        if !config.uplink {
             fabric.move_pin(config.gateway.mac, GATEWAY_PORT);
         }
         Self {
@@ -233,7 +226,7 @@ impl Switch {
             peers: BTreeMap::new(),
             fabric,
             gateway: Gateway::new(config.gateway),
-            uplink: config.uplink.map(|uplink| (uplink, UplinkCounts::default())),
+            uplink: config.uplink.then(UplinkCounts::default),
             from_gateway: Vec::new(),
             closed: BTreeMap::new(),
             dropped: BTreeMap::new(),
@@ -320,7 +313,7 @@ impl Switch {
 
     /// A frame came in at the uplink.
     pub fn uplink_frame(&mut self, now: u64, frame: &[u8]) {
-        let Some((_, counts)) = &mut self.uplink else { return };
+        let Some(counts) = &mut self.uplink else { return };
         counts.frames_in += 1;
         // What the guest says at another switch is heard here, too: its successor may come to this one.
         if let Some((_, source)) = addresses(frame) {
@@ -333,6 +326,14 @@ impl Switch {
             }
         }
         self.place(now, GATEWAY_PORT, frame);
+    }
+
+    /// The uplink was lost and is back: who is at its other end may know none of the VMs.
+    pub fn uplink_opened(&mut self, now: u64, out: &mut Vec<Command>) {
+        for vm in self.vms.iter_mut().filter(|vm| vm.active.is_some()) {
+            vm.rounds.begin(now);
+        }
+        self.announce(now, out);
     }
 
     /// The VMs that are known here; their number only grows.
@@ -384,7 +385,7 @@ impl Switch {
 
     /// Says on the uplink where VMs are, as far as it is due.
     fn announce(&mut self, now: u64, out: &mut Vec<Command>) {
-        let Some((_, counts)) = &mut self.uplink else { return };
+        let Some(counts) = &mut self.uplink else { return };
         for vm in self.vms.iter_mut().filter(|vm| vm.active.is_some()) {
             if vm.rounds.take(now) {
                 let frames = vm.addresses.announcements(now, vm.mac);
@@ -486,7 +487,7 @@ impl Switch {
             dropped_abandoned: self.dropped_abandoned,
             addresses: self.fabric.len(),
             gateway: self.gateway.counts(),
-            uplink: self.uplink.map(|(_, counts)| counts),
+            uplink: self.uplink,
         }
     }
 
@@ -608,7 +609,7 @@ impl Switch {
         place.standbys.remove(&peer);
         let old = place.active.replace(peer).filter(|old| *old != peer);
         self.fabric.move_pin(mac, port_of(vm));
-        if place.active == Some(peer) && self.uplink.is_some_and(|(uplink, _)| uplink.announce) {
+        if place.active == Some(peer) && self.uplink.is_some() {
             place.rounds.begin(now);
             self.announce(now, out);
         }
@@ -648,7 +649,7 @@ impl Switch {
         if self.uplink.is_some() {
             self.vms[vm].addresses.hear(now, frame);
             if self.place(now, port_of(vm), frame)
-                && let Some((_, counts)) = &mut self.uplink
+                && let Some(counts) = &mut self.uplink
             {
                 counts.frames_out += 1;
                 out.push(Command::ToUplink(frame.to_vec()));
@@ -713,7 +714,7 @@ impl Switch {
 
     fn queue(&mut self, now: u64, vm: usize, frame: &[u8]) {
         let vm = &mut self.vms[vm];
-        if let Some((_, counts)) = &mut self.uplink
+        if let Some(counts) = &mut self.uplink
             && !vm.here
         {
             counts.not_here += 1;

@@ -37,7 +37,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let gateway = GatewayConfig::with_forwards(vec!["udp:127.0.0.1:9000=7".parse().unwrap()]);
-        Self { switch: Switch::new(SwitchConfig { gateway, uplink: None }), now: 0 }
+        Self { switch: Switch::new(SwitchConfig { gateway, uplink: false }), now: 0 }
     }
 
     fn say(&mut self, peer: PeerId, message: ToSwitch) -> Vec<Command> {

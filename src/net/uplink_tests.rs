@@ -22,9 +22,8 @@ struct Segment {
 
 impl Segment {
     fn new() -> Self {
-        let uplink = Some(UplinkConfig { announce: true });
         let gateway = GatewayConfig::with_forwards(Vec::new());
-        Self { switch: Switch::new(SwitchConfig { gateway, uplink }), now: 0 }
+        Self { switch: Switch::new(SwitchConfig { gateway, uplink: true }), now: 0 }
     }
 
     fn say(&mut self, peer: PeerId, message: ToSwitch) -> Vec<Command> {
@@ -141,6 +140,16 @@ fn a_takeover_is_announced_at_once_with_every_address_of_the_guest() {
         rounds += usize::from(!on_the_uplink(&segment.tick_after(at - segment.now)).is_empty());
     }
     assert_eq!(rounds, crate::net::announce::ROUNDS_NS.len());
+}
+
+#[test]
+fn an_uplink_that_comes_back_is_told_of_every_guest() {
+    let mut segment = Segment::new();
+    segment.attach(P1, G1, false, 0);
+    segment.tick_after(10 * SECOND_NS);
+    let mut out = Vec::new();
+    segment.switch.uplink_opened(segment.now, &mut out);
+    assert_eq!(on_the_uplink(&out).len(), 1);
 }
 
 #[test]

@@ -6,6 +6,8 @@
 
 mod cuts;
 mod net;
+mod passt;
+mod redis;
 mod scene;
 mod takeovers;
 mod wires;

@@ -106,10 +106,8 @@ impl SwitchServer {
             .iter()
             .map(|forward| open(forward).map_err(|error| BindError::Forward { forward: *forward, error }))
             .collect::<Result<_, _>>()?;
-        let config = SwitchConfig {
-            gateway: GatewayConfig::with_forwards(forwards),
-            uplink: uplink.as_ref().map(UplinkSpec::config),
-        };
+        let config =
+            SwitchConfig { gateway: GatewayConfig::with_forwards(forwards), uplink: uplink.is_some() };
         Ok(Self {
             listener,
             forwards: sockets,
@@ -176,8 +174,8 @@ impl SwitchServer {
             if ready.accept {
                 self.accept(now);
             }
-            if let Some(uplink) = &mut self.uplink {
-                uplink.tick(now);
+            if self.uplink.as_mut().is_some_and(|uplink| uplink.tick(now)) {
+                self.switch.uplink_opened(now, &mut self.commands);
             }
             self.switch.tick(now, &mut self.commands);
             self.part_from_the_stuck(now);

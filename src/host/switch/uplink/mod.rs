@@ -18,7 +18,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::net::{MILLISECOND_NS, UplinkConfig};
+use crate::net::MILLISECOND_NS;
 use passt::Passt;
 use tap::Tap;
 
@@ -62,13 +62,6 @@ pub enum UplinkSpec {
     Tap(TapName),
     /// A `passt` that listens at this socket.
     Passt(PathBuf),
-}
-
-impl UplinkSpec {
-    /// What the switch must know of it: only a real segment has bridges to be told.
-    pub fn config(&self) -> UplinkConfig {
-        UplinkConfig { announce: matches!(self, UplinkSpec::Tap(_)) }
-    }
 }
 
 impl FromStr for UplinkSpec {
@@ -212,20 +205,22 @@ impl Uplink {
         self.wire.is_none().then_some(self.retry_at)
     }
 
-    /// Opens it again if it is lost and the time has come.
-    pub fn tick(&mut self, now: u64) {
+    /// Opens it again if it is lost and the time has come; true when it is back.
+    pub fn tick(&mut self, now: u64) -> bool {
         if self.wire.is_some() || now < self.retry_at {
-            return;
+            return false;
         }
         match Wire::open(&self.spec) {
             Ok(wire) => {
                 eprintln!("switch: {} is back", self.spec);
                 self.wire = Some(wire);
                 self.retry_after = RETRY_MIN_NS;
+                true
             }
             Err(_) => {
                 self.retry_at = now.saturating_add(self.retry_after);
                 self.retry_after = (self.retry_after * 2).min(RETRY_MAX_NS);
+                false
             }
         }
     }
