@@ -67,3 +67,23 @@ fn an_interrupted_demo_leaves_no_process_behind() {
 fn a_killed_demo_leaves_no_process_behind() {
     nothing_is_left_after(Signal::KILL);
 }
+
+/// `demo --linux` where nothing of a Linux guest is cached.
+fn linux_demo_without_images(name: &str, value: &str) -> (Option<i32>, String) {
+    let cache = tempfile::tempdir().unwrap();
+    let output =
+        demo().arg("--linux").env("LOCKSTEP_GUESTS", cache.path()).env(name, value).output().unwrap();
+    assert!(output.stdout.is_empty());
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_linux_demo_without_packages_or_python_says_what_to_do() {
+    let (status, told) = linux_demo_without_images("LOCKSTEP_DEBIAN_MIRROR", "http://127.0.0.1:9/debian");
+    assert_eq!(status, Some(2), "{told}");
+    let words = if told.contains("cannot be fetched") { "LOCKSTEP_DEBIAN_MIRROR" } else { "e2fsprogs" };
+    assert!(told.contains("  fix: ") && told.contains(words), "{told}");
+    let (status, told) = linux_demo_without_images("PATH", "/nonexistent");
+    assert_eq!(status, Some(2), "{told}");
+    assert!(told.contains("python3") && told.contains("apt-get install python3"), "{told}");
+}

@@ -81,3 +81,46 @@ fn without_the_claim_two_reign() {
 fn without_the_fence_frames_come_twice() {
     goes_red_without(Sabotage::Fence);
 }
+
+#[test]
+fn what_a_disk_was_told_to_keep_is_kept_whatever_dies() {
+    let guest = cli::sim::disk_guest().unwrap_or_else(|failure| panic!("{failure}"));
+    let count = seeds().div_ceil(3);
+    let mut failures = Vec::new();
+    let (mut crashes, mut takeovers, mut checked, mut compared) = (0, 0, 0, 0);
+    for seed in 0..count {
+        let outcome = sim::run(&guest, Plan::from_seed(seed), None);
+        crashes += outcome.crashes;
+        takeovers += outcome.takeovers;
+        checked += outcome.disks_checked;
+        compared += outcome.disks_compared;
+        if let Some(failure) = outcome.failure {
+            failures.push(format!("seed {seed}: {failure}"));
+        }
+    }
+    assert!(failures.is_empty(), "{} seeds failed:\n{}", failures.len(), failures.join("\n"));
+    assert!(crashes >= count / 2 && takeovers >= count / 2, "{crashes} crashes, {takeovers} takeovers");
+    // Two disks at most answers; at the end the survivor's, and nearly always its backup's.
+    assert!(checked >= count * 20, "only {checked} looks at a disk");
+    assert!(compared >= count * 3 / 2, "only {compared} disks were compared");
+}
+
+/// The same with a guest that has a disk.
+fn disks_go_red_without(sabotage: Sabotage) {
+    let guest = cli::sim::disk_guest().unwrap_or_else(|failure| panic!("{failure}"));
+    let red = (0..200).find(|seed| {
+        let plan = Plan { sabotage: Some(sabotage), ..Plan::from_seed(*seed) };
+        sim::run(&guest, plan, None).failure.is_some()
+    });
+    assert!(red.is_some(), "200 seeds with the {sabotage:?} sabotaged and nobody noticed");
+}
+
+#[test]
+fn a_flush_that_does_not_wait_for_the_backup_is_found_out() {
+    disks_go_red_without(Sabotage::Flush);
+}
+
+#[test]
+fn chunks_written_while_a_joiner_copies_are_missed_when_nobody_notes_them() {
+    disks_go_red_without(Sabotage::Dirty);
+}

@@ -1,8 +1,9 @@
 //! The words every other floor speaks: counts as types, varints, digests, a seeded generator.
 //!
-//! Reading order: [`count`] (newtypes), [`varint`], [`digest`], [`prng`].
+//! Reading order: [`count`] (newtypes), [`varint`], [`digest`], [`prng`], [`blob`] (bytes in serde).
 //! Absent on purpose: anything that knows the machine, the log or the host.
 
+pub mod blob;
 pub mod count;
 pub mod digest;
 pub mod prng;

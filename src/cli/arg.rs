@@ -4,7 +4,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use super::Failure;
-use crate::host::arbiter::FileArbiter;
+use crate::ft::{Arbiter, ArbiterError};
+use crate::host::arbiter::Place;
 use crate::host::logdir::{LogError, LogWriter};
 use crate::machine::config::{RAM_BYTES_MAX, RAM_BYTES_MIN};
 use crate::machine::{BootOptions, Elf, Machine};
@@ -71,7 +72,7 @@ pub fn file_name(path: &Path) -> String {
 /// Reads a guest's file, refusing what cannot be one before it is in memory. `what` is what to name.
 pub fn read_guest(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     const GUEST_BYTES_MAX: u64 = 1 << 30;
-    const NAME: &str = "name an existing file:";
+    const NAME: &str = "name a file that exists and can be read:";
     let failed = |error| Failure::new(format!("{}: {error}", path.display())).fix(format!("{NAME} {what}"));
     let meta = std::fs::metadata(path).map_err(failed)?;
     if !meta.is_file() {
@@ -82,7 +83,8 @@ pub fn read_guest(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
             "{} has {} bytes: too large for a guest",
             path.display(),
             meta.len()
-        )));
+        ))
+        .fix(format!("{NAME} {what}, of at most {} MiB", GUEST_BYTES_MAX >> 20)));
     }
     std::fs::read(path).map_err(failed)
 }
@@ -128,11 +130,14 @@ pub fn recording_failed(error: LogError) -> Failure {
 }
 
 /// Opens the arbiter.
-pub fn arbiter(dir: &Path) -> Result<FileArbiter, Failure> {
-    FileArbiter::open(dir).map_err(|error| {
-        Failure::new(error)
-            .fix("--arbiter names an existing directory, writable by and the same for both nodes")
-    })
+pub fn arbiter(place: &Place) -> Result<Box<dyn Arbiter>, Failure> {
+    place.open().map_err(|error| arbiter_failed(place, error))
+}
+
+/// The arbiter has decided nothing.
+pub fn arbiter_failed(place: &Place, error: ArbiterError) -> Failure {
+    let advice = place.advice(&error);
+    Failure::new(error).fix(advice)
 }
 
 #[cfg(test)]

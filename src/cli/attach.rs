@@ -6,6 +6,7 @@ use super::{Failure, node};
 use crate::host::attach::{Attachment, Outcome, Wanted};
 use crate::host::console;
 use crate::host::keys::{HELP, Key};
+use crate::host::say::say;
 use crate::host::terminal::{self, RawTerminal};
 
 #[derive(clap::Args)]
@@ -52,7 +53,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let terminal = if keyboard {
         let raw = RawTerminal::enter()
             .map_err(|error| Failure::new(format!("this terminal cannot be used key by key: {error}")))?;
-        eprintln!("lockstep attach: {HELP}");
+        say!("lockstep attach: {HELP}");
         let gone = attachment.inlet();
         console::read_keys(move |key| inlet.key(key), move || gone.quit())?;
         Some(raw)
@@ -64,12 +65,12 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         None
     };
     let resize = terminal.is_some().then_some(move || resizer.resized());
-    node::obey_signals(move || quitter.quit(), resize)?;
+    node::obey_signals(move || quitter.quit(), resize, node::Hangup::Ends)?;
     let outcome = attachment.run();
     drop(terminal);
     match outcome {
         Outcome::GuestEnded { status, how } => {
-            eprintln!("lockstep attach: {how}");
+            say!("lockstep attach: {how}");
             Ok(if args.until.is_some() { 1 } else { status })
         }
         Outcome::Found | Outcome::Left => Ok(0),

@@ -4,15 +4,22 @@ use std::time::{Duration, Instant};
 
 use super::Failure;
 use super::disk::DiskArgs;
+use super::guest::GuestArgs;
 use super::node::{self, Site};
 use crate::base::NodeId;
 use crate::ft::{LinkId, Node};
 use crate::host::driver::{Driver, draw_u64};
 
 #[derive(clap::Args)]
+#[command(
+    after_help = "A backup gets its machine from its primary. A guest that is named here, as to the primary, \
+                        is what it insists on: it does not join another."
+)]
 pub struct Args {
     #[command(flatten)]
     site: Site,
+    #[command(flatten)]
+    guest: GuestArgs,
     #[command(flatten)]
     disks: DiskArgs,
     /// The primary's --listen address.
@@ -25,11 +32,15 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let site = &args.site;
+    let expects = args.guest.described()?;
     let disks = args.disks.to_join()?;
     let (listener, arbiter) = site.open()?;
     let mut driver = Driver::new(site.wiring("backup", listener, arbiter, disks)?);
     let link = connect(&mut driver, args)?;
-    let node = Node::backup(NodeId(draw_u64()), &site.vm, link, site.settings(), driver.now_ns());
+    let mut node = Node::backup(NodeId(draw_u64()), &site.vm, link, site.settings(), driver.now_ns());
+    if let Some(config) = expects {
+        node.expects(config);
+    }
     node::live(driver, node, "backup", site.record.as_deref())
 }
 

@@ -4,6 +4,7 @@
 //! A load that found something lost or done twice does (exit status 1). Progress goes to stderr.
 
 mod engine;
+mod linux;
 mod log;
 mod sheet;
 mod takeovers;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{Failure, arg};
+use crate::host::say::{put, say};
 use crate::host::scratch::Scratch;
 use sheet::{Section, Sheet};
 
@@ -28,8 +30,12 @@ pub struct Args {
     /// Measure only these parts; may be repeated.
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     only: Vec<Part>,
+    /// Measure a Debian Linux guest instead: recorded, replayed, and with Redis under fault tolerance. Its
+    /// images are made by guest-programs/linux/build.
+    #[arg(long, conflicts_with = "only")]
+    linux: bool,
     /// Only write the made-up log that the part `log` measures into this directory, and keep it.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "quick", "only"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "quick", "only", "linux"])]
     write_log: Option<PathBuf>,
 }
 
@@ -45,7 +51,7 @@ enum Part {
 
 impl Args {
     fn wants(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
+        !self.linux && (self.only.is_empty() || self.only.contains(&part))
     }
 }
 
@@ -68,6 +74,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         sheet.sections.push(section);
     };
     let mut clean = true;
+    if args.linux {
+        linux::measure(&dir.join("linux"), args.quick, &mut add)?;
+    }
     if args.wants(Part::Engine) {
         add(engine::measure(args.quick)?);
     }
@@ -88,7 +97,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     sheet.clean = clean;
     sheet.seconds = begun.elapsed().as_secs_f64().round();
     match args.json {
-        true => println!("{}", serde_json::to_string(&sheet.to_json())?),
+        true => put!("{}", serde_json::to_string(&sheet.to_json())?)?,
         false => print!("{}", sheet.last_words()),
     }
     Ok(u8::from(!clean))
@@ -105,5 +114,5 @@ fn tell_load() {
 
 /// A line of progress.
 fn progress(line: &str) {
-    eprintln!("bench: {line}");
+    say!("bench: {line}");
 }

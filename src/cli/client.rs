@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::Failure;
 use crate::host::kvclient::{KvConfig, KvLoad, Report, RequestError, request};
+use crate::host::say::say;
 use crate::host::stop::Stop;
 
 /// Put a verifying load on the kv guest, or send it one request.
@@ -77,9 +78,13 @@ fn load(args: &Args) -> Result<u8, Failure> {
     while begun.elapsed() < time && !stop.is_asked_within(time.saturating_sub(begun.elapsed()).min(TICK)) {
         if !args.json {
             let report = load.snapshot();
-            eprintln!(
+            say!(
                 "client: {:5.1} s, {} answers, {} acknowledged writes, p50 {} us, longest gap {:.1} ms",
-                report.seconds, report.answers, report.acked_writes, report.p50_us, report.longest_gap_ms
+                report.seconds,
+                report.answers,
+                report.acked_writes,
+                report.p50_us,
+                report.longest_gap_ms
             );
         }
     }

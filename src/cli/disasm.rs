@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use self::code::{Code, Label, Region};
 use super::Failure;
+use crate::host::say::say;
 use crate::isa::Insn;
 use crate::isa::decode::is_wide;
 use crate::isa::disasm::{Disassembly, disasm};
@@ -59,17 +60,17 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         Failure::new(format!("{path}: {error}")).fix("name a linked 64-bit RISC-V ELF file")
     })?;
     for note in code.notes.iter().take(NOTES_MAX) {
-        eprintln!("lockstep: {path}: {note}");
+        say!("lockstep: {path}: {note}");
     }
     if code.notes.len() > NOTES_MAX {
-        eprintln!("lockstep: {path}: and {} more of this", code.notes.len() - NOTES_MAX);
+        say!("lockstep: {path}: and {} more of this", code.notes.len() - NOTES_MAX);
     }
     let (from, to) = match &args.symbol {
         None => (args.from.unwrap_or(0), args.to.unwrap_or(u64::MAX)),
         Some(name) => match code.extent(name) {
             Some(extent) => extent,
             None => {
-                eprintln!("lockstep: {path}: no executable symbol is named {name:?}");
+                say!("lockstep: {path}: no executable symbol is named {name:?}");
                 return Ok(1);
             }
         },
@@ -81,7 +82,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     });
     match lines {
         Ok(0) => {
-            eprintln!("lockstep: {path}: no code from {from:#x} to {to:#x}");
+            say!("lockstep: {path}: no code from {from:#x} to {to:#x}");
             Ok(1)
         }
         Ok(_) => Ok(0),

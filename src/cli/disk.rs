@@ -8,6 +8,7 @@ use crate::devices::disk::{DISKS_MAX, DiskSpec};
 use crate::ft::Holder;
 use crate::host::disk::open::open_boot;
 use crate::host::disk::{Claimant, DiskError, DiskPlace, Disks, OverlayPlace};
+use crate::host::say::say;
 
 /// What a serial may be long (Virtio 1.2, 5.2.6).
 const SERIAL_BYTES_MAX: usize = 20;
@@ -57,7 +58,7 @@ impl DiskArgs {
         for (number, place) in self.places()?.into_iter().enumerate() {
             let disk = open_boot(&place, number as u8, &claimant).map_err(failure)?;
             for note in &disk.notes {
-                eprintln!("lockstep: {note}");
+                say!("lockstep: {note}");
             }
             booted.specs.push(disk.spec(place.serial(number)));
             booted.disks.open.push(disk);

@@ -1,39 +1,43 @@
 //! What a machine is to run: an ELF guest, or a kernel with what it is booted with; the same options
-//! for `run` and `primary`.
+//! for `run`, `primary` and, as a description of what it is to join, `backup`.
 
 use std::path::{Path, PathBuf};
 
 use super::{Failure, arg};
 use crate::devices::disk::DiskSpec;
 use crate::host::driver::fill_entropy;
-use crate::machine::config::RAM_BYTES_DEFAULT;
+use crate::machine::config::{MachineConfig, RAM_BYTES_DEFAULT, RAM_BYTES_MAX};
 use crate::machine::{BootOptions, Firmware, Kernel, KernelBoot, KernelError, Machine};
 
 /// A kernel's memory when nothing else is said.
 const KERNEL_RAM_BYTES: u64 = 256 << 20;
-/// A kernel's command line when none is given: the console, and that a panic ends the run with its
-/// own status instead of spinning.
-const APPEND_DEFAULT: &str = "console=ttyS0 panic=-1 reboot=panic_warm";
+/// A kernel's command line when none is given.
+const APPEND_DEFAULT: &str = "console=ttyS0";
+/// What goes before a command line that says nothing of panics: one ends the guest with a status of its
+/// own instead of spinning for ever. The machine's own SBI understands it; under a firmware it would be a
+/// reset like any other.
+const APPEND_PANIC: &str = "panic=-1 reboot=panic_warm";
 /// Bytes of entropy that a kernel finds in its device tree.
 const RNG_SEED_BYTES: usize = 32;
 
 #[derive(clap::Args)]
 pub struct GuestArgs {
     /// The guest: a static RV64 ELF file.
-    #[arg(value_name = "GUEST.elf", required_unless_present = "kernel", conflicts_with = "kernel")]
+    #[arg(value_name = "GUEST.elf", conflicts_with = "kernel")]
     guest: Option<PathBuf>,
     /// Boot this kernel instead: a RISC-V Linux `Image`.
     #[arg(long, value_name = "IMAGE")]
     kernel: Option<PathBuf>,
     /// The kernel's initial RAM disk.
-    #[arg(long, value_name = "FILE", requires = "kernel")]
+    #[arg(long, value_name = "FILE", requires = "kernel", conflicts_with = "guest")]
     initrd: Option<PathBuf>,
-    /// The kernel's command line.
-    #[arg(long, value_name = "TEXT", requires = "kernel", default_value = APPEND_DEFAULT)]
+    /// The kernel's command line. Unless it says `panic=` itself or there is a --firmware,
+    /// `panic=-1 reboot=panic_warm` goes before it: a panic ends the guest, with status 70.
+    #[arg(long, value_name = "TEXT", requires = "kernel", conflicts_with = "guest", default_value = APPEND_DEFAULT)]
     append: String,
     /// Run this firmware (a flat binary or an ELF file, as OpenSBI's `fw_dynamic.bin`) in M-mode instead of
     /// the machine's own SBI.
-    #[arg(long, value_name = "FILE", requires = "kernel")]
+    #[arg(long, value_name = "FILE", requires = "kernel", conflicts_with = "guest")]
     firmware: Option<PathBuf>,
     /// The guest's memory [default: 128M, with a kernel 256M].
     #[arg(long, value_parser = arg::memory)]
@@ -61,6 +65,18 @@ impl GuestArgs {
         }
     }
 
+    /// The machine that a backup is told to expect, if it is told. It is not run: who joins gets a machine.
+    pub fn described(&self) -> Result<Option<MachineConfig>, Failure> {
+        if self.kernel.is_some() || self.guest.is_some() {
+            return self.boot(Vec::new()).map(|machine| Some(machine.config().clone()));
+        }
+        if self.memory.is_some() || self.no_reboot {
+            return Err(Failure::new("--memory and --no-reboot describe no machine without a guest")
+                .fix("name the guest as the primary does, or leave them out: a backup gets its machine from its primary"));
+        }
+        Ok(None)
+    }
+
     fn boot_kernel(&self, path: &Path, disks: Vec<DiskSpec>) -> Result<Machine, Failure> {
         let unusable = |path: &Path, error: KernelError| {
             let fix = fix(&error);
@@ -80,7 +96,7 @@ impl GuestArgs {
         let options = BootOptions {
             guest: arg::file_name(path),
             ram_bytes: self.memory.unwrap_or(KERNEL_RAM_BYTES),
-            bootargs: self.append.clone(),
+            bootargs: bootargs(&self.append, firmware.is_some()),
             rng_seed,
             ends_at_reset: self.no_reboot,
             disks,
@@ -91,23 +107,54 @@ impl GuestArgs {
     }
 }
 
+/// The command line that the kernel gets.
+fn bootargs(append: &str, under_firmware: bool) -> String {
+    let says = append.split_whitespace().any(|word| word.starts_with("panic="));
+    if says || under_firmware { append.to_owned() } else { format!("{APPEND_PANIC} {append}") }
+}
+
 /// What to do about it.
-fn fix(error: &KernelError) -> &'static str {
-    match error {
+fn fix(error: &KernelError) -> String {
+    let fix = match error {
+        KernelError::DoesNotFit { needed, .. } if *needed <= RAM_BYTES_MAX => {
+            return format!("give the guest more: --memory {}M", needed.div_ceil(1 << 20));
+        }
+        KernelError::DoesNotFit { .. } => "name a smaller one: no guest has that much memory",
+        KernelError::Stranger { what } if what.ends_with("compressed") => {
+            "unpack it first (gzip -dc, xz -dc, zstd -dc, ...)"
+        }
         KernelError::TooShort { .. }
         | KernelError::NotAnImage { .. }
+        | KernelError::Stranger { .. }
         | KernelError::BigEndian
         | KernelError::Misaligned { .. }
         | KernelError::Size { .. } => {
             "name an uncompressed RISC-V Linux Image, such as arch/riscv/boot/Image or Debian's /boot/vmlinux"
         }
-        KernelError::Compressed => "gzip -dc Image.gz > Image",
+        KernelError::CutOff { .. } | KernelError::Huge { .. } => {
+            "copy the kernel again from where it came from"
+        }
         KernelError::Elf => "the flat Image is what the kernel's build leaves in arch/riscv/boot/",
-        KernelError::DoesNotFit { .. } => "give the guest more with --memory",
-        KernelError::FirmwareTooLarge { .. } | KernelError::Firmware(_) => {
+        KernelError::EmptyInitrd => "name a cpio archive with --initrd, or leave --initrd out",
+        KernelError::CommandLine { .. } => "shorten --append",
+        KernelError::FirmwareTooLarge { .. } | KernelError::Firmware(_) | KernelError::NoFirmware { .. } => {
             "name a firmware linked at 0x80000000, such as OpenSBI's fw_dynamic.bin or fw_jump.bin"
         }
         KernelError::DeviceTree(_) => "the command line must not hold a zero byte",
         KernelError::Config(_) => "choose another --memory",
+    };
+    fix.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_the_guest_unless_the_command_line_says_otherwise() {
+        assert_eq!(bootargs("quiet", false), "panic=-1 reboot=panic_warm quiet");
+        assert_eq!(bootargs("quiet panic=5", false), "quiet panic=5");
+        assert_eq!(bootargs("quiet", true), "quiet");
+        assert_eq!(bootargs("xpanic=5", false), "panic=-1 reboot=panic_warm xpanic=5");
     }
 }

@@ -20,6 +20,7 @@ use clap::Subcommand;
 use super::Failure;
 use super::symbols::{self, Naming, PlaceSource};
 use crate::host::logdir::{LogDir, LogError, LogReader};
+use crate::host::say::say;
 use crate::log::scan::Place;
 
 /// Look into recorded logs.
@@ -149,9 +150,9 @@ impl Entries {
             LogError::Damaged { path, damage } if !self.strict || damage.fault.is_torn_tail() => {
                 self.damages += 1;
                 if self.damages <= DAMAGES_TOLD_MAX {
-                    eprintln!("lockstep: {}, {damage}", path.display());
+                    say!("lockstep: {}, {damage}", path.display());
                 } else if self.damages == DAMAGES_TOLD_MAX + 1 {
-                    eprintln!("lockstep: ... and more damage, see `lockstep log verify`");
+                    say!("lockstep: ... and more damage, see `lockstep log verify`");
                 }
             }
             error => self.error = Some(error),

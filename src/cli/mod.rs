@@ -29,6 +29,7 @@ pub use failure::Failure;
 
 use std::process::ExitCode;
 
+use crate::host::say::say;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -81,7 +82,7 @@ enum Command {
 fn survive_file_size_limit() {
     let noted = std::sync::Arc::default();
     if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, noted) {
-        eprintln!("lockstep: a recording past the limit on the size of files will end us: {error}");
+        say!("lockstep: a recording past the limit on the size of files will end us: {error}");
     }
 }
 
@@ -109,7 +110,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
-            eprintln!("lockstep: {failure}");
+            say!("lockstep: {failure}");
             ExitCode::from(2)
         }
     }

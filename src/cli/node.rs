@@ -9,11 +9,13 @@ use signal_hook::low_level::emulate_default_handler;
 
 use super::console::ConsoleArgs;
 use super::{Failure, arg};
-use crate::ft::{Halt, Node, Settings};
-use crate::host::arbiter::FileArbiter;
+use crate::ft::{Arbiter, Halt, Node, Settings};
+use crate::host::arbiter::Place;
 use crate::host::disk::Disks;
 use crate::host::driver::{Driver, DriverError, Lived, Wiring, plain};
+use crate::host::say::say;
 use crate::host::terminal;
+use crate::machine::Exit;
 use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
 
 /// Where a node of a fault-tolerant pair lives; the same for `primary` and `backup`.
@@ -28,9 +30,10 @@ pub struct Site {
     /// The switch that the guest is plugged into.
     #[arg(long, value_name = "ADDR")]
     pub switch: Option<SocketAddr>,
-    /// The directory that decides who goes on; both nodes must reach it.
-    #[arg(long, value_name = "DIR")]
-    pub arbiter: PathBuf,
+    /// Who decides which node goes on, the same for both: a directory that both reach, or an etcd as
+    /// etcd:http://A,http://B,http://C/prefix.
+    #[arg(long, value_name = "DIR|etcd:URLS/PREFIX", value_parser = Place::parse)]
+    pub arbiter: Place,
     /// Record into this directory.
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
@@ -57,7 +60,7 @@ impl Site {
     }
 
     /// Opens what the site names, before anything is claimed or asked for.
-    pub fn open(&self) -> Result<(TcpListener, FileArbiter), Failure> {
+    pub fn open(&self) -> Result<(TcpListener, Box<dyn Arbiter>), Failure> {
         arg::record(self.record.as_deref())?;
         Ok((arg::listen(self.listen)?, arg::arbiter(&self.arbiter)?))
     }
@@ -71,13 +74,13 @@ impl Site {
         &self,
         role: &str,
         listener: TcpListener,
-        arbiter: FileArbiter,
+        arbiter: Box<dyn Arbiter>,
         disks: Disks,
     ) -> Result<Wiring, Failure> {
         Ok(Wiring {
             listener: Some(listener),
             switch: self.switch,
-            arbiter: Some(Box::new(arbiter)),
+            arbiter: Some(arbiter),
             wherefrom: self.wherefrom(role),
             record: self.record.clone(),
             disks,
@@ -95,7 +98,8 @@ pub const STATUS_LIMIT: u8 = 124;
 /// A first SIGINT or SIGTERM asks the node to end.
 pub fn live(driver: Driver, node: Node, name: &str, record: Option<&Path>) -> Result<u8, Failure> {
     let resize = driver.has_terminal().then(|| driver.resizer());
-    obey_signals(driver.quitter(), resize)?;
+    let hangup = if name == "run" { Hangup::Ends } else { Hangup::GoesOn };
+    obey_signals(driver.quitter(), resize, hangup)?;
     let lived = driver.run(node).map_err(|error| match error {
         DriverError::Record(error) => {
             let failure = arg::recording_failed(error);
@@ -106,17 +110,39 @@ pub fn live(driver: Driver, node: Node, name: &str, record: Option<&Path>) -> Re
     Ok(report(&lived, name, record))
 }
 
-/// The first SIGINT or SIGTERM calls `quit`; a second one ends the process. With `resize` the terminal
-/// is ours: then SIGHUP means the same, SIGWINCH calls `resize`, and the terminal is given back for as
+/// What it means that the terminal we were started from has gone away (SIGHUP). Whoever started us with
+/// `nohup` has decided already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hangup {
+    /// The same as SIGTERM.
+    Ends,
+    /// Nothing: a node of a pair is there for others.
+    GoesOn,
+}
+
+/// Whether SIGHUP was ignored when we were started.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
+}
+
+/// The first SIGINT or SIGTERM calls `quit`; a second one ends the process. SIGHUP does what `hangup`
+/// says. With `resize` the terminal is ours: SIGWINCH calls `resize`, and the terminal is given back for as
 /// long as SIGTSTP stops us.
 pub fn obey_signals(
     quit: impl Fn() + Send + 'static,
     resize: Option<impl Fn() + Send + 'static>,
+    hangup: Hangup,
 ) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(format!("cannot handle signals: {error}"));
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    if !hangup_is_ignored() {
+        signals.add_signal(SIGHUP).map_err(failed)?;
+    }
     if resize.is_some() {
-        for signal in [SIGHUP, SIGWINCH, SIGTSTP, SIGCONT] {
+        for signal in [SIGWINCH, SIGTSTP, SIGCONT] {
             signals.add_signal(signal).map_err(failed)?;
         }
     }
@@ -130,21 +156,29 @@ pub fn obey_signals(
                     SIGTSTP => {
                         terminal::restore();
                         if let Err(error) = emulate_default_handler(SIGTSTP) {
-                            eprintln!("lockstep: this process cannot be stopped: {error}");
+                            say!("lockstep: this process cannot be stopped: {error}");
                         }
                     }
                     SIGCONT => {
                         if let Err(error) = terminal::reenter() {
-                            eprintln!("lockstep: the terminal stays as it is: {error}");
+                            say!("lockstep: the terminal stays as it is: {error}");
                         }
                         resize.iter().for_each(|resize| resize());
                     }
+                    SIGHUP if hangup == Hangup::GoesOn => {
+                        say!("lockstep: the terminal is gone (SIGHUP); this node goes on");
+                    }
+                    // A shell that ends and the terminal itself each send one.
+                    SIGHUP if asked => {}
                     _ if asked => {
                         terminal::restore();
                         std::process::exit(128 + signal);
                     }
                     _ => {
                         asked = true;
+                        if signal == SIGHUP {
+                            say!("lockstep: the terminal is gone (SIGHUP): this is the end");
+                        }
                         quit();
                     }
                 }
@@ -161,10 +195,10 @@ const LAST_LINES: usize = 20;
 fn tell_last_lines(node: &Node) {
     let lines = node.console_lines(LAST_LINES);
     if !lines.is_empty() {
-        eprintln!("  its last words on the console:");
+        say!("  its last words on the console:");
     }
     for line in lines {
-        eprintln!("  | {}", plain(&line));
+        say!("  | {}", plain(&line));
     }
 }
 
@@ -175,32 +209,35 @@ fn report(lived: &Lived, name: &str, record: Option<&Path>) -> u8 {
     match halt {
         Halt::GuestEnded(exit) => {
             if exit.status() != 0 {
-                eprintln!("lockstep {name}: the guest ended with {exit} at {at}");
-                // A node of a pair has its output in some file, if anywhere.
-                if name != "run" || !console_shown {
+                say!("lockstep {name}: the guest ended with {exit} at {at}");
+                // A node of a pair has its output in some file, if anywhere; a panic's words are looked for.
+                if name != "run" || !console_shown || *exit == Exit::Panic {
                     tell_last_lines(node);
+                }
+                if let Some(dir) = record {
+                    say!("  `lockstep replay {}` goes there again", dir.display());
                 }
             }
             exit.status()
         }
         Halt::LimitReached => {
-            eprintln!("lockstep {name}: stopped at {at} by --max-instructions; the guest had not ended");
+            say!("lockstep {name}: stopped at {at} by --max-instructions; the guest had not ended");
             STATUS_LIMIT
         }
         Halt::LostClaim { generation, to } => {
-            eprintln!(
+            say!(
                 "lockstep {name}: halted: generation {generation} belongs to node {to}, which carries the guest on"
             );
             1
         }
         Halt::NotJoined { why } => {
-            eprintln!("lockstep {name}: not joined: {}", plain(why));
+            say!("lockstep {name}: not joined: {}", plain(why));
             2
         }
         Halt::Diverged(divergence) => {
-            eprintln!("lockstep {name}: {divergence}");
+            say!("lockstep {name}: {divergence}");
             for line in &divergence.context {
-                eprintln!("  {line}");
+                say!("  {line}");
             }
             if let Some(dir) = record {
                 keep_evidence(dir, divergence);
@@ -208,7 +245,7 @@ fn report(lived: &Lived, name: &str, record: Option<&Path>) -> u8 {
             1
         }
         Halt::DiskFailed { disk, tag } => {
-            eprintln!(
+            say!(
                 "lockstep {name}: disk {disk} of this node failed request {tag}, which the guest's disk has done: \
                  this node is no replica any more"
             );
@@ -222,7 +259,7 @@ fn keep_evidence(dir: &Path, divergence: &crate::replay::Divergence) {
     let path = dir.join("divergence.json");
     let json = serde_json::to_vec_pretty(divergence).expect("a divergence serialises");
     match std::fs::write(&path, json) {
-        Ok(()) => eprintln!("  evidence: {} and the log beside it", path.display()),
-        Err(error) => eprintln!("  the evidence could not be kept in {}: {error}", path.display()),
+        Ok(()) => say!("  evidence: {} and the log beside it", path.display()),
+        Err(error) => say!("  the evidence could not be kept in {}: {error}", path.display()),
     }
 }

@@ -1,11 +1,13 @@
 //! `lockstep primary`: a guest under fault tolerance.
 
 use super::Failure;
+use super::arg;
 use super::disk::DiskArgs;
 use super::guest::GuestArgs;
 use super::node::{self, Site};
 use crate::base::{Generation, Icount, NodeId};
-use crate::ft::{Arbiter, ArbiterError, Bid, Boot, Claim, Holder, Node};
+use crate::ft::{Arbiter, Bid, Boot, Claim, Holder, Node};
+use crate::host::arbiter::Place;
 use crate::host::driver::{Driver, draw_u64};
 
 #[derive(clap::Args)]
@@ -25,31 +27,29 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let site = &args.site;
     let (listener, mut arbiter) = site.open()?;
     let id = NodeId(draw_u64());
-    let (generation, last) = next_life(&mut arbiter, &site.vm, args.fresh)?;
+    let (generation, last) = next_life(&mut *arbiter, &site.arbiter, &site.vm, args.fresh)?;
     let disks = args.disks.open(&site.vm, id, last.as_ref(), true)?;
     let machine = args.guest.boot(disks.specs.clone())?;
     // Whoever dies between the claim and its first word to the disks has written to none of them.
     let disks = disks.intend()?;
-    let bid = Bid { generation, node: id, keeps: None, wherefrom: site.wherefrom("primary") };
-    claim_life(&mut arbiter, &site.vm, &bid)?;
+    let after = last.map(|last| last.bid.node);
+    let bid = Bid { generation, node: id, keeps: None, after, wherefrom: site.wherefrom("primary") };
+    claim_life(&mut *arbiter, &site.arbiter, &site.vm, &bid)?;
     let driver = Driver::new(site.wiring("primary", listener, arbiter, disks)?);
     let boot = Boot { machine, generation, life: draw_u64(), limit: Icount::MAX };
     let node = Node::primary(id, &site.vm, boot, site.settings(), driver.now_ns());
     node::live(driver, node, "primary", site.record.as_deref())
 }
 
-fn unreachable(error: ArbiterError) -> Failure {
-    Failure::new(error).fix("check the --arbiter directory")
-}
-
 /// The first generation of a new life, and the reign before it. A life that was never ended may still
 /// be carried on by somebody, or be all that is left of acknowledged writes: only `fresh` gives it up.
 fn next_life(
     arbiter: &mut dyn Arbiter,
+    place: &Place,
     vm: &str,
     fresh: bool,
 ) -> Result<(Generation, Option<Holder>), Failure> {
-    match arbiter.holder(vm).map_err(unreachable)? {
+    match arbiter.holder(vm).map_err(|error| arg::arbiter_failed(place, error))? {
         None => Ok((Generation(1), None)),
         Some(last) if last.ended || fresh => Ok((last.bid.generation.next(), Some(last))),
         Some(Holder { bid, .. }) => Err(Failure::new(format!(
@@ -64,8 +64,8 @@ fn next_life(
 }
 
 /// Claims a new life's first generation.
-fn claim_life(arbiter: &mut dyn Arbiter, vm: &str, bid: &Bid) -> Result<(), Failure> {
-    match arbiter.claim(vm, bid).map_err(unreachable)? {
+fn claim_life(arbiter: &mut dyn Arbiter, place: &Place, vm: &str, bid: &Bid) -> Result<(), Failure> {
+    match arbiter.claim(vm, bid).map_err(|error| arg::arbiter_failed(place, error))? {
         Claim::Won => Ok(()),
         Claim::Lost { to, .. } => Err(Failure::new(format!(
             "node {to} has just claimed generation {} of the vm {vm:?}",
@@ -83,12 +83,14 @@ mod tests {
     #[test]
     fn a_life_that_was_not_ended_is_not_overwritten_by_a_restart() {
         let dir = tempfile::tempdir().unwrap();
+        let place = Place::Dir(dir.path().to_owned());
         let mut arbiter = FileArbiter::open(dir.path()).unwrap();
         let claim = |arbiter: &mut FileArbiter, id, fresh| {
-            let (generation, last) = next_life(arbiter, "kv", fresh)?;
-            assert_eq!(last.map_or(Generation::ZERO, |last| last.bid.generation).next(), generation);
-            let bid = Bid { generation, node: NodeId(id), keeps: None, wherefrom: String::new() };
-            claim_life(arbiter, "kv", &bid).map(|()| generation)
+            let (generation, last) = next_life(arbiter, &place, "kv", fresh)?;
+            assert_eq!(last.as_ref().map_or(Generation::ZERO, |last| last.bid.generation).next(), generation);
+            let after = last.map(|last| last.bid.node);
+            let bid = Bid { generation, node: NodeId(id), keeps: None, after, wherefrom: String::new() };
+            claim_life(arbiter, &place, "kv", &bid).map(|()| generation)
         };
         assert_eq!(claim(&mut arbiter, 1, false).unwrap(), Generation(1));
         let refused = claim(&mut arbiter, 2, false).unwrap_err();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::{Failure, arg};
 use crate::base::{Icount, Seq};
 use crate::host::logdir::{LogDir, LogError, LogReader};
+use crate::host::say::say;
 use crate::isa;
 use crate::log::{Entry, Event, Fault, Lineage};
 use crate::machine::config::RAM_BYTES_MAX;
@@ -65,7 +66,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     match result {
         Ok(torn) => {
             if let Some(torn) = torn {
-                eprintln!("lockstep replay: {torn}; replayed up to it");
+                say!("lockstep replay: {torn}; replayed up to it");
             }
             session.say_end();
             // Whoever closed our standard output has seen enough.
@@ -75,9 +76,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
             }
         }
         Err(Stopped::Diverged(divergence)) => {
-            eprintln!("lockstep replay: {divergence}");
+            say!("lockstep replay: {divergence}");
             for line in &divergence.context {
-                eprintln!("  {line}");
+                say!("  {line}");
             }
             Ok(1)
         }
@@ -231,7 +232,7 @@ impl Session<'_> {
         if self.trace {
             for entry in entries {
                 self.trace_to(entry.at)?;
-                eprintln!("{:>12}  entry {} {:?}", entry.at.get(), entry.seq, entry.event);
+                say!("{:>12}  entry {} {:?}", entry.at.get(), entry.seq, entry.event);
                 self.obey(vec![entry])?;
             }
             return Ok(());
@@ -269,9 +270,9 @@ impl Session<'_> {
             let (position, pc) = (machine.icount(), machine.hart().pc());
             match machine.hart().next_word(machine.ram()) {
                 Some(word) => {
-                    eprintln!("{:>12}  {pc:016x}  {}", position.get(), isa::disasm::disasm(pc, word))
+                    say!("{:>12}  {pc:016x}  {}", position.get(), isa::disasm::disasm(pc, word))
                 }
-                None => eprintln!("{:>12}  {pc:016x}  (no instruction can be fetched here)", position.get()),
+                None => say!("{:>12}  {pc:016x}  (no instruction can be fetched here)", position.get()),
             }
             self.replayer.run_to(position.next())?;
         }
@@ -300,14 +301,15 @@ impl Session<'_> {
         };
         let at = self.replayer.icount();
         let digest = self.replayer.machine_mut().digest();
-        eprintln!(
+        say!(
             "lockstep replay: {end} at {at}; {} entries obeyed, digests checked {}, state digest {digest}",
-            self.seq_last, self.checked
+            self.seq_last,
+            self.checked
         );
         match self.detours.taken() {
             (0, 0) => {}
             (chunks, restores) => {
-                eprintln!(
+                say!(
                     "lockstep replay: in {chunks} chunks, saved and restored {restores} times: no difference"
                 )
             }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{Failure, arg};
 use crate::devices::disk::DiskSpec;
 use crate::host::guests;
+use crate::host::say::{put, say};
 use crate::machine::{BootOptions, Elf, Machine, Saved};
 use crate::sim::{self, Outcome, Plan};
 
@@ -51,7 +52,7 @@ pub fn disk_guest() -> Result<Saved, Failure> {
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let guest = if args.disk { disk_guest()? } else { guest()? };
     if let Some(seed) = args.seed {
-        let mut tell = |line: String| eprintln!("{line}");
+        let mut tell = |line: String| say!("{line}");
         let outcome = sim::run(&guest, Plan::from_seed(seed), Some(&mut tell));
         print(&outcome, true, args.json)?;
         return Ok(u8::from(outcome.failure.is_some()));
@@ -76,7 +77,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         }
     }
     let [acknowledged, crashes, takeovers, pauses, partitions, fenced] = total;
-    eprintln!(
+    say!(
         "{} seeds in {:.1} s: {failed} failed; {acknowledged} answers checked, {crashes} crashes, {pauses} pauses, \
          {partitions} partitions, {takeovers} reigns after the first, {fenced} frames fenced",
         args.seeds,
@@ -87,15 +88,12 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
 
 fn print(outcome: &Outcome, wanted: bool, json: bool) -> Result<(), Failure> {
     if json {
-        println!("{}", serde_json::to_string(outcome)?);
+        put!("{}", serde_json::to_string(outcome)?)?;
     } else if let Some(failure) = &outcome.failure {
-        println!("seed {}: FAILED: {failure}", outcome.seed);
-        println!("  again, with everything told: lockstep sim --seed {}", outcome.seed);
+        put!("seed {}: FAILED: {failure}", outcome.seed)?;
+        put!("  again, with everything told: lockstep sim --seed {}", outcome.seed)?;
     } else if wanted {
-        println!(
-            "seed {}: {} answers in {} virtual ms",
-            outcome.seed, outcome.acknowledged, outcome.virtual_ms
-        );
+        put!("seed {}: {} answers in {} virtual ms", outcome.seed, outcome.acknowledged, outcome.virtual_ms)?;
     }
     Ok(())
 }

@@ -15,6 +15,11 @@ use crate::host::link;
 
 /// No single thing takes longer than this on a host that is fit for it.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The same for a guest with an operating system, whose state is large.
+const PATIENCE_LARGE: Duration = Duration::from_secs(90);
+/// A killed process is noticed at once; a host that is busy with two machines at full speed and whatever else
+/// it does must not look like a dead one.
+const SILENCE_LARGE_MS: u64 = 3000;
 /// Between two looks at a node.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -35,6 +40,15 @@ pub struct Takeover {
     pub answered: Duration,
     /// The longest time without any answer around it.
     pub gap: Duration,
+}
+
+/// A primary that has been taken away.
+pub struct Struck {
+    /// When the signal was sent.
+    pub at: Instant,
+    /// When it had taken effect.
+    pub gone: Instant,
+    pub old: Process,
 }
 
 /// How the primary is taken away.
@@ -65,6 +79,26 @@ impl Stage {
         std::fs::write(&elf, guest)?;
         let mut cluster = Cluster::start(&std::env::current_exe()?, dir, &elf, "128M", narrate)?;
         cluster.record = record;
+        Self::with(cluster)
+    }
+
+    /// A switch, and a primary of the guest that the words `guest` name to it.
+    pub fn start_with(
+        dir: &Path,
+        guest: &[String],
+        memory: &str,
+        narrate: Option<Narrate>,
+    ) -> Result<Self, Failure> {
+        std::fs::create_dir_all(dir)?;
+        let mut cluster = Cluster::start(&std::env::current_exe()?, dir, Path::new(""), memory, narrate)?;
+        cluster.guest_words = guest.to_vec();
+        cluster.vm = "linux".into();
+        cluster.patience = PATIENCE_LARGE;
+        cluster.silence_ms = Some(SILENCE_LARGE_MS);
+        Self::with(cluster)
+    }
+
+    fn with(mut cluster: Cluster) -> Result<Self, Failure> {
         let mut primary = cluster.primary()?;
         cluster.await_status(&mut primary, "running", |status| status.role == "primary")?;
         Ok(Self { cluster, primary, backup: None, audits_before: 0, log_bytes_before: 0 })
@@ -93,7 +127,7 @@ impl Stage {
         what: &str,
         wanted: impl Fn(&NodeStatus) -> bool,
     ) -> Result<NodeStatus, Failure> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.cluster.patience;
         loop {
             self.check_alive()?;
             // A node that does not answer now is asked again.
@@ -123,18 +157,7 @@ impl Stage {
     /// Takes the primary away under `load`; its backup becomes the primary. The old one is handed
     /// back: dead after [`Blow::Kill`], stopped after [`Blow::Stop`].
     pub fn strike(&mut self, blow: Blow, load: &KvLoad) -> Result<(Takeover, Process), Failure> {
-        let tally = self.tally()?;
-        let Some(heir) = self.backup.take() else {
-            return Err(Failure::new("there is no backup that could take over"));
-        };
-        let struck = Instant::now();
-        match blow {
-            Blow::Kill => self.primary.kill()?,
-            Blow::Stop => self.primary.stop()?,
-        }
-        let gone = Instant::now();
-        (self.audits_before, self.log_bytes_before) = (tally.audits, tally.log_bytes);
-        let old = std::mem::replace(&mut self.primary, heir);
+        let Struck { at: struck, gone, old } = self.take_away(blow)?;
         let answered = loop {
             self.check_alive()?;
             if let Some(at) = load.first_answer_to_request_after(gone) {
@@ -148,6 +171,23 @@ impl Stage {
         let gap = load.longest_gap_since(struck).map_or(answered, |(_, gap)| gap);
         self.await_primary("reigning", |_| true)?;
         Ok((Takeover { answered, gap }, old))
+    }
+
+    /// Takes the primary away; its backup is the primary from here on, or about to be.
+    pub fn take_away(&mut self, blow: Blow) -> Result<Struck, Failure> {
+        let tally = self.tally()?;
+        let Some(heir) = self.backup.take() else {
+            return Err(Failure::new("there is no backup that could take over"));
+        };
+        let at = Instant::now();
+        match blow {
+            Blow::Kill => self.primary.kill()?,
+            Blow::Stop => self.primary.stop()?,
+        }
+        let gone = Instant::now();
+        (self.audits_before, self.log_bytes_before) = (tally.audits, tally.log_bytes);
+        let old = std::mem::replace(&mut self.primary, heir);
+        Ok(Struck { at, gone, old })
     }
 
     /// Kills the backup; the primary goes on alone.
@@ -211,7 +251,10 @@ impl Stage {
 
     fn late(&mut self, what: &str) -> Failure {
         let (name, tail) = (&self.primary.name, self.primary.tail());
-        let words = format!("{name} was not {what} within {} s; it said last:{tail}", PATIENCE.as_secs());
+        let words = format!(
+            "{name} was not {what} within {} s; it said last:{tail}",
+            self.cluster.patience.as_secs()
+        );
         Failure::new(words).fix("is this host very busy? try again when it is not")
     }
 

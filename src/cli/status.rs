@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::Failure;
 use crate::ft::{Message, NodeStatus};
+use crate::host::driver::plain;
 use crate::host::link;
+use crate::host::say::put;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -19,7 +21,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let status = fetch(args.node)?;
     if args.json {
-        println!("{}", serde_json::to_string(&status)?);
+        put!("{}", serde_json::to_string(&status)?)?;
         return Ok(0);
     }
     let audit = status.last_audit.as_ref().map_or("none yet".to_owned(), |audit| {
@@ -29,20 +31,23 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let disks = status.disk_transfer.map_or(String::new(), |(compared, copied, of)| {
         format!(", disks: {compared} of {of} chunks compared, {copied} copied")
     });
-    println!("vm          {} (node {})", status.vm, status.node);
-    println!(
+    put!("vm          {} (node {})", status.vm, status.node)?;
+    put!(
         "role        {} ({}{transfer}{disks}), generation {}",
-        status.role, status.phase, status.generation
-    );
-    println!(
-        "protected   {}",
-        if status.protected { "yes" } else { "no: a fault now ends the guest's life" }
-    );
-    println!("position    {} (log entry {})", status.icount, status.log_seq);
-    println!("lag         {:.1} ms, {} instructions", status.lag_ms, status.lag_instructions);
-    println!("log         {} bytes", status.log_bytes);
-    println!("gate        {} outputs, {} bytes waiting", status.gated_outputs, status.gated_bytes);
-    println!("audit       {audit}");
+        status.role,
+        status.phase,
+        status.generation
+    )?;
+    put!("protected   {}", if status.protected { "yes" } else { "no: a fault now ends the guest's life" })?;
+    put!("position    {} (log entry {})", status.icount, status.log_seq)?;
+    put!("lag         {:.1} ms, {} instructions", status.lag_ms, status.lag_instructions)?;
+    put!("log         {} bytes", status.log_bytes)?;
+    put!("gate        {} outputs, {} bytes waiting", status.gated_outputs, status.gated_bytes)?;
+    put!("audit       {audit}")?;
+    put!("arbiter     {}", plain(status.arbiter_trouble.as_deref().unwrap_or("answers")))?;
+    if let Some(ms) = status.transfer_pause_ms {
+        put!("pause       {ms:.0} ms while the last backup's copy of the state was made")?;
+    }
     Ok(0)
 }
 

@@ -2,9 +2,10 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use crate::cli::{Failure, arg};
+use crate::host::arbiter::Place;
+use crate::host::say::say;
 use crate::host::stop::Stop;
 use crate::host::switch::{BindError, QueryError, SwitchReport, SwitchServer, TapName, UplinkSpec, query};
 use crate::net::Forward;
@@ -27,8 +28,8 @@ pub struct Args {
     uplink: Option<UplinkSpec>,
     /// The arbiter of the VMs' nodes. Needed where primary and backup have a switch each: this one then
     /// hears of takeovers at the other, and lets an old primary say nothing more.
-    #[arg(long, value_name = "DIR")]
-    arbiter: Option<PathBuf>,
+    #[arg(long, value_name = "DIR|etcd:URLS/PREFIX", value_parser = Place::parse)]
+    arbiter: Option<Place>,
     /// Ask the switch at this address how it is, instead of running one.
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["listen", "forward", "tap", "uplink", "arbiter"])]
     status: Option<SocketAddr>,
@@ -62,20 +63,20 @@ fn ask(at: SocketAddr) -> Result<u8, Failure> {
 
 fn serve(listen: SocketAddr, args: &Args) -> Result<u8, Failure> {
     let uplink = args.tap.clone().map(UplinkSpec::Tap).or(args.uplink.clone());
-    let arbiter = args.arbiter.as_deref().map(arg::arbiter).transpose()?;
+    let arbiter = args.arbiter.as_ref().map(arg::arbiter).transpose()?;
     // Before anything is announced: who stops us right after may rely on a clean end.
     let stop = Stop::on_signals()?;
     let mut server =
         SwitchServer::bind_with(listen, args.forward.clone(), uplink.clone()).map_err(explain)?;
     if let Some(arbiter) = arbiter {
-        server.watch_claims(Box::new(arbiter))?;
+        server.watch_claims(arbiter)?;
     }
-    eprintln!("switch: VMs attach at {}", server.local_addr()?);
+    say!("switch: VMs attach at {}", server.local_addr()?);
     for (index, forward) in args.forward.iter().enumerate() {
-        eprintln!("switch: {} leads to guest port {}", server.forward_addr(index)?, forward.guest_port);
+        say!("switch: {} leads to guest port {}", server.forward_addr(index)?, forward.guest_port);
     }
     if let Some(uplink) = uplink {
-        eprintln!("switch: the VMs' network is the {uplink}");
+        say!("switch: the VMs' network is the {uplink}");
     }
     let report = server.run(&stop)?;
     if args.json {

@@ -6,6 +6,7 @@ use super::Failure;
 use crate::ft::Message;
 use crate::host::driver::plain;
 use crate::host::link;
+use crate::host::say::put;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -20,9 +21,9 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let started = Instant::now();
     match link::ask(args.node, &Message::SwitchOver, Duration::from_secs(30)) {
-        Ok(Message::Answer { json }) if args.json => println!("{json}"),
+        Ok(Message::Answer { json }) if args.json => put!("{json}")?,
         Ok(Message::Answer { .. }) => {
-            println!("switched over in {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
+            put!("switched over in {:.1} ms", started.elapsed().as_secs_f64() * 1e3)?;
         }
         Ok(Message::Refuse { why }) => return Err(Failure::new(format!("no switch-over: {}", plain(&why)))),
         Ok(_) => return Err(Failure::new(format!("{} answered something else", args.node))),

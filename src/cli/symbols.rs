@@ -12,6 +12,7 @@ use super::{Failure, replay};
 use crate::base::Icount;
 use crate::cpu::Privilege;
 use crate::host::logdir::{Follower, LogDir};
+use crate::host::say::say;
 use crate::inspect::SymbolTable;
 use crate::log::Entry;
 use crate::replay::{ReplayStop, Replayer};
@@ -132,7 +133,7 @@ fn tell(naming: &Naming, at: Icount, why: &str) {
     match naming {
         Naming::Own => {}
         Naming::All | Naming::Table(_) => {
-            eprintln!("lockstep: from position {at} on it is not known where the guest was: {why}");
+            say!("lockstep: from position {at} on it is not known where the guest was: {why}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Who may go on: an atomic test-and-set on (vm, generation).
 //!
 //! A generation is claimed at most once, ever. Whoever loses a claim halts; whoever cannot reach
-//! the arbiter waits. Implementations: a directory ([`crate::host::arbiter`]) and the simulator's.
+//! the arbiter waits. Implementations: a directory and etcd ([`crate::host::arbiter`]), and the
+//! simulator's.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -17,6 +18,10 @@ pub struct Bid {
     /// two change places as planned. Nothing leaves the new primary without its acknowledgement, so
     /// whoever loses a claim and is named here may bid for the generation after.
     pub keeps: Option<NodeId>,
+    /// Who holds the generation before, as the claimant knows: an arbiter that says otherwise is not
+    /// the one that decided it.
+    #[serde(default)]
+    pub after: Option<NodeId>,
     /// Where the claimant says it is, for people.
     pub wherefrom: String,
 }
@@ -43,8 +48,14 @@ pub struct Holder {
 pub enum ArbiterError {
     #[error("the arbiter cannot be reached: {0}")]
     Unreachable(String),
+    /// Something answers that cannot be the arbiter, or will not be it for us.
+    #[error("the arbiter cannot be used: {0}")]
+    Unusable(String),
     #[error("the arbiter's record of {vm:?} is damaged: {what}")]
     Damaged { vm: String, what: String },
+    /// It does not hold what it once decided: it is another one, or an older state of the same.
+    #[error("the arbiter does not know what was decided for {vm:?}: {what}")]
+    Forgetful { vm: String, what: String },
 }
 
 /// An atomic test-and-set, with memory.
@@ -55,6 +66,12 @@ pub trait Arbiter: Send {
     /// The newest claimed generation.
     fn holder(&mut self, vm: &str) -> Result<Option<Holder>, ArbiterError>;
 
+    /// Who holds `generation`, which somebody has claimed. Changes nothing.
+    fn look(&mut self, vm: &str, generation: Generation) -> Result<NodeId, ArbiterError>;
+
     /// Notes that the guest of `generation` ended in an orderly way.
     fn end(&mut self, vm: &str, generation: Generation, node: NodeId) -> Result<(), ArbiterError>;
+
+    /// The same arbiter for another thread: neither waits for the other.
+    fn another(&self) -> Box<dyn Arbiter>;
 }

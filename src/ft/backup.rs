@@ -74,6 +74,9 @@ pub(super) struct Backup {
     linked: bool,
     primary: NodeId,
     generation: Generation,
+    /// Who holds `generation` at the arbiter: the primary, but for the moment in which this node stops
+    /// being that and has not yet read of its successor's reign.
+    reigning: NodeId,
     life: u64,
     state: State,
     counting: bool,
@@ -104,6 +107,8 @@ pub(super) struct Backup {
     last_audit: Option<Audit>,
     audits_agreed: u64,
     ended: Option<Exit>,
+    /// Why the primary's machine is not one for this node.
+    unfit: Option<String>,
     /// The primary has said that the guest's end, and everything before it, is settled.
     farewell: bool,
     /// The tool that asked for the switch-over which made this node a backup.
@@ -134,6 +139,7 @@ impl Backup {
             Self::with(common, to.link, to.node, follows.generation, follows.life, state, to.now_ns);
         common.terminals.settle(false, follows.life, &mut common.commands);
         backup.console_released = follows.console_released;
+        backup.reigning = common.id;
         backup.counting = true;
         backup.in_step = true;
         backup.detector = Detector::new(to.now_ns, common.settings.silence_ns, common.settings.heartbeat_ns);
@@ -166,6 +172,7 @@ impl Backup {
             linked: true,
             primary,
             generation,
+            reigning: primary,
             life,
             state,
             counting: false,
@@ -188,6 +195,7 @@ impl Backup {
             last_audit: None,
             audits_agreed: 0,
             ended: None,
+            unfit: None,
             farewell: false,
             answer_to: None,
             log_bytes: 0,
@@ -201,6 +209,11 @@ impl Backup {
 
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// The reign that this node follows, unless it is bidding for the next.
+    pub fn reign(&self) -> Option<(Generation, NodeId)> {
+        self.bid.is_none().then_some((self.generation, self.reigning))
     }
 
     pub fn disk_standing(&self) -> DiskStanding {
@@ -240,6 +253,7 @@ impl Backup {
             Event::Frame { .. }
             | Event::ConsoleInput(_)
             | Event::ConsoleSize { .. }
+            | Event::ArbiterSeen { .. }
             | Event::Fenced { .. } => Next::Stay,
             Event::Quit => {
                 let why = "the operator ended the backup".to_owned();
@@ -271,6 +285,7 @@ impl Backup {
                 }
                 common.tell(format!("the primary sends its state at {at}, {chunks} chunks"));
                 (self.generation, self.primary, self.life) = (generation, node, life);
+                self.reigning = node;
                 common.terminals.settle(false, life, &mut common.commands);
                 common.say_whereabouts(self.link);
                 let (decoder, log) = (Box::new(snapshot::Decoder::new(RAM_BYTES_MAX)), VecDeque::new());
@@ -392,6 +407,12 @@ impl Backup {
             return Ok(());
         };
         let saved = decoder.finish().map_err(|error| format!("the snapshot is damaged: {error}"))?;
+        if let Some(difference) = common.expects.as_ref().and_then(|named| saved.config.difference(named)) {
+            let why = format!("the primary's machine is not the one that was named here: {difference}");
+            common.send(self.link, Message::Refuse { why: why.clone() });
+            self.unfit = Some(why.clone());
+            return Err(why);
+        }
         let fetched = self.fetch.take();
         if !saved.config.disks.iter().eq(fetched.iter().flat_map(DiskFetch::specs)) {
             return Err("its state has other disks than it named".into());
@@ -434,7 +455,7 @@ impl Backup {
         let unpacked: usize = entries.iter().map(|entry| entry.event.payload().len()).sum();
         let held_bytes = bytes.len() + unpacked + entries.len() * size_of::<Entry>();
         let reign = entries.iter().find_map(|e| match e.event {
-            log::Event::Generation { generation, .. } => Some(generation),
+            log::Event::Generation { generation, node, .. } => Some((generation, node)),
             _ => None,
         });
         replayer.push(entries).map_err(|divergence| divergence.to_string())?;
@@ -447,8 +468,8 @@ impl Backup {
         self.log_bytes += bytes.len() as u64;
         common.commands.push(Command::Append { bytes });
         self.ack_due = true;
-        if let Some(generation) = reign {
-            self.generation = generation;
+        if let Some((generation, node)) = reign {
+            (self.generation, self.reigning) = (generation, node);
             if let Some(link) = self.answer_to.take() {
                 let json = serde_json::json!({ "switched_over": true, "generation": generation }).to_string();
                 common.send(link, Message::Answer { json });
@@ -470,7 +491,8 @@ impl Backup {
         self.linked = false;
         common.commands.push(Command::Close { link: self.link });
         if !self.counting {
-            let why = format!("the primary was lost before this backup counted: {why}");
+            let lost = || format!("the primary was lost before this backup counted: {why}");
+            let why = self.unfit.take().unwrap_or_else(lost);
             return Next::Halt(Halt::NotJoined { why });
         }
         common.tell(format!("the primary is lost: {why}"));
@@ -483,7 +505,7 @@ impl Backup {
     fn bid(&mut self, common: &mut Common, planned: bool) {
         let generation = self.generation.next();
         let keeps = planned.then_some(self.primary);
-        common.commands.push(Command::Claim { generation, keeps });
+        common.commands.push(Command::Claim { generation, keeps, after: self.reigning });
         self.bid = Some(Bid { generation, asked: true, retry_ns: 0, won: false, planned });
     }
 
@@ -497,11 +519,14 @@ impl Backup {
         let Some(bid) = self.bid.as_mut().filter(|bid| bid.generation == generation) else {
             return Next::Stay;
         };
+        if outcome.is_ok() {
+            common.arbiter_is(None);
+        }
         match outcome {
             Ok(Claim::Won) => bid.won = true,
             Ok(Claim::Lost { to, .. }) => return Next::Halt(Halt::LostClaim { generation, to }),
             Err(error) => {
-                common.tell(format!("waiting: {error}"));
+                common.arbiter_is(Some(format!("waiting: {error}")));
                 bid.asked = false;
                 bid.retry_ns = now_ns + common.settings.claim_retry_ns;
             }
@@ -519,7 +544,8 @@ impl Backup {
         {
             bid.asked = true;
             let keeps = bid.planned.then_some(self.primary);
-            common.commands.push(Command::Claim { generation: bid.generation, keeps });
+            let after = self.reigning;
+            common.commands.push(Command::Claim { generation: bid.generation, keeps, after });
         }
         if self.linked && self.detector.suspects(now_ns) {
             let next = self.lose_primary(common, "it has been silent for too long");

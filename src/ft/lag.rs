@@ -69,6 +69,45 @@ pub fn brake_permille(lag_ns: u64, soft_ns: u64, hard_ns: u64) -> u64 {
     (lag_ns - soft_ns) * 1000 / (hard_ns - soft_ns)
 }
 
+/// The share of its time that a primary gives up for a joiner that has had the state for `since_ns` and is
+/// still behind: more the longer it takes, so that it catches up with a guest that never rests, too. In permille.
+pub fn join_permille(since_ns: u64) -> u64 {
+    const AT_FIRST: u64 = 400;
+    const AT_LAST: u64 = 900;
+    const STEP_NS: u64 = 2_000_000;
+    AT_LAST.min(AT_FIRST + since_ns / STEP_NS)
+}
+
+/// A rest shorter than this is not worth going to sleep for: the sleep itself would cost the guest
+/// more than it owes.
+const REST_NS_MIN: u64 = 1_000_000;
+/// After so long a rest the lag is looked at again.
+const REST_NS_MAX: u64 = 5_000_000;
+
+/// Makes the rests that a primary takes for its backup's sake: each slice owes a share of its time, and
+/// what is owed is rested in one piece.
+#[derive(Debug, Default)]
+pub struct Brake {
+    owed_ns: u64,
+}
+
+impl Brake {
+    /// The guest has run for `ran_ns` and owes this share of its time: how long to rest now.
+    pub fn rest_ns(&mut self, ran_ns: u64, permille: u64) -> u64 {
+        match permille {
+            0 => self.owed_ns = 0,
+            1000.. => self.owed_ns = self.owed_ns.max(REST_NS_MIN),
+            _ => self.owed_ns += ran_ns * permille / (1000 - permille),
+        }
+        if self.owed_ns < REST_NS_MIN {
+            return 0;
+        }
+        let rest_ns = self.owed_ns.min(REST_NS_MAX);
+        self.owed_ns -= rest_ns;
+        rest_ns
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,5 +141,37 @@ mod tests {
         assert_eq!(brake_permille(10, 20, 120), 0);
         assert_eq!(brake_permille(70, 20, 120), 500);
         assert_eq!(brake_permille(500, 20, 120), 1000);
+    }
+
+    #[test]
+    fn a_joiner_that_replays_no_faster_than_the_guest_runs_catches_up() {
+        // A millisecond at a time: behind by a whole second of work, and as fast as the primary unbraked.
+        let (mut behind_us, mut took_ms) = (1_000_000, 0);
+        while behind_us > 0 {
+            behind_us -= join_permille(took_ms * MS) as i64;
+            took_ms += 1;
+        }
+        assert!((1000..2000).contains(&took_ms), "{took_ms} ms");
+        assert_eq!(join_permille(u64::MAX), 900);
+    }
+
+    #[test]
+    fn what_is_owed_is_rested_in_one_piece() {
+        let mut brake = Brake::default();
+        // Half of the time is owed, in slices far shorter than a rest.
+        let (mut ran, mut rested, mut rests) = (0, 0, 0);
+        for _ in 0..1000 {
+            ran += 30_000;
+            let rest = brake.rest_ns(30_000, 500);
+            assert!(rest == 0 || rest >= REST_NS_MIN);
+            (rested, rests) = (rested + rest, rests + u32::from(rest > 0));
+        }
+        assert!((ran - REST_NS_MIN..=ran).contains(&rested), "ran {ran}, rested {rested}");
+        assert!(rests <= 30, "{rests} rests");
+        assert_eq!(brake.rest_ns(30_000, 0), 0, "all is forgiven");
+        assert_eq!(brake.rest_ns(30_000, 1000), REST_NS_MIN, "it stands still");
+        let long = 4 * REST_NS_MAX;
+        let rests = [brake.rest_ns(long, 500), brake.rest_ns(0, 500)];
+        assert_eq!(rests, [REST_NS_MAX; 2], "a long debt is paid in parts");
     }
 }

@@ -16,7 +16,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::base::{Digest, Generation, Icount, NodeId, Seq};
+use crate::base::{Digest, Generation, Icount, NodeId, Seq, blob};
 use crate::devices::disk::DiskSpec;
 use crate::replay::Divergence;
 
@@ -37,9 +37,9 @@ pub enum Message {
     /// The primary says yes: `chunks` snapshot chunks follow, and log from `seq_next` on.
     Offer { generation: Generation, node: NodeId, seq_next: Seq, at: Icount, chunks: u32, life: u64 },
     /// The next chunk of the snapshot.
-    Chunk(Vec<u8>),
+    Chunk(#[serde(with = "blob")] Vec<u8>),
     /// One log frame, exactly as it is stored.
-    Log(Vec<u8>),
+    Log(#[serde(with = "blob")] Vec<u8>),
     /// The backup holds the log up to `received` in memory and has obeyed it up to `executed`.
     Ack { received: Seq, executed: Icount, audited: Option<Audit> },
     /// The sender is alive. From the primary: its guest's time, and how much of the console has
@@ -93,7 +93,12 @@ pub enum Message {
     /// The joiner's answer to the digests from `first` on: these chunks of its own differ.
     DiskWant { disk: u8, first: u32, chunks: Vec<u32> },
     /// A chunk as the primary has it; packed as [`disk::pack`](super::disk::pack) does.
-    DiskChunk { disk: u8, chunk: u32, packed: Vec<u8> },
+    DiskChunk {
+        disk: u8,
+        chunk: u32,
+        #[serde(with = "blob")]
+        packed: Vec<u8>,
+    },
     /// The joiner's disk has taken the chunk.
     DiskStored { disk: u8, chunk: u32 },
     /// With this the joiner's disks are at least as new as the state that was offered.

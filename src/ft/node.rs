@@ -15,7 +15,7 @@ use super::settings::{SCROLLBACK_BYTES_MAX, Settings};
 use super::terminals::Terminals;
 use crate::base::{Generation, Icount, NodeId, Seq};
 use crate::devices::disk::{DiskDone, DiskRequest};
-use crate::machine::{Exit, Machine, Output, Saved};
+use crate::machine::{Exit, Machine, MachineConfig, Output, Saved};
 use crate::replay::Divergence;
 
 /// Names a connection, for as long as the node lives. Never reused.
@@ -38,6 +38,11 @@ pub enum Event {
     Claimed {
         generation: Generation,
         outcome: Result<Claim, ArbiterError>,
+    },
+    /// What the arbiter says when it is asked who holds the present reign's `generation`.
+    ArbiterSeen {
+        generation: Generation,
+        seen: Result<NodeId, ArbiterError>,
     },
     /// A frame for the guest, numbered by the switch.
     Frame {
@@ -74,11 +79,12 @@ pub enum Command {
     Close {
         link: LinkId,
     },
-    /// Asks the arbiter for `generation`, to reign with `keeps` as the backup that counts; the outcome
-    /// comes back as [`Event::Claimed`].
+    /// Asks the arbiter for `generation`, which comes after a reign of `after`'s, to reign with `keeps`
+    /// as the backup that counts; the outcome comes back as [`Event::Claimed`].
     Claim {
         generation: Generation,
         keeps: Option<NodeId>,
+        after: NodeId,
     },
     /// Tells the arbiter that the guest of this generation has ended.
     EndLife {
@@ -227,8 +233,12 @@ pub struct NodeStatus {
     pub transfer: Option<(u32, u32)>,
     /// State transfer of disks, under way or the last one's: chunks compared, copied, in all.
     pub disk_transfer: Option<(u64, u64, u64)>,
+    /// How long the guest stood still while its state was saved for the last joiner, in milliseconds.
+    pub transfer_pause_ms: Option<f64>,
     pub outputs_released: u64,
     pub inputs_dropped: u64,
+    /// Why a takeover would have to wait for the arbiter, or does; none while it answers well.
+    pub arbiter_trouble: Option<String>,
     /// Terminals that are attached.
     pub terminals: usize,
     /// Console bytes of the guest's life that have left (primary) or been replayed (backup).
@@ -260,13 +270,18 @@ pub(super) struct Common {
     pub terminals: Terminals,
     /// Where this node listens, for its peer to tell to terminals.
     pub listen: Option<String>,
+    /// Why the arbiter decides nothing, as it was told last.
+    pub arbiter_trouble: Option<String>,
+    /// The machine that a joiner was told to expect.
+    pub expects: Option<Box<MachineConfig>>,
 }
 
 impl Common {
     pub fn new(id: NodeId, vm: &str, settings: Settings) -> Self {
         let scrollback_bytes = settings.scrollback_bytes.clamp(1, SCROLLBACK_BYTES_MAX);
         let terminals = Terminals::new(vm, id, scrollback_bytes);
-        Self { id, vm: vm.to_owned(), settings, commands: Vec::new(), terminals, listen: None }
+        let (vm, commands) = (vm.to_owned(), Vec::new());
+        Self { id, vm, settings, commands, terminals, listen: None, arbiter_trouble: None, expects: None }
     }
 
     /// Tells the peer where terminals reach this node.
@@ -282,6 +297,14 @@ impl Common {
 
     pub fn tell(&mut self, text: impl Into<String>) {
         self.commands.push(Command::Tell(text.into()));
+    }
+
+    /// Notes how the arbiter is. It is asked over and over: only what is new is told.
+    pub fn arbiter_is(&mut self, trouble: Option<String>) {
+        if self.arbiter_trouble != trouble {
+            self.tell(trouble.as_deref().unwrap_or("the arbiter answers again"));
+            self.arbiter_trouble = trouble;
+        }
     }
 
     /// Says no on a connection that asked for something, and ends it.
@@ -339,6 +362,11 @@ impl Node {
         self.common.listen = Some(address);
     }
 
+    /// Has a backup refuse any machine but this one.
+    pub fn expects(&mut self, config: MachineConfig) {
+        self.common.expects = Some(Box::new(config));
+    }
+
     pub fn id(&self) -> NodeId {
         self.common.id
     }
@@ -356,6 +384,10 @@ impl Node {
             self.common.commands.push(Command::Close { link });
             return;
         }
+        if let Event::ArbiterSeen { generation, seen } = event {
+            self.arbiter_seen(generation, seen);
+            return;
+        }
         if self.terminal_step(&event, now_ns) {
             return;
         }
@@ -365,6 +397,33 @@ impl Node {
             Role::Halted { .. } => Next::Stay,
         };
         self.follow(next);
+    }
+
+    /// The reign that this node leads or follows, and whom the arbiter must name for it; none while it
+    /// is being settled, or outside fault tolerance.
+    pub fn reign(&self) -> Option<(Generation, NodeId)> {
+        let reign = match &self.role {
+            Role::Primary(primary) => primary.reign(self.common.id),
+            Role::Backup(backup) => backup.reign(),
+            Role::Halted { .. } => None,
+        };
+        reign.filter(|(generation, _)| *generation != Generation::ZERO)
+    }
+
+    /// The arbiter is looked at while nothing depends on it: trouble is known before it does harm.
+    fn arbiter_seen(&mut self, generation: Generation, seen: Result<NodeId, ArbiterError>) {
+        let Some((_, holder)) = self.reign().filter(|(reigning, _)| *reigning == generation) else { return };
+        match seen {
+            Ok(node) if node == holder => self.common.arbiter_is(None),
+            // It has gone back, and given this reign away once more: two histories begin here, and the
+            // arbiter's word decides.
+            Ok(to) if self.is_primary() => self.follow(Next::Halt(Halt::LostClaim { generation, to })),
+            Ok(to) => self.common.arbiter_is(Some(format!(
+                "a takeover would be refused: the arbiter says that generation {generation} belongs to node {to}, \
+                 this node follows {holder}"
+            ))),
+            Err(error) => self.common.arbiter_is(Some(format!("a takeover would have to wait: {error}"))),
+        }
     }
 
     /// Does what is a terminal's business; false if it is not.
@@ -529,8 +588,10 @@ impl Node {
             audits_agreed: 0,
             transfer: None,
             disk_transfer: None,
+            transfer_pause_ms: None,
             outputs_released: 0,
             inputs_dropped: 0,
+            arbiter_trouble: self.common.arbiter_trouble.clone(),
             terminals: self.common.terminals.count(),
             console_bytes: self.common.terminals.scrollback().end(),
         };

@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 use super::clock::GuestClock;
 use super::detector::Detector;
 use super::gate::OutputGate;
-use super::lag::LagMeter;
+use super::lag::{Brake, LagMeter};
 use super::message::{Audit, Message};
 use super::node::{Boot, Command, Common, Event, Halt, LinkId, Next, NodeStatus, Plug, World};
 use crate::base::{Digest, Generation, Icount, NodeId, Seq};
@@ -101,12 +101,17 @@ pub(super) struct Primary {
     audits: VecDeque<(Icount, Digest)>,
     last_audit: Option<Audit>,
     audits_agreed: u64,
+    brake: Brake,
     resume_ns: u64,
     limit: Icount,
     ended: Option<(Exit, Seq)>,
     console_released: u64,
     /// What the last heartbeat said of it.
     console_told: u64,
+    /// When the state was last asked for, until the guest runs again.
+    paused_ns: Option<u64>,
+    /// How long the guest stood still for it, then.
+    pause_ns: Option<u64>,
     log_bytes: u64,
     outputs_released: u64,
     inputs_dropped: u64,
@@ -173,11 +178,14 @@ impl Primary {
             audits: VecDeque::new(),
             last_audit: None,
             audits_agreed: 0,
+            brake: Brake::default(),
             resume_ns: 0,
             limit: Icount::MAX,
             ended: None,
             console_released: 0,
             console_told: 0,
+            paused_ns: None,
+            pause_ns: None,
             log_bytes: 0,
             outputs_released: 0,
             inputs_dropped: 0,
@@ -242,6 +250,11 @@ impl Primary {
         self.recorder.icount()
     }
 
+    /// This node's reign, unless it is bidding for the next.
+    pub fn reign(&self, id: NodeId) -> Option<(Generation, NodeId)> {
+        (!matches!(self.peer, Peer::Claiming { .. })).then_some((self.generation, id))
+    }
+
     fn activate(&self, common: &mut Common) {
         let rx_seq = self.recorder.machine().rx_seq();
         common.commands.push(Command::Activate { generation: self.generation, rx_seq });
@@ -267,6 +280,8 @@ impl Primary {
             Event::DiskDone(done) => self.disks.ended(done),
             Event::DiskWorked(worked) => self.disk_worked(common, worked, now_ns),
             Event::ConsoleSize { cols, rows } => common.terminals.resize(cols, rows),
+            // The node has taken it in.
+            Event::ArbiterSeen { .. } => {}
             Event::Fenced { current } => self.fenced(common, current),
             Event::Quit => return self.quit(common, now_ns),
         }
@@ -278,7 +293,7 @@ impl Primary {
         if current > self.generation && matches!(self.peer, Peer::None) && self.generation != Generation::ZERO
         {
             common.tell(format!("the switch says that generation {current} reigns: asking the arbiter"));
-            self.bid(common, self.generation.next());
+            self.bid(common, self.generation.next(), common.id);
         }
     }
 
@@ -303,7 +318,7 @@ impl Primary {
             Message::Join { vm, node } => self.join(common, link, &vm, node, now_ns),
             Message::SwitchOver => self.ask_switch_over(common, link),
             Message::Ack { received, executed, audited } if from_peer => {
-                self.acked(common, received, executed, audited);
+                self.acked(common, received, executed, audited, now_ns);
             }
             Message::Heartbeat { .. } if from_peer => {}
             Message::Flushed { disk, tag } if from_peer => self.disks.peer_flushed(disk, tag),
@@ -363,6 +378,7 @@ impl Primary {
         status.audits_agreed = self.audits_agreed;
         status.outputs_released = self.outputs_released;
         status.inputs_dropped = self.inputs_dropped;
+        status.transfer_pause_ms = self.pause_ns.map(|ns| ns as f64 / 1e6);
         let lag = match &self.peer {
             Peer::None => {
                 status.phase = "alone".into();

@@ -64,7 +64,7 @@ impl Default for Settings {
             digest_instructions: DIGEST_EVERY_DEFAULT,
             audit_ns: 1000 * MS,
             lag_soft_ns: 20 * MS,
-            lag_hard_ns: 500 * MS,
+            lag_hard_ns: 80 * MS,
             gate_bytes_max: 1 << 20,
             gate_outputs_max: 512,
             transfer_window_bytes: 1 << 20,

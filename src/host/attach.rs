@@ -18,6 +18,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use super::driver::{draw_u64, plain};
 use super::keys::{HELP, Key};
 use super::link::{LinkEvent, Links};
+use super::say::say;
 use super::terminal;
 use crate::ft::{LinkId, Message};
 use session::{Greeting, News, Session};
@@ -464,7 +465,7 @@ fn is_address(text: &str) -> bool {
 }
 
 fn tell(text: &str) {
-    eprintln!("lockstep attach: {text}");
+    say!("lockstep attach: {text}");
 }
 
 /// Looks for a text in a stream, however that is cut.

@@ -108,15 +108,33 @@ impl Drop for Process {
     }
 }
 
+/// Other ways than the straight ones, through a relay for example.
+#[derive(Clone, Debug, Default)]
+pub struct Via {
+    /// As it is written after `--arbiter`.
+    pub arbiter: Option<String>,
+    pub switch: Option<SocketAddr>,
+    /// A backup's way to its primary.
+    pub primary: Option<SocketAddr>,
+}
+
 /// Everything one pair needs, in a directory of its own.
 pub struct Cluster {
     binary: PathBuf,
     dir: PathBuf,
     guest: PathBuf,
     memory: String,
+    /// Name the guest to a primary instead of the ELF file: a kernel and its options, for example.
+    pub guest_words: Vec<String>,
+    /// What the virtual machine is called.
+    pub vm: String,
+    /// How long a node may take to be as it is waited for.
+    pub patience: Duration,
     /// Record every node's log under the directory.
     pub record: bool,
     pub silence_ms: Option<u64>,
+    /// How the next node that is started reaches the others, where that is not straight.
+    pub via: Via,
     /// What every node that is started gets on top: disks, for example.
     pub arguments: Vec<String>,
     pub switch: Process,
@@ -156,8 +174,12 @@ impl Cluster {
             dir: dir.to_owned(),
             guest: guest.to_owned(),
             memory: memory.to_owned(),
+            guest_words: Vec::new(),
+            vm: "kv".into(),
+            patience: READY_WITHIN,
             record: false,
             silence_ms: None,
+            via: Via::default(),
             arguments: Vec::new(),
             switch,
             service,
@@ -185,13 +207,18 @@ impl Cluster {
     }
 
     pub fn primary(&mut self) -> Result<Process, ClusterError> {
-        let guest = self.guest.display().to_string();
         let memory = self.memory.clone();
-        self.node("primary", &["primary", &guest, "--memory", &memory])
+        let guest = match self.guest_words.is_empty() {
+            true => vec![self.guest.display().to_string()],
+            false => self.guest_words.clone(),
+        };
+        let mut words = vec!["primary", "--memory", &memory];
+        words.extend(guest.iter().map(String::as_str));
+        self.node("primary", &words)
     }
 
     pub fn backup(&mut self, primary: &Process) -> Result<Process, ClusterError> {
-        let primary = primary.address.to_string();
+        let primary = self.via.primary.unwrap_or(primary.address).to_string();
         self.node("backup", &["backup", "--primary", &primary])
     }
 
@@ -199,12 +226,14 @@ impl Cluster {
         self.started += 1;
         let name = format!("{role}-{}", self.started);
         let address = free_tcp()?;
-        let (listen, switch) = (address.to_string(), self.switch.address.to_string());
-        let arbiter = self.arbiter().display().to_string();
+        let (listen, switch) =
+            (address.to_string(), self.via.switch.unwrap_or(self.switch.address).to_string());
+        let arbiter = self.via.arbiter.clone().unwrap_or_else(|| self.arbiter().display().to_string());
         let record = self.record_dir(self.started).display().to_string();
         let silence = self.silence_ms.map(|ms| ms.to_string());
+        let vm = self.vm.clone();
         let mut all = arguments.to_vec();
-        all.extend(["--vm", "kv", "--listen", &listen, "--switch", &switch, "--arbiter", &arbiter]);
+        all.extend(["--vm", &vm, "--listen", &listen, "--switch", &switch, "--arbiter", &arbiter]);
         if self.record {
             all.extend(["--record", &record]);
         }
@@ -222,7 +251,7 @@ impl Cluster {
         what: &str,
         wanted: impl Fn(&NodeStatus) -> bool,
     ) -> Result<NodeStatus, ClusterError> {
-        let until = Instant::now() + READY_WITHIN;
+        let until = Instant::now() + self.patience;
         loop {
             if let Ok(status) = node.status()
                 && wanted(&status)
@@ -235,7 +264,7 @@ impl Cluster {
             }
             if Instant::now() > until {
                 let what = format!("{} was not {what}", node.name);
-                return Err(ClusterError::Late { what, within: READY_WITHIN, tail: node.tail() });
+                return Err(ClusterError::Late { what, within: self.patience, tail: node.tail() });
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -297,6 +326,8 @@ fn spawn(
     let told = File::create(&stderr).map_err(&failed)?;
     let mut command = Command::new(binary);
     command.args(arguments).stdin(Stdio::null()).stdout(stdout);
+    // What a node notes on its host, it notes here.
+    command.env("XDG_STATE_HOME", std::path::absolute(dir.join("state")).map_err(&failed)?);
     // A group of its own: a Ctrl-C at the terminal is for us, and we end what we have started.
     command.env(DIES_WITH, std::process::id().to_string()).process_group(0);
     let child = match narrate {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::keys::{Key, Keys};
+use super::say::say;
 use super::terminal::RawTerminal;
 
 /// Bytes that wait for a slow reader before the guest has to. What the guest had said by then is
@@ -121,7 +122,7 @@ impl ConsoleOut {
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {
-            eprintln!("lockstep: the console's last words are lost");
+            say!("lockstep: the console's last words are lost");
         }
     }
 }

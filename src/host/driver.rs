@@ -22,6 +22,7 @@ use super::keys::{HELP, Key};
 use super::link::{self, LinkEvent, LinkNumbers, Links, Sink};
 use super::logdir::{LogError, LogWriter};
 use super::port::{Port, PortEvent, SendRefused};
+use super::say::{self, say};
 use super::terminal;
 use crate::base::{Generation, NodeId, Seq};
 use crate::ft::arbiter::{Arbiter, ArbiterError};
@@ -40,6 +41,8 @@ const MESSAGE_BYTES_WAITING_MAX: usize = 64 << 20;
 const EVENTS_A_TURN: usize = 128;
 /// An unsent rest is tried again this soon.
 const RETRY: Duration = Duration::from_micros(500);
+/// How often the arbiter is asked whether it still knows what it decided.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long an ending node waits for its last words to leave.
 const LINGER: Duration = Duration::from_secs(1);
 /// How long an ending node waits for its disks to be synced.
@@ -245,6 +248,20 @@ impl Driver {
         matches!(self.wiring.console, ConsoleIn::Terminal(_))
     }
 
+    /// A function for when the terminal that was the guest's console is no more. Alone, the guest has
+    /// lost its only user and ends; one of a pair is there for others.
+    fn terminal_is_gone(&self) -> impl FnOnce() + Send + 'static {
+        let (quit, goes_on) = (self.quitter(), self.wiring.arbiter.is_some());
+        move || {
+            if goes_on {
+                say!("lockstep: the terminal is gone; the guest goes on, see `lockstep attach`");
+            } else {
+                say!("lockstep: the terminal is gone: the guest is ended");
+                quit();
+            }
+        }
+    }
+
     /// A function that tells the guest of its window's size, for signal handlers.
     pub fn resizer(&self) -> impl Fn() + Send + 'static {
         let events = self.events.clone();
@@ -268,17 +285,17 @@ impl Driver {
                 || (),
             ),
             ConsoleIn::Terminal(_) => {
-                eprintln!("lockstep: this terminal is the guest's console; {HELP}");
+                say!("lockstep: this terminal is the guest's console; {HELP}");
                 // An empty queue has room.
                 self.resizer()();
-                let gone = self.quitter();
+                let gone = self.terminal_is_gone();
                 let keys = move |key| {
                     let event = match key {
                         Key::Typed(bytes) => HostEvent::Node(Event::ConsoleInput(bytes)),
                         Key::End => HostEvent::Node(Event::Quit),
                         Key::Status => HostEvent::AskStatus,
                         Key::Help => {
-                            eprintln!("\nlockstep: {HELP}");
+                            say!("\nlockstep: {HELP}");
                             return true;
                         }
                     };
@@ -294,10 +311,14 @@ impl Driver {
         let sink = self.sink();
         self.open_console()?;
         let Driver { started, events, queue, message_bytes, links, numbers, mut wiring } = self;
-        let claims = wiring
-            .arbiter
-            .take()
-            .map(|arbiter| spawn_arbiter(arbiter, node.vm().to_owned(), node.id(), events.clone()));
+        let arbiter = wiring.arbiter.take();
+        let reign = Arc::new(AtomicU64::new(0));
+        let looks = arbiter.as_ref().map(|arbiter| {
+            spawn_look(arbiter.another(), node.vm().to_owned(), reign.clone(), events.clone())
+        });
+        let looks = looks.transpose()?;
+        let claims =
+            arbiter.map(|arbiter| spawn_arbiter(arbiter, node.vm().to_owned(), node.id(), events.clone()));
         let (claims, arbiter_thread) = match claims.transpose()? {
             Some((claims, thread)) => (Some(claims), Some(thread)),
             None => (None, None),
@@ -326,6 +347,7 @@ impl Driver {
             refused: VecDeque::new(),
             console,
             claims,
+            reign,
             wiring,
             writer: None,
             disks,
@@ -335,11 +357,11 @@ impl Driver {
         running.linger();
         let left = how_disks_are_left(&halt, running.life_ended);
         let Running { node, console, claims, writer, disks, queue, wiring, .. } = running;
-        drop(claims);
+        drop((claims, looks));
         // Whatever the disks still answer, nobody waits for it.
         drop(queue);
         if !disks.finish(left, DISK_LINGER) {
-            eprintln!("lockstep: the disks are not synced after {} s: not waited for", DISK_LINGER.as_secs());
+            say!("lockstep: the disks are not synced after {} s: not waited for", DISK_LINGER.as_secs());
         }
         let console_shown = !console.is_gone();
         console.finish();
@@ -395,13 +417,37 @@ fn spawn_arbiter(
                 }
                 ArbiterJob::End(generation) => {
                     if let Err(error) = arbiter.end(&vm, generation, node) {
-                        eprintln!("lockstep: the end of generation {generation} is not noted: {error}");
+                        say!("lockstep: the end of generation {generation} is not noted: {error}");
                     }
                 }
             }
         }
     })?;
     Ok((jobs, thread))
+}
+
+/// Asks the arbiter now and then who holds the generation in `reign`, on a thread of its own: a claim
+/// never waits for that. It ends when what it returns is dropped.
+fn spawn_look(
+    mut arbiter: Box<dyn Arbiter>,
+    vm: String,
+    reign: Arc<AtomicU64>,
+    events: Sender<HostEvent>,
+) -> std::io::Result<Sender<()>> {
+    let (stop, stopped) = bounded(0);
+    std::thread::Builder::new().name("arbiter-look".into()).spawn(move || {
+        while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+            let generation = Generation(reign.load(Ordering::Relaxed));
+            if generation == Generation::ZERO {
+                continue;
+            }
+            let seen = arbiter.look(&vm, generation);
+            if events.send(HostEvent::Node(Event::ArbiterSeen { generation, seen })).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(stop)
 }
 
 struct Running {
@@ -416,6 +462,8 @@ struct Running {
     refused: VecDeque<(u64, Vec<u8>)>,
     console: ConsoleOut,
     claims: Option<Sender<ArbiterJob>>,
+    /// The generation that the arbiter is to be asked about now and then; 0 for none.
+    reign: Arc<AtomicU64>,
     wiring: Wiring,
     writer: Option<LogWriter>,
     disks: Rack,
@@ -435,7 +483,7 @@ impl Running {
                 self.take_in(event);
             }
             if self.wiring.ends_with_console && self.console.is_gone() {
-                eprintln!("lockstep: standard output is closed: the guest is ended");
+                say!("lockstep: standard output is closed: the guest is ended");
                 self.node.step(Event::Quit, self.now_ns());
             }
             if let Some(halt) = self.carry_out()? {
@@ -448,6 +496,8 @@ impl Running {
                 refused: self.refused.len(),
             };
             let pace = self.node.run(&mut here);
+            let reign = self.node.reign().map_or(0, |(generation, _)| generation.get());
+            self.reign.store(reign, Ordering::Relaxed);
             if let Some(halt) = self.carry_out()? {
                 return Ok(halt);
             }
@@ -493,7 +543,9 @@ impl Running {
             HostEvent::Disk(Answer::Done(done)) => self.node.step(Event::DiskDone(done), now_ns),
             HostEvent::Disk(Answer::Worked(worked)) => self.node.step(Event::DiskWorked(worked), now_ns),
             // Worth knowing also where nothing else is told.
-            HostEvent::Disk(Answer::Tell(text)) => eprintln!("lockstep: {}", plain(&text)),
+            HostEvent::Disk(Answer::Tell(text)) => {
+                say::unless_blocked(format_args!("lockstep: {}", plain(&text)));
+            }
             HostEvent::Port(PortEvent::Frame { rx_seq, frame }) => {
                 self.node.step(Event::Frame { rx_seq, frame }, now_ns);
             }
@@ -523,7 +575,7 @@ impl Running {
     fn say_status(&self) {
         let status = self.node.status(self.now_ns());
         let protected = if status.protected { "protected" } else { "not protected" };
-        eprintln!(
+        say!(
             "\nlockstep: {} {} ({}), generation {}, {protected}, at {}, {} console bytes, {} terminals",
             status.role,
             status.vm,
@@ -590,9 +642,10 @@ impl Running {
                 }
             }
             Command::Close { link } => self.links.close(link),
-            Command::Claim { generation, keeps } => {
+            Command::Claim { generation, keeps, after } => {
                 let (node, wherefrom) = (self.node.id(), self.wiring.wherefrom.clone());
-                self.arbitrate(ArbiterJob::Claim(Bid { generation, node, keeps, wherefrom }), generation);
+                let bid = Bid { generation, node, keeps, after: Some(after), wherefrom };
+                self.arbitrate(ArbiterJob::Claim(bid), generation);
             }
             Command::EndLife { generation } => {
                 self.life_ended = true;
@@ -679,7 +732,11 @@ impl Running {
 
     fn tell(&self, text: &str) {
         if let Some(narrator) = &self.wiring.narrator {
-            eprintln!("[{:9.3}] {narrator}: {}", self.started.elapsed().as_secs_f64(), plain(text));
+            say::unless_blocked(format_args!(
+                "[{:9.3}] {narrator}: {}",
+                self.started.elapsed().as_secs_f64(),
+                plain(text)
+            ));
         }
     }
 

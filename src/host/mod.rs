@@ -4,8 +4,8 @@
 //! between nodes), [`switch`] (the network's process), [`port`] (a node's plug into it), [`stop`]
 //! (ends poll loops), [`terminal`] and [`keys`] (the one we were started from), [`console`], [`attach`]
 //! (another node's console, over connections that die), [`driver`] (events in, commands out, one node), [`cluster`] (a
-//! whole pair as processes), [`kvclient`] (a load that checks every answer), [`guests`],
-//! [`scratch`] (a directory for one run).
+//! whole pair as processes), [`onlooker`] (at its console), [`linux`] (Debian's images), [`kvclient`] (a load that checks every answer),
+//! [`guests`], [`scratch`] (a directory for one run), [`say`] (what people are told).
 
 pub mod arbiter;
 pub mod attach;
@@ -17,9 +17,12 @@ pub mod guests;
 pub mod keys;
 pub mod kvclient;
 pub mod link;
+pub mod linux;
 pub mod logdir;
 pub mod mortal;
+pub mod onlooker;
 pub mod port;
+pub mod say;
 pub mod scratch;
 pub mod stop;
 pub mod switch;

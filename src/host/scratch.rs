@@ -15,7 +15,12 @@ pub struct Scratch(PathBuf);
 impl Scratch {
     /// A new directory whose name begins with `name`.
     pub fn new(name: &str) -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("{name}-{:016x}", draw_u64()));
+        Self::within(&std::env::temp_dir(), name)
+    }
+
+    /// The same, in a directory of one's choice.
+    pub fn within(dir: &Path, name: &str) -> io::Result<Self> {
+        let path = dir.join(format!("{name}-{:016x}", draw_u64()));
         fs::create_dir(&path)?;
         Ok(Self(path))
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::Prng;
-use crate::devices::disk::DiskStatus;
+use crate::devices::disk::{DiskOp, DiskRequest, DiskStatus};
 use crate::mem::RAM_BASE;
 
 const RAM_BYTES: u64 = 1 << 20;
@@ -403,4 +403,113 @@ fn disks_are_in_their_slots_and_interrupt_through_the_plic() {
     let mut swapped = board.clone();
     swapped.disks.swap(0, 1);
     assert_eq!(swapped.check(RAM_BYTES).unwrap_err().field, "number");
+}
+
+/// A request header at the start of a random page, so that many chains mean something to a disk.
+fn scatter_headers(prng: &mut Prng, ram: &mut Ram) {
+    for page in 0..RAM_BYTES / 0x1000 {
+        let at = RAM_BASE.plus(0x1000 * page + 16 * prng.below(8));
+        let kind = [0, 1, 4, 8, 11, 99, u32::MAX][prng.below(7) as usize];
+        let sector = if prng.chance(1, 4) { prng.next_u64() } else { prng.below(12) };
+        ram.write_u32(at, kind).expect("in RAM");
+        ram.write_u64(at.plus(8), sector).expect("in RAM");
+    }
+}
+
+#[test]
+fn no_guest_drives_a_disk_beyond_its_bounds_and_no_host_ends_what_was_not_asked() {
+    // What one disk may have under way, with a request's worth on top.
+    const BYTES_MAX: usize = 4 * (16 << 20);
+    let (mut asked, mut ended, mut refused) = (0, 0, 0);
+    for seed in 0..40 {
+        println!("seed {seed}");
+        let mut prng = Prng::new(seed);
+        let specs = [spec(8), spec(1), DiskSpec { read_only: true, ..spec(300) }, spec(1 << 39)];
+        let (mut board, mut ram) = (Board::new([0; 6], &specs, true), Ram::new(RAM_BYTES));
+        scatter_headers(&mut prng, &mut ram);
+        let (mut rings, mut waiting) = (Vec::new(), Vec::new());
+        for _ in 0..1_000 {
+            match prng.below(20) {
+                0 => {
+                    let slot = 3 + prng.below(4);
+                    set_up(&mut prng, &mut board, &mut ram, &mut rings, slot);
+                }
+                1 if prng.chance(1, 8) => scatter_headers(&mut prng, &mut ram),
+                2..5 if !waiting.is_empty() => {
+                    // The right end, or one that nobody waits for.
+                    let DiskRequest { disk, tag, op } = waiting.remove(0);
+                    let bytes = match op {
+                        DiskOp::Read { bytes, .. } => bytes as usize,
+                        DiskOp::Write { .. } | DiskOp::Flush => 0,
+                    };
+                    let status = if prng.chance(1, 5) { DiskStatus::IoError } else { DiskStatus::Ok };
+                    let data = if status == DiskStatus::Ok { vec![0x5a; bytes] } else { Vec::new() };
+                    let wrong = prng.chance(1, 6);
+                    let done =
+                        DiskDone { disk: if wrong { prng.below(9) as u8 } else { disk }, tag, status, data };
+                    match board.complete_disk(&mut ram, &done) {
+                        true => ended += 1,
+                        false => refused += 1,
+                    }
+                }
+                5..16 if !rings.is_empty() => {
+                    let ring = rings[prng.below(rings.len() as u64) as usize];
+                    offer(&mut prng, &mut board, &mut ram, ring);
+                }
+                _ => {
+                    let at = 0x1000_4000 + 0x1000 * prng.below(4) + 4 * prng.below(0x44);
+                    let value = if prng.chance(1, 2) { prng.next_u64() } else { prng.below(16) };
+                    // Whether a register is there is not the question.
+                    board.write(&mut ram, GuestPhys(at), 4, value).ok();
+                    board.read(GuestPhys(at), 4, None).ok();
+                }
+            }
+            let requests = std::mem::take(&mut board.out.disk);
+            let held: usize = requests
+                .iter()
+                .map(|request| match &request.op {
+                    DiskOp::Write { data, .. } => data.len(),
+                    DiskOp::Read { bytes, .. } => *bytes as usize,
+                    DiskOp::Flush => 0,
+                })
+                .sum();
+            assert!(
+                held <= BYTES_MAX && requests.len() <= 4 * 256,
+                "{} requests, {held} bytes",
+                requests.len()
+            );
+            asked += requests.len();
+            waiting.extend(requests);
+            board.out = Outbox::default();
+            board.check(RAM_BYTES).expect("a state that was reached is a state that can be");
+        }
+    }
+    println!("{asked} asked, {ended} ended, {refused} refused");
+    assert!(asked > 100 && ended > 20 && refused > 20, "{asked} {ended} {refused}");
+}
+
+#[test]
+fn the_clock_survives_any_access_and_any_answer() {
+    let mut prng = Prng::new(11);
+    let (mut board, mut ram) = board();
+    let mut answered = 0;
+    for _ in 0..20_000 {
+        let (at, size) = (0x10_1000 + prng.below(0x28), [1, 2, 4, 8][prng.below(4) as usize]);
+        let at = GuestPhys(at & !(u64::from(size) - 1));
+        let value = prng.next_u64();
+        let answer =
+            [None, Some(Answer::WallClock(value)), Some(Answer::Time(value)), Some(Answer::HostId(value))];
+        let answer = answer[prng.below(4) as usize];
+        let asks = board.asks(at, size);
+        match board.read(at, size, answer) {
+            Ok(BusRead::Value(_)) => answered += 1,
+            Ok(BusRead::Ask(question)) => assert_eq!(asks, Some(question), "what asks says so before"),
+            Err(BusFault) => assert_eq!(asks, None),
+        }
+        // Setting it and its alarm is ignored, or a fault; it interrupts nobody.
+        board.write(&mut ram, at, size, value).ok();
+        assert_eq!(board.check(RAM_BYTES), Ok(()));
+        assert_eq!(board.exit, None);
+    }
+    assert!(answered > 1000, "{answered}");
 }

@@ -120,6 +120,32 @@ impl MachineConfig {
     }
 }
 
+impl MachineConfig {
+    /// What makes this another machine than somebody has described; none if nothing does. Entropy, disks and
+    /// names are not part of a description.
+    pub fn difference(&self, described: &MachineConfig) -> Option<String> {
+        let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+        if self.ram_bytes != described.ram_bytes {
+            let (has, named) = (mib(self.ram_bytes), mib(described.ram_bytes));
+            return Some(format!("it has {has} of memory, not {named}"));
+        }
+        if self.platform != described.platform {
+            return Some(format!("its platform is {:?}, not {:?}", self.platform, described.platform));
+        }
+        if self.guest_digest != described.guest_digest {
+            let (has, named) = (self.guest_digest, described.guest_digest);
+            return Some(format!("it was booted from other files (their digest is {has}, not {named})"));
+        }
+        if self.bootargs != described.bootargs {
+            return Some(format!("its command line is {:?}, not {:?}", self.bootargs, described.bootargs));
+        }
+        (self.ends_at_reset != described.ends_at_reset).then(|| match self.ends_at_reset {
+            true => "it ends when the guest resets it".into(),
+            false => "it does not end when the guest resets it".into(),
+        })
+    }
+}
+
 pub(super) fn check_ram_bytes(bytes: u64) -> Result<(), BadConfig> {
     let good = (RAM_BYTES_MIN..=RAM_BYTES_MAX).contains(&bytes) && bytes.is_multiple_of(PAGE_BYTES as u64);
     if good { Ok(()) } else { Err(BadConfig::RamBytes { bytes }) }
@@ -168,6 +194,24 @@ mod tests {
         assert_eq!(name(0x110), None, "between symbols");
         assert_eq!(name(0x1ff), Some(("label", 0xdf)), "a label reaches to the next symbol");
         assert_eq!(name(0x204), None);
+    }
+
+    #[test]
+    fn a_machine_is_the_described_one_whatever_its_entropy_and_disks() {
+        let described = config(&[]);
+        let disks = vec![DiskSpec { sectors: 1, read_only: false, serial: String::new() }];
+        let running = MachineConfig { rng_seed: vec![1], disks, ..config(&[]) };
+        assert_eq!(running.difference(&described), None);
+        for (other, word) in [
+            (MachineConfig { ram_bytes: 64 << 20, ..config(&[]) }, "not 64 MiB"),
+            (MachineConfig { platform: Platform::OwnSbi, ..config(&[]) }, "platform"),
+            (MachineConfig { guest_digest: Digest(1), ..config(&[]) }, "other files"),
+            (MachineConfig { bootargs: "quiet".into(), ..config(&[]) }, "command line"),
+            (MachineConfig { ends_at_reset: true, ..config(&[]) }, "does not end"),
+        ] {
+            let difference = running.difference(&other).unwrap();
+            assert!(difference.contains(word), "{difference}");
+        }
     }
 
     #[test]

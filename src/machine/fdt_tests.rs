@@ -123,3 +123,28 @@ fn arguments_and_seed_are_there_only_when_given() {
     assert_eq!(text(&tree["/chosen"]["bootargs"], 0), "console=ttyS0");
     assert_eq!(tree["/chosen"]["rng-seed"], [7; 32]);
 }
+
+#[test]
+fn whatever_the_command_line_holds_the_tree_holds_it_or_is_refused() {
+    let mut prng = crate::base::Prng::new(5);
+    let alphabet: Vec<char> = "a =\n\t\u{1b}\"\\/{};&\u{e4}\u{1f600}\0".chars().collect();
+    for _ in 0..500 {
+        let len = prng.below(80);
+        let bootargs: String =
+            (0..len).map(|_| alphabet[prng.below(alphabet.len() as u64) as usize]).collect();
+        let mut rng_seed = vec![0; prng.below(100) as usize];
+        prng.fill(&mut rng_seed);
+        let initrd = prng.chance(1, 2).then(|| (GuestPhys(prng.next_u64()), GuestPhys(prng.next_u64())));
+        let config =
+            MachineConfig { bootargs: bootargs.clone(), rng_seed: rng_seed.clone(), initrd, ..config() };
+        match build(&config) {
+            Ok(blob) => {
+                let chosen = &parse(&blob)["/chosen"];
+                let held = chosen.get("bootargs").map_or(String::new(), |bytes| text(bytes, 0));
+                assert_eq!(held, bootargs);
+                assert_eq!(chosen.get("rng-seed").cloned().unwrap_or_default(), rng_seed);
+            }
+            Err(_) => assert!(bootargs.contains('\0'), "{bootargs:?}"),
+        }
+    }
+}

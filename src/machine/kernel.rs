@@ -14,31 +14,49 @@
 //! Everything is little-endian. Where things go in RAM: a firmware at its start; the kernel where it
 //! wants to be; the device tree at the end; the initial RAM disk just below it.
 //!
-//! Absent on purpose: compressed images (the message says how to unpack one), EFI, and kernels that
-//! are ELF files in disguise ([`Elf`] takes those that are real ones).
+//! Absent on purpose: compressed images (the message says what a file is instead), EFI, and kernels
+//! that are ELF files in disguise ([`Elf`] takes those that are real ones).
 
 use thiserror::Error;
 
-use super::config::BadConfig;
+use super::config::{BadConfig, RAM_BYTES_MAX};
 use super::elf::{Elf, LoadError};
+use super::stranger;
 use crate::base::{Digest, GuestPhys, digest_bytes};
+use crate::isa::compressed::expand;
+use crate::isa::{Op, decode};
 use crate::mem::{PAGE_BYTES, RAM_BASE};
 
 const HEADER_BYTES: usize = 0x40;
 const MAGIC: &[u8; 8] = b"RISCV\0\0\0";
 const MAGIC2: &[u8; 4] = b"RSC\x05";
-const GZIP: &[u8] = &[0x1f, 0x8b];
 const BIG_ENDIAN: u64 = 1;
 /// Kernels are mapped with pages of this size.
 const KERNEL_ALIGN: u64 = 2 << 20;
+/// The longest command line: what Linux on RISC-V keeps of one (`COMMAND_LINE_SIZE`) without its end.
+pub const BOOTARGS_BYTES_MAX: usize = 1023;
 
 /// Why a kernel cannot be booted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum KernelError {
     #[error("the kernel ends within its header: {len} bytes")]
     TooShort { len: usize },
-    #[error("the kernel is gzip-compressed: unpack it first (gzip -d)")]
-    Compressed,
+    #[error("the kernel is not a RISC-V Image: it is {what}")]
+    Stranger { what: &'static str },
+    #[error(
+        "the kernel is cut off: its own table of sections reaches to {expected} bytes, the file has {found}"
+    )]
+    CutOff { expected: u64, found: u64 },
+    #[error(
+        "the kernel's header is damaged: it would reach {reach:#x} bytes into RAM, no machine has that much"
+    )]
+    Huge { reach: u64 },
+    #[error("the initial RAM disk is empty")]
+    EmptyInitrd,
+    #[error("the command line has {bytes} bytes, Linux reads {BOOTARGS_BYTES_MAX}")]
+    CommandLine { bytes: usize },
+    #[error("the firmware is {what}")]
+    NoFirmware { what: &'static str },
     #[error("the kernel is not a RISC-V Image: at 0x30 and 0x38 it has {found:02x?}")]
     NotAnImage { found: Vec<u8> },
     #[error(
@@ -74,8 +92,8 @@ pub struct Kernel<'a> {
 
 impl<'a> Kernel<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, KernelError> {
-        if bytes.starts_with(GZIP) {
-            return Err(KernelError::Compressed);
+        if let Some(what) = stranger::name(bytes) {
+            return Err(KernelError::Stranger { what });
         }
         if bytes.starts_with(b"\x7fELF") {
             return Err(KernelError::Elf);
@@ -101,6 +119,13 @@ impl<'a> Kernel<'a> {
         if image_bytes < file_bytes {
             return Err(KernelError::Size { image_bytes, file_bytes });
         }
+        if let Some(expected) = stranger::efi_file_bytes(bytes).filter(|&expected| expected > file_bytes) {
+            return Err(KernelError::CutOff { expected, found: file_bytes });
+        }
+        let reach = offset.saturating_add(image_bytes);
+        if reach > RAM_BYTES_MAX {
+            return Err(KernelError::Huge { reach });
+        }
         Ok(Self { bytes, offset, size: image_bytes })
     }
 
@@ -112,9 +137,20 @@ impl<'a> Kernel<'a> {
         self.bytes
     }
 
-    fn end(&self) -> Option<u64> {
-        self.offset.checked_add(self.size)
+    /// Not beyond [`RAM_BYTES_MAX`].
+    fn end(&self) -> u64 {
+        self.offset + self.size
     }
+}
+
+/// A flat binary has no other mark of its own.
+fn begins_with_code(bytes: &[u8]) -> bool {
+    let insn = match bytes {
+        [a, b, ..] if a & 3 != 3 => expand(u16::from_le_bytes([*a, *b])),
+        [a, b, c, d, ..] => decode(u32::from_le_bytes([*a, *b, *c, *d])),
+        _ => return false,
+    };
+    insn.op != Op::Illegal
 }
 
 /// A firmware that runs in M-mode before the kernel.
@@ -129,8 +165,12 @@ impl<'a> Firmware<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, KernelError> {
         if bytes.starts_with(b"\x7fELF") {
             Elf::parse(bytes).map(Firmware::Elf).map_err(KernelError::Firmware)
-        } else if bytes.is_empty() {
-            Err(KernelError::TooShort { len: 0 })
+        } else if let Some(what) = stranger::name(bytes) {
+            Err(KernelError::NoFirmware { what })
+        } else if Kernel::parse(bytes).is_ok() {
+            Err(KernelError::NoFirmware { what: "a kernel" })
+        } else if !begins_with_code(bytes) {
+            Err(KernelError::NoFirmware { what: "neither an ELF file nor code: no instruction comes first" })
         } else {
             Ok(Firmware::Flat(bytes))
         }
@@ -180,15 +220,16 @@ impl KernelBoot<'_> {
     /// Finds a place for everything, with a device tree of up to `tree_bytes`.
     pub(super) fn places(&self, ram_bytes: u64, tree_bytes: u64) -> Result<Places, KernelError> {
         let too_large = |what, needed| KernelError::DoesNotFit { what, needed, ram_bytes };
-        let kernel_end = self.kernel.end().unwrap_or(u64::MAX);
+        let kernel_end = self.kernel.end();
         let align_down = |at: u64| at / KERNEL_ALIGN * KERNEL_ALIGN;
         let tree = ram_bytes
             .checked_sub(tree_bytes)
             .map(align_down)
             .filter(|&at| at >= kernel_end)
-            .ok_or_else(|| too_large("the kernel", kernel_end.saturating_add(KERNEL_ALIGN)))?;
+            .ok_or_else(|| too_large("the kernel", kernel_end + KERNEL_ALIGN))?;
         let initrd = match self.initrd {
             None => None,
+            Some([]) => return Err(KernelError::EmptyInitrd),
             Some(bytes) => {
                 let size = (bytes.len() as u64).next_multiple_of(PAGE_BYTES as u64);
                 let at = tree.checked_sub(size).filter(|&at| at >= kernel_end).ok_or_else(|| {

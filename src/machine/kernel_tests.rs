@@ -138,6 +138,38 @@ fn a_reset_starts_over_from_the_same_ram_at_later_positions() {
 }
 
 #[test]
+fn a_guest_that_starts_over_is_seeded_anew_and_alike_on_each_replica() {
+    let code = [say(b'x'), call(SRST, 0, [1, 0, 0])].concat();
+    // Each of its words is executed once, and the jump over the header.
+    let life = code.len() as u64 + 1;
+    let options = BootOptions { rng_seed: vec![7; 32], ..options() };
+    let mut machine = boot(&code, &options);
+    let tree = |machine: &Machine| {
+        let start = (machine.hart().x(A1 as u8) - RAM_BASE.get()) as usize;
+        machine.ram().bytes()[start..].to_vec()
+    };
+    let first = tree(&machine);
+    let place = first.windows(32).position(|bytes| bytes == [7; 32]).expect("the seed is in the tree");
+    let mut seeds = vec![first[place..place + 32].to_vec()];
+    for lives in 1..=3 {
+        let (said, _) = run(&mut machine, lives * life);
+        assert_eq!(said, b"x");
+        let mut tree = tree(&machine);
+        let seed: Vec<u8> = tree.splice(place..place + 32, [7; 32]).collect();
+        assert_eq!(tree, first, "nothing but the seed is another");
+        assert!(!seeds.contains(&seed), "{seed:?}");
+        seeds.push(seed);
+
+        let mut other = boot(&code, &options);
+        run(&mut other, lives * life - 1);
+        let mut other = Machine::restore(other.save()).expect("it was saved so");
+        run(&mut other, lives * life);
+        assert_eq!(other.digest(), machine.digest());
+        machine = Machine::restore(machine.save()).expect("it was saved so");
+    }
+}
+
+#[test]
 fn a_panic_is_told_from_a_reboot() {
     let end = |arguments| run(&mut boot(&call(SRST, 0, arguments), &options()), 1000).1;
     assert_eq!(end([2, 0, 0]), Stop::Halted(Exit::Panic));
@@ -192,7 +224,12 @@ fn files_that_are_no_kernel_are_told_apart() {
     assert!(Kernel::parse(&good).is_ok());
     assert_eq!(refused(|b| b.truncate(63)), KernelError::TooShort { len: 63 });
     assert_eq!(refused(Vec::clear), KernelError::TooShort { len: 0 });
-    assert_eq!(refused(|b| b[..2].copy_from_slice(&[0x1f, 0x8b])), KernelError::Compressed);
+    let gzip = KernelError::Stranger { what: "gzip-compressed" };
+    assert_eq!(refused(|b| b[..2].copy_from_slice(&[0x1f, 0x8b])), gzip);
+    assert!(matches!(refused(|b| b[0x38..0x3c].copy_from_slice(b"ARM\x64")), KernelError::Stranger { .. }));
+    assert!(matches!(refused(|b| b[0x10..0x18].fill(0xff)), KernelError::Huge { reach: u64::MAX }));
+    let far = KernelError::Huge { reach: (1 << 40) + (1 << 20) };
+    assert_eq!(refused(|b| b[0x08..0x10].copy_from_slice(&(1u64 << 40).to_le_bytes())), far);
     assert_eq!(refused(|b| b[..4].copy_from_slice(b"\x7fELF")), KernelError::Elf);
     assert!(matches!(refused(|b| b[0x30..0x3c].fill(0)), KernelError::NotAnImage { .. }));
     assert_eq!(refused(|b| b[0x18] = 1), KernelError::BigEndian);
@@ -218,11 +255,110 @@ fn what_does_not_fit_into_ram_says_what_it_would_take() {
     assert!(matches!(boot(1 << 20, None, None), Err(KernelError::Config(_))));
 }
 
+/// With an EFI header whose one section ends at `end`.
+fn efi_image(end: u32) -> Vec<u8> {
+    let mut bytes = image(&[ECALL]);
+    bytes[..2].copy_from_slice(b"MZ");
+    bytes[0x3c..0x40].copy_from_slice(&64u32.to_le_bytes());
+    bytes.resize(64 + 24 + 40, 0);
+    bytes[64..68].copy_from_slice(b"PE\0\0");
+    bytes[64 + 6] = 1;
+    let section = 64 + 24;
+    bytes[section + 16..section + 20].copy_from_slice(&(end - 0x40).to_le_bytes());
+    bytes[section + 20..section + 24].copy_from_slice(&0x40u32.to_le_bytes());
+    bytes
+}
+
 #[test]
-fn a_kernel_as_large_as_its_header_lies_does_not_fit() {
-    let mut image = image(&[ECALL]);
-    image[0x10..0x18].fill(0xff);
+fn a_kernel_that_is_cut_off_is_found_out_by_its_own_table_of_sections() {
+    let whole = efi_image(128);
+    assert!(Kernel::parse(&whole).is_ok());
+    let longer = efi_image(4096);
+    let cut = KernelError::CutOff { expected: 4096, found: 128 };
+    assert_eq!(Kernel::parse(&longer).expect_err("cut off"), cut);
+    for len in 68..whole.len() {
+        assert!(matches!(Kernel::parse(&whole[..len]), Err(KernelError::CutOff { .. })), "{len}");
+    }
+}
+
+#[test]
+fn an_empty_ram_disk_and_an_endless_command_line_are_refused() {
+    let image = image(&[ECALL]);
     let kernel = Kernel::parse(&image).unwrap();
-    let boot = KernelBoot { kernel, initrd: None, firmware: None };
-    assert!(matches!(Machine::boot_kernel(&boot, &options()), Err(KernelError::DoesNotFit { .. })));
+    let refused = |initrd: Option<&[u8]>, bootargs: String| {
+        let boot = KernelBoot { kernel, initrd, firmware: None };
+        Machine::boot_kernel(&boot, &BootOptions { bootargs, ..options() }).map(|_| ())
+    };
+    assert_eq!(refused(Some(&[]), String::new()), Err(KernelError::EmptyInitrd));
+    assert_eq!(refused(None, "x".repeat(BOOTARGS_BYTES_MAX)), Ok(()));
+    let long = "x".repeat(BOOTARGS_BYTES_MAX + 1);
+    assert_eq!(refused(None, long), Err(KernelError::CommandLine { bytes: 1024 }));
+    assert!(matches!(refused(None, "a\0b".into()), Err(KernelError::DeviceTree(_))));
+}
+
+#[test]
+fn what_is_no_firmware_is_told() {
+    let no_firmware = |bytes: &[u8]| matches!(Firmware::parse(bytes), Err(KernelError::NoFirmware { .. }));
+    let kernel = image(&[ECALL]);
+    for bytes in
+        [&b""[..], b"\x13", &[0; 64], b"\xff\xff\xff\xff", b"#!/bin/sh\n", &kernel, b"\x1f\x8b\x08\0"]
+    {
+        assert!(no_firmware(bytes), "{bytes:02x?}");
+    }
+    assert!(matches!(Firmware::parse(b"\x7fELF"), Err(KernelError::Firmware(_))));
+    assert!(matches!(Firmware::parse(&ECALL.to_le_bytes()), Ok(Firmware::Flat(_))));
+}
+
+#[test]
+fn no_call_of_the_sbi_panics_or_grows_or_leaves_a_state_that_cannot_be() {
+    use crate::base::{GuestPhys, Prng};
+    use crate::machine::board::Board;
+    use crate::mem::Ram;
+    const EXTENSIONS: [u64; 12] = [
+        0x10,
+        0x5449_4d45,
+        0x73_5049,
+        0x5246_4e43,
+        0x48_534d,
+        0x5352_5354,
+        0x4442_434e,
+        0,
+        1,
+        8,
+        0x50_4d55,
+        0x5355_5350,
+    ];
+    let (mut said, mut supported) = (0, 0);
+    for seed in 0..20 {
+        println!("seed {seed}");
+        let mut prng = Prng::new(seed);
+        let (mut board, mut ram) = (Board::new([0; 6], &[], true), Ram::new(RAM_BYTES));
+        ram.write(RAM_BASE, &[b'x'; 4096]).unwrap();
+        for _ in 0..2_000 {
+            let mut a: [u64; 8] = std::array::from_fn(|_| match prng.below(8) {
+                0 => u64::MAX - prng.below(3),
+                1 => prng.next_u64(),
+                2 => RAM_BASE.get() + prng.below(8192),
+                3 => RAM_BASE.get() + RAM_BYTES - prng.below(600),
+                4 => 1 << prng.below(64),
+                _ => prng.below(4),
+            });
+            a[6] = if prng.chance(1, 8) { prng.next_u64() } else { prng.below(8) };
+            a[7] = if prng.chance(1, 8) { prng.next_u64() } else { EXTENSIONS[prng.below(12) as usize] };
+            let returned = crate::machine::sbi::call(&mut board, &ram, a);
+            assert!((-9..=0).contains(&(returned.a0 as i64)), "{a:x?} gives {:x}", returned.a0);
+            supported += u64::from(returned.a0 == 0);
+            let new = std::mem::take(&mut board.out.console).len();
+            assert!(new <= 512, "{a:x?} says {new} bytes");
+            said += new;
+            // An end ends only the test.
+            board.exit = None;
+            board.out = Default::default();
+            assert_eq!(board.check(RAM_BYTES), Ok(()), "{a:x?}");
+        }
+        let mut byte = [0];
+        ram.read(GuestPhys(RAM_BASE.get()), &mut byte).unwrap();
+        assert_eq!(&byte, b"x", "a call writes nothing to RAM");
+    }
+    assert!(said > 1000 && supported > 1000, "{said} {supported}");
 }

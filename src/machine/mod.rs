@@ -16,6 +16,7 @@ pub mod kernel;
 pub mod map;
 pub mod saved;
 mod sbi;
+mod stranger;
 pub mod vm;
 
 pub use config::{BadConfig, MAC_DEFAULT, MachineConfig, Platform, Symbol};

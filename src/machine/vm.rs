@@ -21,7 +21,7 @@ use super::config::{MAC_DEFAULT, MachineConfig, Platform, RAM_BYTES_DEFAULT, che
 use super::elf::{Elf, LoadError};
 use super::fdt;
 use super::io::{Exit, Input, Output, Request, Stop};
-use super::kernel::{self, Firmware, KernelBoot, KernelError};
+use super::kernel::{self, BOOTARGS_BYTES_MAX, Firmware, KernelBoot, KernelError};
 use crate::base::{Digest, GuestPhys, Icount, digest_bytes};
 use crate::cpu::{Answer, Hart, HartState, HartStop, NotAsking, Privilege};
 use crate::devices::disk::{DiskRequest, DiskSpec};
@@ -140,6 +140,10 @@ impl Machine {
     pub fn boot_kernel(boot: &KernelBoot<'_>, options: &BootOptions) -> Result<Self, KernelError> {
         check_ram_bytes(options.ram_bytes)?;
         check_disks(&options.disks)?;
+        let bytes = options.bootargs.len();
+        if bytes > BOOTARGS_BYTES_MAX {
+            return Err(KernelError::CommandLine { bytes });
+        }
         let platform = if boot.firmware.is_some() { Platform::Firmware } else { Platform::OwnSbi };
         let mut config = MachineConfig { guest_digest: boot.digest(), platform, ..options.config() };
         let fail = |error: &dyn std::fmt::Display| KernelError::DeviceTree(error.to_string());
@@ -206,9 +210,25 @@ impl Machine {
             return;
         }
         self.ram = self.boot.ram(self.config.ram_bytes);
-        self.board.reset();
         let start = self.boot.start();
+        if !self.config.rng_seed.is_empty() {
+            let config = MachineConfig { rng_seed: self.next_rng_seed(), ..self.config.clone() };
+            // It fails only for a saved machine that somebody made up: then what it holds stays.
+            let reseeded = fdt::build(&config).ok();
+            reseeded.map(|tree| self.ram.write(GuestPhys(start.a1), &tree).ok());
+        }
+        self.board.reset();
         self.hart.restart(start.mode, start.pc, start.a1, start.a2);
+    }
+
+    /// What the device tree seeds a guest with that starts over here: a function of the first seed and of
+    /// where and when that is, so the same on each replica, and another one each time.
+    fn next_rng_seed(&self) -> Vec<u8> {
+        let seed = &self.config.rng_seed;
+        let (at, time) = (self.icount().get().to_le_bytes(), self.time_known().to_le_bytes());
+        let from = [seed, &at[..], &time[..]].concat();
+        let blocks = (0..).flat_map(|block| digest_bytes(&from, block).0.to_le_bytes());
+        blocks.take(seed.len()).collect()
     }
 
     pub(super) fn boot_image(&self) -> &BootImage {

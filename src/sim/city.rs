@@ -515,7 +515,9 @@ impl<'a> City<'a> {
         match command {
             Command::Send { link, message } => self.send(slot, link, message),
             Command::Close { link } => self.close(link),
-            Command::Claim { generation, keeps } => self.claim(slot, epoch, generation, keeps),
+            Command::Claim { generation, keeps, after } => {
+                self.claim(slot, epoch, generation, keeps, after);
+            }
             Command::EndLife { .. } => {}
             Command::StartRecording { base, seq_next, generation } => {
                 self.note(|| format!("{slot}: has the state at {} (g{generation})", base.icount));
@@ -635,7 +637,9 @@ impl<'a> City<'a> {
 
     fn ask_disk(&mut self, slot: usize, disk: usize, asked: Asked) {
         let now_ns = self.now_ns;
+        // A backup would take such a word for a broken peer's.
         if self.plan.sabotage == Some(Sabotage::Flush)
+            && self.slots[slot].node.as_ref().is_some_and(Node::is_primary)
             && let Asked::Guest(DiskRequest { disk, tag, op: DiskOp::Flush }) = &asked
         {
             self.forge_flushed(slot, *disk, *tag);
@@ -814,7 +818,21 @@ impl<'a> City<'a> {
         self.at(at_ns, Happening::Arrive { slot, epoch, event });
     }
 
-    fn claim(&mut self, slot: usize, epoch: u64, generation: Generation, keeps: Option<NodeId>) {
+    fn claim(
+        &mut self,
+        slot: usize,
+        epoch: u64,
+        generation: Generation,
+        keeps: Option<NodeId>,
+        after: NodeId,
+    ) {
+        // Whoever bids knows who holds the generation before.
+        match self.claims.get(&Generation(generation.get() - 1)) {
+            Some(&(before, _)) if before != after && self.plan.sabotage != Some(Sabotage::Claim) => {
+                self.fail(format!("g{generation} is claimed after {after}'s reign, which was {before}'s"));
+            }
+            Some(_) | None => {}
+        }
         let node = self.slots[slot].node.as_ref().map_or(NodeId::ZERO, Node::id);
         let outcome = if self.arbiter_back_at > self.now_ns {
             Err(ArbiterError::Unreachable("the city's arbiter is away".into()))

@@ -115,7 +115,10 @@ fn pages_chunk(number: u32, pages: &[(u32, Box<[u8]>)], mut page_end: u32) -> Ve
         varint::put_u64(&mut out, run.len() as u64);
         page_end = first + run.len() as u32;
     }
-    let raw: Vec<u8> = pages.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
+    let mut raw = Vec::with_capacity(PIECE_BYTES_MAX);
+    for (_, bytes) in pages {
+        raw.extend_from_slice(bytes);
+    }
     chunk::put_block(&mut out, &raw);
     chunk::seal(out)
 }

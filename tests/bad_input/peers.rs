@@ -462,7 +462,13 @@ fn a_backup_that_counts_takes_over_from_a_primary_that_turns_to_garbage() {
         std::thread::sleep(Duration::from_millis(300));
         assert!(claims(address) && victim.child.try_wait().unwrap().is_none());
         std::fs::create_dir_all(victim.dir.path().join("kv")).unwrap();
-        std::fs::write(victim.dir.path().join("kv/g00000000000000000001"), b"").unwrap();
+        let record = |node: u64| format!(r#"{{"generation":1,"node":{node},"keeps":null,"wherefrom":""}}"#);
+        let path = victim.dir.path().join("kv/g00000000000000000001");
+        // Nor is a reign of somebody else's the one that it saw.
+        std::fs::write(&path, record(6)).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(claims(address) && victim.child.try_wait().unwrap().is_none());
+        std::fs::write(&path, record(5)).unwrap();
         until("reigning", PATIENCE, || {
             match lockstep::host::link::ask(address, &Message::Status, Duration::from_secs(2)) {
                 Ok(Message::Answer { json }) => {

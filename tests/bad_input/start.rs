@@ -55,6 +55,31 @@ fn an_arbiter_that_cannot_decide_stops_the_start() {
 }
 
 #[test]
+fn an_etcd_that_does_not_answer_or_cannot_be_meant_stops_the_start() {
+    let away = "etcd:http://127.0.0.1:1,http://127.0.0.1:2/lockstep";
+    for more in [&[][..], &["--fresh"]] {
+        primary("127.0.0.1:0", away, more).refuses(&[
+            "arbiter",
+            "127.0.0.1:1",
+            "127.0.0.1:2",
+            "fix:",
+            "majority",
+        ]);
+    }
+    backup("127.0.0.1:0", away, &[]).refuses(&["arbiter", "127.0.0.1:1", "fix:"]);
+    let dir = TempDir::new().unwrap();
+    for (meant, says) in [
+        ("etcd:10.0.0.1:2379/p".to_owned(), "http://"),
+        ("etcd:http://10.0.0.1:2379".to_owned(), "prefix"),
+        ("etcd:https://10.0.0.1:2379/p".to_owned(), "tunnel"),
+        (format!("etcd:{}", path(&dir, "")), "http://"),
+    ] {
+        primary("127.0.0.1:0", &meant, &[]).refuses(&["--arbiter", says]);
+        backup("127.0.0.1:0", &meant, &[]).refuses(&["--arbiter", says]);
+    }
+}
+
+#[test]
 fn a_damaged_arbiter_record_is_not_an_absent_one() {
     for record in ["", "{", "{\"generation\":\"x\"}", "\0\0\0\0"] {
         let dir = TempDir::new().unwrap();

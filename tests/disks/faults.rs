@@ -133,3 +133,31 @@ fn a_backup_whose_disk_fails_goes_and_the_guest_goes_on() {
     drop(primary);
     drop(small);
 }
+
+#[test]
+fn a_disk_that_something_else_cuts_short_is_the_guests_error_and_never_looks_whole_again() {
+    let dir = TempDir::new().unwrap();
+    for overlay in [false, true] {
+        let image = dir.path().join(format!("{overlay}.img"));
+        let over = dir.path().join("over");
+        make_image(&image, 1 << 20, 0);
+        let (disk, cut) = match overlay {
+            false => (image.display().to_string(), &image),
+            true => (format!("{},overlay={}", image.display(), over.display()), &over),
+        };
+        let out = dir.path().join("out");
+        let child = Command::new(BINARY)
+            .args(["run", &journal(), "--memory", "4M", "--disk", &disk])
+            .stdin(Stdio::null())
+            .stdout(std::fs::File::create(&out).unwrap())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        crate::support::until("writing", || std::fs::read_to_string(&out).unwrap().contains("flushed"));
+        std::fs::File::options().write(true).open(cut).unwrap().set_len(4096).unwrap();
+        let mut said = Said::of(&child.wait_with_output().unwrap());
+        said.out = std::fs::read_to_string(&out).unwrap();
+        said.ends(3, &["failed with 1", "cut the file short"]);
+        assert!(std::fs::metadata(cut).unwrap().len() < 1 << 20, "{overlay}: it was not made to look whole");
+    }
+}

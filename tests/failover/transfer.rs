@@ -82,3 +82,26 @@ fn a_primary_killed_during_a_join_is_taken_over_exactly_if_it_was_protected() {
     }
     println!("taken over: {outcomes:?}");
 }
+
+#[test]
+fn a_backup_that_is_told_what_to_expect_joins_nothing_else() {
+    let mut scene = Scene::kv();
+    let mut primary = scene.cluster.primary().unwrap();
+    scene.cluster.await_status(&mut primary, "running", |_| true).unwrap();
+    let (kv, echo) = (guest("kv").display().to_string(), guest("echo").display().to_string());
+    for (words, why) in [
+        (vec![kv.as_str(), "--memory", "8M"], "it has 4 MiB of memory, not 8 MiB"),
+        (vec![echo.as_str(), "--memory", "4M"], "it was booted from other files"),
+        (vec![kv.as_str(), "--memory", "4M", "--no-reboot"], "it does not end when the guest resets it"),
+    ] {
+        scene.cluster.arguments = words.into_iter().map(str::to_owned).collect();
+        let mut backup = scene.cluster.backup(&primary).unwrap();
+        assert_eq!(backup.wait(PATIENCE), Some(2), "{}", backup.told());
+        let told = backup.told();
+        assert!(told.contains("not joined") && told.contains(why), "{told}");
+        scene.await_alone(&mut primary);
+    }
+    scene.cluster.arguments = [&kv, "--memory", "4M"].map(str::to_owned).to_vec();
+    let _backup = scene.protect(&mut primary);
+    assert_eq!(scene.ask("PING"), "PONG");
+}

@@ -82,7 +82,10 @@ fn a_tcp_connection_to_redis_outlives_the_primary() {
         let killed = Instant::now();
         primary.kill();
         redis.increment(50);
-        println!("redis: 50 answers {:.0} ms after the kill, same connection", killed.elapsed().as_secs_f64() * 1e3);
+        println!(
+            "redis: 50 answers {:.0} ms after the kill, same connection",
+            killed.elapsed().as_secs_f64() * 1e3
+        );
         scene.await_reign(hosts[1], generation);
         hosts.reverse();
         primary = backup;

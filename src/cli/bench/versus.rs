@@ -141,7 +141,7 @@ impl Curve {
 }
 
 /// The processor time that all threads of a process have had (`schedstat`: nanoseconds first).
-fn cpu_seconds(pid: u32) -> Result<f64, Failure> {
+pub(super) fn cpu_seconds(pid: u32) -> Result<f64, Failure> {
     let mut ns = 0u64;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         // A thread may end while we look.

@@ -1,5 +1,6 @@
 //! The narration on stderr: a line each, with the time since the beginning.
 
+use crate::host::say::say;
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ pub fn begin() {
 /// Says a line of the story.
 pub fn say(line: &str) {
     let elapsed = BEGUN.get_or_init(Instant::now).elapsed();
-    eprintln!("{:7.3} s  {line}", elapsed.as_secs_f64());
+    say!("{:7.3} s  {line}", elapsed.as_secs_f64());
 }
 
 /// Repeats a line that the process `name` has told, indented. Of a state transfer the receiver's
@@ -21,7 +22,7 @@ pub fn say(line: &str) {
 pub fn child_says(name: &str, line: &str) {
     let words = words(line);
     if !words.ends_with("chunks sent") {
-        eprintln!("              {name:<9} | {words}");
+        say!("              {name:<9} | {words}");
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) enum Peer {
     /// The backup counts.
     Counting(Counting),
     /// The backup is lost; whoever wins `generation` goes on. Outputs stay in the gate.
-    Claiming { generation: Generation, asked: bool, retry_ns: u64 },
+    Claiming { generation: Generation, after: NodeId, asked: bool, retry_ns: u64 },
 }
 
 pub(super) struct Joining {
@@ -46,6 +46,8 @@ pub(super) struct Joining {
     pub chunks_sent: u32,
     pub lag: LagMeter,
     pub acked: Option<Seq>,
+    /// When it was first heard to have the state.
+    pub restored_ns: Option<u64>,
 }
 
 pub(super) struct Counting {
@@ -113,15 +115,16 @@ impl Primary {
                     let why = "the backup was lost during the switch-over";
                     common.refuse(switching.asked_by, why);
                 }
-                self.bid(common, self.generation.next());
+                self.bid(common, self.generation.next(), common.id);
             }
             claiming @ Peer::Claiming { .. } => self.peer = claiming,
         }
     }
 
-    pub(super) fn bid(&mut self, common: &mut Common, generation: Generation) {
-        common.commands.push(Command::Claim { generation, keeps: None });
-        self.peer = Peer::Claiming { generation, asked: true, retry_ns: 0 };
+    /// Bids for `generation`, which comes after a reign of `after`'s.
+    pub(super) fn bid(&mut self, common: &mut Common, generation: Generation, after: NodeId) {
+        common.commands.push(Command::Claim { generation, keeps: None, after });
+        self.peer = Peer::Claiming { generation, after, asked: true, retry_ns: 0 };
     }
 
     pub(super) fn claimed(
@@ -131,11 +134,14 @@ impl Primary {
         outcome: Result<Claim, ArbiterError>,
         now_ns: u64,
     ) -> Next {
-        let Peer::Claiming { generation: wanted, asked, retry_ns } = &mut self.peer else {
+        let Peer::Claiming { generation: wanted, asked, retry_ns, .. } = &mut self.peer else {
             return Next::Stay;
         };
         if *wanted != generation {
             return Next::Stay;
+        }
+        if outcome.is_ok() {
+            common.arbiter_is(None);
         }
         match outcome {
             Ok(Claim::Won) => {
@@ -152,13 +158,13 @@ impl Primary {
                 Next::Stay
             }
             // The backup took over as planned, and counts on us: what it says needs our word.
-            Ok(Claim::Lost { keeps, .. }) if keeps == Some(common.id) => {
-                self.bid(common, generation.next());
+            Ok(Claim::Lost { to, keeps }) if keeps == Some(common.id) => {
+                self.bid(common, generation.next(), to);
                 Next::Stay
             }
             Ok(Claim::Lost { to, .. }) => Next::Halt(Halt::LostClaim { generation, to }),
             Err(error) => {
-                common.tell(format!("waiting, outputs held: {error}"));
+                common.arbiter_is(Some(format!("waiting, outputs held: {error}")));
                 *asked = false;
                 *retry_ns = now_ns + common.settings.claim_retry_ns;
                 Next::Stay
@@ -201,6 +207,7 @@ impl Primary {
             chunks_sent: 0,
             lag: LagMeter::starting(at),
             acked: None,
+            restored_ns: None,
         }));
         if !waits {
             self.offer(common, now_ns);
@@ -209,6 +216,7 @@ impl Primary {
 
     /// Saves the state and offers it to the joiner; from here on it gets the log.
     fn offer(&mut self, common: &mut Common, now_ns: u64) {
+        self.paused_ns = Some(now_ns);
         self.take_outputs(common);
         self.flush(common, now_ns, false);
         self.release(common);
@@ -325,6 +333,7 @@ impl Primary {
         received: Seq,
         executed: Icount,
         audited: Option<Audit>,
+        now_ns: u64,
     ) {
         if received >= self.recorder.seq_next() {
             self.lose_peer(common, "it acknowledged what was never written");
@@ -337,6 +346,7 @@ impl Primary {
             }
             Peer::Joining(joining) => {
                 joining.acked = Some(received.max(joining.acked.unwrap_or_default()));
+                joining.restored_ns.get_or_insert(now_ns);
                 joining.lag.executed(executed);
             }
             Peer::Counting(counting) => {

@@ -4,7 +4,7 @@
 //! mark and hold its outputs, flush the log, let go what is acknowledged.
 
 use super::super::clock::GuestClock;
-use super::super::lag::brake_permille;
+use super::super::lag::{brake_permille, join_permille};
 use super::super::message::Message;
 use super::super::node::{Command, Common, Halt, Next, Pace, World};
 use super::super::settings::Settings;
@@ -47,6 +47,9 @@ impl<W: World> Answers for Live<'_, W> {
 impl Primary {
     pub fn run<W: World>(&mut self, common: &mut Common, world: &mut W) -> (Next, Pace) {
         let now_ns = world.now_ns();
+        if let Some(since_ns) = self.paused_ns.take() {
+            self.pause_ns = Some(now_ns.saturating_sub(since_ns));
+        }
         self.watch(common, world, now_ns);
         let busy = self.transfer(common, world);
         self.count_in(common, now_ns);
@@ -69,12 +72,12 @@ impl Primary {
 
     /// Looks after the peer: silence, heartbeats, claims to be tried again.
     fn watch<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) {
-        if let Peer::Claiming { generation, asked, retry_ns, .. } = &mut self.peer
+        if let Peer::Claiming { generation, after, asked, retry_ns } = &mut self.peer
             && !*asked
             && now_ns >= *retry_ns
         {
             *asked = true;
-            common.commands.push(Command::Claim { generation: *generation, keeps: None });
+            common.commands.push(Command::Claim { generation: *generation, keeps: None, after: *after });
         }
         if self.detector().is_some_and(|detector| detector.suspects(now_ns)) {
             self.lose_peer(common, "it has been silent for too long");
@@ -162,22 +165,22 @@ impl Primary {
     /// Notes where the guest is, and how long it must rest for its backup's sake.
     fn brake(&mut self, settings: &Settings, started_ns: u64, now_ns: u64) -> u64 {
         let icount = self.recorder.icount();
-        match &mut self.peer {
+        let permille = match &mut self.peer {
             // Who has not been offered a state is not behind.
-            Peer::Joining(joining) if joining.encoder.is_none() => {}
-            Peer::Joining(joining) => joining.lag.advance(icount, now_ns),
+            Peer::Joining(joining) if joining.encoder.is_none() => 0,
+            Peer::Joining(joining) => {
+                joining.lag.advance(icount, now_ns);
+                joining.restored_ns.map_or(0, |since| join_permille(now_ns.saturating_sub(since)))
+            }
             Peer::Counting(counting) => {
                 counting.lag.advance(icount, now_ns);
-                let lag_ns = counting.lag.ns(now_ns);
-                let permille = brake_permille(lag_ns, settings.lag_soft_ns, settings.lag_hard_ns);
-                if permille >= 1000 {
-                    self.resume_ns = now_ns + POLL_NS;
-                } else if permille > 0 {
-                    let ran_ns = now_ns.saturating_sub(started_ns);
-                    self.resume_ns = now_ns + ran_ns * permille / (1000 - permille);
-                }
+                brake_permille(counting.lag.ns(now_ns), settings.lag_soft_ns, settings.lag_hard_ns)
             }
-            Peer::None | Peer::Claiming { .. } => {}
+            Peer::None | Peer::Claiming { .. } => 0,
+        };
+        let rest_ns = self.brake.rest_ns(now_ns.saturating_sub(started_ns), permille);
+        if rest_ns > 0 {
+            self.resume_ns = now_ns + rest_ns;
         }
         now_ns
     }
@@ -217,9 +220,14 @@ impl Primary {
         self.inject_typing(common);
     }
 
-    /// A backup counts: what it has not said is not yet safe.
+    /// A backup counts, or may reign already: a flush that it has not done is not yet safe. While the
+    /// claim is undecided a flush waits as outputs do: were both hosts lost now, the lost backup's disk
+    /// would be good enough to start from.
     fn is_guarded(&self) -> bool {
-        matches!(self.peer, Peer::Counting(_))
+        match self.peer {
+            Peer::Counting(_) | Peer::Claiming { .. } => true,
+            Peer::None | Peer::Joining(_) => false,
+        }
     }
 
     /// Passes on what the guest has asked of its disks.
@@ -378,3 +386,7 @@ impl Primary {
         Some(Next::Halt(Halt::GuestEnded(exit)))
     }
 }
+
+#[cfg(test)]
+#[path = "running_tests.rs"]
+mod tests;

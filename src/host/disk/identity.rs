@@ -263,6 +263,7 @@ mod tests {
             generation: Generation(generation),
             node: NodeId(node),
             keeps: keeps.map(NodeId),
+            after: None,
             wherefrom: "backup at 10.0.0.2".into(),
         };
         Holder { bid, ended: false }

@@ -29,7 +29,7 @@ use std::os::unix::fs::FileExt;
 use byteorder::{ByteOrder, LittleEndian};
 use thiserror::Error;
 
-use super::store::{Store, seek_data};
+use super::store::{Store, check_whole, seek_data};
 use crate::base::{Digest, digest_bytes};
 
 const MAGIC: &[u8; 8] = b"LKSTPOVL";
@@ -81,6 +81,8 @@ pub struct Overlay {
     /// Pages of the map that differ from the file's.
     map_dirty: BTreeSet<usize>,
     data_offset: u64,
+    /// The file reaches at least this far, if nobody else cuts it.
+    reach: u64,
 }
 
 fn blocks_of(bytes: u64) -> u64 {
@@ -124,7 +126,7 @@ impl Overlay {
         let bytes = base.bytes();
         let map = vec![0; blocks_of(bytes).div_ceil(8) as usize];
         let data_offset = data_offset(bytes);
-        Self { base, file, temporary, bytes, map, map_dirty: BTreeSet::new(), data_offset }
+        Self { base, file, temporary, bytes, map, map_dirty: BTreeSet::new(), data_offset, reach: 0 }
     }
 
     /// Makes the empty `file` an overlay over `base`.
@@ -133,6 +135,7 @@ impl Overlay {
         let mut overlay = Self::with(base, file, false);
         overlay.write_header(&stamp)?;
         overlay.file.set_len(overlay.data_offset)?;
+        overlay.reach = overlay.data_offset;
         overlay.file.sync_all()?;
         Ok(overlay)
     }
@@ -153,6 +156,7 @@ impl Overlay {
         }
         overlay.file.read_exact_at(&mut overlay.map, HEADER_BYTES)?;
         overlay.check_map(found)?;
+        overlay.reach = found;
         if stamp.modified_ns != modified_ns {
             overlay.write_header(&BaseStamp { modified_ns, ..stamp })?;
         }
@@ -287,12 +291,14 @@ impl Store for Overlay {
         if data.is_empty() {
             return Ok(());
         }
+        check_whole(&self.file, self.reach)?;
         let end = offset + data.len() as u64;
         let (first, last) = (offset / BLOCK_BYTES, (end - 1) / BLOCK_BYTES);
         let (head, tail) = (offset % BLOCK_BYTES, end % BLOCK_BYTES);
         let whole = (head == 0 || self.has(first)) && (tail == 0 || self.has(last));
         if whole {
             self.file.write_all_at(data, self.data_offset + offset)?;
+            self.reach = self.reach.max(self.data_offset + end);
         } else {
             // Blocks are whole in the file, also where the disk ends within one.
             let mut blocks = vec![0; ((last - first + 1) * BLOCK_BYTES) as usize];
@@ -308,6 +314,7 @@ impl Store for Overlay {
             }
             blocks[head as usize..head as usize + data.len()].copy_from_slice(data);
             self.file.write_all_at(&blocks, self.data_offset + first * BLOCK_BYTES)?;
+            self.reach = self.reach.max(self.data_offset + (last + 1) * BLOCK_BYTES);
         }
         for block in first..=last {
             self.set(block);
@@ -319,6 +326,7 @@ impl Store for Overlay {
         if self.temporary {
             return Ok(());
         }
+        check_whole(&self.file, self.reach)?;
         self.file.sync_data()?;
         if self.map_dirty.is_empty() {
             return Ok(());
@@ -448,6 +456,21 @@ mod tests {
         assert!(matches!(open(&other, 8), Err(OverlayError::OtherBase { .. })));
         assert!(matches!(open(&base[..4096], 7), Err(OverlayError::OtherBase { .. })));
         assert!(open(&base, 8).is_ok());
+    }
+
+    #[test]
+    fn an_overlay_cut_short_under_us_is_an_error_and_not_the_base_again() {
+        let base = base_bytes();
+        let file = tempfile::tempfile().unwrap();
+        let mut overlay = Overlay::create(raw(&base), file.try_clone().unwrap(), 7).unwrap();
+        overlay.write_at(&[7; 4096], 8192).unwrap();
+        overlay.write_at(&[8; 512], 100 * 512).unwrap();
+        overlay.sync().unwrap();
+        file.set_len(overlay.data_offset).unwrap();
+        assert!(overlay.read_at(&mut [0; 512], 8192).is_err());
+        for error in [overlay.write_at(&[1; 512], 0), overlay.sync()] {
+            assert!(error.unwrap_err().to_string().contains("cut the file short"));
+        }
     }
 
     #[test]

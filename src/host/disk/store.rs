@@ -36,6 +36,18 @@ impl RawFile {
     }
 }
 
+/// A file that something else has cut short has lost what the guest was told is safe, and would take
+/// writes past its end as if nothing had happened.
+pub(super) fn check_whole(file: &File, expected: u64) -> io::Result<()> {
+    let found = file.metadata()?.len();
+    if found < expected {
+        return Err(io::Error::other(format!(
+            "something else has cut the file short: it had {expected} bytes, now {found}"
+        )));
+    }
+    Ok(())
+}
+
 impl Store for RawFile {
     fn bytes(&self) -> u64 {
         self.bytes
@@ -47,14 +59,18 @@ impl Store for RawFile {
     }
 
     fn write_at(&mut self, data: &[u8], offset: u64) -> io::Result<()> {
+        check_whole(&self.file, self.bytes)?;
         self.file.write_all_at(data, offset)
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        check_whole(&self.file, self.bytes)?;
         self.file.sync_data()
     }
 
+    /// What is missing at the end of a file that was cut short is no hole.
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        check_whole(&self.file, self.bytes)?;
         seek_data(&self.file, offset, self.bytes)
     }
 }
@@ -99,9 +115,13 @@ mod tests {
 
     #[test]
     fn a_file_cut_short_under_us_is_an_error() {
-        let raw = sparse(1 << 20);
+        let mut raw = sparse(1 << 20);
         raw.file.set_len(4096).unwrap();
         let error = raw.read_at(&mut [0; 512], 4096).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        for error in [raw.write_at(&[1; 512], 8192), raw.sync(), raw.next_data(8192).map(|_| ())] {
+            assert!(error.unwrap_err().to_string().contains("cut the file short"));
+        }
+        assert_eq!(raw.file.metadata().unwrap().len(), 4096, "no write has made it look whole again");
     }
 }

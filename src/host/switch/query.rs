@@ -40,9 +40,12 @@ pub fn query(at: SocketAddr) -> Result<String, QueryError> {
             Some(_) => return Err(QueryError::Unexpected { at }),
             None => {}
         }
-        match stream.read(&mut scratch).map_err(unreachable)? {
-            0 => return Err(unreachable(io::ErrorKind::UnexpectedEof.into())),
-            n => unframer.push(&scratch[..n]),
+        match stream.read(&mut scratch) {
+            Ok(0) => return Err(unreachable(io::ErrorKind::UnexpectedEof.into())),
+            Ok(n) => unframer.push(&scratch[..n]),
+            // A wait with a time-out is cut short also by SIGSTOP and SIGCONT.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(unreachable(error)),
         }
     }
 }

@@ -238,6 +238,7 @@ impl SwitchServer {
             let conn = match self.listener.accept() {
                 Ok((stream, _)) => Conn::new(stream, now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => Err(error),
             };
             match conn {

@@ -18,6 +18,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::base::Generation;
 use crate::ft::Arbiter;
+use crate::host::say::say;
 
 /// Between two looks: the longest that a primary which has lost can still say what it had left to say.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -93,7 +94,7 @@ fn look(
                 }
                 Err(error) if !complained => {
                     complained = true;
-                    eprintln!("switch: claims are not seen: {error}");
+                    say!("switch: claims are not seen: {error}");
                 }
                 Err(_) => {}
             }
@@ -127,8 +128,10 @@ mod tests {
         std::fs::create_dir(&root).unwrap();
         let mut arbiter = FileArbiter::open(&root).unwrap();
         let mut claim = |generation| {
-            let (generation, keeps, wherefrom) = (Generation(generation), None, String::new());
-            arbiter.claim("kv", &Bid { generation, node: NodeId(1), keeps, wherefrom }).unwrap();
+            let (generation, node) = (Generation(generation), NodeId(1));
+            let after = (generation > Generation(1)).then_some(node);
+            let bid = Bid { generation, node, keeps: None, after, wherefrom: String::new() };
+            arbiter.claim("kv", &bid).unwrap();
         };
         let watch = Watch::start(Box::new(FileArbiter::open(&root).unwrap())).unwrap();
         watch.ask_for(["kv", "nobody"].into_iter());

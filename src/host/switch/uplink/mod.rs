@@ -18,6 +18,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::host::say::say;
 use crate::net::MILLISECOND_NS;
 use passt::Passt;
 use tap::Tap;
@@ -212,7 +213,7 @@ impl Uplink {
         }
         match Wire::open(&self.spec) {
             Ok(wire) => {
-                eprintln!("switch: {} is back", self.spec);
+                say!("switch: {} is back", self.spec);
                 self.wire = Some(wire);
                 self.retry_after = RETRY_MIN_NS;
                 true
@@ -254,7 +255,7 @@ impl Uplink {
     }
 
     fn lose(&mut self, now: u64, error: &io::Error) {
-        eprintln!("switch: {} is lost: {error}", self.spec);
+        say!("switch: {} is lost: {error}", self.spec);
         self.wire = None;
         self.report.lost += 1;
         self.retry_at = now;

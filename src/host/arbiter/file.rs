@@ -10,23 +10,26 @@
 //! exists: the test-and-set. The directory is fsynced before the claim counts as won, so it
 //! survives this host. A name is never removed or reused.
 //!
-//! A directory that does not hold the generation before the claimed one is not the arbiter that
-//! both nodes know, but a mount point without its mount, or a new one in its place: it decides
-//! nothing. For the same reason `DIR` itself is never made here.
+//! A directory that does not hold the generation before the claimed one, by the node that holds it,
+//! is not the arbiter that both nodes know, but a mount point without its mount, a new one in its
+//! place or an old copy of it: it decides nothing. For the same reason `DIR` itself is never made here.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::{check_predecessor, decode_record, generation_of, name};
 use crate::base::{Generation, NodeId};
 use crate::ft::{Arbiter, ArbiterError, Bid, Claim, Holder};
 
+/// Ours have some two hundred bytes.
+const RECORD_BYTES_MAX: u64 = 64 << 10;
 /// Tells apart the probes of one process.
 static PROBES: AtomicU64 = AtomicU64::new(0);
 
 /// The arbiter in a directory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FileArbiter {
     dir: PathBuf,
 }
@@ -47,11 +50,11 @@ impl FileArbiter {
         self.dir.join(vm)
     }
 
-    /// Makes sure that this is the arbiter which gave out the generation before `generation`.
-    fn know_predecessor(&self, dir: &Path, generation: Generation) -> Result<(), ArbiterError> {
-        if generation > Generation(1) {
-            let before = dir.join(name(Generation(generation.get() - 1)));
-            return fs::metadata(&before).map(|_| ()).map_err(|error| unreachable_at(&before, &error));
+    /// Makes sure that this is the arbiter which gave out the generation before the bid's.
+    fn know_predecessor(&self, vm: &str, dir: &Path, bid: &Bid) -> Result<(), ArbiterError> {
+        if bid.generation > Generation(1) {
+            let before = self.read(vm, dir, Generation(bid.generation.get() - 1))?;
+            return check_predecessor(vm, bid, &before);
         }
         match fs::create_dir(dir).and_then(|()| sync_dir(dir)) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(unreachable_at(dir, &error)),
@@ -59,21 +62,31 @@ impl FileArbiter {
         }
     }
 
-    fn read(&self, vm: &str, path: &Path) -> Result<Bid, ArbiterError> {
-        let bytes = fs::read(path).map_err(|error| unreachable_at(path, &error))?;
-        serde_json::from_slice(&bytes).map_err(|error| ArbiterError::Damaged {
-            vm: vm.to_owned(),
-            what: format!("{}: {error}", path.display()),
-        })
+    /// The record of a generation that somebody has claimed.
+    fn read(&self, vm: &str, dir: &Path, generation: Generation) -> Result<Bid, ArbiterError> {
+        let path = dir.join(name(generation));
+        let mut bytes = Vec::new();
+        // A record that is no longer than ours may be is a file of ours.
+        let read = File::open(&path).and_then(|file| file.take(RECORD_BYTES_MAX + 1).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.dir.is_dir() => {
+                return Err(ArbiterError::Forgetful {
+                    vm: vm.to_owned(),
+                    what: format!(
+                        "{} is not there; it is another directory, an older copy, or not mounted",
+                        path.display()
+                    ),
+                });
+            }
+            Err(error) => return Err(unreachable_at(&path, &error)),
+        }
+        decode_record(vm, &path.display().to_string(), generation, &bytes)
     }
 }
 
 fn unreachable_at(path: &Path, error: &io::Error) -> ArbiterError {
     ArbiterError::Unreachable(format!("{}: {error}", path.display()))
-}
-
-fn name(generation: Generation) -> String {
-    format!("g{:020}", generation.get())
 }
 
 /// Writes `bytes` at `temporary`, then links it to `path`; false if `path` exists.
@@ -98,7 +111,7 @@ fn sync_dir(path: &Path) -> io::Result<()> {
 impl Arbiter for FileArbiter {
     fn claim(&mut self, vm: &str, bid: &Bid) -> Result<Claim, ArbiterError> {
         let dir = self.vm_dir(vm);
-        self.know_predecessor(&dir, bid.generation)?;
+        self.know_predecessor(vm, &dir, bid)?;
         let path = dir.join(name(bid.generation));
         let mut line = serde_json::to_vec(bid).expect("a claim serialises");
         line.push(b'\n');
@@ -106,7 +119,7 @@ impl Arbiter for FileArbiter {
         if link_new(&temporary, &path, &line).map_err(|error| unreachable_at(&path, &error))? {
             return Ok(Claim::Won);
         }
-        let holder = self.read(vm, &path)?;
+        let holder = self.read(vm, &dir, bid.generation)?;
         // Ours from an earlier try whose answer we never saw?
         if holder.node == bid.node {
             return Ok(Claim::Won);
@@ -124,16 +137,16 @@ impl Arbiter for FileArbiter {
         let mut newest = None;
         for entry in listing {
             let entry = entry.map_err(|error| unreachable_at(&dir, &error))?;
-            let file_name = entry.file_name();
-            let digits = file_name.to_str().and_then(|n| n.strip_prefix('g')).filter(|n| n.len() == 20);
-            let generation = digits.and_then(|digits| digits.parse().ok()).map(Generation);
-            newest = newest.max(generation);
+            newest = newest.max(entry.file_name().to_str().and_then(generation_of));
         }
         let Some(generation) = newest else { return Ok(None) };
-        let path = dir.join(name(generation));
-        let bid = self.read(vm, &path)?;
-        let ended = path.with_extension("ended").exists();
+        let bid = self.read(vm, &dir, generation)?;
+        let ended = dir.join(name(generation)).with_extension("ended").exists();
         Ok(Some(Holder { bid, ended }))
+    }
+
+    fn look(&mut self, vm: &str, generation: Generation) -> Result<NodeId, ArbiterError> {
+        self.read(vm, &self.vm_dir(vm), generation).map(|bid| bid.node)
     }
 
     fn end(&mut self, vm: &str, generation: Generation, node: NodeId) -> Result<(), ArbiterError> {
@@ -142,6 +155,10 @@ impl Arbiter for FileArbiter {
         let temporary = dir.join(format!(".{node}.new"));
         link_new(&temporary, &path, b"ended\n").map(|_| ()).map_err(|error| unreachable_at(&path, &error))
     }
+
+    fn another(&self) -> Box<dyn Arbiter> {
+        Box::new(self.clone())
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +166,13 @@ mod tests {
     use super::*;
 
     fn bid(generation: u64, node: u64) -> Bid {
-        Bid { generation: Generation(generation), node: NodeId(node), keeps: None, wherefrom: "here".into() }
+        Bid {
+            generation: Generation(generation),
+            node: NodeId(node),
+            keeps: None,
+            after: None,
+            wherefrom: "here".into(),
+        }
     }
 
     #[test]
@@ -214,7 +237,7 @@ mod tests {
         assert!(matches!(claim(&mut arbiter), Err(ArbiterError::Unreachable(_))));
         assert!(!root.exists());
         fs::create_dir(&root).unwrap();
-        assert!(matches!(claim(&mut arbiter), Err(ArbiterError::Unreachable(_))));
+        assert!(matches!(claim(&mut arbiter), Err(ArbiterError::Forgetful { .. })));
         fs::remove_dir(&root).unwrap();
         fs::rename(dir.path().join("away"), &root).unwrap();
         assert_eq!(claim(&mut arbiter), Ok(Claim::Won));

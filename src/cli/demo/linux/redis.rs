@@ -1,0 +1,13 @@
+//! How Redis is asked, loaded and ended: words for the guest's shell.
+//!
+//! The one place to change when clients on the host are to do it over TCP instead.
+
+/// What the shell says when it listens.
+pub const PROMPT: &str = "lockstep:~# ";
+pub const PID: &str = "cat /run/redis/redis-server.pid";
+pub const VERSION: &str = "redis-cli info server | sed -n s/redis_version://p";
+pub const SET_COLOUR: &str = "redis-cli set colour green";
+pub const GET_COLOUR: &str = "redis-cli get colour";
+/// Writes keys, reads them back, and tells, for ever.
+pub const LOAD: &str = "lockstep-load forever &\n";
+pub const POWEROFF: &str = "poweroff\n";

@@ -1,0 +1,206 @@
+//! A `lockstep attach` beside a cluster: what the guest's console has shown, when it came, and a hand on
+//! its keyboard.
+//!
+//! For whoever watches a guest over takeovers: the process is the one that a person would start, so what
+//! it shows is what a person would see. It ends when this is dropped.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+const LOOK: Duration = Duration::from_millis(2);
+
+#[derive(Debug, Error)]
+pub enum OnlookerError {
+    #[error("the console: {0}")]
+    Io(#[from] io::Error),
+    #[error("the console did not say {what} within {} s; it said last:{tail}", within.as_secs())]
+    Silent { what: String, within: Duration, tail: String },
+    #[error("`lockstep attach` ended; it told:{told}\n  the console said last:{tail}")]
+    Ended { told: String, tail: String },
+}
+
+#[derive(Default)]
+struct Shown {
+    bytes: Vec<u8>,
+    /// How many bytes there were in all after each arrival.
+    arrivals: Vec<(usize, Instant)>,
+}
+
+pub struct Onlooker {
+    child: Child,
+    keyboard: Option<ChildStdin>,
+    shown: Arc<Mutex<Shown>>,
+    told: PathBuf,
+}
+
+impl Onlooker {
+    /// Attaches to the node at `address`; what `attach` tells goes to a file in `dir`.
+    pub fn attach(binary: &Path, dir: &Path, address: &str, patience: Duration) -> io::Result<Self> {
+        let told = dir.join("attach.err");
+        let patience = patience.as_secs().max(1).to_string();
+        let mut child = Command::new(binary)
+            .args(["attach", address, "--wait", &patience])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&told)?)
+            .spawn()?;
+        let shown: Arc<Mutex<Shown>> = Arc::default();
+        if let Some(mut out) = child.stdout.take() {
+            let shown = shown.clone();
+            std::thread::Builder::new().name("onlooker".into()).spawn(move || {
+                let mut bytes = [0; 4096];
+                while let Ok(count @ 1..) = out.read(&mut bytes) {
+                    let mut shown = lock(&shown);
+                    shown.bytes.extend_from_slice(&bytes[..count]);
+                    let arrival = (shown.bytes.len(), Instant::now());
+                    shown.arrivals.push(arrival);
+                }
+            })?;
+        }
+        let keyboard = child.stdin.take();
+        Ok(Self { child, keyboard, shown, told })
+    }
+
+    /// Types.
+    pub fn types(&mut self, text: &str) -> io::Result<()> {
+        let Some(keyboard) = &mut self.keyboard else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        keyboard.write_all(text.as_bytes())?;
+        keyboard.flush()
+    }
+
+    /// Bytes shown so far.
+    pub fn len(&self) -> usize {
+        lock(&self.shown).bytes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What was shown from byte `from` on.
+    pub fn since(&self, from: usize) -> String {
+        let shown = lock(&self.shown);
+        String::from_utf8_lossy(shown.bytes.get(from..).unwrap_or_default()).into_owned()
+    }
+
+    /// The whole lines from byte `from` on, and the byte after them.
+    pub fn lines_since(&self, from: usize) -> (String, usize) {
+        let shown = lock(&self.shown);
+        let rest = shown.bytes.get(from..).unwrap_or_default();
+        let end = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        (String::from_utf8_lossy(&rest[..end]).into_owned(), from + end)
+    }
+
+    /// Everything that was shown.
+    pub fn text(&self) -> String {
+        self.since(0)
+    }
+
+    /// When the first byte came that came after `moment`.
+    pub fn first_after(&self, moment: Instant) -> Option<Instant> {
+        let shown = lock(&self.shown);
+        let after = shown.arrivals.partition_point(|(_, at)| *at <= moment);
+        shown.arrivals.get(after).map(|(_, at)| *at)
+    }
+
+    /// The longest silence that touches the time from `at` on, up to the first byte after `until`: its
+    /// beginning and its end. Bytes that a dying node had sent already do not end it.
+    pub fn silence(&self, at: Instant, until: Instant) -> Option<(Instant, Instant)> {
+        let shown = lock(&self.shown);
+        let moments = || shown.arrivals.iter().map(|(_, at)| *at);
+        let first = moments().filter(|moment| *moment <= at).next_back().unwrap_or(at);
+        let last = moments().find(|moment| *moment > until)?;
+        let window: Vec<Instant> =
+            [first].into_iter().chain(moments().filter(|moment| *moment > at && *moment <= last)).collect();
+        window.windows(2).map(|pair| (pair[0], pair[1])).max_by_key(|(from, to)| to.duration_since(*from))
+    }
+
+    /// What the process has told of itself: where it is attached, and bytes that are missing.
+    pub fn told(&self) -> String {
+        // A file that we made and cannot read says nothing, which fails whoever looks for something in it.
+        std::fs::read_to_string(&self.told).unwrap_or_default()
+    }
+
+    /// Waits until `found` finds what it looks for in what was shown from byte `from` on; `what` is for the
+    /// error. Between two looks `meanwhile` may find a reason to give up.
+    // An error type of the caller's, so that a lost node is told as such.
+    pub fn wait<T, E: From<OnlookerError>>(
+        &mut self,
+        what: &str,
+        from: usize,
+        within: Duration,
+        mut meanwhile: impl FnMut(&Self) -> Result<(), E>,
+        mut found: impl FnMut(&str) -> Option<T>,
+    ) -> Result<T, E> {
+        let until = Instant::now() + within;
+        let mut looked_at = usize::MAX;
+        loop {
+            let ended = self.child.try_wait().map_err(OnlookerError::Io)?.is_some();
+            let len = self.len();
+            if len != looked_at {
+                looked_at = len;
+                if let Some(found) = found(&self.since(from)) {
+                    return Ok(found);
+                }
+            }
+            meanwhile(self)?;
+            if ended {
+                return Err(OnlookerError::Ended { told: indented(&self.told()), tail: self.tail() }.into());
+            }
+            if Instant::now() > until {
+                return Err(OnlookerError::Silent { what: what.to_owned(), within, tail: self.tail() }.into());
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Its exit status once it has ended by itself, within `within`.
+    pub fn ends(&mut self, within: Duration) -> Option<i32> {
+        self.keyboard = None;
+        let until = Instant::now() + within;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return status.code(),
+                Ok(None) if Instant::now() < until => std::thread::sleep(LOOK),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+
+    /// The last lines that were shown, each on a line of its own, indented; for errors.
+    pub fn tail(&self) -> String {
+        let text = self.text();
+        let lines: Vec<&str> = text.lines().rev().filter(|line| !line.trim().is_empty()).take(6).collect();
+        indented(&lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
+    }
+}
+
+impl Drop for Onlooker {
+    fn drop(&mut self) {
+        // Already gone is as good as killed.
+        if self.child.kill().is_ok() {
+            while let Err(error) = self.child.wait() {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Whoever panicked with the lock had only pushed bytes.
+fn lock(shown: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
+    shown.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Each line on a line of its own, with nothing in it that a terminal obeys.
+fn indented(text: &str) -> String {
+    let plain = |line: &str| line.chars().filter(|c| !c.is_control()).collect::<String>();
+    text.lines().map(|line| format!("\n    {}", plain(line))).collect()
+}
