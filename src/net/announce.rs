@@ -8,10 +8,10 @@
 //!
 //! Absent on purpose: duplicate address detection (the guest's own business), and sending.
 
-use smoltcp::phy::ChecksumCapabilities;
+use core::net::Ipv6Addr;
+
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv6Packet, Icmpv6Repr, IpProtocol,
-    Ipv4Address, Ipv4Packet, Ipv6Address, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
+    ArpHardware, ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Ipv4Address, Ipv4Packet,
 };
 
 use super::ether::{self, Mac, Station};
@@ -30,8 +30,18 @@ pub const ROUNDS_NS: [u64; 4] =
 const RARP: EthernetProtocol = EthernetProtocol::Unknown(0x8035);
 const RARP_REQUEST: ArpOperation = ArpOperation::Unknown(3);
 /// All nodes of the segment (RFC 4291), and their Ethernet group.
-const ALL_NODES: Ipv6Address = Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_NODES_MAC: Mac = Mac([0x33, 0x33, 0, 0, 0, 1]);
+
+const IPV6_NEXT_HEADER: usize = 6;
+const IPV6_HOP_LIMIT: usize = 7;
+const IPV6_SOURCE: usize = 8;
+const IPV6_HEADER_BYTES: usize = 40;
+const ICMPV6: u8 = 58;
+const NEIGHBOR_SOLICIT: u8 = 135;
+const NEIGHBOR_ADVERT: u8 = 136;
+/// Of the target in both messages.
+const ICMP_TARGET: usize = 8;
 
 /// One kind of address, each with the time of its last use.
 #[derive(Clone, Debug)]
@@ -69,7 +79,7 @@ impl<A: Copy + PartialEq> Used<A> {
 #[derive(Clone, Debug)]
 pub struct Addresses {
     v4: Used<Ipv4Address>,
-    v6: Used<Ipv6Address>,
+    v6: Used<Ipv6Addr>,
 }
 
 impl Default for Addresses {
@@ -82,10 +92,10 @@ impl Default for Addresses {
 enum Says {
     /// This address is mine.
     OwnV4(Ipv4Address),
-    OwnV6(Ipv6Address),
+    OwnV6(Ipv6Addr),
     /// I send from this address; it may be another's, for whom I route.
     FromV4(Ipv4Address),
-    FromV6(Ipv6Address),
+    FromV6(Ipv6Addr),
 }
 
 fn said(frame: &[u8]) -> Option<Says> {
@@ -103,26 +113,43 @@ fn said(frame: &[u8]) -> Option<Says> {
         EthernetProtocol::Ipv4 => {
             Some(Says::FromV4(Ipv4Packet::new_checked(frame.payload()).ok()?.src_addr()))
         }
-        EthernetProtocol::Ipv6 => {
-            let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
-            let (from, to) = (packet.src_addr(), packet.dst_addr());
-            if packet.next_header() != IpProtocol::Icmpv6 || packet.hop_limit() != 255 {
-                return Some(Says::FromV6(from));
-            }
-            let icmp = Icmpv6Packet::new_checked(packet.payload()).ok()?;
-            match Icmpv6Repr::parse(&from, &to, &icmp, &ChecksumCapabilities::default()).ok()? {
-                Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert { target_addr, .. }) => {
-                    Some(Says::OwnV6(target_addr))
-                }
-                // An unspecified source is a question whether an address is free: not yet its own.
-                Icmpv6Repr::Ndisc(NdiscRepr::NeighborSolicit { .. }) if !from.is_unspecified() => {
-                    Some(Says::OwnV6(from))
-                }
-                _ => Some(Says::FromV6(from)),
-            }
-        }
+        EthernetProtocol::Ipv6 => said_in_ipv6(frame.payload()),
         EthernetProtocol::Unknown(_) => None,
     }
+}
+
+fn address_at(bytes: &[u8], at: usize) -> Option<Ipv6Addr> {
+    bytes.get(at..)?.first_chunk::<16>().map(|octets| Ipv6Addr::from(*octets))
+}
+
+fn said_in_ipv6(packet: &[u8]) -> Option<Says> {
+    let from = address_at(packet, IPV6_SOURCE)?;
+    let icmp = packet.get(IPV6_HEADER_BYTES..)?;
+    // Neighbour discovery that crossed a router is none (RFC 4861, 7.1).
+    if packet[IPV6_NEXT_HEADER] != ICMPV6 || packet[IPV6_HOP_LIMIT] != 255 {
+        return Some(Says::FromV6(from));
+    }
+    if checksum(packet) != 0 {
+        return None;
+    }
+    match *icmp.first()? {
+        NEIGHBOR_ADVERT => address_at(icmp, ICMP_TARGET).map(Says::OwnV6),
+        // An unspecified source is a question whether an address is free: not yet its own.
+        NEIGHBOR_SOLICIT if !from.is_unspecified() => Some(Says::OwnV6(from)),
+        _ => Some(Says::FromV6(from)),
+    }
+}
+
+/// The checksum of an IPv6 packet's ICMPv6 message (RFC 4443, 2.3): 0 when the one in it is right.
+fn checksum(packet: &[u8]) -> u16 {
+    let (header, icmp) = packet.split_at(IPV6_HEADER_BYTES);
+    let words = header[IPV6_SOURCE..].chunks(2).chain(icmp.chunks(2));
+    let word = |chunk: &[u8]| u64::from(chunk[0]) << 8 | u64::from(chunk.get(1).copied().unwrap_or(0));
+    let mut sum = words.map(word).sum::<u64>() + icmp.len() as u64 + u64::from(ICMPV6);
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
 }
 
 impl Addresses {
@@ -168,7 +195,7 @@ fn rarp(mac: Mac) -> Vec<u8> {
     const BYTES: usize = 28;
     ether::frame(Mac::BROADCAST, mac, RARP, BYTES, |payload| {
         let mut packet = ArpPacket::new_unchecked(payload);
-        packet.set_hardware_type(smoltcp::wire::ArpHardware::Ethernet);
+        packet.set_hardware_type(ArpHardware::Ethernet);
         packet.set_protocol_type(EthernetProtocol::Ipv4);
         packet.set_hardware_len(6);
         packet.set_protocol_len(4);
@@ -181,29 +208,33 @@ fn rarp(mac: Mac) -> Vec<u8> {
 }
 
 /// An unsolicited neighbour advertisement (RFC 4861, 7.2.6).
-fn advert(mac: Mac, ip: Ipv6Address) -> Vec<u8> {
-    let icmp = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
-        flags: NdiscNeighborFlags::OVERRIDE,
-        target_addr: ip,
-        lladdr: Some(smoltcp::wire::EthernetAddress(mac.0).into()),
-    });
-    let header = Ipv6Repr {
-        src_addr: ip,
-        dst_addr: ALL_NODES,
-        next_header: IpProtocol::Icmpv6,
-        payload_len: icmp.buffer_len(),
-        hop_limit: 255,
-    };
-    let length = header.buffer_len() + icmp.buffer_len();
-    ether::frame(ALL_NODES_MAC, mac, EthernetProtocol::Ipv6, length, |bytes| {
-        let mut packet = Ipv6Packet::new_unchecked(bytes);
-        header.emit(&mut packet);
-        icmp.emit(
-            &ip,
-            &ALL_NODES,
-            &mut Icmpv6Packet::new_unchecked(packet.payload_mut()),
-            &ChecksumCapabilities::default(),
-        );
+///
+/// ```text
+/// offset size field                       offset size field
+///      0    1 version 6                       40    1 type 136
+///      4    2 payload length 32               42    2 checksum
+///      6    1 next header: ICMPv6             44    1 flags: override
+///      7    1 hop limit 255                   48   16 the address
+///      8   16 source: the address             64    2 option 2, one unit of 8 bytes
+///     24   16 destination: all nodes          66    6 the Ethernet address
+/// ```
+fn advert(mac: Mac, ip: Ipv6Addr) -> Vec<u8> {
+    const MESSAGE_BYTES: usize = 32;
+    let length = IPV6_HEADER_BYTES + MESSAGE_BYTES;
+    ether::frame(ALL_NODES_MAC, mac, EthernetProtocol::Ipv6, length, |packet| {
+        packet[0] = 6 << 4;
+        packet[5] = MESSAGE_BYTES as u8;
+        packet[IPV6_NEXT_HEADER] = ICMPV6;
+        packet[IPV6_HOP_LIMIT] = 255;
+        packet[IPV6_SOURCE..24].copy_from_slice(&ip.octets());
+        packet[24..40].copy_from_slice(&ALL_NODES.octets());
+        packet[40] = NEIGHBOR_ADVERT;
+        packet[44] = 0x20;
+        packet[48..64].copy_from_slice(&ip.octets());
+        packet[64..66].copy_from_slice(&[2, 1]);
+        packet[66..72].copy_from_slice(&mac.0);
+        let sum = checksum(packet);
+        packet[42..44].copy_from_slice(&sum.to_be_bytes());
     })
 }
 
@@ -251,7 +282,7 @@ mod tests {
     const MAC: Mac = Mac([0x52, 0x54, 0, 0x4c, 0x53, 1]);
     const OTHER: Mac = Mac([0x52, 0x54, 0, 0x4c, 0x53, 2]);
     const IP: Ipv4Address = Ipv4Address::new(192, 168, 1, 5);
-    const IP6: Ipv6Address = Ipv6Address::new(0xfe80, 0, 0, 0, 0, 0, 0, 5);
+    const IP6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 5);
 
     fn arp_of(mac: Mac, ip: Ipv4Address) -> Vec<u8> {
         ether::arp(ArpOperation::Reply, Station { mac, ip }, OTHER, Ipv4Address::new(192, 168, 1, 1))

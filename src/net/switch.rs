@@ -29,9 +29,11 @@ use super::announce::{Addresses, Rounds};
 use super::ether::{Mac, addresses, claims_ip};
 use super::fabric::{DropWhy, Fabric, Fate, GATEWAY_PORT, PortId};
 use super::fence::{Fence, FenceCounts, Verdict};
-use super::gateway::{FromGateway, Gateway, GatewayConfig, GatewayCounts};
+use super::gateway::{DNS_IP, FromGateway, Gateway, GatewayConfig, GatewayCounts};
 use super::inbound::{Inbound, InboundCounts};
+use super::outbound::FlowId;
 use super::port::{Attach, FromSwitch, PortError, ToSwitch};
+use super::tcp::{ConnId, OpenRefused, Tcp};
 use super::{MILLISECOND_NS, SECOND_NS};
 use crate::base::Generation;
 
@@ -96,6 +98,21 @@ pub enum Command {
         forward: usize,
         client: SocketAddr,
         bytes: Vec<u8>,
+    },
+    /// Connect to `to` for the guest, and say how that went by [`Switch::dialed`].
+    Dial {
+        conn: ConnId,
+        to: SocketAddr,
+    },
+    /// Send a datagram of the guest's to `to`, from a socket that is this flow's own.
+    Out {
+        flow: FlowId,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    /// The flow's socket is no longer needed.
+    EndFlow {
+        flow: FlowId,
     },
     /// Put this frame on the uplink.
     ToUplink(Vec<u8>),
@@ -208,6 +225,8 @@ pub struct Switch {
     dropped: BTreeMap<DropWhy, u64>,
     dropped_abandoned: u64,
     tick_next: u64,
+    /// Somebody has taken over a guest since the gateway was told last.
+    guest_moved: bool,
 }
 
 fn port_of(vm: usize) -> PortId {
@@ -232,6 +251,7 @@ impl Switch {
             dropped: BTreeMap::new(),
             dropped_abandoned: 0,
             tick_next: 0,
+            guest_moved: false,
         }
     }
 
@@ -410,10 +430,60 @@ impl Switch {
         self.carry(now, from_gateway, out);
     }
 
-    /// Time has passed.
+    /// A client connected to the TCP port of `forward`.
+    pub fn connect(&mut self, now: u64, forward: usize) -> Result<ConnId, OpenRefused> {
+        self.gateway.connect(now, forward)
+    }
+
+    /// What became of a [`Command::Dial`].
+    pub fn dialed(&mut self, now: u64, conn: ConnId, connected: bool, out: &mut Vec<Command>) {
+        let mut from_gateway = std::mem::take(&mut self.from_gateway);
+        self.gateway.dialed(now, conn, connected, &mut from_gateway);
+        self.carry(now, from_gateway, out);
+    }
+
+    /// An answer came to the socket of one of the guest's flows.
+    pub fn flow_datagram(&mut self, now: u64, flow: FlowId, bytes: &[u8], out: &mut Vec<Command>) {
+        let mut from_gateway = std::mem::take(&mut self.from_gateway);
+        self.gateway.flow_datagram(now, flow, bytes, &mut from_gateway);
+        self.carry(now, from_gateway, out);
+    }
+
+    /// The connections of the clients.
+    pub fn tcp(&mut self) -> &mut Tcp {
+        self.gateway.tcp()
+    }
+
+    /// Whether the host has yet to look at a connection that changed.
+    pub fn clients_wait(&self) -> bool {
+        self.gateway.clients_wait()
+    }
+
+    /// Whether somebody runs the guest that the gateway speaks to, and how many frames its queue takes.
+    fn way_to_guest(&self) -> (bool, usize) {
+        let port = self.gateway.guest_mac().and_then(|mac| self.fabric.pinned_to(mac));
+        match port {
+            Some(PortId(port)) if port > 0 => {
+                let vm = &self.vms[port as usize - 1];
+                (vm.active.is_some(), vm.inbound.room())
+            }
+            // It lives somewhere behind a port, or has not told its address yet.
+            Some(_) | None => {
+                let room = self.vms.iter().map(|vm| vm.inbound.room()).min();
+                (self.vms.iter().any(|vm| vm.active.is_some()), room.unwrap_or(0))
+            }
+        }
+    }
+
+    /// Time has passed, or the host has done something with the connections of clients.
     pub fn tick(&mut self, now: u64, out: &mut Vec<Command>) {
         let mut from_gateway = std::mem::take(&mut self.from_gateway);
         self.gateway.tick(now, &mut from_gateway);
+        if std::mem::take(&mut self.guest_moved) {
+            self.gateway.tcp().guest_moved(now);
+        }
+        let (present, room) = self.way_to_guest();
+        self.gateway.flush_tcp(now, present, room, &mut from_gateway);
         self.carry(now, from_gateway, out);
         self.announce(now, out);
         self.depose(now, out);
@@ -605,6 +675,7 @@ impl Switch {
         if (place.mac, place.life) != (mac, life) || another {
             place.addresses = Addresses::default();
         }
+        self.guest_moved |= generation > before;
         place.mac = mac;
         place.standbys.remove(&peer);
         let old = place.active.replace(peer).filter(|old| *old != peer);
@@ -656,7 +727,7 @@ impl Switch {
             }
             return;
         }
-        if claims_ip(frame, self.gateway.config().ip) {
+        if claims_ip(frame, self.gateway.config().ip) || claims_ip(frame, DNS_IP) {
             *self.dropped.entry(DropWhy::SpoofedIp).or_default() += 1;
             return;
         }
@@ -677,6 +748,9 @@ impl Switch {
                 FromGateway::ToHost { forward, client, bytes } => {
                     out.push(Command::ToHost { forward, client, bytes });
                 }
+                FromGateway::Dial { conn, to } => out.push(Command::Dial { conn, to }),
+                FromGateway::Out { flow, to, bytes } => out.push(Command::Out { flow, to, bytes }),
+                FromGateway::EndFlow { flow } => out.push(Command::EndFlow { flow }),
             }
         }
         self.from_gateway = from_gateway;
