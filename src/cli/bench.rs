@@ -4,6 +4,7 @@
 //! A load that found something lost or done twice does (exit status 1). Progress goes to stderr.
 
 mod engine;
+mod gateway;
 mod linux;
 mod log;
 mod sheet;
@@ -43,6 +44,7 @@ pub struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
     Engine,
+    Gateway,
     Versus,
     Traffic,
     Log,
@@ -79,6 +81,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     }
     if args.wants(Part::Engine) {
         add(engine::measure(args.quick)?);
+    }
+    if args.wants(Part::Gateway) {
+        add(gateway::measure(args.quick)?);
     }
     if args.wants(Part::Versus) {
         add(versus::measure(&dir.join("versus"), args.quick)?);

@@ -1,13 +1,18 @@
 //! `lockstep switch`: the network piece that outlives the VM.
 
+use std::fs;
 use std::io::{self, ErrorKind, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 
-use crate::cli::Failure;
+use crate::cli::{Failure, arg};
+use crate::host::arbiter::Place;
 use crate::host::say::say;
 use crate::host::stop::Stop;
-use crate::host::switch::{BindError, QueryError, SwitchReport, SwitchServer, query};
-use crate::net::Forward;
+use crate::host::switch::{
+    BindError, QueryError, SwitchOptions, SwitchReport, SwitchServer, TapName, UplinkSpec, query,
+};
+use crate::net::{Forward, Outbound, resolvers};
 
 /// Connect VMs to each other and to host ports; keep the network while VMs die and are replaced.
 #[derive(clap::Args, Debug)]
@@ -15,15 +20,56 @@ pub struct Args {
     /// Where VMs attach, like 127.0.0.1:7000.
     #[arg(long, value_name = "ADDR", required_unless_present = "status")]
     listen: Option<SocketAddr>,
-    /// Forward a host port to the guest, like udp:127.0.0.1:9000=9000. May be repeated.
+    /// Forward a host port to the guest, like tcp:127.0.0.1:8080=80 or udp:[::1]:9000=9000. May be repeated.
     #[arg(long, value_name = "PROTO:HOST:PORT=GUESTPORT")]
     forward: Vec<Forward>,
+    /// Connect the VMs to this TAP device instead of the built-in gateway, so that they can be in one
+    /// bridge with the host's network. It is made if it does not exist and this process may.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["forward", "outbound", "dns", "uplink"])]
+    tap: Option<TapName>,
+    /// Connect the VMs to this instead of the built-in gateway: passt:SOCKET.
+    #[arg(long, value_name = "passt:SOCKET", conflicts_with_all = ["forward", "outbound", "dns"])]
+    uplink: Option<UplinkSpec>,
+    /// The arbiter of the VMs' nodes. Needed where primary and backup have a switch each: this one then
+    /// hears of takeovers at the other, and lets an old primary say nothing more.
+    #[arg(long, value_name = "DIR|etcd:URLS/PREFIX", value_parser = Place::parse)]
+    arbiter: Option<Place>,
+    /// Let the guest connect to these addresses beyond its network, like 192.0.2.0/24:443 or 0.0.0.0/0. May
+    /// be repeated; without it the guest reaches nobody.
+    #[arg(long, value_name = "CIDR[:PORT]")]
+    outbound: Vec<Outbound>,
+    /// Who answers the guest's questions for names, at 10.0.2.3: a resolver's address, or `off`. The default
+    /// is the host's own (/etc/resolv.conf).
+    #[arg(long, value_name = "ADDR|off")]
+    dns: Option<Dns>,
     /// Ask the switch at this address how it is, instead of running one.
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["listen", "forward"])]
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["listen", "forward", "outbound", "dns", "tap", "uplink", "arbiter"])]
     status: Option<SocketAddr>,
     /// Print the counters at the end as one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// What `--dns` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dns {
+    Off,
+    At(SocketAddr),
+}
+
+impl FromStr for Dns {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Dns::Off);
+        }
+        let address =
+            text.parse::<SocketAddr>().or_else(|_| text.parse::<IpAddr>().map(|ip| (ip, 53).into()));
+        address.map(Dns::At).map_err(|_| {
+            format!("\"{text}\" is neither `off` nor a resolver's address like 192.0.2.53 or 127.0.0.1:5353")
+        })
+    }
 }
 
 /// Runs a switch until SIGTERM or SIGINT, or asks one.
@@ -50,12 +96,28 @@ fn ask(at: SocketAddr) -> Result<u8, Failure> {
 }
 
 fn serve(listen: SocketAddr, args: &Args) -> Result<u8, Failure> {
+    let uplink = args.tap.clone().map(UplinkSpec::Tap).or(args.uplink.clone());
+    let arbiter = args.arbiter.as_ref().map(arg::arbiter).transpose()?;
     // Before anything is announced: who stops us right after may rely on a clean end.
     let stop = Stop::on_signals()?;
-    let mut server = SwitchServer::bind(listen, args.forward.clone()).map_err(explain)?;
+    let resolvers = match args.dns {
+        Some(Dns::Off) => Vec::new(),
+        Some(Dns::At(address)) => vec![address],
+        // A host without the file has nobody to ask.
+        None => resolvers(&fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
+    };
+    let (forwards, outbound) = (args.forward.clone(), args.outbound.clone());
+    let options = SwitchOptions { forwards, outbound, resolvers, uplink: uplink.clone() };
+    let mut server = SwitchServer::open(listen, options).map_err(explain)?;
+    if let Some(arbiter) = arbiter {
+        server.watch_claims(arbiter)?;
+    }
     say!("switch: VMs attach at {}", server.local_addr()?);
     for (index, forward) in args.forward.iter().enumerate() {
         say!("switch: {} leads to guest port {}", server.forward_addr(index)?, forward.guest_port);
+    }
+    if let Some(uplink) = uplink {
+        say!("switch: the VMs' network is the {uplink}");
     }
     let report = server.run(&stop)?;
     if args.json {
@@ -69,7 +131,13 @@ fn serve(listen: SocketAddr, args: &Args) -> Result<u8, Failure> {
 
 fn explain(error: BindError) -> Failure {
     let kind = match &error {
-        BindError::Listen { error, .. } | BindError::Forward { error, .. } => error.kind(),
+        BindError::Listen { error, .. } | BindError::Forward { error, .. } | BindError::Kernel { error } => {
+            error.kind()
+        }
+        BindError::Uplink(uplink) => {
+            let fix = uplink.fix();
+            return Failure::new(error).fix(fix);
+        }
     };
     let failure = Failure::new(error);
     match kind {
@@ -99,12 +167,35 @@ fn print(report: &SwitchReport) -> io::Result<()> {
             vm.inbound.dropped_full,
         )?;
     }
-    let gateway = &report.switch.gateway;
-    writeln!(
-        out,
-        "gateway: {} datagrams to guests, {} to clients, {} unsent",
-        gateway.datagrams_to_guest, gateway.datagrams_to_host, report.datagrams_unsent
-    )?;
+    if let (Some(frames), Some(wire)) = (&report.switch.uplink, &report.uplink_wire) {
+        writeln!(
+            out,
+            "uplink: {} frames out ({} announcements, {} unsent), {} in; lost {} times",
+            frames.frames_out, frames.announcements, wire.unsent, frames.frames_in, wire.lost
+        )?;
+    } else {
+        let gateway = &report.switch.gateway;
+        writeln!(
+            out,
+            "gateway: {} datagrams to guests, {} to clients, {} unsent",
+            gateway.datagrams_to_guest, gateway.datagrams_to_host, report.datagrams_unsent
+        )?;
+        let tcp = &gateway.tcp;
+        writeln!(
+            out,
+            "tcp: {} connections opened ({} refused for their number, {} by the guest), {} finished, {} reset by the guest, {} by clients, {} unanswered, {} open; {} bytes in, {} bytes out",
+            tcp.opened,
+            tcp.refused_full,
+            tcp.refused_by_guest,
+            tcp.finished,
+            tcp.reset_by_guest,
+            tcp.reset_by_client,
+            tcp.unanswered,
+            tcp.open,
+            tcp.bytes_to_guest,
+            tcp.bytes_to_clients
+        )?;
+    }
     for (why, count) in &report.switch.dropped {
         writeln!(out, "dropped {why:?}: {count}")?;
     }
@@ -142,8 +233,16 @@ mod tests {
     #[test]
     fn bad_arguments_are_told_in_words() {
         assert!(parse("").unwrap_err().contains("--listen"));
-        let error = parse("--listen 127.0.0.1:7000 --forward tcp:127.0.0.1:80=80").unwrap_err();
-        assert!(error.contains("not forwarded yet"), "{error}");
+        let error = parse("--listen 127.0.0.1:7000 --forward sctp:127.0.0.1:80=80").unwrap_err();
+        assert!(error.contains("tcp: or udp:"), "{error}");
+        let error = parse("--listen 127.0.0.1:7000 --outbound example.com").unwrap_err();
+        assert!(error.contains("address range"), "{error}");
+        let error = parse("--listen 127.0.0.1:7000 --dns no").unwrap_err();
+        assert!(error.contains("resolver's address"), "{error}");
+        assert_eq!(
+            parse("--listen 127.0.0.1:7000 --dns ::1").unwrap().dns,
+            Some(Dns::At("[::1]:53".parse().unwrap()))
+        );
         assert!(parse("--status 127.0.0.1:7000 --listen 127.0.0.1:7000").is_err());
     }
 

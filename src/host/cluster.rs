@@ -140,6 +140,8 @@ pub struct Cluster {
     pub switch: Process,
     /// The guest's UDP port 9000 on this host.
     pub service: SocketAddr,
+    /// The guest's TCP port 6379 on this host.
+    pub redis: SocketAddr,
     /// Called with each line that a process tells, if set before the process starts.
     narrate: Option<fn(&str, &str)>,
     started: u32,
@@ -160,13 +162,14 @@ impl Cluster {
         let address = free_tcp()?;
         let service = free_udp()?;
         let listen = address.to_string();
-        let forward = format!("udp:{service}=9000");
+        let redis = free_tcp()?;
+        let forwards = [format!("udp:{service}=9000"), format!("tcp:{redis}=6379")];
         let switch = spawn(
             binary,
             dir,
             "switch",
             address,
-            &["switch", "--listen", &listen, "--forward", &forward],
+            &["switch", "--listen", &listen, "--forward", &forwards[0], "--forward", &forwards[1]],
             narrate,
         )?;
         let cluster = Self {
@@ -183,6 +186,7 @@ impl Cluster {
             arguments: Vec::new(),
             switch,
             service,
+            redis,
             narrate,
             started: 0,
         };

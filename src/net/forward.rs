@@ -1,4 +1,4 @@
-//! Which host port leads to which guest port: `udp:HOST:PORT=GUESTPORT`.
+//! Which host port leads to which guest port: `tcp:HOST:PORT=GUESTPORT`, `udp:HOST:PORT=GUESTPORT`.
 
 use core::net::SocketAddr;
 use std::fmt;
@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// What is forwarded. TCP comes with the terminating gateway; its place is here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Proto {
+    Tcp,
     Udp,
 }
 
@@ -24,12 +25,10 @@ pub struct Forward {
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ForwardError {
-    #[error("forward \"{0}\" has no \"=GUESTPORT\" at its end; it is written udp:127.0.0.1:9000=9000")]
+    #[error("forward \"{0}\" has no \"=GUESTPORT\" at its end; it is written tcp:127.0.0.1:8080=80")]
     NoGuestPort(String),
-    #[error("forward \"{0}\" does not begin with udp:; it is written udp:127.0.0.1:9000=9000")]
+    #[error("forward \"{0}\" does not begin with tcp: or udp:; it is written tcp:127.0.0.1:8080=80")]
     NoProto(String),
-    #[error("forward \"{0}\": TCP is not forwarded yet, only udp:HOST:PORT=GUESTPORT")]
-    TcpNotYet(String),
     #[error("forward \"{whole}\": \"{part}\" is not an address and port like 127.0.0.1:9000 or [::1]:9000")]
     BadListen { whole: String, part: String },
     #[error("forward \"{whole}\": \"{part}\" is not a port from 1 to 65535")]
@@ -41,9 +40,9 @@ impl FromStr for Forward {
 
     fn from_str(text: &str) -> Result<Self, ForwardError> {
         let whole = || text.to_string();
-        let rest = match text.split_once(':') {
-            Some(("udp", rest)) => rest,
-            Some(("tcp", _)) => return Err(ForwardError::TcpNotYet(whole())),
+        let (proto, rest) = match text.split_once(':') {
+            Some(("tcp", rest)) => (Proto::Tcp, rest),
+            Some(("udp", rest)) => (Proto::Udp, rest),
             Some(_) | None => return Err(ForwardError::NoProto(whole())),
         };
         let (listen, port) = rest.split_once('=').ok_or_else(|| ForwardError::NoGuestPort(whole()))?;
@@ -55,13 +54,14 @@ impl FromStr for Forward {
             .ok()
             .filter(|port| *port != 0)
             .ok_or_else(|| ForwardError::BadGuestPort { whole: whole(), part: port.to_string() })?;
-        Ok(Forward { proto: Proto::Udp, listen, guest_port })
+        Ok(Forward { proto, listen, guest_port })
     }
 }
 
 impl fmt::Display for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let proto = match self.proto {
+            Proto::Tcp => "tcp",
             Proto::Udp => "udp",
         };
         write!(f, "{proto}:{}={}", self.listen, self.guest_port)
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn forwards_parse_and_print() {
-        for text in ["udp:127.0.0.1:9000=9000", "udp:[::1]:53=5353"] {
+        for text in ["udp:127.0.0.1:9000=9000", "udp:[::1]:53=5353", "tcp:[::1]:8080=80"] {
             assert_eq!(text.parse::<Forward>().unwrap().to_string(), text);
         }
     }
@@ -82,7 +82,6 @@ mod tests {
     #[test]
     fn malformed_forwards_say_what_is_wrong() {
         let error = |text: &str| text.parse::<Forward>().unwrap_err();
-        assert!(matches!(error("tcp:127.0.0.1:80=80"), ForwardError::TcpNotYet(_)));
         assert!(matches!(error(""), ForwardError::NoProto(_)));
         assert!(matches!(error("sctp:127.0.0.1:80=80"), ForwardError::NoProto(_)));
         assert!(matches!(error("udp:127.0.0.1:80"), ForwardError::NoGuestPort(_)));

@@ -1,32 +1,36 @@
 //! The host as the guest sees it: 10.0.2.2, in user mode, with nothing to install.
 //!
-//! Answers ARP and ping, and carries datagrams between forwarded host ports and the guest. It lives
-//! in the switch and so survives every takeover: the guest's clients keep their ports here, and what
-//! is known about the guest stays known.
+//! Answers ARP and ping, carries datagrams between forwarded host ports and the guest, and terminates
+//! its clients' TCP ([`super::tcp`]). It lives in the switch and so survives every takeover: the guest's
+//! clients keep their ports and connections here, and what is known about the guest stays known.
 //!
 //! It trusts nothing the guest sends: lengths, checksums and addresses are verified, and whatever
-//! does not fit is counted and dropped. Absent on purpose: fragments, routes to anywhere else, and
-//! TCP, which a later gateway terminates.
+//! does not fit is counted and dropped. Absent on purpose: fragments, and IPv6 inside the segment.
 
 use core::net::SocketAddr;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv4Repr, IpProtocol,
-    Ipv4Packet, UdpPacket,
+    ArpOperation, ArpPacket, ArpRepr, DHCP_SERVER_PORT, EthernetFrame, EthernetProtocol,
+    Icmpv4DstUnreachable, Icmpv4Packet, Icmpv4Repr, IpProtocol, Ipv4Packet, Ipv4Repr, TcpPacket, UdpPacket,
 };
 
+use super::dhcp::{Answer, Dhcp};
 use super::ether::{self, Ipv4Address, Mac, Station, UDP_PAYLOAD_BYTES_MAX};
 use super::forward::Forward;
 use super::nat::{Client, Nat};
+use super::outbound::{Ends, FlowId, Flows, Outbound, OutboundCounts};
+use super::tcp::{self, ConnId, OpenRefused, Route, Tcp, TcpCounts};
 use super::{MILLISECOND_NS, SECOND_NS};
 
 /// The gateway's Ethernet address.
 pub const GATEWAY_MAC: Mac = Mac([0x52, 0x54, 0x00, 0x4c, 0x53, 0xff]);
 /// The gateway's IPv4 address, in 10.0.2.0/24 as with QEMU's user network.
 pub const GATEWAY_IP: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
+/// Where guests ask for names; answered with the gateway's Ethernet address.
+pub const DNS_IP: Ipv4Address = Ipv4Address::new(10, 0, 2, 3);
 /// The guest's IPv4 address by convention.
 pub const GUEST_IP: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
 
@@ -49,12 +53,29 @@ pub struct GatewayConfig {
     /// Where forwarded datagrams go.
     pub guest_ip: Ipv4Address,
     pub forwards: Vec<Forward>,
+    /// Makes sequence numbers hard to guess; any number in tests.
+    pub seed: u64,
+    /// At most this many TCP connections at once.
+    pub connections_max: usize,
+    /// What the guest may reach beyond the segment.
+    pub outbound: Vec<Outbound>,
+    /// Who is asked for names; nobody when empty.
+    pub resolvers: Vec<SocketAddr>,
 }
 
 impl GatewayConfig {
     /// The conventional addresses with these forwards.
     pub fn with_forwards(forwards: Vec<Forward>) -> Self {
-        Self { mac: GATEWAY_MAC, ip: GATEWAY_IP, guest_ip: GUEST_IP, forwards }
+        Self {
+            mac: GATEWAY_MAC,
+            ip: GATEWAY_IP,
+            guest_ip: GUEST_IP,
+            forwards,
+            seed: 0,
+            connections_max: tcp::CONNECTIONS_MAX,
+            outbound: Vec::new(),
+            resolvers: Vec::new(),
+        }
     }
 }
 
@@ -65,6 +86,12 @@ pub enum FromGateway {
     Frame(Vec<u8>),
     /// Send this datagram from the host socket of `forward` to `client`.
     ToHost { forward: usize, client: SocketAddr, bytes: Vec<u8> },
+    /// Connect to `to`, and say how that went by [`Gateway::dialed`].
+    Dial { conn: ConnId, to: SocketAddr },
+    /// Send this datagram of the guest's to `to`, from a socket of this flow's own.
+    Out { flow: FlowId, to: SocketAddr, bytes: Vec<u8> },
+    /// The flow's socket is no longer needed.
+    EndFlow { flow: FlowId },
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -91,6 +118,13 @@ pub struct GatewayCounts {
     /// Clients that lost their port to newer ones.
     pub clients_evicted: u64,
     pub clients: u64,
+    /// Packets with the guest's address from another station than the guest.
+    pub dropped_impostor: u64,
+    pub dhcp_answers: u64,
+    /// Guests that got no address, because all are given away.
+    pub dhcp_exhausted: u64,
+    pub outbound: OutboundCounts,
+    pub tcp: TcpCounts,
 }
 
 /// What is known about the guest's Ethernet address.
@@ -129,11 +163,27 @@ pub struct Gateway {
     neighbor: Neighbor,
     waiting: VecDeque<Waiting>,
     counts: GatewayCounts,
+    tcp: Tcp,
+    dhcp: Dhcp,
+    flows: Flows,
+    ended_flows: Vec<FlowId>,
+    resolver_next: usize,
+    /// Resolvers by flow, for as long as the flow lives.
+    resolver_of: BTreeMap<FlowId, SocketAddr>,
+    /// Reused between calls.
+    frames: Vec<Vec<u8>>,
 }
 
 impl Gateway {
     pub fn new(config: GatewayConfig) -> Self {
         Self {
+            tcp: Tcp::new(config.ip, config.seed, config.connections_max),
+            frames: Vec::new(),
+            dhcp: Dhcp::default(),
+            flows: Flows::default(),
+            ended_flows: Vec::new(),
+            resolver_next: 0,
+            resolver_of: BTreeMap::new(),
             config,
             nat: Nat::default(),
             neighbor: Neighbor::Unknown,
@@ -148,7 +198,25 @@ impl Gateway {
 
     pub fn counts(&self) -> GatewayCounts {
         let clients = self.nat.len() as u64;
-        GatewayCounts { clients, clients_evicted: self.nat.evicted(), ..self.counts }
+        GatewayCounts {
+            clients,
+            clients_evicted: self.nat.evicted(),
+            tcp: self.tcp.counts(),
+            outbound: self.flows.counts(),
+            ..self.counts
+        }
+    }
+
+    /// Whether `ip` is one of the gateway's own addresses.
+    fn is_ours(&self, ip: Ipv4Address) -> bool {
+        ip == self.config.ip || (ip == DNS_IP && !self.config.resolvers.is_empty())
+    }
+
+    fn allows(&self, to: Ipv4Address, port: u16) -> bool {
+        let network = |ip: Ipv4Address| ip.to_bits() >> 8;
+        // Never the segment itself, whatever the rules say.
+        network(to) != network(self.config.ip)
+            && self.config.outbound.iter().any(|rule| rule.allows(to, port))
     }
 
     fn station(&self) -> Station {
@@ -173,26 +241,68 @@ impl Gateway {
             return;
         }
         let from_port = self.nat.port_of(now, Client { forward, address: client });
+        if let Some(mac) = self.guest_address(now, out) {
+            self.send_datagram(mac, from_port, guest_port, bytes, out);
+        } else if self.waiting.len() >= WAITING_MAX {
+            self.counts.dropped_waiting_full += 1;
+        } else {
+            self.waiting.push_back(Waiting { from_port, guest_port, bytes: bytes.to_vec() });
+        }
+    }
+
+    /// Where to send what is for the guest; asks when that is not known, or was long ago.
+    fn guest_address(&mut self, now: u64, out: &mut Vec<FromGateway>) -> Option<Mac> {
         match self.neighbor {
             Neighbor::Known { mac, heard, asked } if now.saturating_sub(heard) < NEIGHBOR_DEAD_NS => {
                 if now.saturating_sub(heard) >= NEIGHBOR_STALE_NS && now.saturating_sub(asked) >= SECOND_NS {
                     self.neighbor = Neighbor::Known { mac, heard, asked: now };
                     self.ask(mac, out);
                 }
-                self.send_datagram(mac, from_port, guest_port, bytes, out);
-                return;
+                Some(mac)
             }
             Neighbor::Known { .. } | Neighbor::Unknown => {
                 self.neighbor = Neighbor::Asking { tries: 1, next: now.saturating_add(ARP_RETRY_NS) };
                 self.ask(Mac::BROADCAST, out);
+                None
             }
-            Neighbor::Asking { .. } => {}
+            Neighbor::Asking { .. } => None,
         }
-        if self.waiting.len() >= WAITING_MAX {
-            self.counts.dropped_waiting_full += 1;
-        } else {
-            self.waiting.push_back(Waiting { from_port, guest_port, bytes: bytes.to_vec() });
+    }
+
+    /// The guest's Ethernet address, if it has ever told.
+    pub fn guest_mac(&self) -> Option<Mac> {
+        match self.neighbor {
+            Neighbor::Known { mac, .. } => Some(mac),
+            Neighbor::Unknown | Neighbor::Asking { .. } => None,
         }
+    }
+
+    /// A client connected to the TCP port of `forward`.
+    pub fn connect(&mut self, now: u64, forward: usize) -> Result<ConnId, OpenRefused> {
+        let forward = self.config.forwards.get(forward).ok_or(OpenRefused::Unaddressable)?;
+        self.tcp.open(now, (self.config.guest_ip, forward.guest_port))
+    }
+
+    pub fn tcp(&mut self) -> &mut Tcp {
+        &mut self.tcp
+    }
+
+    pub fn clients_wait(&self) -> bool {
+        self.tcp.has_changed()
+    }
+
+    /// Sends what TCP has to say: at most `room` frames, and none while nobody knows the guest's
+    /// address. `present` says whether somebody runs the guest.
+    pub fn flush_tcp(&mut self, now: u64, present: bool, room: usize, out: &mut Vec<FromGateway>) {
+        self.tcp.set_present(now, present);
+        self.tcp.expire(now);
+        if !self.tcp.wants_to_speak(now) {
+            return;
+        }
+        let Some(to) = self.guest_address(now, out) else { return };
+        let mut route = Route { from: self.config.mac, to, room };
+        self.tcp.flush(now, &mut route, &mut self.frames);
+        out.extend(self.frames.drain(..).map(FromGateway::Frame));
     }
 
     fn send_datagram(
@@ -220,10 +330,12 @@ impl Gateway {
 
     /// When [`tick`](Self::tick) has something to do next.
     pub fn next_deadline(&self) -> Option<u64> {
-        match self.neighbor {
+        let own = match self.neighbor {
+            // Until the guest has told its address, TCP cannot do what it is due to do.
             Neighbor::Asking { next, .. } => Some(next),
-            Neighbor::Unknown | Neighbor::Known { .. } => None,
-        }
+            Neighbor::Unknown | Neighbor::Known { .. } => self.tcp.next_timer(),
+        };
+        own.into_iter().chain(self.tcp.next_expiry()).min()
     }
 
     /// Asks again for an address that has not been told.
@@ -236,6 +348,7 @@ impl Gateway {
             self.neighbor = Neighbor::Unknown;
             self.counts.dropped_unresolved += self.waiting.len() as u64;
             self.waiting.clear();
+            self.tcp.unreachable();
             return;
         }
         self.neighbor = Neighbor::Asking { tries: tries + 1, next: now.saturating_add(ARP_RETRY_NS) };
@@ -276,9 +389,10 @@ impl Gateway {
         if source_protocol_addr == self.config.guest_ip {
             self.learn(now, source, out);
         }
-        if operation == ArpOperation::Request && target_protocol_addr == self.config.ip {
+        if operation == ArpOperation::Request && self.is_ours(target_protocol_addr) {
             self.counts.arp_replies += 1;
-            let reply = ether::arp(ArpOperation::Reply, self.station(), source, source_protocol_addr);
+            let ours = Station { ip: target_protocol_addr, ..self.station() };
+            let reply = ether::arp(ArpOperation::Reply, ours, source, source_protocol_addr);
             out.push(FromGateway::Frame(reply));
         }
     }
@@ -306,17 +420,49 @@ impl Gateway {
         {
             *heard = now;
         }
-        if packet.dst_addr() != self.config.ip {
-            self.counts.dropped_no_route += 1;
-        } else if packet.more_frags() || packet.frag_offset() != 0 {
+        if packet.more_frags() || packet.frag_offset() != 0 {
             self.counts.dropped_fragments += 1;
-        } else {
-            match packet.next_header() {
-                IpProtocol::Icmp => self.hear_icmp(source, &packet, out),
-                IpProtocol::Udp => self.hear_udp(now, &packet, out),
-                _ => self.counts.ignored += 1,
-            }
+            return;
         }
+        match packet.next_header() {
+            IpProtocol::Udp => self.hear_udp(now, source, &packet, out),
+            IpProtocol::Tcp => self.hear_tcp(now, source, &packet, payload, out),
+            IpProtocol::Icmp if self.is_ours(packet.dst_addr()) => self.hear_icmp(source, &packet, out),
+            _ if packet.dst_addr() == self.config.ip => self.counts.ignored += 1,
+            _ => self.counts.dropped_no_route += 1,
+        }
+    }
+
+    /// Tells the sender of `packet` that it may not go there.
+    fn prohibit(&mut self, source: Mac, packet: &Ipv4Packet<&[u8]>, out: &mut Vec<FromGateway>) {
+        self.flows.counts.refused += 1;
+        let checksums = ChecksumCapabilities::default();
+        let Ok(header) = Ipv4Repr::parse(packet, &checksums) else { return };
+        // RFC 792: the header and the first 8 bytes of what followed it.
+        let quoted = packet.payload();
+        let told = Icmpv4Repr::DstUnreachable {
+            reason: Icmpv4DstUnreachable::CommProhibited,
+            header,
+            data: &quoted[..quoted.len().min(8)],
+        };
+        let to = Station { mac: source, ip: packet.src_addr() };
+        let frame = ether::ipv4(self.station(), to, IpProtocol::Icmp, told.buffer_len(), |bytes| {
+            told.emit(&mut Icmpv4Packet::new_unchecked(bytes), &checksums);
+        });
+        out.push(FromGateway::Frame(frame));
+    }
+
+    /// Whether a packet from `source` may speak for the address it names.
+    fn is_guest(&mut self, source: Mac, ip: Ipv4Address) -> bool {
+        if ip != self.config.guest_ip {
+            self.counts.dropped_no_route += 1;
+            return false;
+        }
+        if self.guest_mac().is_some_and(|mac| mac != source) {
+            self.counts.dropped_impostor += 1;
+            return false;
+        }
+        true
     }
 
     fn hear_icmp(&mut self, source: Mac, packet: &Ipv4Packet<&[u8]>, out: &mut Vec<FromGateway>) {
@@ -328,7 +474,8 @@ impl Gateway {
                 self.counts.ping_replies += 1;
                 let reply = Icmpv4Repr::EchoReply { ident, seq_no, data };
                 let to = Station { mac: source, ip: packet.src_addr() };
-                let frame = ether::ipv4(self.station(), to, IpProtocol::Icmp, reply.buffer_len(), |bytes| {
+                let ours = Station { ip: packet.dst_addr(), ..self.station() };
+                let frame = ether::ipv4(ours, to, IpProtocol::Icmp, reply.buffer_len(), |bytes| {
                     reply.emit(&mut Icmpv4Packet::new_unchecked(bytes), &checksums);
                 });
                 out.push(FromGateway::Frame(frame));
@@ -338,7 +485,105 @@ impl Gateway {
         }
     }
 
-    fn hear_udp(&mut self, now: u64, packet: &Ipv4Packet<&[u8]>, out: &mut Vec<FromGateway>) {
+    fn hear_tcp(
+        &mut self,
+        now: u64,
+        source: Mac,
+        packet: &Ipv4Packet<&[u8]>,
+        bytes: &[u8],
+        out: &mut Vec<FromGateway>,
+    ) {
+        if !self.is_guest(source, packet.src_addr()) {
+            return;
+        }
+        let mut route = Route { from: self.config.mac, to: source, room: 1 };
+        let (to, ports) = (packet.dst_addr(), TcpPacket::new_checked(packet.payload()));
+        let Ok(segment) = ports else {
+            self.counts.dropped_malformed += 1;
+            return;
+        };
+        let port = segment.dst_port();
+        if !self.is_ours(to) && segment.syn() && !segment.ack() {
+            if !self.allows(to, port) {
+                self.flows.counts.refused += 1;
+            } else if let Some(conn) = self.tcp.guest_opens(now, bytes) {
+                out.push(FromGateway::Dial { conn, to: SocketAddr::new(to.into(), port) });
+                return;
+            }
+        }
+        self.tcp.packet(now, bytes, &mut route, &mut self.frames);
+        out.extend(self.frames.drain(..).map(FromGateway::Frame));
+    }
+
+    /// What became of a [`FromGateway::Dial`].
+    pub fn dialed(&mut self, now: u64, conn: ConnId, connected: bool, out: &mut Vec<FromGateway>) {
+        let Some(to) = self.guest_mac() else { return };
+        let mut route = Route { from: self.config.mac, to, room: 1 };
+        self.tcp.dialed(now, conn, connected, &mut route, &mut self.frames);
+        out.extend(self.frames.drain(..).map(FromGateway::Frame));
+    }
+
+    /// An answer came to the socket of `flow`.
+    pub fn flow_datagram(&mut self, now: u64, flow: FlowId, bytes: &[u8], out: &mut Vec<FromGateway>) {
+        if bytes.len() > UDP_PAYLOAD_BYTES_MAX {
+            self.flows.counts.dropped_oversize += 1;
+            return;
+        }
+        let Some(ends) = self.flows.answered(now, flow) else { return };
+        self.flows.counts.datagrams_in += 1;
+        let from = Station { mac: self.config.mac, ip: ends.remote.0 };
+        let to = Station { mac: ends.mac, ip: ends.guest.0 };
+        out.push(FromGateway::Frame(ether::udp(from, ends.remote.1, to, ends.guest.1, bytes)));
+    }
+
+    /// A datagram of the guest's to somewhere beyond the segment, or to the resolvers.
+    fn hear_outbound(
+        &mut self,
+        now: u64,
+        source: Mac,
+        packet: &Ipv4Packet<&[u8]>,
+        datagram: &UdpPacket<&[u8]>,
+        out: &mut Vec<FromGateway>,
+    ) {
+        let (remote, port) = (packet.dst_addr(), datagram.dst_port());
+        let asks = remote == DNS_IP && port == 53 && self.is_ours(remote);
+        if !asks && !self.allows(remote, port) {
+            return self.prohibit(source, packet, out);
+        }
+        let guest = (packet.src_addr(), datagram.src_port());
+        let ends = Ends { mac: source, guest, remote: (remote, port) };
+        let flow = self.flows.of(now, ends, asks, &mut self.ended_flows);
+        for flow in self.ended_flows.drain(..) {
+            self.resolver_of.remove(&flow);
+            out.push(FromGateway::EndFlow { flow });
+        }
+        let to = if asks {
+            let (next, resolvers) = (&mut self.resolver_next, &self.config.resolvers);
+            *self.resolver_of.entry(flow).or_insert_with(|| {
+                *next = (*next + 1) % resolvers.len().max(1);
+                resolvers[*next]
+            })
+        } else {
+            SocketAddr::new(remote.into(), port)
+        };
+        self.flows.counts.datagrams_out += 1;
+        out.push(FromGateway::Out { flow, to, bytes: datagram.payload().to_vec() });
+    }
+
+    fn hear_dhcp(&mut self, source: Mac, datagram: &UdpPacket<&[u8]>, out: &mut Vec<FromGateway>) {
+        let dns = (!self.config.resolvers.is_empty()).then_some(DNS_IP);
+        match self.dhcp.answer(self.station(), self.config.guest_ip, dns, source, datagram.payload()) {
+            Answer::Frame(frame) => {
+                self.counts.dhcp_answers += 1;
+                out.push(FromGateway::Frame(frame));
+            }
+            Answer::Nothing => self.counts.ignored += 1,
+            Answer::Exhausted => self.counts.dhcp_exhausted += 1,
+            Answer::Malformed => self.counts.dropped_malformed += 1,
+        }
+    }
+
+    fn hear_udp(&mut self, now: u64, source: Mac, packet: &Ipv4Packet<&[u8]>, out: &mut Vec<FromGateway>) {
         let datagram = match UdpPacket::new_checked(packet.payload()) {
             Ok(datagram)
                 if datagram.verify_checksum(&packet.src_addr().into(), &packet.dst_addr().into()) =>
@@ -350,6 +595,27 @@ impl Gateway {
                 return;
             }
         };
+        let to = packet.dst_addr();
+        if datagram.dst_port() == DHCP_SERVER_PORT && (to == Ipv4Address::BROADCAST || to == self.config.ip) {
+            return self.hear_dhcp(source, &datagram, out);
+        }
+        let network = |ip: Ipv4Address| ip.to_bits() >> 8;
+        if to != self.config.ip
+            && !to.is_broadcast()
+            && !to.is_multicast()
+            && network(to) != network(self.config.ip)
+            || to == DNS_IP && self.is_ours(to)
+        {
+            if network(packet.src_addr()) == network(self.config.ip) {
+                return self.hear_outbound(now, source, packet, &datagram, out);
+            }
+            self.counts.dropped_no_route += 1;
+            return;
+        }
+        if to != self.config.ip {
+            self.counts.dropped_no_route += 1;
+            return;
+        }
         let client = self.nat.client_of(now, datagram.dst_port()).filter(|client| {
             let service = self.config.forwards.get(client.forward).map(|f| f.guest_port);
             packet.src_addr() == self.config.guest_ip && service == Some(datagram.src_port())

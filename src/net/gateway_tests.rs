@@ -223,3 +223,94 @@ fn mutilated_frames_never_panic() {
         ether::claims_ip(&frame, GATEWAY_IP);
     }
 }
+
+#[test]
+fn a_client_of_a_guest_without_an_address_waits_without_spinning_and_is_told() {
+    let forwards = vec!["tcp:127.0.0.1:9000=7".parse().unwrap()];
+    let mut gateway = Gateway::new(GatewayConfig::with_forwards(forwards));
+    let mut out = Vec::new();
+    gateway.flush_tcp(0, true, 100, &mut out);
+    let conn = gateway.connect(0, 0).unwrap();
+    let (mut now, mut wakes) = (0, 0);
+    let over = |gateway: &mut Gateway| {
+        gateway.tcp().view(conn).is_none_or(|view| matches!(view.phase, tcp::Phase::Closed(_)))
+    };
+    gateway.flush_tcp(now, true, 100, &mut out);
+    while !over(&mut gateway) {
+        now = gateway.next_deadline().expect("something is due").max(now);
+        gateway.tick(now, &mut out);
+        gateway.flush_tcp(now, true, 100, &mut out);
+        wakes += 1;
+        assert!(wakes < 100, "it spins at {now}");
+    }
+    assert!(now <= 3 * SECOND_NS, "{now}");
+    gateway.tcp().release(conn);
+    // Nobody runs the guest at all: the client is held, then told.
+    let conn = gateway.connect(now, 0).unwrap();
+    gateway.flush_tcp(now, false, 100, &mut out);
+    wakes = 0;
+    while !gateway.tcp().view(conn).is_none_or(|view| matches!(view.phase, tcp::Phase::Closed(_))) {
+        now = gateway.next_deadline().expect("something is due").max(now);
+        gateway.tick(now, &mut out);
+        gateway.flush_tcp(now, false, 100, &mut out);
+        wakes += 1;
+        assert!(wakes < 300, "it spins at {now}");
+    }
+    gateway.tcp().release(conn);
+    for _ in 0..1000 {
+        let Some(next) = gateway.next_deadline().filter(|next| *next < now + 200 * SECOND_NS) else { return };
+        now = next.max(now);
+        gateway.tick(now, &mut out);
+        gateway.flush_tcp(now, false, 100, &mut out);
+    }
+    // An address that is asked for again and again is no spinning: ten times a second.
+    assert!(now > 90 * SECOND_NS, "{now}");
+}
+
+#[test]
+fn the_guest_is_told_where_it_may_not_go_and_names_go_to_the_resolvers_in_turn() {
+    let config = GatewayConfig {
+        outbound: vec!["192.0.2.0/24:123".parse().unwrap()],
+        resolvers: vec!["127.0.0.53:53".parse().unwrap(), "127.0.0.54:53".parse().unwrap()],
+        ..GatewayConfig::with_forwards(vec![])
+    };
+    let mut gateway = Gateway::new(config);
+    let to = |ip: [u8; 4]| Station { mac: GATEWAY_MAC, ip: Ipv4Address::from(ip) };
+    let send = |gateway: &mut Gateway, now, ip, port| {
+        from_guest(gateway, now, &ether::udp(GUEST, 5000, to(ip), port, b"hello"))
+    };
+    // Names.
+    let [FromGateway::Out { flow, to: first, bytes }] = &send(&mut gateway, 0, [10, 0, 2, 3], 53)[..] else {
+        panic!("asked")
+    };
+    assert_eq!(bytes, b"hello");
+    let mut out = Vec::new();
+    gateway.flow_datagram(1, *flow, b"answer", &mut out);
+    let [FromGateway::Frame(frame)] = &out[..] else { panic!("{out:?}") };
+    assert_eq!(*frame, ether::udp(to([10, 0, 2, 3]), 53, GUEST, 5000, b"answer"));
+    // The first is silent from now on: after a second the other is asked.
+    send(&mut gateway, SECOND_NS, [10, 0, 2, 3], 53);
+    let out = send(&mut gateway, 3 * SECOND_NS, [10, 0, 2, 3], 53);
+    let [FromGateway::EndFlow { .. }, FromGateway::Out { to: second, .. }] = &out[..] else {
+        panic!("{out:?}")
+    };
+    assert_ne!(first, second);
+    // Datagrams.
+    let out = send(&mut gateway, 0, [192, 0, 2, 7], 123);
+    assert!(
+        matches!(&out[..], [FromGateway::Out { to, .. }] if to.to_string() == "192.0.2.7:123"),
+        "{out:?}"
+    );
+    for (ip, port) in [([192, 0, 2, 7], 124), ([192, 0, 3, 7], 123)] {
+        let out = send(&mut gateway, 0, ip, port);
+        let [FromGateway::Frame(frame)] = &out[..] else { panic!("{out:?}") };
+        // ICMP, destination unreachable, administratively prohibited.
+        assert_eq!((frame[23], &frame[34..36]), (1, &[3u8, 13][..]));
+    }
+    // The resolvers' address is the gateway's, too.
+    let asked = ether::arp(ArpOperation::Request, GUEST, Mac::BROADCAST, DNS_IP);
+    let reply = ether::arp(ArpOperation::Reply, to([10, 0, 2, 3]), GUEST.mac, GUEST_IP);
+    assert_eq!(from_guest(&mut gateway, 0, &asked), [FromGateway::Frame(reply)]);
+    let counts = gateway.counts();
+    assert_eq!((counts.outbound.refused, counts.outbound.datagrams_out), (2, 4), "{counts:?}");
+}

@@ -13,6 +13,8 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
+use super::ether::FRAME_BYTES_MAX;
+
 /// At most this many frames wait for one VM: some 30 ms of a flood, or a second of a busy service.
 pub const FRAMES_MAX: usize = 1024;
 
@@ -87,6 +89,13 @@ impl Inbound {
 
     pub fn is_empty(&self) -> bool {
         self.ring.is_empty()
+    }
+
+    /// How many frames of the largest size a sender that can wait may add. It leaves half of the queue to
+    /// those that cannot.
+    pub fn room(&self) -> usize {
+        let bytes = (self.bytes_max / 2).saturating_sub(self.bytes) / FRAME_BYTES_MAX;
+        (self.frames_max / 2).saturating_sub(self.ring.len()).min(bytes)
     }
 
     /// Gives `frame` the next number and keeps it; `None` when it was dropped for want of room.

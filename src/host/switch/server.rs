@@ -10,11 +10,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use thiserror::Error;
 
+use super::clients::{ClientCounts, Clients, raise_descriptor_limit};
 use super::conn::{Conn, Heard, OUT_BYTES_MAX};
+use super::outlets::Outlets;
+use super::uplink::{Uplink, UplinkError, UplinkReport, UplinkSpec};
+use super::watch::Watch;
+use crate::ft::Arbiter;
 use crate::host::stop::Stop;
 use crate::net::gateway::GatewayConfig;
 use crate::net::switch::{PEERS_MAX, SwitchStatus};
-use crate::net::{CloseWhy, Command, Forward, PeerId, SECOND_NS, Switch, SwitchConfig};
+use crate::net::{CloseWhy, Command, Forward, Outbound, PeerId, Proto, SECOND_NS, Switch, SwitchConfig};
 
 /// Datagrams taken from one forwarded port before the others get their turn.
 const DATAGRAMS_AT_ONCE: usize = 64;
@@ -22,6 +27,8 @@ const DATAGRAMS_AT_ONCE: usize = 64;
 const UDP_RECEIVE_BYTES: usize = 1 << 20;
 /// After the kernel refused a connection (no descriptors), others are accepted this much later.
 const ACCEPT_PAUSE_NS: u64 = SECOND_NS / 10;
+/// How often clients and guest get to say something before frames are sent.
+const CLIENT_ROUNDS: usize = 4;
 /// Connections that are only still being told their last word.
 const LINGERING_MAX: usize = 256;
 
@@ -31,6 +38,22 @@ pub enum BindError {
     Listen { at: SocketAddr, error: io::Error },
     #[error("cannot open {forward}: {error}")]
     Forward { forward: Forward, error: io::Error },
+    #[error(transparent)]
+    Uplink(#[from] UplinkError),
+    #[error("the kernel does not give what a switch needs: {error}")]
+    Kernel { error: io::Error },
+}
+
+/// What a switch is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct SwitchOptions {
+    pub forwards: Vec<Forward>,
+    /// What the guest may reach beyond its segment.
+    pub outbound: Vec<Outbound>,
+    /// Who is asked when the guest asks for names; nobody when empty.
+    pub resolvers: Vec<SocketAddr>,
+    /// Where the VMs' frames go instead of the gateway.
+    pub uplink: Option<UplinkSpec>,
 }
 
 /// What the switch did.
@@ -42,12 +65,24 @@ pub struct SwitchReport {
     pub datagrams_unsent: u64,
     /// Connections that the kernel could not give us.
     pub accept_failures: u64,
+    /// How the uplink fared, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uplink_wire: Option<UplinkReport>,
+    /// TCP clients of forwarded ports.
+    pub clients: ClientCounts,
 }
 
 /// The switch with all its sockets open.
 pub struct SwitchServer {
     listener: TcpListener,
-    forwards: Vec<UdpSocket>,
+    /// By the number of the forward.
+    datagrams: BTreeMap<usize, UdpSocket>,
+    clients: Clients,
+    outlets: Outlets,
+    uplink: Option<Uplink>,
+    claims: Option<Watch>,
+    /// VMs that the arbiter is asked for.
+    watched: usize,
     switch: Switch,
     conns: BTreeMap<PeerId, Conn>,
     peer_next: u64,
@@ -63,30 +98,51 @@ pub struct SwitchServer {
 struct Ready {
     stop: bool,
     accept: bool,
-    forwards: Vec<usize>,
+    clients: bool,
+    outlets: bool,
+    datagrams: Vec<usize>,
+    uplink: bool,
+    claims: bool,
     conns: Vec<(PeerId, PollFlags)>,
 }
 
 impl SwitchServer {
     /// Opens every socket. Port 0 takes any free port: see [`local_addr`](Self::local_addr).
     pub fn bind(listen: SocketAddr, forwards: Vec<Forward>) -> Result<Self, BindError> {
+        Self::open(listen, SwitchOptions { forwards, ..SwitchOptions::default() })
+    }
+
+    /// The same with everything that can be asked for.
+    pub fn open(listen: SocketAddr, options: SwitchOptions) -> Result<Self, BindError> {
+        let SwitchOptions { forwards, outbound, resolvers, uplink } = options;
         let listener = TcpListener::bind(listen)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| BindError::Listen { at: listen, error })?;
-        let open = |forward: &Forward| {
-            let socket = UdpSocket::bind(forward.listen)?;
-            socket.set_nonblocking(true)?;
-            rustix::net::sockopt::set_socket_recv_buffer_size(&socket, UDP_RECEIVE_BYTES)?;
-            Ok(socket)
-        };
-        let sockets = forwards
-            .iter()
-            .map(|forward| open(forward).map_err(|error| BindError::Forward { forward: *forward, error }))
-            .collect::<Result<_, _>>()?;
+        raise_descriptor_limit();
+        let kernel = |error| BindError::Kernel { error };
+        let (mut datagrams, mut clients) = (BTreeMap::new(), Clients::new().map_err(kernel)?);
+        for (index, forward) in forwards.iter().enumerate() {
+            let opened = match forward.proto {
+                Proto::Tcp => clients.listen(index, forward.listen),
+                Proto::Udp => open_udp(forward.listen).map(|socket| drop(datagrams.insert(index, socket))),
+            };
+            opened.map_err(|error| BindError::Forward { forward: *forward, error })?;
+        }
+        let mut seed = [0; 8];
+        rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
+            .map_err(|error| kernel(error.into()))?;
+        let seed = u64::from_le_bytes(seed);
+        let gateway = GatewayConfig { seed, outbound, resolvers, ..GatewayConfig::with_forwards(forwards) };
+        let outlets = Outlets::new().map_err(kernel)?;
         Ok(Self {
             listener,
-            forwards: sockets,
-            switch: Switch::new(SwitchConfig { gateway: GatewayConfig::with_forwards(forwards) }),
+            datagrams,
+            clients,
+            outlets,
+            switch: Switch::new(SwitchConfig { gateway, uplink: uplink.is_some() }),
+            uplink: uplink.map(Uplink::open).transpose()?,
+            claims: None,
+            watched: 0,
             conns: BTreeMap::new(),
             peer_next: 1,
             born: Instant::now(),
@@ -98,6 +154,12 @@ impl SwitchServer {
         })
     }
 
+    /// Lets the switch hear from `arbiter` of claims that are made known at another switch.
+    pub fn watch_claims(&mut self, arbiter: Box<dyn Arbiter>) -> io::Result<()> {
+        self.claims = Some(Watch::start(arbiter)?);
+        Ok(())
+    }
+
     /// Where VMs attach.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
@@ -105,7 +167,10 @@ impl SwitchServer {
 
     /// Where the clients of the `index`-th forward send to.
     pub fn forward_addr(&self, index: usize) -> io::Result<SocketAddr> {
-        self.forwards.get(index).ok_or(ErrorKind::NotFound)?.local_addr()
+        match self.datagrams.get(&index) {
+            Some(socket) => socket.local_addr(),
+            None => self.clients.local_addr(index).ok_or(ErrorKind::NotFound)?,
+        }
     }
 
     pub fn report(&self) -> SwitchReport {
@@ -113,6 +178,8 @@ impl SwitchServer {
             switch: self.switch.status(),
             datagrams_unsent: self.datagrams_unsent,
             accept_failures: self.accept_failures,
+            uplink_wire: self.uplink.as_ref().map(Uplink::report),
+            clients: self.clients.counts(),
         }
     }
 
@@ -129,16 +196,43 @@ impl SwitchServer {
                     self.hear(now, peer);
                 }
             }
-            for forward in ready.forwards {
+            if ready.uplink {
+                self.hear_uplink(now);
+            }
+            self.hear_claims(now, ready.claims);
+            for forward in ready.datagrams {
                 self.take_datagrams(now, forward);
+            }
+            if ready.clients {
+                self.clients.wake();
+            }
+            if ready.outlets {
+                let (switch, commands) = (&mut self.switch, &mut self.commands);
+                let each = |flow, bytes: &[u8]| switch.flow_datagram(now, flow, bytes, commands);
+                self.outlets.hear(&mut self.scratch, each);
             }
             if ready.accept {
                 self.accept(now);
             }
-            self.switch.tick(now, &mut self.commands);
+            if self.uplink.as_mut().is_some_and(|uplink| uplink.tick(now)) {
+                self.switch.uplink_opened(now, &mut self.commands);
+            }
+            self.serve_clients(now);
             self.part_from_the_stuck(now);
             self.obey(now);
             self.fetch_and_flush(now);
+        }
+    }
+
+    /// Moves bytes between clients and the guest's connections, and sends what comes of it. First the
+    /// clients: what they took widens the windows that are announced.
+    fn serve_clients(&mut self, now: u64) {
+        for _ in 0..CLIENT_ROUNDS {
+            let moved = self.clients.serve(now, &mut self.switch, &mut self.commands);
+            self.switch.tick(now, &mut self.commands);
+            if !moved {
+                break;
+            }
         }
     }
 
@@ -153,12 +247,28 @@ impl SwitchServer {
         let mut fds = vec![PollFd::new(stop, PollFlags::IN)];
         let listening = if accepting { PollFlags::IN } else { PollFlags::empty() };
         fds.push(PollFd::new(&self.listener, listening));
-        fds.extend(self.forwards.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
+        fds.push(PollFd::new(&self.clients, PollFlags::IN));
+        fds.push(PollFd::new(&self.outlets, PollFlags::IN));
+        fds.extend(self.datagrams.values().map(|socket| PollFd::new(socket, PollFlags::IN)));
+        let wire = self.uplink.as_ref().and_then(Uplink::interest);
+        fds.extend(wire.map(|(fd, writing)| {
+            PollFd::from_borrowed_fd(
+                fd,
+                PollFlags::IN | if writing { PollFlags::OUT } else { PollFlags::empty() },
+            )
+        }));
+        let has_wire = wire.is_some();
+        fds.extend(
+            self.claims.as_ref().map(|claims| PollFd::from_borrowed_fd(claims.as_fd(), PollFlags::IN)),
+        );
         for conn in self.conns.values() {
             let writing = if conn.waiting() > 0 { PollFlags::OUT } else { PollFlags::empty() };
             fds.push(PollFd::from_borrowed_fd(conn.as_fd(), PollFlags::IN | writing));
         }
+        let at_once = self.switch.clients_wait().then_some(now);
         let deadlines = self.conns.values().filter_map(Conn::deadline).chain(self.switch.next_deadline());
+        let deadlines = deadlines.chain(self.clients.deadline()).chain(at_once);
+        let deadlines = deadlines.chain(self.uplink.as_ref().and_then(Uplink::deadline));
         let deadline =
             deadlines.chain((!accepting).then_some(self.accept_after.max(now + ACCEPT_PAUSE_NS))).min();
         let timeout = deadline.map(|deadline| {
@@ -171,10 +281,12 @@ impl SwitchServer {
         }
         let mut flags = fds.iter().map(PollFd::revents);
         let mut ready = |()| !flags.next().unwrap_or(PollFlags::empty()).is_empty();
-        let (stop, accept) = (ready(()), ready(()));
-        let forwards = (0..self.forwards.len()).filter(|_| ready(())).collect();
+        let (stop, accept, clients, outlets) = (ready(()), ready(()), ready(()), ready(()));
+        let datagrams = self.datagrams.keys().copied().filter(|_| ready(())).collect();
+        let uplink = has_wire && ready(());
+        let claims = self.claims.is_some() && ready(());
         let conns = self.conns.keys().copied().zip(flags).filter(|(_, flags)| !flags.is_empty()).collect();
-        Ok(Ready { stop, accept, forwards, conns })
+        Ok(Ready { stop, accept, clients, outlets, datagrams, uplink, claims, conns })
     }
 
     fn accept(&mut self, now: u64) {
@@ -215,9 +327,29 @@ impl SwitchServer {
         self.obey(now);
     }
 
+    fn hear_uplink(&mut self, now: u64) {
+        let Some(uplink) = &mut self.uplink else { return };
+        let switch = &mut self.switch;
+        uplink.hear(now, &mut self.scratch, |frame| switch.uplink_frame(now, frame));
+    }
+
+    fn hear_claims(&mut self, now: u64, news: bool) {
+        let Some(claims) = &self.claims else { return };
+        if news {
+            for (name, generation) in claims.take() {
+                self.switch.claimed(now, &name, generation);
+            }
+        }
+        let known = self.switch.vm_names();
+        if known.len() != self.watched {
+            self.watched = known.len();
+            claims.ask_for(known);
+        }
+    }
+
     fn take_datagrams(&mut self, now: u64, forward: usize) {
         for _ in 0..DATAGRAMS_AT_ONCE {
-            match self.forwards[forward].recv_from(&mut self.scratch) {
+            match self.datagrams[&forward].recv_from(&mut self.scratch) {
                 Ok((n, client)) => {
                     let bytes = &self.scratch[..n];
                     self.switch.datagram(now, forward, client, bytes, &mut self.commands);
@@ -248,12 +380,27 @@ impl SwitchServer {
                     }
                 }
                 Command::ToHost { forward, client, bytes } => {
-                    if self.forwards[forward].send_to(&bytes, client).is_err() {
+                    let sent = self.datagrams.get(&forward).map(|socket| socket.send_to(&bytes, client));
+                    if !matches!(sent, Some(Ok(_))) {
                         self.datagrams_unsent += 1;
                     }
                 }
+                Command::ToUplink(frame) => {
+                    if let Some(uplink) = &mut self.uplink {
+                        uplink.send(now, &frame);
+                    }
+                }
+                Command::Dial { conn, to } => {
+                    self.clients.dial(now, conn, to, &mut self.switch, &mut self.commands);
+                }
+                Command::Out { flow, to, bytes } => {
+                    self.datagrams_unsent += u64::from(self.outlets.send(flow, to, &bytes).is_err());
+                }
+                Command::EndFlow { flow } => self.outlets.end(flow),
             }
         }
+        // A connection that could not even be begun has an answer at once; it waits for the next turn.
+        commands.append(&mut self.commands);
         self.commands = commands;
     }
 
@@ -302,4 +449,11 @@ impl SwitchServer {
         }
         self.obey(now);
     }
+}
+
+fn open_udp(at: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(at)?;
+    socket.set_nonblocking(true)?;
+    rustix::net::sockopt::set_socket_recv_buffer_size(&socket, UDP_RECEIVE_BYTES)?;
+    Ok(socket)
 }
