@@ -77,7 +77,12 @@ fn on_the_uplink(out: &[Command]) -> Vec<Vec<u8>> {
     out.iter()
         .filter_map(|command| match command {
             Command::ToUplink(frame) => Some(frame.clone()),
-            Command::Send(..) | Command::Close(..) | Command::ToHost { .. } => None,
+            Command::Send(..)
+            | Command::Close(..)
+            | Command::ToHost { .. }
+            | Command::Dial { .. }
+            | Command::Out { .. }
+            | Command::EndFlow { .. } => None,
         })
         .collect()
 }

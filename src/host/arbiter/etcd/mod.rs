@@ -16,7 +16,7 @@
 //! that name, an attempt which is still under way can add nothing else, whenever it arrives.
 //!
 //! Every read is linearizable. An etcd that has gone back (restored from a backup) is noticed by what
-//! this process knows, and this host has noted ([`memory`]): the cluster's id, the highest revision
+//! this process knows, and this host has noted (`memory`): the cluster's id, the highest revision
 //! seen, the newest generation, and who holds the one before. It then decides nothing.
 //! *Absent:* TLS, users, leases, watches.
 
