@@ -4,8 +4,8 @@
 //! that second connection lives in the replicated machine; ours lives in the switch, which does not die
 //! with a node. So a takeover breaks neither.
 //!
-//! Each connection is one `smoltcp` socket ([`conn`]); [`table`] finds it by addresses and ports, keeps
-//! its timers and its limits; [`link`] makes frames of packets. What passes between the two halves is
+//! Each connection is one `smoltcp` socket (`conn`); `table` finds it by addresses and ports, keeps
+//! its timers and its limits; `link` makes frames of packets. What passes between the two halves is
 //! bytes: the host [`fill`](Tcp::fill)s what a client said and [`drain`](Tcp::drain)s what the guest said,
 //! straight between socket and ring, and looks at [`View`] for what may be done.
 //!
