@@ -77,7 +77,7 @@ fn on_the_uplink(out: &[Command]) -> Vec<Vec<u8>> {
     out.iter()
         .filter_map(|command| match command {
             Command::ToUplink(frame) => Some(frame.clone()),
-            Command::Send(..) | Command::Close(..) | Command::ToHost { .. } => None,
+            _ => None,
         })
         .collect()
 }
