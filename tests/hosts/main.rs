@@ -4,6 +4,7 @@
 //! Needs root, `ip` and `nft`; where they are missing every test says SKIPPED. Run them one at a time:
 //! they measure, and what they measure is printed.
 
+mod bad;
 mod cuts;
 mod net;
 mod passt;
