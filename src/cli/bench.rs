@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     only: Vec<Part>,
     /// Measure a Debian Linux guest instead: recorded, replayed, and with Redis under fault tolerance. Its
-    /// images are made by guest-programs/linux/build.
+    /// images are made from Debian's packages where they are missing.
     #[arg(long, conflicts_with = "only")]
     linux: bool,
     /// Only write the made-up log that the part `log` measures into this directory, and keep it.

@@ -5,10 +5,13 @@ use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use crate::cli::Failure;
+use crate::cli::{Failure, arg};
+use crate::host::arbiter::Place;
 use crate::host::say::say;
 use crate::host::stop::Stop;
-use crate::host::switch::{BindError, QueryError, SwitchOptions, SwitchReport, SwitchServer, query};
+use crate::host::switch::{
+    BindError, QueryError, SwitchOptions, SwitchReport, SwitchServer, TapName, UplinkSpec, query,
+};
 use crate::net::{Forward, Outbound, resolvers};
 
 /// Connect VMs to each other and to host ports; keep the network while VMs die and are replaced.
@@ -20,6 +23,17 @@ pub struct Args {
     /// Forward a host port to the guest, like tcp:127.0.0.1:8080=80 or udp:[::1]:9000=9000. May be repeated.
     #[arg(long, value_name = "PROTO:HOST:PORT=GUESTPORT")]
     forward: Vec<Forward>,
+    /// Connect the VMs to this TAP device instead of the built-in gateway, so that they can be in one
+    /// bridge with the host's network. It is made if it does not exist and this process may.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["forward", "outbound", "dns", "uplink"])]
+    tap: Option<TapName>,
+    /// Connect the VMs to this instead of the built-in gateway: passt:SOCKET.
+    #[arg(long, value_name = "passt:SOCKET", conflicts_with_all = ["forward", "outbound", "dns"])]
+    uplink: Option<UplinkSpec>,
+    /// The arbiter of the VMs' nodes. Needed where primary and backup have a switch each: this one then
+    /// hears of takeovers at the other, and lets an old primary say nothing more.
+    #[arg(long, value_name = "DIR|etcd:URLS/PREFIX", value_parser = Place::parse)]
+    arbiter: Option<Place>,
     /// Let the guest connect to these addresses beyond its network, like 192.0.2.0/24:443 or 0.0.0.0/0. May
     /// be repeated; without it the guest reaches nobody.
     #[arg(long, value_name = "CIDR[:PORT]")]
@@ -29,7 +43,7 @@ pub struct Args {
     #[arg(long, value_name = "ADDR|off")]
     dns: Option<Dns>,
     /// Ask the switch at this address how it is, instead of running one.
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["listen", "forward", "outbound", "dns"])]
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["listen", "forward", "outbound", "dns", "tap", "uplink", "arbiter"])]
     status: Option<SocketAddr>,
     /// Print the counters at the end as one JSON object.
     #[arg(long)]
@@ -82,6 +96,8 @@ fn ask(at: SocketAddr) -> Result<u8, Failure> {
 }
 
 fn serve(listen: SocketAddr, args: &Args) -> Result<u8, Failure> {
+    let uplink = args.tap.clone().map(UplinkSpec::Tap).or(args.uplink.clone());
+    let arbiter = args.arbiter.as_ref().map(arg::arbiter).transpose()?;
     // Before anything is announced: who stops us right after may rely on a clean end.
     let stop = Stop::on_signals()?;
     let resolvers = match args.dns {
@@ -90,12 +106,18 @@ fn serve(listen: SocketAddr, args: &Args) -> Result<u8, Failure> {
         // A host without the file has nobody to ask.
         None => resolvers(&fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
     };
-    let options =
-        SwitchOptions { forwards: args.forward.clone(), outbound: args.outbound.clone(), resolvers };
+    let (forwards, outbound) = (args.forward.clone(), args.outbound.clone());
+    let options = SwitchOptions { forwards, outbound, resolvers, uplink: uplink.clone() };
     let mut server = SwitchServer::open(listen, options).map_err(explain)?;
+    if let Some(arbiter) = arbiter {
+        server.watch_claims(arbiter)?;
+    }
     say!("switch: VMs attach at {}", server.local_addr()?);
     for (index, forward) in args.forward.iter().enumerate() {
         say!("switch: {} leads to guest port {}", server.forward_addr(index)?, forward.guest_port);
+    }
+    if let Some(uplink) = uplink {
+        say!("switch: the VMs' network is the {uplink}");
     }
     let report = server.run(&stop)?;
     if args.json {
@@ -111,6 +133,10 @@ fn explain(error: BindError) -> Failure {
     let kind = match &error {
         BindError::Listen { error, .. } | BindError::Forward { error, .. } | BindError::Kernel { error } => {
             error.kind()
+        }
+        BindError::Uplink(uplink) => {
+            let fix = uplink.fix();
+            return Failure::new(error).fix(fix);
         }
     };
     let failure = Failure::new(error);
@@ -141,27 +167,35 @@ fn print(report: &SwitchReport) -> io::Result<()> {
             vm.inbound.dropped_full,
         )?;
     }
-    let gateway = &report.switch.gateway;
-    writeln!(
-        out,
-        "gateway: {} datagrams to guests, {} to clients, {} unsent",
-        gateway.datagrams_to_guest, gateway.datagrams_to_host, report.datagrams_unsent
-    )?;
-    let tcp = &gateway.tcp;
-    writeln!(
-        out,
-        "tcp: {} connections opened ({} refused for their number, {} by the guest), {} finished, {} reset by the guest, {} by clients, {} unanswered, {} open; {} bytes in, {} bytes out",
-        tcp.opened,
-        tcp.refused_full,
-        tcp.refused_by_guest,
-        tcp.finished,
-        tcp.reset_by_guest,
-        tcp.reset_by_client,
-        tcp.unanswered,
-        tcp.open,
-        tcp.bytes_to_guest,
-        tcp.bytes_to_clients
-    )?;
+    if let (Some(frames), Some(wire)) = (&report.switch.uplink, &report.uplink_wire) {
+        writeln!(
+            out,
+            "uplink: {} frames out ({} announcements, {} unsent), {} in; lost {} times",
+            frames.frames_out, frames.announcements, wire.unsent, frames.frames_in, wire.lost
+        )?;
+    } else {
+        let gateway = &report.switch.gateway;
+        writeln!(
+            out,
+            "gateway: {} datagrams to guests, {} to clients, {} unsent",
+            gateway.datagrams_to_guest, gateway.datagrams_to_host, report.datagrams_unsent
+        )?;
+        let tcp = &gateway.tcp;
+        writeln!(
+            out,
+            "tcp: {} connections opened ({} refused for their number, {} by the guest), {} finished, {} reset by the guest, {} by clients, {} unanswered, {} open; {} bytes in, {} bytes out",
+            tcp.opened,
+            tcp.refused_full,
+            tcp.refused_by_guest,
+            tcp.finished,
+            tcp.reset_by_guest,
+            tcp.reset_by_client,
+            tcp.unanswered,
+            tcp.open,
+            tcp.bytes_to_guest,
+            tcp.bytes_to_clients
+        )?;
+    }
     for (why, count) in &report.switch.dropped {
         writeln!(out, "dropped {why:?}: {count}")?;
     }

@@ -19,6 +19,7 @@ use crate::ft::message::{
     HEADER_BYTES, Header, MessageError, PREAMBLE_BYTES, check_preamble, decode_body, decode_header, preamble,
 };
 use crate::ft::{LinkId, Message};
+use crate::host::mortal::make_mortal;
 
 /// More unsent bytes than this, and the peer is too slow to be one.
 pub const OUTBOX_BYTES_MAX: usize = 64 << 20;
@@ -30,6 +31,9 @@ const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_MESSAGE_BYTES_MAX: usize = 4096;
 /// A connection that is being closed gets this long to take what was said on it.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Who takes nothing for this long, not even as a paused terminal, is gone.
+const UNSENT_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Error)]
 pub enum LinkError {
@@ -197,6 +201,7 @@ pub fn dial(to: &str) -> io::Result<TcpStream> {
         match TcpStream::connect_timeout(&address, Duration::from_secs(3)) {
             Ok(mut stream) => {
                 stream.set_nodelay(true)?;
+                make_mortal(&stream, UNSENT_MAX)?;
                 io::Write::write_all(&mut stream, &preamble())?;
                 return Ok(stream);
             }
@@ -321,7 +326,8 @@ pub fn accept(listener: TcpListener, numbers: LinkNumbers, sink: Sink) -> io::Re
 }
 
 fn serve(stream: &TcpStream, link: LinkId, sink: &Sink) -> Option<String> {
-    let writer = stream.set_nodelay(true).and_then(|()| stream.try_clone()).ok()?;
+    let mortal = stream.set_nodelay(true).and_then(|()| make_mortal(stream, UNSENT_MAX));
+    let writer = mortal.and_then(|()| stream.try_clone()).ok()?;
     sink(LinkEvent::Up { link, stream: writer });
     Some(read_messages(stream, link, sink, true).to_string())
 }

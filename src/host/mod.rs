@@ -19,6 +19,7 @@ pub mod kvclient;
 pub mod link;
 pub mod linux;
 pub mod logdir;
+pub mod mortal;
 pub mod onlooker;
 pub mod port;
 pub mod say;

@@ -114,7 +114,7 @@ impl Onlooker {
     pub fn silence(&self, at: Instant, until: Instant) -> Option<(Instant, Instant)> {
         let shown = lock(&self.shown);
         let moments = || shown.arrivals.iter().map(|(_, at)| *at);
-        let first = moments().filter(|moment| *moment <= at).next_back().unwrap_or(at);
+        let first = moments().rfind(|moment| *moment <= at).unwrap_or(at);
         let last = moments().find(|moment| *moment > until)?;
         let window: Vec<Instant> =
             [first].into_iter().chain(moments().filter(|moment| *moment > at && *moment <= last)).collect();

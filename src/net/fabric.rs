@@ -12,11 +12,11 @@ use serde::Serialize;
 use super::SECOND_NS;
 use super::ether::{FRAME_BYTES_MAX, Mac, addresses};
 
-/// A port of the switch: 0 is the gateway, VMs count from 1.
+/// A port of the switch: 0 leads out (the gateway, or an uplink in its place), VMs count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PortId(pub u32);
 
-/// The port on which the gateway listens.
+/// The port that leads out: the gateway listens there, or an uplink is plugged in.
 pub const GATEWAY_PORT: PortId = PortId(0);
 
 /// A learned address is forgotten after this long without a frame from it (as in bridges, 300 s).
@@ -25,6 +25,10 @@ pub const AGE_NS: u64 = 300 * SECOND_NS;
 /// One port teaches at most this many addresses: enough for a bridge inside a guest, too few for a
 /// guest that makes them up to matter.
 pub const LEARNED_PER_PORT_MAX: usize = 64;
+
+/// The port that leads out teaches at most this many: a large segment's. Frames to a station that is
+/// not learned go out all the same, and to the other VMs besides.
+pub const LEARNED_OUTSIDE_MAX: usize = 4096;
 
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +55,8 @@ pub enum DropWhy {
     SpoofedIp,
     /// The destination lives on the port it came from.
     SamePort,
+    /// From the uplink, to a station that is not a VM's: a bridge that does not know better.
+    NotOurs,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,9 +85,14 @@ impl Fabric {
         if self.pinned_to(mac) == Some(port) {
             return;
         }
-        self.places.retain(|_, place| !(place.pinned && place.port == port));
+        self.unpin(port);
         self.forget(mac);
         self.places.insert(mac, Place { port, seen: 0, pinned: true });
+    }
+
+    /// Lets go of the address pinned to `port`: from now on it is learned like any other.
+    pub fn unpin(&mut self, port: PortId) {
+        self.places.retain(|_, place| !(place.pinned && place.port == port));
     }
 
     /// Addresses known, pinned ones included.
@@ -123,11 +134,12 @@ impl Fabric {
             Some(_) => self.forget(mac),
             None => {}
         }
-        if self.learned.get(&port).is_some_and(|count| *count >= LEARNED_PER_PORT_MAX) {
+        let max = if port == GATEWAY_PORT { LEARNED_OUTSIDE_MAX } else { LEARNED_PER_PORT_MAX };
+        if self.learned.get(&port).is_some_and(|count| *count >= max) {
             self.sweep(now);
         }
         let count = self.learned.entry(port).or_default();
-        if *count < LEARNED_PER_PORT_MAX {
+        if *count < max {
             *count += 1;
             self.places.insert(mac, Place { port, seen: now, pinned: false });
         }

@@ -85,6 +85,16 @@ impl Fence {
         Ok(())
     }
 
+    /// Whoever reigned before this switch was there says that `last` was its last frame.
+    pub fn know(&mut self, last: u64) {
+        self.last.get_or_insert(last);
+    }
+
+    /// Notes a frame whose sender does not reign, by word from elsewhere.
+    pub fn refuse(&mut self) {
+        self.counts.stale += 1;
+    }
+
     /// Judges the frame `seq` of `generation`, and remembers it if it passes.
     pub fn accept(&mut self, generation: Generation, seq: u64) -> Verdict {
         if generation < self.current {

@@ -8,11 +8,13 @@
 //! Reading order: [`ether`] (addresses, frames), [`fence`], [`inbound`], [`fabric`] (which port a
 //! frame goes to), [`forward`] and [`nat`] (who talks to which guest port), [`tcp`] (its
 //! clients' connections), [`dhcp`], [`outbound`] (what the guest may reach),
-//! [`gateway`] (the host at 10.0.2.2), [`port`] (what VMs and the switch say to each other), [`switch`] (all of it together).
+//! [`gateway`] (the host at 10.0.2.2), [`announce`] (what a real segment is told at go-live), [`port`] (what
+//! VMs and the switch say to each other), [`switch`] (all of it together).
 //!
 //! Absent on purpose: time (`now` is an argument, in nanoseconds of any monotonic clock), sockets
 //! (`host::switch` and the simulator have them), and every queue without a maximum.
 
+pub mod announce;
 pub mod dhcp;
 pub mod ether;
 pub mod fabric;

@@ -5,6 +5,10 @@
 //! [`Command`]s that come back; while a VM's connection has room it fetches that VM's frames with
 //! [`Switch::next_frame`]. So a slow VM costs a bounded queue here and nothing elsewhere.
 //!
+//! Port 0 leads out: to the gateway, or to an uplink in its place ([`Switch::uplink_frame`],
+//! [`Command::ToUplink`]). Behind an uplink is a real segment: a VM that begins to reign here is announced
+//! there ([`super::announce`]), and nothing from there waits for a VM that reigns at another switch.
+//!
 //! A VM keeps its place here when its connection is lost, for its successor. Its attachments:
 //!
 //! ```text
@@ -17,12 +21,12 @@
 //! ```
 
 use core::net::SocketAddr;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::SECOND_NS;
-use super::ether::{Mac, claims_ip};
+use super::announce::{Addresses, Rounds};
+use super::ether::{Mac, addresses, claims_ip};
 use super::fabric::{DropWhy, Fabric, Fate, GATEWAY_PORT, PortId};
 use super::fence::{Fence, FenceCounts, Verdict};
 use super::gateway::{DNS_IP, FromGateway, Gateway, GatewayConfig, GatewayCounts};
@@ -30,6 +34,7 @@ use super::inbound::{Inbound, InboundCounts};
 use super::outbound::FlowId;
 use super::port::{Attach, FromSwitch, PortError, ToSwitch};
 use super::tcp::{ConnId, OpenRefused, Tcp};
+use super::{MILLISECOND_NS, SECOND_NS};
 use crate::base::Generation;
 
 /// At most this many connections at once.
@@ -41,6 +46,10 @@ pub const STANDBYS_MAX: usize = 8;
 /// Frames for a VM that nobody has been attached for are kept this long.
 pub const ABANDONED_NS: u64 = 60 * SECOND_NS;
 
+/// A generation above that of the VM's connection has been claimed: the connection has this long to say
+/// that the claim was its own. It is not heard until then.
+pub const CLAIM_GRACE_NS: u64 = 200 * MILLISECOND_NS;
+
 /// Names one connection; given by the world outside, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PeerId(pub u64);
@@ -48,6 +57,8 @@ pub struct PeerId(pub u64);
 #[derive(Clone, Debug)]
 pub struct SwitchConfig {
     pub gateway: GatewayConfig,
+    /// A way out in the place of the gateway, which then hears and says nothing.
+    pub uplink: bool,
 }
 
 /// Why a connection was closed.
@@ -103,6 +114,19 @@ pub enum Command {
     EndFlow {
         flow: FlowId,
     },
+    /// Put this frame on the uplink.
+    ToUplink(Vec<u8>),
+}
+
+/// Frames at the uplink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct UplinkCounts {
+    pub frames_out: u64,
+    pub frames_in: u64,
+    /// Those of `frames_out` that told the segment where a VM is.
+    pub announcements: u64,
+    /// Frames for a VM that does not reign at this switch.
+    pub not_here: u64,
 }
 
 /// What is shown on request and at the end.
@@ -116,6 +140,9 @@ pub struct SwitchStatus {
     pub dropped_abandoned: u64,
     pub addresses: usize,
     pub gateway: GatewayCounts,
+    /// In the gateway's place, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uplink: Option<UplinkCounts>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -125,6 +152,9 @@ pub struct VmStatus {
     /// Whether somebody reigns and is connected.
     pub active: bool,
     pub standbys: usize,
+    /// Where a generation above ours has been claimed: that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<u64>,
     pub tx_seq_last: u64,
     /// Frames toward the VM that are not yet safe in its log.
     pub waiting: usize,
@@ -139,14 +169,32 @@ struct Vm {
     fence: Fence,
     inbound: Inbound,
     active: Option<PeerId>,
-    standbys: BTreeSet<PeerId>,
+    /// Each with the generation that it followed when it came.
+    standbys: BTreeMap<PeerId, Generation>,
     /// Since when nobody is attached, once a tick has seen it.
     alone_since: Option<u64>,
+    /// It reigns here, or did and its successor may be about to.
+    here: bool,
+    /// The newest generation that is known to be claimed, if it is not the one that reigns here; and
+    /// when that was heard.
+    claimed: Option<(Generation, u64)>,
+    addresses: Addresses,
+    rounds: Rounds,
 }
 
 impl Vm {
     fn is_alone(&self) -> bool {
         self.active.is_none() && self.standbys.is_empty()
+    }
+
+    /// The generation in whose favour this VM's connection is not heard.
+    fn overruled_by(&self, generation: Generation) -> Option<Generation> {
+        self.claimed.map(|(claimed, _)| claimed).filter(|claimed| *claimed > generation)
+    }
+
+    /// Whether a standby here may be the one that has claimed `generation`.
+    fn may_return(&self, generation: Generation) -> bool {
+        self.standbys.values().any(|followed| *followed < generation)
     }
 
     fn attached(&self) -> FromSwitch {
@@ -170,6 +218,7 @@ pub struct Switch {
     peers: BTreeMap<PeerId, Peer>,
     fabric: Fabric,
     gateway: Gateway,
+    uplink: Option<UplinkCounts>,
     /// Reused between calls.
     from_gateway: Vec<FromGateway>,
     closed: BTreeMap<CloseWhy, u64>,
@@ -187,13 +236,16 @@ fn port_of(vm: usize) -> PortId {
 impl Switch {
     pub fn new(config: SwitchConfig) -> Self {
         let mut fabric = Fabric::default();
-        fabric.move_pin(config.gateway.mac, GATEWAY_PORT);
+        if !config.uplink {
+            fabric.move_pin(config.gateway.mac, GATEWAY_PORT);
+        }
         Self {
             vms: Vec::new(),
             by_name: BTreeMap::new(),
             peers: BTreeMap::new(),
             fabric,
             gateway: Gateway::new(config.gateway),
+            uplink: config.uplink.then(UplinkCounts::default),
             from_gateway: Vec::new(),
             closed: BTreeMap::new(),
             dropped: BTreeMap::new(),
@@ -241,7 +293,7 @@ impl Switch {
     pub fn message(&mut self, now: u64, peer: PeerId, message: ToSwitch, out: &mut Vec<Command>) {
         let Some(state) = self.peers.get(&peer) else { return };
         match (*state, message) {
-            (Peer::Fresh, ToSwitch::Attach(attach)) => self.attach(peer, attach, out),
+            (Peer::Fresh, ToSwitch::Attach(attach)) => self.attach(now, peer, attach, out),
             (Peer::Fresh, ToSwitch::Status) => {
                 out.push(Command::Send(peer, FromSwitch::Status { json: self.status_json() }));
                 self.fail(peer, CloseWhy::Answered, out);
@@ -255,7 +307,7 @@ impl Switch {
                 if !reigned && generation <= current {
                     // A successor has claimed a new generation; this one belongs to somebody else.
                     self.fence_off(peer, current, out);
-                } else if self.reign(peer, generation, out) {
+                } else if self.reign(now, peer, generation, out) {
                     let inbound = &mut self.vms[vm].inbound;
                     if !reigned {
                         inbound.resume_after(rx_seq_last);
@@ -275,6 +327,91 @@ impl Switch {
             (Peer::Attached { vm, .. }, ToSwitch::Ping) => {
                 let tx_seq_last = self.vms[vm].fence.last();
                 out.push(Command::Send(peer, FromSwitch::Pong { tx_seq_last }));
+            }
+        }
+    }
+
+    /// A frame came in at the uplink.
+    pub fn uplink_frame(&mut self, now: u64, frame: &[u8]) {
+        let Some(counts) = &mut self.uplink else { return };
+        counts.frames_in += 1;
+        // What the guest says at another switch is heard here, too: its successor may come to this one.
+        if let Some((_, source)) = addresses(frame) {
+            for vm in &mut self.vms {
+                if vm.mac == source {
+                    vm.addresses.hear(now, frame);
+                } else {
+                    vm.addresses.hear_other(frame);
+                }
+            }
+        }
+        self.place(now, GATEWAY_PORT, frame);
+    }
+
+    /// The uplink was lost and is back: who is at its other end may know none of the VMs.
+    pub fn uplink_opened(&mut self, now: u64, out: &mut Vec<Command>) {
+        for vm in self.vms.iter_mut().filter(|vm| vm.active.is_some()) {
+            vm.rounds.begin(now);
+        }
+        self.announce(now, out);
+    }
+
+    /// The VMs that are known here; their number only grows.
+    pub fn vm_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.vms.iter().map(|vm| vm.name.as_str())
+    }
+
+    /// The arbiter says that `generation` of the VM `name` has been claimed. Whoever speaks for an older
+    /// one is not heard from now on, and after [`CLAIM_GRACE_NS`] is told so.
+    pub fn claimed(&mut self, now: u64, name: &str, generation: Generation) {
+        let Some(vm) = self.by_name.get(name).map(|vm| &mut self.vms[*vm]) else { return };
+        if generation > vm.fence.current() && vm.claimed.is_none_or(|(claimed, _)| generation > claimed) {
+            vm.claimed = Some((generation, now));
+        }
+    }
+
+    /// Parts from those whose reign is over by the arbiter's word, and who have had time to say otherwise.
+    fn depose(&mut self, now: u64, out: &mut Vec<Command>) {
+        for vm in 0..self.vms.len() {
+            let place = &mut self.vms[vm];
+            let Some((generation, since)) = place.claimed else { continue };
+            if !place.here || now.saturating_sub(since) < CLAIM_GRACE_NS {
+                continue;
+            }
+            let old = place.active;
+            // A standby that was here before may be the one that has claimed: then all stays as it is for it.
+            if place.may_return(generation) {
+                if old.is_none() {
+                    continue;
+                }
+            } else {
+                self.leave(vm);
+            }
+            if let Some(old) = old {
+                self.fence_off(old, generation, out);
+            }
+        }
+    }
+
+    /// The VM reigns elsewhere, or is gone: its address is no longer tied to its port, and nothing
+    /// waits for it.
+    fn leave(&mut self, vm: usize) {
+        let place = &mut self.vms[vm];
+        place.here = false;
+        place.inbound.forget();
+        place.rounds.stop();
+        self.fabric.unpin(port_of(vm));
+    }
+
+    /// Says on the uplink where VMs are, as far as it is due.
+    fn announce(&mut self, now: u64, out: &mut Vec<Command>) {
+        let Some(counts) = &mut self.uplink else { return };
+        for vm in self.vms.iter_mut().filter(|vm| vm.active.is_some()) {
+            if vm.rounds.take(now) {
+                let frames = vm.addresses.announcements(now, vm.mac);
+                counts.announcements += frames.len() as u64;
+                counts.frames_out += frames.len() as u64;
+                out.extend(frames.into_iter().map(Command::ToUplink));
             }
         }
     }
@@ -348,23 +485,41 @@ impl Switch {
         let (present, room) = self.way_to_guest();
         self.gateway.flush_tcp(now, present, room, &mut from_gateway);
         self.carry(now, from_gateway, out);
+        self.announce(now, out);
+        self.depose(now, out);
         if now < self.tick_next {
             return;
         }
         self.tick_next = now.saturating_add(SECOND_NS);
-        for vm in self.vms.iter_mut().filter(|vm| vm.is_alone()) {
-            let since = *vm.alone_since.get_or_insert(now);
-            if !vm.inbound.is_empty() && now.saturating_sub(since) >= ABANDONED_NS {
-                vm.inbound.forget();
+        for vm in 0..self.vms.len() {
+            let place = &mut self.vms[vm];
+            if !place.is_alone() {
+                continue;
+            }
+            let since = *place.alone_since.get_or_insert(now);
+            if now.saturating_sub(since) < ABANDONED_NS {
+                continue;
+            }
+            if self.uplink.is_some() {
+                self.leave(vm);
+            } else if !place.inbound.is_empty() {
+                place.inbound.forget();
             }
         }
     }
 
     /// When [`tick`](Self::tick) is wanted next, if nothing else happens.
     pub fn next_deadline(&self) -> Option<u64> {
-        let abandoned = self.vms.iter().any(|vm| vm.is_alone() && !vm.inbound.is_empty());
-        let sweep = abandoned.then_some(self.tick_next);
-        self.gateway.next_deadline().into_iter().chain(sweep).min()
+        let abandoned =
+            |vm: &Vm| vm.is_alone() && (!vm.inbound.is_empty() || self.uplink.is_some() && vm.here);
+        let sweep = self.vms.iter().any(abandoned).then_some(self.tick_next);
+        let rounds = self.vms.iter().filter(|vm| vm.active.is_some()).filter_map(|vm| vm.rounds.due_at());
+        let deposed = self.vms.iter().filter(|vm| vm.here).filter_map(|vm| {
+            let (generation, since) = vm.claimed?;
+            let waits = vm.active.is_some() || !vm.may_return(generation);
+            waits.then_some(since.saturating_add(CLAIM_GRACE_NS))
+        });
+        self.gateway.next_deadline().into_iter().chain(sweep).chain(rounds).chain(deposed).min()
     }
 
     /// The connections for which [`next_frame`](Self::next_frame) has something.
@@ -388,6 +543,7 @@ impl Switch {
             mac: vm.mac,
             active: vm.active.is_some(),
             standbys: vm.standbys.len(),
+            claimed: vm.claimed.map(|(generation, _)| generation.get()),
             tx_seq_last: vm.fence.last(),
             waiting: vm.inbound.len(),
             fence: vm.fence.counts(),
@@ -401,6 +557,7 @@ impl Switch {
             dropped_abandoned: self.dropped_abandoned,
             addresses: self.fabric.len(),
             gateway: self.gateway.counts(),
+            uplink: self.uplink,
         }
     }
 
@@ -408,7 +565,7 @@ impl Switch {
         serde_json::to_string(&self.status()).expect("maps with text keys and numbers are JSON")
     }
 
-    fn attach(&mut self, peer: PeerId, attach: Attach, out: &mut Vec<Command>) {
+    fn attach(&mut self, now: u64, peer: PeerId, attach: Attach, out: &mut Vec<Command>) {
         let vm = match self.place_of(&attach) {
             Ok(vm) => vm,
             Err(why) => return self.refuse(peer, why, out),
@@ -418,12 +575,17 @@ impl Switch {
             if self.vms[vm].standbys.len() >= STANDBYS_MAX {
                 return self.refuse(peer, "too many standbys for this VM".into(), out);
             }
-            self.vms[vm].standbys.insert(peer);
+            self.vms[vm].standbys.insert(peer, attach.generation);
+            if attach.generation > self.vms[vm].fence.current() {
+                // It comes from a reign that was never seen here: at another switch, then.
+                self.claimed(now, &attach.vm, attach.generation);
+            }
         } else {
             let rises = attach.generation > self.vms[vm].fence.current();
-            if !self.reign(peer, attach.generation, out) {
+            if !self.reign(now, peer, attach.generation, out) {
                 return;
             }
+            self.vms[vm].fence.know(attach.tx_seq_last);
             let inbound = &mut self.vms[vm].inbound;
             inbound.resume_after(attach.rx_seq_last);
             if rises {
@@ -466,8 +628,12 @@ impl Switch {
             fence: Fence::new(attach.generation, last),
             inbound: Inbound::default(),
             active: None,
-            standbys: BTreeSet::new(),
+            standbys: BTreeMap::new(),
             alone_since: None,
+            here: false,
+            claimed: None,
+            addresses: Addresses::default(),
+            rounds: Rounds::default(),
         });
         let vm = self.vms.len() - 1;
         self.by_name.insert(attach.vm.clone(), vm);
@@ -476,9 +642,13 @@ impl Switch {
 
     /// Lets the attached `peer` reign over its VM under `generation`, and tells whoever reigned
     /// before. False when it may not, and has been told so.
-    fn reign(&mut self, peer: PeerId, generation: Generation, out: &mut Vec<Command>) -> bool {
+    fn reign(&mut self, now: u64, peer: PeerId, generation: Generation, out: &mut Vec<Command>) -> bool {
         let Some(Peer::Attached { vm, life, mac }) = self.peers.get(&peer).copied() else { return false };
         let place = &mut self.vms[vm];
+        if let Some(claimed) = place.overruled_by(generation) {
+            self.fence_off(peer, claimed, out);
+            return false;
+        }
         let before = place.fence.current();
         let another = life != place.life;
         let allowed =
@@ -497,11 +667,23 @@ impl Switch {
             place.life = life;
             place.inbound.restart();
         }
+        place.claimed = None;
+        if !std::mem::replace(&mut place.here, true) && self.uplink.is_some() {
+            // What is left here from an earlier reign, others have long had or given up.
+            place.inbound.forget();
+        }
+        if (place.mac, place.life) != (mac, life) || another {
+            place.addresses = Addresses::default();
+        }
         self.guest_moved |= generation > before;
         place.mac = mac;
         place.standbys.remove(&peer);
         let old = place.active.replace(peer).filter(|old| *old != peer);
         self.fabric.move_pin(mac, port_of(vm));
+        if place.active == Some(peer) && self.uplink.is_some() {
+            place.rounds.begin(now);
+            self.announce(now, out);
+        }
         if let Some(old) = old {
             if generation > before {
                 self.fence_off(old, generation, out);
@@ -526,11 +708,24 @@ impl Switch {
         if self.vms[vm].active != Some(peer) {
             return self.fail(peer, CloseWhy::OutOfTurn, out);
         }
+        if self.vms[vm].overruled_by(generation).is_some() {
+            return self.vms[vm].fence.refuse();
+        }
         match self.vms[vm].fence.accept(generation, seq) {
             Verdict::Accept | Verdict::Gap { .. } => {}
             Verdict::Duplicate => return,
             Verdict::Stale { current } => return self.fence_off(peer, current, out),
             Verdict::Unannounced { .. } => return self.fail(peer, CloseWhy::OutOfTurn, out),
+        }
+        if self.uplink.is_some() {
+            self.vms[vm].addresses.hear(now, frame);
+            if self.place(now, port_of(vm), frame)
+                && let Some(counts) = &mut self.uplink
+            {
+                counts.frames_out += 1;
+                out.push(Command::ToUplink(frame.to_vec()));
+            }
+            return;
         }
         if claims_ip(frame, self.gateway.config().ip) || claims_ip(frame, DNS_IP) {
             *self.dropped.entry(DropWhy::SpoofedIp).or_default() += 1;
@@ -561,7 +756,7 @@ impl Switch {
         self.from_gateway = from_gateway;
     }
 
-    /// Queues `frame` for the VMs that shall have it; true when the gateway shall, too.
+    /// Queues `frame` for the VMs that shall have it; true when the gateway or the uplink shall, too.
     fn place(&mut self, now: u64, from: PortId, frame: &[u8]) -> bool {
         match self.fabric.place(now, from, frame) {
             Fate::Drop(why) => {
@@ -571,6 +766,15 @@ impl Switch {
             Fate::To(GATEWAY_PORT) => true,
             Fate::To(PortId(port)) => {
                 self.queue(now, port as usize - 1, frame);
+                false
+            }
+            // Each frame that a guest hears is in its log: a bridge's floods need not be.
+            Fate::Flood
+                if from == GATEWAY_PORT
+                    && self.uplink.is_some()
+                    && addresses(frame).is_some_and(|(to, _)| to.is_station()) =>
+            {
+                *self.dropped.entry(DropWhy::NotOurs).or_default() += 1;
                 false
             }
             Fate::Flood => {
@@ -584,7 +788,13 @@ impl Switch {
 
     fn queue(&mut self, now: u64, vm: usize, frame: &[u8]) {
         let vm = &mut self.vms[vm];
-        if vm.is_alone() && vm.alone_since.is_some_and(|since| now.saturating_sub(since) >= ABANDONED_NS) {
+        if let Some(counts) = &mut self.uplink
+            && !vm.here
+        {
+            counts.not_here += 1;
+        } else if vm.is_alone()
+            && vm.alone_since.is_some_and(|since| now.saturating_sub(since) >= ABANDONED_NS)
+        {
             self.dropped_abandoned += 1;
         } else {
             // The number is found again when the frame is sent; a full queue has counted it.
@@ -625,3 +835,7 @@ impl Switch {
 #[cfg(test)]
 #[path = "switch_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "uplink_tests.rs"]
+mod uplink_tests;

@@ -175,6 +175,8 @@ impl Play {
     fn conclude(&mut self, begun: Instant) -> Result<(), Failure> {
         self.work(CALM)?;
         let tally = self.stage.tally()?;
+        // From here on Redis ends, and its load has reason to complain.
+        let seen = self.testimony()?;
         say("powering off, as one does: `poweroff` at the prompt");
         self.console.types(redis::POWEROFF)?;
         let Some(status) = self.console.ends(PATIENCE) else {
@@ -187,7 +189,6 @@ impl Play {
         let backup = self.stage.backup.as_mut().and_then(|backup| backup.wait(PATIENCE));
         let primary = self.stage.primary.wait(PATIENCE);
         let ends = [Some(status), primary, backup];
-        let seen = witness::read(&self.console.text());
         self.outcome.conclude(&seen, &tally, &self.console.told(), ends, begun.elapsed());
         Ok(())
     }

@@ -28,8 +28,7 @@ fn a_flush_waits_while_nobody_knows_who_reigns() {
     primary.ask_disk(&mut common, DiskRequest { disk: 0, tag: 1, op: DiskOp::Flush });
     let done = DiskDone { disk: 0, tag: 1, status: DiskStatus::Ok, data: Vec::new() };
     // The backup that counted is lost before it has flushed.
-    let own = common.id;
-    primary.bid(&mut common, Generation(2), own);
+    primary.bid(&mut common, Generation(2), NodeId(2));
     primary.step(&mut common, Event::DiskDone(done), 1);
     assert!(!primary.inputs_ready(&common), "the lost backup may reign, and has not flushed");
     primary.step(&mut common, Event::Claimed { generation: Generation(2), outcome: Ok(Claim::Won) }, 2);

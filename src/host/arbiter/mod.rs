@@ -1,6 +1,6 @@
 //! The arbiters of the real world, and how people name them.
 //!
-//! [`file`]: a directory. [`etcd`]: a cluster. Both keep one record for each generation, which is made
+//! [`mod@file`]: a directory. [`etcd`]: a cluster. Both keep one record for each generation, which is made
 //! once and never changed; both decide nothing unless they hold the record of the generation before.
 //! `tests/arbiter` puts the same questions to both.
 

@@ -10,12 +10,13 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::PortEvent;
 use super::state::State;
+use crate::host::mortal::make_mortal;
 use crate::net::{FromSwitch, Unframer};
 
 /// The switch is pinged this often when nothing else happens.
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// A switch from which nothing has come for this long, although asked, is gone.
-const SILENCE_MAX: Duration = Duration::from_secs(5);
+const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// A connection attempt is given up after this long.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 /// The first wait between two attempts; it doubles up to [`BACKOFF_MAX`].
@@ -116,6 +117,7 @@ impl<D: FnMut(PortEvent) -> bool> Link<D> {
     fn connect(&self) -> io::Result<TcpStream> {
         let stream = TcpStream::connect_timeout(&self.switch, CONNECT_PATIENCE)?;
         stream.set_nodelay(true)?;
+        make_mortal(&stream, SILENCE_MAX)?;
         stream.set_nonblocking(true)?;
         Ok(stream)
     }

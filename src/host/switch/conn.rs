@@ -3,13 +3,17 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
+use crate::host::mortal::make_mortal;
 use crate::net::{FromSwitch, PortError, SECOND_NS, ToSwitch, Unframer, port};
 
 /// A message must end, and a newcomer say who it is, within this time.
 pub const STALL_NS: u64 = 5 * SECOND_NS;
 /// After the last word the other side gets this long to take it.
 pub const LINGER_NS: u64 = SECOND_NS;
+/// A VM that takes nothing for this long is gone; what waits for it is kept for its successor.
+const UNSENT_MAX: Duration = Duration::from_secs(5);
 /// Frames are fetched for a VM while fewer bytes than this wait for its socket. More would only
 /// move the queue to where it is not bounded per guest.
 pub const OUT_BYTES_WANTED: usize = 256 << 10;
@@ -45,7 +49,7 @@ impl Conn {
     pub fn new(stream: TcpStream, now: u64) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        rustix::net::sockopt::set_socket_keepalive(&stream, true)?;
+        make_mortal(&stream, UNSENT_MAX)?;
         Ok(Self {
             stream,
             unframer: Unframer::default(),

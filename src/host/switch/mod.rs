@@ -17,7 +17,10 @@ mod conn;
 mod outlets;
 mod query;
 mod server;
+mod uplink;
+mod watch;
 
 pub use clients::ClientCounts;
 pub use query::{QueryError, query};
 pub use server::{BindError, SwitchOptions, SwitchReport, SwitchServer};
+pub use uplink::{TapName, UplinkError, UplinkReport, UplinkSpec};

@@ -13,6 +13,9 @@ use thiserror::Error;
 use super::clients::{ClientCounts, Clients, raise_descriptor_limit};
 use super::conn::{Conn, Heard, OUT_BYTES_MAX};
 use super::outlets::Outlets;
+use super::uplink::{Uplink, UplinkError, UplinkReport, UplinkSpec};
+use super::watch::Watch;
+use crate::ft::Arbiter;
 use crate::host::stop::Stop;
 use crate::net::gateway::GatewayConfig;
 use crate::net::switch::{PEERS_MAX, SwitchStatus};
@@ -35,6 +38,8 @@ pub enum BindError {
     Listen { at: SocketAddr, error: io::Error },
     #[error("cannot open {forward}: {error}")]
     Forward { forward: Forward, error: io::Error },
+    #[error(transparent)]
+    Uplink(#[from] UplinkError),
     #[error("the kernel does not give what a switch needs: {error}")]
     Kernel { error: io::Error },
 }
@@ -47,6 +52,8 @@ pub struct SwitchOptions {
     pub outbound: Vec<Outbound>,
     /// Who is asked when the guest asks for names; nobody when empty.
     pub resolvers: Vec<SocketAddr>,
+    /// Where the VMs' frames go instead of the gateway.
+    pub uplink: Option<UplinkSpec>,
 }
 
 /// What the switch did.
@@ -58,6 +65,9 @@ pub struct SwitchReport {
     pub datagrams_unsent: u64,
     /// Connections that the kernel could not give us.
     pub accept_failures: u64,
+    /// How the uplink fared, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uplink_wire: Option<UplinkReport>,
     /// TCP clients of forwarded ports.
     pub clients: ClientCounts,
 }
@@ -69,6 +79,10 @@ pub struct SwitchServer {
     datagrams: BTreeMap<usize, UdpSocket>,
     clients: Clients,
     outlets: Outlets,
+    uplink: Option<Uplink>,
+    claims: Option<Watch>,
+    /// VMs that the arbiter is asked for.
+    watched: usize,
     switch: Switch,
     conns: BTreeMap<PeerId, Conn>,
     peer_next: u64,
@@ -87,6 +101,8 @@ struct Ready {
     clients: bool,
     outlets: bool,
     datagrams: Vec<usize>,
+    uplink: bool,
+    claims: bool,
     conns: Vec<(PeerId, PollFlags)>,
 }
 
@@ -98,7 +114,7 @@ impl SwitchServer {
 
     /// The same with everything that can be asked for.
     pub fn open(listen: SocketAddr, options: SwitchOptions) -> Result<Self, BindError> {
-        let SwitchOptions { forwards, outbound, resolvers } = options;
+        let SwitchOptions { forwards, outbound, resolvers, uplink } = options;
         let listener = TcpListener::bind(listen)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|error| BindError::Listen { at: listen, error })?;
@@ -123,7 +139,10 @@ impl SwitchServer {
             datagrams,
             clients,
             outlets,
-            switch: Switch::new(SwitchConfig { gateway }),
+            switch: Switch::new(SwitchConfig { gateway, uplink: uplink.is_some() }),
+            uplink: uplink.map(Uplink::open).transpose()?,
+            claims: None,
+            watched: 0,
             conns: BTreeMap::new(),
             peer_next: 1,
             born: Instant::now(),
@@ -133,6 +152,12 @@ impl SwitchServer {
             datagrams_unsent: 0,
             accept_failures: 0,
         })
+    }
+
+    /// Lets the switch hear from `arbiter` of claims that are made known at another switch.
+    pub fn watch_claims(&mut self, arbiter: Box<dyn Arbiter>) -> io::Result<()> {
+        self.claims = Some(Watch::start(arbiter)?);
+        Ok(())
     }
 
     /// Where VMs attach.
@@ -153,6 +178,7 @@ impl SwitchServer {
             switch: self.switch.status(),
             datagrams_unsent: self.datagrams_unsent,
             accept_failures: self.accept_failures,
+            uplink_wire: self.uplink.as_ref().map(Uplink::report),
             clients: self.clients.counts(),
         }
     }
@@ -170,6 +196,10 @@ impl SwitchServer {
                     self.hear(now, peer);
                 }
             }
+            if ready.uplink {
+                self.hear_uplink(now);
+            }
+            self.hear_claims(now, ready.claims);
             for forward in ready.datagrams {
                 self.take_datagrams(now, forward);
             }
@@ -183,6 +213,9 @@ impl SwitchServer {
             }
             if ready.accept {
                 self.accept(now);
+            }
+            if self.uplink.as_mut().is_some_and(|uplink| uplink.tick(now)) {
+                self.switch.uplink_opened(now, &mut self.commands);
             }
             self.serve_clients(now);
             self.part_from_the_stuck(now);
@@ -217,6 +250,17 @@ impl SwitchServer {
         fds.push(PollFd::new(&self.clients, PollFlags::IN));
         fds.push(PollFd::new(&self.outlets, PollFlags::IN));
         fds.extend(self.datagrams.values().map(|socket| PollFd::new(socket, PollFlags::IN)));
+        let wire = self.uplink.as_ref().and_then(Uplink::interest);
+        fds.extend(wire.map(|(fd, writing)| {
+            PollFd::from_borrowed_fd(
+                fd,
+                PollFlags::IN | if writing { PollFlags::OUT } else { PollFlags::empty() },
+            )
+        }));
+        let has_wire = wire.is_some();
+        fds.extend(
+            self.claims.as_ref().map(|claims| PollFd::from_borrowed_fd(claims.as_fd(), PollFlags::IN)),
+        );
         for conn in self.conns.values() {
             let writing = if conn.waiting() > 0 { PollFlags::OUT } else { PollFlags::empty() };
             fds.push(PollFd::from_borrowed_fd(conn.as_fd(), PollFlags::IN | writing));
@@ -224,6 +268,7 @@ impl SwitchServer {
         let at_once = self.switch.clients_wait().then_some(now);
         let deadlines = self.conns.values().filter_map(Conn::deadline).chain(self.switch.next_deadline());
         let deadlines = deadlines.chain(self.clients.deadline()).chain(at_once);
+        let deadlines = deadlines.chain(self.uplink.as_ref().and_then(Uplink::deadline));
         let deadline =
             deadlines.chain((!accepting).then_some(self.accept_after.max(now + ACCEPT_PAUSE_NS))).min();
         let timeout = deadline.map(|deadline| {
@@ -238,8 +283,10 @@ impl SwitchServer {
         let mut ready = |()| !flags.next().unwrap_or(PollFlags::empty()).is_empty();
         let (stop, accept, clients, outlets) = (ready(()), ready(()), ready(()), ready(()));
         let datagrams = self.datagrams.keys().copied().filter(|_| ready(())).collect();
+        let uplink = has_wire && ready(());
+        let claims = self.claims.is_some() && ready(());
         let conns = self.conns.keys().copied().zip(flags).filter(|(_, flags)| !flags.is_empty()).collect();
-        Ok(Ready { stop, accept, clients, outlets, datagrams, conns })
+        Ok(Ready { stop, accept, clients, outlets, datagrams, uplink, claims, conns })
     }
 
     fn accept(&mut self, now: u64) {
@@ -280,6 +327,26 @@ impl SwitchServer {
         self.obey(now);
     }
 
+    fn hear_uplink(&mut self, now: u64) {
+        let Some(uplink) = &mut self.uplink else { return };
+        let switch = &mut self.switch;
+        uplink.hear(now, &mut self.scratch, |frame| switch.uplink_frame(now, frame));
+    }
+
+    fn hear_claims(&mut self, now: u64, news: bool) {
+        let Some(claims) = &self.claims else { return };
+        if news {
+            for (name, generation) in claims.take() {
+                self.switch.claimed(now, &name, generation);
+            }
+        }
+        let known = self.switch.vm_names();
+        if known.len() != self.watched {
+            self.watched = known.len();
+            claims.ask_for(known);
+        }
+    }
+
     fn take_datagrams(&mut self, now: u64, forward: usize) {
         for _ in 0..DATAGRAMS_AT_ONCE {
             match self.datagrams[&forward].recv_from(&mut self.scratch) {
@@ -316,6 +383,11 @@ impl SwitchServer {
                     let sent = self.datagrams.get(&forward).map(|socket| socket.send_to(&bytes, client));
                     if !matches!(sent, Some(Ok(_))) {
                         self.datagrams_unsent += 1;
+                    }
+                }
+                Command::ToUplink(frame) => {
+                    if let Some(uplink) = &mut self.uplink {
+                        uplink.send(now, &frame);
                     }
                 }
                 Command::Dial { conn, to } => {

@@ -84,7 +84,7 @@ pub fn measure(images: &Images, dir: &Path, quick: bool) -> Result<Section, Fail
 }
 
 fn boot(images: &Images, record: Option<&Path>) -> Result<Console, Failure> {
-    let [kernel, initrd] = [&images.kernel, &images.tiny].map(|path| path.display().to_string());
+    let [kernel, initrd] = [&images.kernel, &images.initrd].map(|path| path.display().to_string());
     let record = record.map(|dir| dir.display().to_string());
     let mut words = vec!["run", "--kernel", &kernel, "--initrd", &initrd, "--append", &images.cmdline];
     words.extend(["--memory", RAM, "--console", "none"]);

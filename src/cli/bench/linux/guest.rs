@@ -92,9 +92,13 @@ impl Console {
         self.child.id()
     }
 
+    pub fn signal(&self, signal: Signal) -> Result<(), Failure> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
     /// Ends the process in an orderly way.
     pub fn end(mut self) -> Result<(), Failure> {
-        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        self.signal(Signal::TERM)?;
         self.child.wait()?;
         Ok(())
     }

@@ -20,18 +20,21 @@ pub fn pulse_command(every_ms: u32) -> String {
     )
 }
 
-/// What the guest answers to `command`, under the name `tag`: typed at a prompt.
+/// Asks the guest's shell for what `command` says, under the name `tag`: typed at a prompt.
 pub fn question(tag: &str, command: &str) -> String {
-    format!("echo {tag} $({command})\n")
+    format!("echo {tag} [$({command})]\n")
 }
 
-/// The answer to the question `tag`, once it is there. The shell repeats the question, too: with a `$`.
+/// The answer to the question `tag`, once it is there. The shell repeats the question, too, with a `$`, and
+/// others may speak in the middle of that: only what is in brackets is an answer.
 pub fn answer(shown: &str, tag: &str) -> Option<String> {
     let whole = &shown[..shown.rfind('\n')?];
+    let opening = format!("{tag} [");
     let said = |line: &str| {
         let line = plain(line);
-        let at = line.find(tag)?;
-        Some(line[at + tag.len()..].trim().to_owned()).filter(|words| !words.contains('$'))
+        let (_, rest) = line.split_once(&opening)?;
+        let (words, _) = rest.split_once(']')?;
+        (!words.contains('$')).then(|| words.trim().to_owned())
     };
     whole.lines().find_map(said)
 }
@@ -152,27 +155,27 @@ impl Testimony {
     }
 }
 
-/// Number, monotonic milliseconds, and whether both clocks went forward.
+/// Number, monotonic milliseconds, and whether both clocks went forward. What is typed while no shell
+/// listens is repeated by the kernel itself, and may stand between a line and its end.
 fn pulse(line: &str) -> Option<(u64, u64, bool)> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    match words[..] {
-        ["pulse", number, "up", up, note @ ("ok" | "BACKWARDS")] => {
-            Some((number.parse().ok()?, up.parse().ok()?, note == "ok"))
-        }
-        _ => None,
-    }
+    let words: Vec<&str> = line.splitn(5, ' ').collect();
+    let ["pulse", number, "up", up, note] = words[..] else { return None };
+    let steady = note.starts_with("ok");
+    (steady || note.starts_with("BACKWARDS")).then_some(())?;
+    Some((number.parse().ok()?, up.parse().ok()?, steady))
 }
 
 fn load(line: &str) -> Option<Load> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    match words[..] {
-        ["load:", "written", written, "verified", verified, "errors", errors] => Some(Load {
-            written: written.parse().ok()?,
-            verified: verified.parse().ok()?,
-            errors: errors.parse().ok()?,
-        }),
-        _ => None,
-    }
+    let words: Vec<&str> = line.splitn(7, ' ').collect();
+    let ["load:", "written", written, "verified", verified, "errors", errors] = words[..] else {
+        return None;
+    };
+    let digits = errors.find(|c: char| !c.is_ascii_digit()).unwrap_or(errors.len());
+    Some(Load {
+        written: written.parse().ok()?,
+        verified: verified.parse().ok()?,
+        errors: errors[..digits].parse().ok()?,
+    })
 }
 
 /// A line without what a terminal obeys: escape sequences and control characters.
@@ -228,11 +231,22 @@ mod tests {
 
     #[test]
     fn an_answer_is_not_its_question() {
+        let reply = "reply-1 [green]\r\n";
         let shown =
-            "lockstep:~# echo reply-1 $(redis-cli get colour)\r\npulse 3 up 9 ok\r\nreply-1 green\r\n";
-        assert_eq!(answer(shown, "reply-1").as_deref(), Some("green"));
+            format!("lockstep:~# echo reply-1 [$(redis-cli get colour)]\r\npulse 3 up 9 ok\r\n{reply}");
+        assert_eq!(answer(&shown, "reply-1").as_deref(), Some("green"));
         assert_eq!(answer(&shown[..shown.len() - 3], "reply-1"), None, "not whole yet");
-        assert_eq!(answer(shown, "reply-2"), None);
+        let torn =
+            format!("lockstep:~# echo reply-1 [pulse 3 up 9 ok\r\n$(redis-cli get colour)]\r\n{reply}");
+        assert_eq!(answer(&torn, "reply-1").as_deref(), Some("green"));
+        assert_eq!(answer(&shown, "reply-2"), None);
+    }
+
+    #[test]
+    fn what_the_kernel_repeats_before_a_lines_end_is_no_part_of_it() {
+        let seen =
+            read("pulse 1 up 1 okecho a $(b)\nload: written 5 verified 5 errors 0echo\npulse 2 up 2 ok\n");
+        assert_eq!((seen.pulses, seen.load.verified, seen.complaints), (2, 5, vec![]));
     }
 
     #[test]

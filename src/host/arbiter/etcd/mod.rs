@@ -16,7 +16,7 @@
 //! that name, an attempt which is still under way can add nothing else, whenever it arrives.
 //!
 //! Every read is linearizable. An etcd that has gone back (restored from a backup) is noticed by what
-//! this process knows, and this host has noted ([`memory`]): the cluster's id, the highest revision
+//! this process knows, and this host has noted (`memory`): the cluster's id, the highest revision
 //! seen, the newest generation, and who holds the one before. It then decides nothing.
 //! *Absent:* TLS, users, leases, watches.
 
@@ -166,8 +166,7 @@ impl EtcdArbiter {
             memory: memory.map(Into::into),
         };
         let probe = json!({ "key": base64(&etcd.prefix), "keys_only": true });
-        let answer: RangeAnswer = arbiter.client.post("/v3/kv/range", &probe)?;
-        debug_assert!(answer.kvs.len() <= 1, "it was asked for one key");
+        arbiter.client.post::<RangeAnswer>("/v3/kv/range", &probe)?;
         Ok(arbiter)
     }
 
@@ -206,7 +205,10 @@ impl EtcdArbiter {
                 None => None,
                 Some(path) => memory::read(&path).map_err(|error| ArbiterError::Damaged {
                     vm: vm.to_owned(),
-                    what: format!("this host's note of it, {}: {error}", path.display()),
+                    what: format!(
+                        "this host's note of it, {}: {error}; without the note etcd is believed",
+                        path.display()
+                    ),
                 })?,
             };
             if let Some(note) = &note {
@@ -271,7 +273,9 @@ impl EtcdArbiter {
     fn on_purpose(&self, vm: &str) -> String {
         match self.note_path(vm).filter(|path| path.exists()) {
             None => String::new(),
-            Some(path) => format!(" (noted in {})", path.display()),
+            Some(path) => {
+                format!(" (noted in {}; remove that if it was made anew on purpose)", path.display())
+            }
         }
     }
 

@@ -1,0 +1,148 @@
+//! Word of claims, for a switch that is not the only one.
+//!
+//! Where primary and backup have a switch each, a takeover happens at the other switch, and this one
+//! would still let the old primary speak. So a thread asks the arbiter every [`LOOK_EVERY`] for the newest
+//! generation of each VM that is known here, and reports what is new.
+//!
+//! An arbiter that does not answer changes nothing: whoever reigns here, reigns on. A primary that has
+//! lost finds that out by itself (it has nobody to acknowledge its outputs); this is the second lock.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::base::Generation;
+use crate::ft::Arbiter;
+use crate::host::say::say;
+
+/// Between two looks: the longest that a primary which has lost can still say what it had left to say.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// News that wait for the switch; it takes them at once.
+const NEWS_MAX: usize = 256;
+
+type Names = Mutex<Vec<String>>;
+
+/// The switch's end. Dropping it ends the thread.
+pub struct Watch {
+    names: Arc<Names>,
+    news: Receiver<(String, Generation)>,
+    wake: Arc<OwnedFd>,
+}
+
+impl Watch {
+    pub fn start(arbiter: Box<dyn Arbiter>) -> io::Result<Self> {
+        let (tell, news) = bounded(NEWS_MAX);
+        let names = Arc::new(Names::default());
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let (asked, bell) = (Arc::downgrade(&names), Arc::clone(&wake));
+        std::thread::Builder::new()
+            .name("claims".into())
+            .spawn(move || look(arbiter, &asked, &tell, &bell))?;
+        Ok(Self { names, news, wake })
+    }
+
+    /// Which VMs to ask for.
+    pub fn ask_for<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names.map(str::to_owned).collect();
+    }
+
+    /// Readable when there is news.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    /// What is new: a VM's name, and the newest generation that was claimed.
+    pub fn take(&self) -> Vec<(String, Generation)> {
+        let mut count = [0; 8];
+        // Nothing to read is as good.
+        rustix::io::read(&self.wake, &mut count).ok();
+        self.news.try_iter().collect()
+    }
+}
+
+fn look(
+    mut arbiter: Box<dyn Arbiter>,
+    names: &Weak<Names>,
+    tell: &Sender<(String, Generation)>,
+    bell: &OwnedFd,
+) {
+    let mut told: BTreeMap<String, Generation> = BTreeMap::new();
+    let mut complained = false;
+    while let Some(names) = names.upgrade() {
+        let asked = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        drop(names);
+        told.retain(|name, _| asked.contains(name));
+        for name in asked {
+            match arbiter.holder(&name) {
+                Ok(None) => {}
+                Ok(Some(holder)) => {
+                    complained = false;
+                    let generation = holder.bid.generation;
+                    if told.insert(name.clone(), generation).is_none_or(|before| generation > before) {
+                        // A full queue is emptied soon; what has not been told is told at the next look.
+                        if tell.try_send((name.clone(), generation)).is_err() {
+                            told.remove(&name);
+                        }
+                        // It can only fail when it is about to wake anyway: the counter is at its maximum.
+                        rustix::io::write(bell, &1u64.to_ne_bytes()).ok();
+                    }
+                }
+                Err(error) if !complained => {
+                    complained = true;
+                    say!("switch: claims are not seen: {error}");
+                }
+                Err(_) => {}
+            }
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::NodeId;
+    use crate::ft::Bid;
+    use crate::host::arbiter::FileArbiter;
+
+    fn await_news(watch: &Watch) -> Vec<(String, Generation)> {
+        for _ in 0..1000 {
+            let news = watch.take();
+            if !news.is_empty() {
+                return news;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("no news");
+    }
+
+    #[test]
+    fn claims_are_heard_of_once_each_and_an_arbiter_that_is_away_is_borne() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("arbiter");
+        std::fs::create_dir(&root).unwrap();
+        let mut arbiter = FileArbiter::open(&root).unwrap();
+        let mut claim = |generation| {
+            let (generation, node) = (Generation(generation), NodeId(1));
+            let after = (generation > Generation(1)).then_some(node);
+            let bid = Bid { generation, node, keeps: None, after, wherefrom: String::new() };
+            arbiter.claim("kv", &bid).unwrap();
+        };
+        let watch = Watch::start(Box::new(FileArbiter::open(&root).unwrap())).unwrap();
+        watch.ask_for(["kv", "nobody"].into_iter());
+        claim(1);
+        assert_eq!(await_news(&watch), [("kv".to_owned(), Generation(1))]);
+        std::fs::rename(&root, dir.path().join("away")).unwrap();
+        std::thread::sleep(3 * LOOK_EVERY);
+        std::fs::rename(dir.path().join("away"), &root).unwrap();
+        claim(2);
+        assert_eq!(await_news(&watch), [("kv".to_owned(), Generation(2))]);
+        std::thread::sleep(3 * LOOK_EVERY);
+        assert_eq!(watch.take(), []);
+    }
+}
