@@ -405,15 +405,34 @@ fn disks_are_in_their_slots_and_interrupt_through_the_plic() {
     assert_eq!(swapped.check(RAM_BYTES).unwrap_err().field, "number");
 }
 
-/// A request header at the start of a random page, so that many chains mean something to a disk.
-fn scatter_headers(prng: &mut Prng, ram: &mut Ram) {
-    for page in 0..RAM_BYTES / 0x1000 {
-        let at = RAM_BASE.plus(0x1000 * page + 16 * prng.below(8));
-        let kind = [0, 1, 4, 8, 11, 99, u32::MAX][prng.below(7) as usize];
-        let sector = if prng.chance(1, 4) { prng.next_u64() } else { prng.below(12) };
-        ram.write_u32(at, kind).expect("in RAM");
-        ram.write_u64(at.plus(8), sector).expect("in RAM");
+/// Makes a disk request available that is mostly right, and notifies.
+fn offer_request(prng: &mut Prng, board: &mut Board, ram: &mut Ram, ring: Ring) {
+    let head = prng.below(ring.size);
+    // Clear of the rings.
+    let mut place = || RAM_BASE.get() + 0x2_0000 + 16 * prng.below((RAM_BYTES - 0x4_0000) / 16);
+    let (header, data, status) = (place(), place(), place());
+    let kind = [0, 0, 1, 1, 4, 8, 11, u32::MAX][prng.below(8) as usize];
+    let sector = if prng.chance(1, 8) { prng.next_u64() } else { prng.below(12) };
+    ram.write_u32(GuestPhys(header), kind).expect("in RAM");
+    ram.write_u64(GuestPhys(header + 8), sector).expect("in RAM");
+    let len = if prng.chance(1, 8) { prng.next_u64() as u32 } else { 512 * prng.below(9) as u32 };
+    for (n, at, len, flags) in
+        [(0, header, 16, 1), (1, data, len, if kind == 1 { 1 } else { 3 }), (2, status, 1, 2u8)]
+    {
+        let mut raw = [0; 16];
+        raw[..8].copy_from_slice(&at.to_le_bytes());
+        raw[8..12].copy_from_slice(&u32::to_le_bytes(len));
+        (raw[12], raw[14]) = (flags, ((head + n + 1) % ring.size) as u8);
+        if prng.chance(1, 30) {
+            raw[prng.below(16) as usize] ^= 1 << prng.below(8);
+        }
+        ram.write(GuestPhys(ring.desc + 16 * ((head + n) % ring.size)), &raw).expect("in RAM");
     }
+    let index = ram.read_u16(GuestPhys(ring.avail + 2)).expect("in RAM");
+    let entry = u64::from(index) % ring.size;
+    ram.write_u16(GuestPhys(ring.avail + 4 + 2 * entry), head as u16).expect("in RAM");
+    ram.write_u16(GuestPhys(ring.avail + 2), index.wrapping_add(1)).expect("in RAM");
+    write(board, ram, 0x1000_1050 + 0x1000 * ring.slot, 4, 0);
 }
 
 #[test]
@@ -426,7 +445,6 @@ fn no_guest_drives_a_disk_beyond_its_bounds_and_no_host_ends_what_was_not_asked(
         let mut prng = Prng::new(seed);
         let specs = [spec(8), spec(1), DiskSpec { read_only: true, ..spec(300) }, spec(1 << 39)];
         let (mut board, mut ram) = (Board::new([0; 6], &specs, true), Ram::new(RAM_BYTES));
-        scatter_headers(&mut prng, &mut ram);
         let (mut rings, mut waiting) = (Vec::new(), Vec::new());
         for _ in 0..1_000 {
             match prng.below(20) {
@@ -434,12 +452,12 @@ fn no_guest_drives_a_disk_beyond_its_bounds_and_no_host_ends_what_was_not_asked(
                     let slot = 3 + prng.below(4);
                     set_up(&mut prng, &mut board, &mut ram, &mut rings, slot);
                 }
-                1 if prng.chance(1, 8) => scatter_headers(&mut prng, &mut ram),
-                2..5 if !waiting.is_empty() => {
+                1..5 if !waiting.is_empty() => {
                     // The right end, or one that nobody waits for.
-                    let DiskRequest { disk, tag, op } = waiting.remove(0);
-                    let bytes = match op {
-                        DiskOp::Read { bytes, .. } => bytes as usize,
+                    let request: DiskRequest = waiting.remove(0);
+                    let (disk, tag) = (request.disk, request.tag);
+                    let bytes = match &request.op {
+                        DiskOp::Read { bytes, .. } => *bytes as usize,
                         DiskOp::Write { .. } | DiskOp::Flush => 0,
                     };
                     let status = if prng.chance(1, 5) { DiskStatus::IoError } else { DiskStatus::Ok };
@@ -451,10 +469,16 @@ fn no_guest_drives_a_disk_beyond_its_bounds_and_no_host_ends_what_was_not_asked(
                         true => ended += 1,
                         false => refused += 1,
                     }
+                    if wrong {
+                        waiting.insert(0, request);
+                    }
                 }
                 5..16 if !rings.is_empty() => {
-                    let ring = rings[prng.below(rings.len() as u64) as usize];
-                    offer(&mut prng, &mut board, &mut ram, ring);
+                    let ring: Ring = rings[prng.below(rings.len() as u64) as usize];
+                    match ring.queue {
+                        0 => offer_request(&mut prng, &mut board, &mut ram, ring),
+                        _ => offer(&mut prng, &mut board, &mut ram, ring),
+                    }
                 }
                 _ => {
                     let at = 0x1000_4000 + 0x1000 * prng.below(4) + 4 * prng.below(0x44);
@@ -485,7 +509,7 @@ fn no_guest_drives_a_disk_beyond_its_bounds_and_no_host_ends_what_was_not_asked(
         }
     }
     println!("{asked} asked, {ended} ended, {refused} refused");
-    assert!(asked > 100 && ended > 20 && refused > 20, "{asked} {ended} {refused}");
+    assert!(asked > 100 && ended > 20 && refused > 5, "{asked} {ended} {refused}");
 }
 
 #[test]
