@@ -240,11 +240,9 @@ impl Machine {
                     socket.send_slice(text.as_bytes()).unwrap();
                     socket.close();
                 }
-                EARLY => {
-                    if served.said == 0 && socket.can_send() {
-                        served.said = socket.send_slice(b"bye").unwrap();
-                        socket.close();
-                    }
+                EARLY if served.said == 0 && socket.can_send() => {
+                    served.said = socket.send_slice(b"bye").unwrap();
+                    socket.close();
                 }
                 COUNT => {
                     if socket.can_send() {
