@@ -80,6 +80,18 @@ fn say(byte: u8) -> Vec<u32> {
 }
 
 #[test]
+fn a_guest_that_ends_with_a_timer_armed_waits_for_none() {
+    const TIME: u32 = 0x5449_4d45;
+    let code = [call(TIME, 0, [10, 0, 0]), call(SRST, 0, [0, 0, 0])].concat();
+    let mut machine = boot(&code, &options());
+    let armed = call(TIME, 0, [10, 0, 0]).len() as u64 + 4;
+    assert_eq!(machine.run_until(Icount(armed)), Stop::Reached);
+    assert_eq!(machine.timer_deadline(), Some(10));
+    assert_eq!(run(&mut machine, 1000).1, Stop::Halted(Exit::Pass));
+    assert_eq!((machine.timer_deadline(), machine.requests()), (None, Vec::new()));
+}
+
+#[test]
 fn a_kernel_starts_in_s_mode_with_hart_id_and_device_tree_and_speaks_through_the_sbi() {
     // "w" if a0 is 0; then the first two bytes of the device tree's magic are written from RAM.
     let code = [

@@ -364,12 +364,14 @@ impl Machine {
 
     /// What devices ask of the host and have not been given.
     pub fn requests(&self) -> Vec<Request> {
-        self.board.rng.device.asked().map(|len| Request::Entropy { len }).into_iter().collect()
+        let asked = if self.halted().is_some() { None } else { self.board.rng.device.asked() };
+        asked.map(|len| Request::Entropy { len }).into_iter().collect()
     }
 
-    /// The next time (ticks) at which a timer becomes due: after [`Machine::time_known`].
+    /// The next time (ticks) at which a timer becomes due: after [`Machine::time_known`]. A machine that
+    /// has ended waits for none, whatever its guest had armed.
     pub fn timer_deadline(&self) -> Option<u64> {
-        self.board.clint.deadline()
+        if self.halted().is_some() { None } else { self.board.clint.deadline() }
     }
 
     /// The latest time (ticks) that the machine was told.
