@@ -166,7 +166,7 @@ mod tests {
         let Answer::Frame(frame) = dhcp.answer(SERVER, FIRST, Some(DNS), mac, bytes) else {
             panic!("no answer")
         };
-        assert_eq!(frame[..6], mac.0);
+        let (to, _) = ether::addresses(&frame).unwrap();
         let frame = EthernetFrame::new_checked(&frame[..]).unwrap();
         let packet = Ipv4Packet::new_checked(frame.payload()).unwrap();
         assert_eq!(packet.dst_addr(), Ipv4Address::BROADCAST);
@@ -175,7 +175,10 @@ mod tests {
         let packet = DhcpPacket::new_checked(udp.payload()).unwrap();
         let repr = DhcpRepr::parse(&packet).unwrap();
         assert_eq!((repr.transaction_id, repr.server_identifier), (77, Some(SERVER.ip)));
-        if repr.message_type != DhcpMessageType::Nak {
+        // RFC 2131: who is refused an address may have none to be reached at.
+        let refused = repr.message_type == DhcpMessageType::Nak;
+        assert_eq!(to, if refused { Mac::BROADCAST } else { mac });
+        if !refused {
             assert_eq!((repr.router, repr.subnet_mask), (Some(SERVER.ip), Some(NETMASK)));
             assert_eq!(repr.dns_servers.unwrap()[..], [DNS]);
         }

@@ -47,6 +47,13 @@ fn datagram(command: &FromGateway) -> (u16, Vec<u8>) {
     (udp.src_port(), udp.payload().to_vec())
 }
 
+/// ICMP to the guest: destination unreachable, administratively prohibited.
+fn assert_prohibited(command: &FromGateway) {
+    let FromGateway::Frame(frame) = command else { panic!("{command:?}") };
+    assert_eq!(ether::addresses(frame), Some((GUEST.mac, GATEWAY_MAC)));
+    assert_eq!((frame[23], &frame[34..36]), (1, &[3u8, 13][..]));
+}
+
 fn announce() -> Vec<u8> {
     ether::arp(ArpOperation::Request, GUEST, Mac::BROADCAST, GUEST_IP)
 }
@@ -162,11 +169,15 @@ fn a_guest_cannot_speak_to_clients_that_did_not_ask_or_from_another_port_or_addr
         ether::udp(GUEST, 7, GATEWAY, port + 1, b"y"),
         ether::udp(GUEST, 8, GATEWAY, port, b"y"),
         ether::udp(other, 7, GATEWAY, port, b"y"),
-        ether::udp(GUEST, 7, outside, port, b"y"),
     ] {
         assert_eq!(from_guest(&mut gateway, 0, &frame), []);
     }
-    assert_eq!(gateway.counts().dropped_no_route, 4);
+    // Beyond the segment, which is not allowed unless it is asked for: that is said.
+    let out = from_guest(&mut gateway, 0, &ether::udp(GUEST, 7, outside, port, b"y"));
+    assert_eq!(out.len(), 1);
+    assert_prohibited(&out[0]);
+    let counts = gateway.counts();
+    assert_eq!((counts.dropped_no_route, counts.outbound.refused), (3, 1));
 }
 
 #[test]
@@ -303,9 +314,8 @@ fn the_guest_is_told_where_it_may_not_go_and_names_go_to_the_resolvers_in_turn()
     );
     for (ip, port) in [([192, 0, 2, 7], 124), ([192, 0, 3, 7], 123)] {
         let out = send(&mut gateway, 0, ip, port);
-        let [FromGateway::Frame(frame)] = &out[..] else { panic!("{out:?}") };
-        // ICMP, destination unreachable, administratively prohibited.
-        assert_eq!((frame[23], &frame[34..36]), (1, &[3u8, 13][..]));
+        assert_eq!(out.len(), 1);
+        assert_prohibited(&out[0]);
     }
     // The resolvers' address is the gateway's, too.
     let asked = ether::arp(ArpOperation::Request, GUEST, Mac::BROADCAST, DNS_IP);

@@ -140,8 +140,10 @@ fn a_takeover_is_announced_at_once_with_every_address_of_the_guest() {
     assert!(frames.len() == 2 && frames[1] == mine, "{out:?}");
     assert!(frames.iter().all(|frame| ether::addresses(frame) == Some((Mac::BROADCAST, MAC))));
     // A few times more, and the switch asks to be woken for it.
-    let mut rounds = 0;
+    let (mut rounds, mut wakes) = (0, 0);
     while let Some(at) = segment.switch.next_deadline() {
+        wakes += 1;
+        assert!(wakes < 100, "it never rests");
         rounds += usize::from(!on_the_uplink(&segment.tick_after(at - segment.now)).is_empty());
     }
     assert_eq!(rounds, crate::net::announce::ROUNDS_NS.len());

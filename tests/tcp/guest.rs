@@ -21,7 +21,10 @@ use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Instant as Clock;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint};
+use smoltcp::wire::{
+    EthernetAddress, EthernetFrame, EthernetProtocol, HardwareAddress, IpAddress, IpCidr, IpEndpoint,
+    IpProtocol, Ipv4Packet, TcpPacket,
+};
 
 pub const MAC: Mac = Mac([0x52, 0x54, 0, 0x4c, 0x53, 1]);
 /// Answers each line with the number of lines on this connection.
@@ -41,8 +44,9 @@ pub const CLOSED: u16 = 99;
 pub const BULK: usize = 40 << 20;
 
 const RING: usize = 64 << 10;
-/// Sockets that listen at once for each port, as a backlog.
-const BACKLOG: usize = 32;
+/// Sockets that listen at once for each port; one that is taken is replaced before the next frame is
+/// heard, so a client is never refused for want of one: a kernel's backlog is longer than any test here.
+const BACKLOG: usize = 4;
 
 #[derive(Default)]
 struct Wire {
@@ -171,11 +175,16 @@ impl Machine {
 
     /// Hears frames, lets the services work, and notes what is said: returned with its numbers.
     fn step(&mut self, frames: &mut Vec<(u64, Vec<u8>)>) -> Vec<(u64, Vec<u8>)> {
+        let now = Clock::from_micros(self.born.elapsed().as_micros() as i64);
         for (rx_seq, frame) in frames.drain(..) {
             self.rx_seq_last = rx_seq;
+            let opens = opens(&frame);
             self.wire.inward.push_back(frame);
+            if opens {
+                self.iface.poll(now, &mut self.wire, &mut self.sockets);
+                self.keep_listening();
+            }
         }
-        let now = Clock::from_micros(self.born.elapsed().as_micros() as i64);
         self.iface.poll(now, &mut self.wire, &mut self.sockets);
         self.serve();
         self.iface.poll(now, &mut self.wire, &mut self.sockets);
@@ -197,6 +206,8 @@ impl Machine {
             let socket = self.sockets.get_mut::<Socket>(*handle);
             match socket.state() {
                 State::Listen | State::SynReceived => continue,
+                // What came with the client's end is read below, and first.
+                State::TimeWait if socket.can_recv() => {}
                 State::Closed | State::TimeWait => {
                     over.push(*handle);
                     continue;
@@ -264,8 +275,19 @@ impl Machine {
             self.sockets.remove(handle);
         }
         self.keep_listening();
-        self.open = self.served.len() - 6 * BACKLOG;
+        let listens = |handle| self.sockets.get::<Socket>(handle).state() == State::Listen;
+        self.open = self.served.keys().filter(|handle| !listens(**handle)).count();
     }
+}
+
+/// Whether a frame is the first of a connection.
+fn opens(frame: &[u8]) -> bool {
+    let packet =
+        EthernetFrame::new_checked(frame).ok().filter(|frame| frame.ethertype() == EthernetProtocol::Ipv4);
+    let packet = packet.as_ref().and_then(|frame| Ipv4Packet::new_checked(frame.payload()).ok());
+    let packet = packet.filter(|packet| packet.next_header() == IpProtocol::Tcp);
+    let segment = packet.as_ref().and_then(|packet| TcpPacket::new_checked(packet.payload()).ok());
+    segment.is_some_and(|segment| segment.syn() && !segment.ack())
 }
 
 pub fn attach(generation: u64) -> Attach {

@@ -157,7 +157,11 @@ impl Tcp {
 
     /// Another node has taken over the guest: nobody shall wait for a timeout that began before.
     pub fn guest_moved(&mut self, now: u64) {
-        self.kick_at = Some((now.saturating_add(KICK_NS), now));
+        self.kick_at = self.somebody_waits().then_some((now.saturating_add(KICK_NS), now));
+    }
+
+    fn somebody_waits(&self) -> bool {
+        self.conns.values().any(Conn::waits_for_guest)
     }
 
     /// A client wants to talk to the guest's `to`.
@@ -283,13 +287,17 @@ impl Tcp {
         self.counts.segments_to_guest += (frames.len() - sent) as u64;
     }
 
-    /// Clients that have waited too long are given up. Real time, and whether or not there is a way.
+    /// Clients that have waited too long are given up, and so is a kick that nobody needs any more. Real
+    /// time, and whether or not there is a way.
     pub fn expire(&mut self, now: u64) {
         while let Some((_, id)) = self.connecting.front().copied().filter(|(until, _)| *until <= now) {
             self.connecting.pop_front();
             if self.view(id).is_some_and(|view| view.phase == Phase::Connecting) {
                 self.give_up(id, End::Silent);
             }
+        }
+        if self.kick_at.is_some_and(|(at, _)| at <= now) && !self.somebody_waits() {
+            self.kick_at = None;
         }
         if let Clock::Stands { since, .. } = self.clock
             && now.saturating_sub(since) >= ABSENT_NS

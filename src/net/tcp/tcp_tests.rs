@@ -422,6 +422,20 @@ fn what_a_takeover_lost_after_all_is_repeated_at_once_and_not_after_a_backed_off
 }
 
 #[test]
+fn a_kick_ends_with_the_last_connection_that_needs_it() {
+    let mut world = World::new(1, Weather::default());
+    world.tcp.guest_moved(world.now);
+    assert_eq!(world.tcp.next_timer(), None);
+    let id = world.open();
+    world.tcp.guest_moved(world.now);
+    assert_eq!(world.tcp.next_timer(), Some(world.now + KICK_NS));
+    // Its client leaves, and no way to the guest is known.
+    world.tcp.release(id);
+    world.tcp.expire(world.now + KICK_NS);
+    assert_eq!(world.tcp.next_timer(), None);
+}
+
+#[test]
 fn thousands_over_time_use_hundreds_of_places() {
     let mut world = World::new(14, Weather::default());
     for n in 0..3000u32 {
