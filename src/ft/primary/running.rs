@@ -10,7 +10,7 @@ use super::super::node::{Command, Common, Halt, Next, Pace, World};
 use super::super::settings::Settings;
 use super::Primary;
 use super::peer::{Counting, Peer, Switching};
-use crate::base::Seq;
+use crate::base::{Icount, Seq};
 use crate::devices::disk::DiskRequest;
 use crate::log;
 use crate::machine::{Input, Output};
@@ -19,6 +19,9 @@ use crate::replay::{Answers, RecordStop};
 
 /// A pause too short for the host to sleep through exactly is polled in steps of this.
 const POLL_NS: u64 = 1_000_000;
+
+/// By here a guest has set up its console, or never will.
+const CONSOLE_UP: Icount = Icount(100_000);
 
 /// Answers a guest's questions from the world, in guest time.
 pub(super) struct Live<'a, W: World> {
@@ -190,7 +193,18 @@ impl Primary {
         (!self.frames.is_empty() && machine.net_ready())
             || self.disks.is_ready(self.is_guarded())
             || common.terminals.has_size()
-            || ((!self.console.is_empty() || common.terminals.has_typed()) && machine.console_ready() > 0)
+            || ((!self.console.is_empty() || common.terminals.has_typed()) && self.console_room() > 0)
+    }
+
+    /// How many typed bytes may be delivered now. Setting up a serial port empties it: what comes before
+    /// the guest has got that far waits.
+    fn console_room(&self) -> usize {
+        let machine = self.recorder.machine();
+        let board = machine.board();
+        let is_up = machine.icount() >= CONSOLE_UP
+            || board.uart.is_listened_to()
+            || board.console.transport.is_live();
+        if is_up { machine.console_ready() } else { 0 }
     }
 
     /// Delivers what waits and fits.
@@ -210,7 +224,7 @@ impl Primary {
                 Err(_) => self.inputs_dropped += 1,
             }
         }
-        let fits = self.recorder.machine().console_ready().min(self.console.len());
+        let fits = self.console_room().min(self.console.len());
         if fits > 0 {
             let bytes: Vec<u8> = self.console.drain(..fits).collect();
             if self.recorder.deliver(Input::Console(bytes)).is_err() {
@@ -251,7 +265,7 @@ impl Primary {
         {
             self.inputs_dropped += 1;
         }
-        let room = self.recorder.machine().console_ready();
+        let room = self.console_room();
         if room > 0
             && let Some((session, upto, bytes)) = common.terminals.take_typed(room)
         {
