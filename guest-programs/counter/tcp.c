@@ -382,8 +382,9 @@ static void take_data(struct tcp *tcp, const struct segment *segment) {
         tcp_counts.out_of_order++;
         return;
     }
-    if (tcp->peer_finished || (uint32_t)old > segment->len)
+    if (tcp->peer_finished)
         return;
+    // receive() has let through nothing that is old to its end.
     uint32_t fresh = segment->len - (uint32_t)old;
     uint32_t taken = least(fresh, window_now(tcp));
     copy(tcp->in + tcp->in_len, segment->data + old, taken);
@@ -418,6 +419,13 @@ static void receive(struct tcp *tcp, const struct segment *segment) {
     }
     if (!(segment->flags & ACK))
         return;
+    int32_t ahead = from_to(tcp->expected, segment->seq);
+    uint32_t taken = segment->len + (segment->flags & FIN ? 1 : 0);
+    bool repeated = ahead < 0 && 0U - (uint32_t)ahead >= taken;
+    if (repeated || (ahead > 0 && (uint32_t)ahead >= window_now(tcp))) {
+        challenge(tcp);
+        return;
+    }
     if (tcp->state == OPENING) {
         if (segment->ack != tcp->end) {
             refuse(segment);

@@ -1,15 +1,17 @@
-//! Switch, primary, backup and a verifying load, for `demo` and `bench`: what they do to them, and
+//! Switch, primary, backup and verifying loads, for `demo` and `bench`: what they do to them, and
 //! what it took.
 //!
 //! Promise: whichever process ends without having been told to is named, with its last words, at
 //! once; no wait is without an end.
 
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Failure;
 use crate::ft::{Message, NodeStatus};
 use crate::host::cluster::{Cluster, Process};
+use crate::host::counterload::{CounterConfig, CounterLoad, ask};
 use crate::host::kvclient::{KvConfig, KvLoad};
 use crate::host::link;
 
@@ -111,6 +113,21 @@ impl Stage {
         let mut kv = KvConfig::new(self.cluster.service);
         config(&mut kv);
         Ok(KvLoad::start(kv)?)
+    }
+
+    /// Starts connections to the `counter` guest once it answers: before it listens they are refused.
+    pub fn count(&mut self, config: impl FnOnce(&mut CounterConfig)) -> Result<CounterLoad, Failure> {
+        let at = self.cluster.counter;
+        let until = Instant::now() + PATIENCE;
+        while let Err(error) = TcpStream::connect(at).and_then(|mut stream| ask(&mut stream, "stat")) {
+            if Instant::now() > until {
+                return Err(self.explain(Failure::new(format!("the guest does not answer: {error}"))));
+            }
+            self.dwell(LOOK)?;
+        }
+        let mut counter = CounterConfig::new(at);
+        config(&mut counter);
+        Ok(CounterLoad::start(counter)?)
     }
 
     /// Starts a backup; how long it took until the guest was protected.

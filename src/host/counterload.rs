@@ -39,6 +39,13 @@ pub struct CounterConfig {
     pub rest: Duration,
 }
 
+impl CounterConfig {
+    /// One connection that asks again as soon as it is answered.
+    pub fn new(at: SocketAddr) -> Self {
+        Self { at, connections: 1, depth: 1, rest: Duration::ZERO }
+    }
+}
+
 /// What a load has seen.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
