@@ -70,7 +70,7 @@ struct Client {
     handle: SocketHandle,
     to_send: Vec<u8>,
     heard: Vec<u8>,
-    /// Ends its side when everything is sent.
+    /// Ends its side when everything is sent; else when the guest has ended its own.
     ends: bool,
 }
 
@@ -115,7 +115,7 @@ impl World {
     fn client(&mut self, text: &str, ends: bool) {
         let ring = |bytes| SocketBuffer::new(vec![0; bytes]);
         let mut socket = Socket::new(ring(3000), ring(5000));
-        let local = 20_000 + self.clients.len() as u16;
+        let local = 20_000 + self.sockets.iter().count() as u16;
         socket.connect(self.iface.context(), (GUEST, PORT), local).expect("it can be connected");
         let handle = self.sockets.add(socket);
         self.clients.push(Client { handle, to_send: text.into(), heard: Vec::new(), ends });
@@ -189,7 +189,8 @@ impl World {
                 let sent = socket.send_slice(&client.to_send).expect("it can");
                 client.to_send.drain(..sent);
             }
-            if socket.may_send() && client.to_send.is_empty() && client.ends {
+            let ends = client.ends || socket.state() == State::CloseWait;
+            if socket.may_send() && client.to_send.is_empty() && ends {
                 client.ends = false;
                 socket.close();
             }
@@ -244,8 +245,8 @@ fn a_bad_wire_shows_in_no_answer() {
             let expected = format!("{counts}{}60\non\n{end}", bulk(20_001));
             assert!(expected.as_bytes() == client.heard, "connection {n}: {} bytes", client.heard.len());
         }
-        // Who said the end first stays a while.
-        for _ in 0..2_000 {
+        // Who said the end first stays a while, and last words that were lost are said again.
+        for _ in 0..20_000 {
             world.turn();
         }
         let stat = world.ask("stat\n");
