@@ -194,10 +194,10 @@ static bool speak(struct tcp *tcp) {
     for (;;) {
         uint32_t under_way = tcp->next - tcp->acknowledged;
         uint32_t left = tcp->next == tcp->end + 1 ? 0 : tcp->end - tcp->next;
-        uint32_t open = tcp->window > under_way ? tcp->window - under_way : 0;
-        if (tcp->probe && open == 0)
-            open = 1;
-        uint32_t len = least(least(left, open), tcp->segment_max);
+        uint32_t allowed = tcp->window > under_way ? tcp->window - under_way : 0;
+        if (tcp->probe && allowed == 0)
+            allowed = 1;
+        uint32_t len = least(least(left, allowed), tcp->segment_max);
         bool fin = tcp->finished && tcp->next != tcp->end + 1 && len == left;
         // A full segment, or all there is: no crumbs because the window is small.
         bool crumb = len < left && len < tcp->segment_max && under_way > 0;
