@@ -179,7 +179,8 @@ fn a_linux_guest_configures_itself_and_keeps_its_lease_over_a_takeover() {
     let leases = ask(&mut console, "cat /run/lockstep/leases");
     assert!(leases.contains("bound 10.0.2.15/24 from 10.0.2.2 for 86400 s"), "{leases}");
 
-    ask(&mut console, &format!("(nc -ll -p {ECHO_PORT} -e cat &)"));
+    let listens = format!("netstat -ltn | grep -q :{ECHO_PORT}");
+    ask(&mut console, &format!("(nc -ll -p {ECHO_PORT} -e cat &); until {listens}; do sleep 0.1; done"));
     let mut client = TcpStream::connect(switch.echo).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     echoes(&mut client, "before");
@@ -198,7 +199,8 @@ fn a_linux_guest_configures_itself_and_keeps_its_lease_over_a_takeover() {
     );
     let leases = ask(&mut console, "cat /run/lockstep/leases");
     assert!(leases.contains("renew 10.0.2.15/24 from 10.0.2.2 for 86400 s"), "{leases}");
-    assert_eq!(switch.dhcp_answers(), 3);
+    // udhcpc misses an answer that comes before it has closed the socket that it asked by, and asks again.
+    assert!((3..=4).contains(&switch.dhcp_answers()), "{}", switch.dhcp_answers());
     assert_configured(&mut console);
     echoes(&mut client, "renewed");
     done.store(true, Ordering::Relaxed);

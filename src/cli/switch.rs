@@ -253,4 +253,20 @@ mod tests {
         let failure = SwitchServer::bind(args.listen.unwrap(), vec![]).map_err(explain).err().unwrap();
         assert!(failure.fix.unwrap().contains("another port"), "{}", failure.what);
     }
+
+    #[test]
+    fn a_privileged_port_and_an_address_of_another_host_come_with_a_fix() {
+        let at: SocketAddr = "127.0.0.1:80".parse().unwrap();
+        // Who runs the tests as root may have that port.
+        let listen = explain(BindError::Listen { at, error: ErrorKind::PermissionDenied.into() });
+        let forward = "tcp:127.0.0.1:80=80".parse().unwrap();
+        let forward = explain(BindError::Forward { forward, error: ErrorKind::PermissionDenied.into() });
+        for failure in [listen, forward] {
+            assert!(failure.what.contains("127.0.0.1:80"), "{}", failure.what);
+            assert!(failure.fix.unwrap().contains("higher one"), "{}", failure.what);
+        }
+        let elsewhere = "192.0.2.1:7000".parse().unwrap();
+        let failure = SwitchServer::bind(elsewhere, vec![]).map_err(explain).err().unwrap();
+        assert!(failure.fix.unwrap().contains("does not have that address"), "{}", failure.what);
+    }
 }
