@@ -87,7 +87,6 @@ fn clients_that_reset_in_the_middle_of_a_takeover_take_nobody_with_them() {
     let (switch, machine) = (TestSwitch::start(), Machine::shared());
     let mut node = Node::boot(switch.at, &machine);
     let mut honest: Vec<TcpStream> = (0..10).map(|_| switch.client(COUNT)).collect();
-    let mut said = 0;
     for generation in 2..2 + TAKEOVERS {
         let standby = Node::standby(switch.at, generation - 1);
         let mut asking: Vec<TcpStream> = (0..10).map(|_| switch.client(COUNT)).collect();
@@ -96,7 +95,6 @@ fn clients_that_reset_in_the_middle_of_a_takeover_take_nobody_with_them() {
             stream.write_all(b"incr\n").unwrap();
         }
         node.kill();
-        said += 1;
         // What is on its way to a guest that nobody runs is given up with its connection.
         for stream in asking.iter_mut() {
             stream.write_all(&[b'x'; 20_000]).unwrap();
@@ -114,7 +112,7 @@ fn clients_that_reset_in_the_middle_of_a_takeover_take_nobody_with_them() {
         drop(gone);
         std::thread::sleep(Duration::from_millis(20));
         node = Node::take_over(standby, generation, &machine);
-        honest.iter_mut().for_each(|stream| counts(stream, said));
+        honest.iter_mut().for_each(|stream| counts(stream, generation - 1));
         late.iter_mut().for_each(|stream| counts(stream, 1));
         drop(late);
         until("the guest is told who has gone", || lock(&machine).open == honest.len());
