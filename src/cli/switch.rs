@@ -20,7 +20,7 @@ pub struct Args {
     /// Where VMs attach, like 127.0.0.1:7000.
     #[arg(long, value_name = "ADDR", required_unless_present = "status")]
     listen: Option<SocketAddr>,
-    // Not a doc comment: rustdoc takes the brackets of an address for a link.
+    // Not a doc comment: what stands in brackets would be a link.
     #[arg(
         long,
         value_name = "PROTO:HOST:PORT=GUESTPORT",
