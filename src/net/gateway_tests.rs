@@ -116,6 +116,17 @@ fn a_guest_that_never_tells_its_address_costs_a_bounded_queue() {
 }
 
 #[test]
+fn an_absent_guest_that_is_wanted_all_the_time_is_asked_for_twice_a_second() {
+    let mut gateway = gateway();
+    for now in (0..60 * SECOND_NS).step_by(MILLISECOND_NS as usize) {
+        from_host(&mut gateway, now, 1, b"x");
+        tick(&mut gateway, now);
+    }
+    let asked = gateway.counts().arp_requests;
+    assert!((60..=140).contains(&asked), "{asked}");
+}
+
+#[test]
 fn an_announcement_moves_the_guest_and_a_silent_guest_is_asked_for_again() {
     let mut gateway = gateway();
     from_guest(&mut gateway, 0, &announce());

@@ -13,3 +13,4 @@ mod relay;
 mod restored;
 mod scene;
 mod suite;
+mod switches;

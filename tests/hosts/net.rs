@@ -27,7 +27,8 @@ pub fn run(program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{program} {}: {said}", arguments.join(" "));
 }
 
-fn has(program: &str) -> bool {
+/// Whether there is such a command.
+pub fn has(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).any(|dir| dir.join(program).exists())
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! DIR/VM-DIGEST.json   one note: which etcd (URLs and prefix, as it was written after --arbiter), its
-//!                      cluster id, its revision, and who holds the newest generation of the vm
+//!                      cluster id, its revision and term, and who holds the newest generation of the vm
 //! ```
 //!
 //! A note is written aside, fsynced and renamed. It makes a node refuse, never accept: without one
@@ -26,6 +26,9 @@ pub(super) struct Note {
     pub vm: String,
     pub cluster: u64,
     pub revision: u64,
+    /// 0 in a note of before it was noted.
+    #[serde(default)]
+    pub term: u64,
     pub generation: Generation,
     pub node: NodeId,
 }
@@ -84,6 +87,7 @@ mod tests {
             vm: "kv".into(),
             cluster: u64::MAX,
             revision: 7,
+            term: 2,
             generation: Generation(3),
             node: NodeId(9),
         };
