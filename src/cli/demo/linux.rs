@@ -144,9 +144,13 @@ impl Play {
             self.with_clients(Clients::begin_benchmark)?;
         }
         let name = self.stage.primary.name.clone();
-        self.with_clients(|clients, _| clients.kill_comes())?;
+        self.with_clients(|clients, _| {
+            clients.kill_comes();
+            Ok(())
+        })?;
         say(&format!("SIGKILL to {name}, the primary{}", if again { ", once more" } else { "" }));
         let struck = self.stage.take_away(Blow::Kill)?;
+        self.with_clients(|clients, _| clients.kill_came())?;
         self.stage.await_primary("reigning", |_| true)?;
         let reigns = Instant::now();
         let silence = self.look(|console| console.silence(struck.at, reigns), "speaking after the kill")?;

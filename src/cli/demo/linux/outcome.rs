@@ -147,7 +147,10 @@ impl fmt::Display for Outcome {
             writeln!(f, "  {words}")?;
         }
         match self.ok {
-            true => write!(f, "Debian noticed nothing: nothing was lost, and the machines agree."),
+            true => write!(
+                f,
+                "Debian and its clients noticed nothing but a wait: nothing was lost, and the machines agree."
+            ),
             false => write!(f, "This is NOT what lockstep promises."),
         }
     }

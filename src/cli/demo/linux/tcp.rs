@@ -133,7 +133,7 @@ impl Clients {
                 }
                 if progress > requests / 8 {
                     say(&format!(
-                        "once more: {} of {} requests so far",
+                        "the benchmark, once more: {} of {} requests so far",
                         grouped(progress),
                         grouped(requests)
                     ));
@@ -151,11 +151,15 @@ impl Clients {
             .fix("is this host very busy? try again when it is not"))
     }
 
-    /// The longest wait of the client that counts, from here on.
-    pub fn kill_comes(&mut self) -> Result<(), Failure> {
+    /// The longest wait of the client that counts is that over the kill from here on.
+    pub fn kill_comes(&mut self) {
         let calm = ms(self.counter.longest_wait());
         self.outcome.longest_wait_else_ms = self.outcome.longest_wait_else_ms.max(calm);
         self.outcome.answers_before = self.counter.count().answered;
+    }
+
+    /// The primary is dead: whoever still runs now runs through the kill.
+    pub fn kill_came(&mut self) -> Result<(), Failure> {
         if let Some(run) = &mut self.run
             && run.is_over()?
         {
@@ -168,7 +172,8 @@ impl Clients {
     pub fn end_transaction(&mut self, alive: Alive<'_>) -> Result<(), Failure> {
         let answer = self.ask("EXEC", alive)?;
         let id = self.ask("CLIENT ID", alive)?;
-        say(&format!("{} ends its transaction: EXEC: {answer}; it is still client {id}", self.sitter.name));
+        let still = if id == self.outcome.sitter_id { "still" } else { "NOT the same any more, but" };
+        say(&format!("{} ends its transaction: EXEC: {answer}; it is {still} client {id}", self.sitter.name));
         self.outcome.end_transaction(answer, &id);
         Ok(())
     }
@@ -189,9 +194,10 @@ impl Clients {
             self.outcome.benchmark = Some(ended);
         }
         let (count, longest) = (self.counter.count(), ms(self.counter.longest_wait()));
+        let how = if count.broken { "has LOST its connection" } else { "counts on over the same connection" };
         say(&format!(
-            "our client counts on over the same connection, from port {}: {} answers, lost {}, duplicated {}; \
-             longest wait over the kill {longest:.0} ms",
+            "our client {how}, from port {}: {} answers, lost {}, duplicated {}; longest wait over the kill \
+             {longest:.0} ms",
             self.counter.local.port(),
             grouped(count.answered),
             count.lost,

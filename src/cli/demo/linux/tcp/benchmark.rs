@@ -157,7 +157,9 @@ impl Ended {
             table.get(1)?.get(at)?.parse().ok()
         };
         self.longest_wait_ms = column("max_latency_ms");
-        match column("rps") {
+        // Older versions have no headings.
+        let bare = || table.first()?.get(1)?.parse().ok();
+        match column("rps").or_else(bare) {
             Some(rate) => self.requests_per_s = rate.round(),
             None => self.complaints.push(format!("{} told no result: {out:?}", self.program)),
         }
@@ -287,6 +289,9 @@ mod tests {
         );
         assert_eq!((ended.requests_per_s, ended.longest_wait_ms), (2010.0, Some(370.4)));
         assert!(ended.complaints.is_empty());
+        ended.read("\"INCR key\",\"1999.50\"\n", "");
+        assert_eq!((ended.requests_per_s, ended.longest_wait_ms), (2000.0, None));
+        assert!(ended.complaints.is_empty(), "an older version has no headings: {ended:?}");
         ended.read("\"INCR key\",\"2010.05\"\n", "Error: Server closed the connection\n");
         assert!(ended.complaints.iter().any(|words| words.contains("closed the connection")), "{ended:?}");
     }

@@ -100,9 +100,11 @@ fn ours(redis: SocketAddr, patience: Duration, lines: Sender<String>) -> Result<
     let (hand, commands) = bounded::<String>(LINES_MAX);
     std::thread::Builder::new().name("sitter".into()).spawn(move || {
         for command in commands {
-            // An answer that is an error is one; without any the loop ends, and the asker learns of it.
-            let Ok(reply) = connection.ask(&command) else { return };
-            if lines.send(reply.to_string()).is_err() {
+            let line = match connection.ask(&command) {
+                Ok(reply) => reply.to_string(),
+                Err(error) => format!("the connection broke: {error}"),
+            };
+            if lines.send(line).is_err() {
                 return;
             }
         }
@@ -125,6 +127,16 @@ mod tests {
         let said = ["CLIENT ID", "MULTI", "INCR visits", "EXEC", "EXEC"]
             .map(|command| sitter.ask(command, PATIENCE, || Ok(())).unwrap());
         assert_eq!(said, ["1", "OK", "QUEUED", "1", "ERR EXEC without MULTI"]);
+    }
+
+    #[test]
+    fn a_connection_of_ours_that_breaks_says_so_from_then_on() {
+        let redis = Fake::start(|_| None);
+        let mut sitter = Sitter::start("lockstep-no-such-program", redis.address, PATIENCE).unwrap();
+        for command in ["INCR visits", "CLIENT ID"] {
+            let said = sitter.ask(command, PATIENCE, || Ok(())).unwrap();
+            assert!(said.contains("broke"), "{said}");
+        }
     }
 
     #[test]

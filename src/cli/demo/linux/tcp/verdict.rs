@@ -73,6 +73,7 @@ impl Tcp {
         if self.benchmark.is_none() {
             self.evidence.push("no benchmark has run through a kill".into());
         }
+        self.connections += self.benchmark.as_ref().map_or(0, |ended| ended.connections);
         let ran: Vec<&Ended> = self.calm.iter().chain(&self.early).chain(&self.benchmark).collect();
         for ended in ran {
             let asked = i64::try_from(ended.requests).unwrap_or(i64::MAX);
@@ -85,7 +86,6 @@ impl Tcp {
                 self.evidence.push(words);
             }
             self.answers += ended.requests.min(ended.counted.unsigned_abs());
-            self.connections += ended.connections;
             self.broken += u64::from(ended.exit_status != Some(0));
             self.evidence.extend(ended.complaints.iter().cloned());
         }
