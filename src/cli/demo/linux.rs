@@ -6,7 +6,7 @@
 //! Redis is another process than before, a key that it acknowledged is not there, or the machines differ.
 //!
 //! Redis is asked and loaded in the guest, by its console ([`redis`]), and by clients on this host over TCP
-//! ([`tcp`]), whose connections are to live through it all.
+//! (`tcp`), whose connections are to live through it all.
 
 mod outcome;
 pub mod redis;

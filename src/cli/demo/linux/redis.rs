@@ -1,6 +1,6 @@
 //! How Redis is asked, loaded and ended: words for the guest's shell.
 //!
-//! Absent: what clients on this host ask over TCP, which is [`super::tcp`].
+//! Absent: what clients on this host ask over TCP, which is `demo::linux::tcp`.
 
 /// What the shell says when it listens.
 pub const PROMPT: &str = "lockstep:~# ";
