@@ -4,6 +4,9 @@
 //! Where Debian's packages are neither cached nor within reach the test says so loudly. More kills than
 //! the suite has time for: `LOCKSTEP_KILLS=100 cargo test --release --test linux_tcp -- --nocapture`.
 
+#[allow(dead_code, reason = "a tool box that several test programs share")]
+mod common;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -13,31 +16,16 @@ use std::time::{Duration, Instant};
 
 use lockstep::cli::demo::linux::guest_words;
 use lockstep::host::cluster::{Cluster, Process};
-use lockstep::host::linux::{self, Images, ImagesError};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_lockstep");
+use common::BINARY;
+use common::linux::images;
+
 /// Longer than anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 const CLIENTS: usize = 50;
 /// Requests that each client has under way.
 const DEPTH: u64 = 4;
 const KILLS: usize = 4;
-
-fn images() -> Option<Images> {
-    match linux::images(|line| println!("{line}")) {
-        Ok(images) => Some(images),
-        Err(ImagesError::NoPackages { said }) => {
-            // Not eprintln: the test harness would keep that to itself.
-            writeln!(
-                std::io::stderr(),
-                "SKIPPED: no TCP to a Linux guest over takeovers, Debian's packages are out of reach:{said}"
-            )
-            .expect("stderr is open");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
 
 fn connect(redis: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(redis).unwrap();
@@ -94,7 +82,7 @@ fn protect(cluster: &mut Cluster, primary: &mut Process) -> Process {
 
 #[test]
 fn fifty_clients_of_redis_notice_no_takeover() {
-    let Some(images) = images() else { return };
+    let Some(images) = images("no TCP to a Linux guest over takeovers") else { return };
     let kills =
         std::env::var("LOCKSTEP_KILLS").map_or(KILLS, |text| text.parse().expect("a number of kills"));
     let dir = tempfile::tempdir().unwrap();

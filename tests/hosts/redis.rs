@@ -2,9 +2,11 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use lockstep::cli::demo::linux::guest_words;
+
+use super::common::linux::images;
 use super::net::Net;
 use super::scene::*;
 
@@ -12,13 +14,6 @@ use super::scene::*;
 const BOOT: Duration = Duration::from_secs(180);
 /// TCP gives up much later than anything here may take.
 const ANSWER: Duration = Duration::from_secs(30);
-
-/// Where `guest-programs/linux/build` puts what it makes.
-fn image() -> Option<PathBuf> {
-    let home = std::env::var_os("HOME")?;
-    let dir = PathBuf::from(home).join(".cache/lockstep/linux");
-    ["kernel", "all.cpio.gz", "cmdline"].iter().all(|file| dir.join(file).exists()).then_some(dir)
-}
 
 /// One connection to redis that asks and checks; any error is the test's.
 struct Redis {
@@ -48,18 +43,11 @@ impl Redis {
 
 #[test]
 fn a_tcp_connection_to_redis_outlives_the_primary() {
-    let Some(dir) = image() else {
-        println!("SKIPPED: no Linux guest; make it with guest-programs/linux/build");
-        return;
-    };
+    let Some(images) = images("no Linux guest on a segment") else { return };
     let Some(net) = Net::of(&["one", "two", "client"], &[]) else { return };
     let mut scene = Scene::of(net);
-    let file = |name: &str| dir.join(name).display().to_string();
-    let words = std::fs::read_to_string(file("cmdline")).unwrap();
-    scene.guest = ["--kernel", &file("kernel"), "--initrd", &file("all.cpio.gz"), "--memory", "256M"]
-        .map(str::to_owned)
-        .into();
-    scene.guest.extend(["--append".into(), format!("{} lockstep.run=redis", words.trim())]);
+    scene.guest = guest_words(&images);
+    scene.guest.extend(["--memory", "256M"].map(str::to_owned));
     // Each node has a switch of its own: what the client sees is the segment, the bridges and TCP.
     let _switches = [scene.tap_switch("one"), scene.tap_switch("two")];
     let mut primary = scene.primary("one", "one");
