@@ -6,6 +6,7 @@ mod common;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use lockstep::base::{Prng, Seq};
 use lockstep::cpu::Answer;
@@ -14,7 +15,10 @@ use lockstep::log::{Entry, Event};
 use lockstep::machine::{Input, Machine, Saved};
 use lockstep::replay::{Divergence, ReplayStop, Replayer};
 
-use common::{BINARY, digests, guest, said};
+use common::{BINARY, digests, guest, said, sleep_ms};
+
+/// Longer than anything here may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn lockstep(arguments: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(BINARY)
@@ -103,7 +107,14 @@ fn a_killed_recorder_leaves_a_log_that_replays() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(prng.between(30, 150)));
+        // However long a busy host takes to start it: what is killed has begun to record.
+        let until = Instant::now() + PATIENCE;
+        let segment = log.join("00000000000000000001.log");
+        while !segment.metadata().is_ok_and(|meta| meta.len() > 0) {
+            assert!(Instant::now() < until, "no recording is begun");
+            sleep_ms(1);
+        }
+        sleep_ms(prng.between(0, 120));
         child.kill().unwrap();
         child.wait().unwrap();
         let replayed = lockstep(&["replay", log.to_str().unwrap()], b"");
