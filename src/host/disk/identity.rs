@@ -80,8 +80,6 @@ pub fn modified_ns(meta: &Metadata) -> i64 {
 pub struct Identity {
     format: u32,
     pub vm: String,
-    /// Names the guest's life, in hex.
-    pub life: String,
     /// The last reign that it is known to be up to date with; 0 outside fault tolerance.
     pub generation: Generation,
     /// The process that uses or used it: the node of the arbiter's record.
@@ -111,8 +109,8 @@ pub fn path_of(disk: &Path) -> PathBuf {
 
 impl Identity {
     pub fn new(vm: &str, node: NodeId, role: Role, stamp: Stamp) -> Self {
-        let (life, generation, state) = (String::new(), Generation::ZERO, State::Open);
-        Self { format: FORMAT, vm: vm.to_owned(), life, generation, node, role, state, stamp }
+        let (generation, state) = (Generation::ZERO, State::Open);
+        Self { format: FORMAT, vm: vm.to_owned(), generation, node, role, state, stamp }
     }
 
     /// The identity of `disk`; none if it has none.
