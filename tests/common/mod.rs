@@ -4,12 +4,15 @@ pub mod kernel;
 pub mod linux;
 pub mod small_disk;
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use lockstep::base::Prng;
+use lockstep::ft::Message;
+use lockstep::ft::message::{self, HEADER_BYTES};
 use lockstep::host::driver::draw_u64;
 use lockstep::host::logdir::LogDir;
 use lockstep::log::Event;
@@ -54,6 +57,16 @@ pub fn seeded(test: &str) -> Prng {
 
 pub fn sleep_ms(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
+}
+
+/// A node's next message; none when it has closed the connection.
+pub fn hear(stream: &mut TcpStream) -> Option<Message> {
+    let mut header = [0; HEADER_BYTES];
+    stream.read_exact(&mut header).ok()?;
+    let header = message::decode_header(&header).unwrap();
+    let mut body = vec![0; header.len];
+    stream.read_exact(&mut body).ok()?;
+    Some(message::decode_body(header, &body).unwrap())
 }
 
 /// The most memory that a process has had so far, in KiB; none once it is gone.

@@ -1,11 +1,11 @@
 //! Terminals that are none, and nodes that are none.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use lockstep::base::{NodeId, Prng, Seq};
 use lockstep::ft::Message;
-use lockstep::ft::message::{self, HEADER_BYTES};
+use lockstep::ft::message;
 
 use super::scene::*;
 
@@ -17,16 +17,6 @@ fn connect(to: SocketAddr, messages: &[Message]) -> TcpStream {
     // It may be closed before all of it is written.
     stream.write_all(&bytes).ok();
     stream
-}
-
-/// The next message; none when the other side has closed.
-fn hear(stream: &mut TcpStream) -> Option<Message> {
-    let mut header = [0; HEADER_BYTES];
-    stream.read_exact(&mut header).ok()?;
-    let header = message::decode_header(&header).unwrap();
-    let mut body = vec![0; header.len];
-    stream.read_exact(&mut body).ok()?;
-    Some(message::decode_body(header, &body).unwrap())
 }
 
 fn attach(session: u64) -> Message {

@@ -15,7 +15,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 use tempfile::TempDir;
 
-pub use crate::common::{BINARY, guest, peak_kib, seeded, sleep_ms};
+pub use crate::common::{BINARY, guest, hear, peak_kib, seeded, sleep_ms};
 
 /// Longer than anything here may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
