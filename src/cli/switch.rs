@@ -20,8 +20,12 @@ pub struct Args {
     /// Where VMs attach, like 127.0.0.1:7000.
     #[arg(long, value_name = "ADDR", required_unless_present = "status")]
     listen: Option<SocketAddr>,
-    /// Forward a host port to the guest, like tcp:127.0.0.1:8080=80 or udp:[::1]:9000=9000. May be repeated.
-    #[arg(long, value_name = "PROTO:HOST:PORT=GUESTPORT")]
+    // Not a doc comment: what stands in brackets would be a link.
+    #[arg(
+        long,
+        value_name = "PROTO:HOST:PORT=GUESTPORT",
+        help = "Forward a host port to the guest, like tcp:127.0.0.1:8080=80 or udp:[::1]:9000=9000. May be repeated"
+    )]
     forward: Vec<Forward>,
     /// Connect the VMs to this TAP device instead of the built-in gateway, so that they can be in one
     /// bridge with the host's network. It is made if it does not exist and this process may.
