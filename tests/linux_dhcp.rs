@@ -4,6 +4,9 @@
 //!
 //! Where Debian's packages are neither cached nor within reach the test says so loudly.
 
+#[allow(dead_code, reason = "a tool box that several test programs share")]
+mod common;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -14,11 +17,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lockstep::host::cluster::Cluster;
-use lockstep::host::linux::{self, Images, ImagesError};
 use lockstep::host::onlooker::{Onlooker, OnlookerError};
 use lockstep::host::switch::query;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_lockstep");
+use common::BINARY;
+use common::linux::images;
+
 /// Longer than anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 const PROMPT: &str = "lockstep:~# ";
@@ -27,22 +31,6 @@ const NAME: &str = "only.here.test";
 const NAMED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
 /// The guest's echo.
 const ECHO_PORT: u16 = 7;
-
-fn images() -> Option<Images> {
-    match linux::images(|line| println!("{line}")) {
-        Ok(images) => Some(images),
-        Err(ImagesError::NoPackages { said }) => {
-            // Not eprintln: the test harness would keep that to itself.
-            writeln!(
-                std::io::stderr(),
-                "SKIPPED: no DHCP by a Linux guest, Debian's packages are out of reach:{said}"
-            )
-            .expect("stderr is open");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
 
 /// A switch process of our own, which ends with this.
 struct Switch {
@@ -155,7 +143,7 @@ fn assert_configured(console: &mut Onlooker) {
 
 #[test]
 fn a_linux_guest_configures_itself_and_keeps_its_lease_over_a_takeover() {
-    let Some(images) = images() else { return };
+    let Some(images) = images("no DHCP by a Linux guest") else { return };
     let dir = tempfile::tempdir().unwrap();
     let done = Arc::new(AtomicBool::new(false));
     let switch = Switch::start(dir.path(), resolver(Arc::clone(&done)));

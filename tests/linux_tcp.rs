@@ -6,6 +6,9 @@
 //! Where Debian's packages are neither cached nor within reach the test says so loudly. More kills than
 //! the suite has time for: `LOCKSTEP_KILLS=100 cargo test --release --test linux_tcp -- --nocapture`.
 
+#[allow(dead_code, reason = "a tool box that several test programs share")]
+mod common;
+
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,32 +20,17 @@ use std::time::{Duration, Instant};
 
 use lockstep::cli::demo::linux::guest_words;
 use lockstep::host::cluster::{Cluster, Process};
-use lockstep::host::linux::{self, Images, ImagesError};
 use serde_json::{Value, json};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_lockstep");
+use common::linux::images;
+use common::{BINARY, skipped};
+
 /// Longer than anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 const CLIENTS: usize = 50;
 /// Requests that each client has under way.
 const DEPTH: u64 = 4;
 const KILLS: usize = 4;
-
-fn images() -> Option<Images> {
-    match linux::images(|line| println!("{line}")) {
-        Ok(images) => Some(images),
-        Err(ImagesError::NoPackages { said }) => {
-            // Not eprintln: the test harness would keep that to itself.
-            writeln!(
-                std::io::stderr(),
-                "SKIPPED: no TCP to a Linux guest over takeovers, Debian's packages are out of reach:{said}"
-            )
-            .expect("stderr is open");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
 
 fn connect(redis: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(redis).unwrap();
@@ -99,7 +87,7 @@ fn protect(cluster: &mut Cluster, primary: &mut Process) -> Process {
 
 #[test]
 fn fifty_clients_of_redis_notice_no_takeover() {
-    let Some(images) = images() else { return };
+    let Some(images) = images("no TCP to a Linux guest over takeovers") else { return };
     let kills =
         std::env::var("LOCKSTEP_KILLS").map_or(KILLS, |text| text.parse().expect("a number of kills"));
     let dir = tempfile::tempdir().unwrap();
@@ -177,18 +165,14 @@ fn word_after<'a>(line: &'a str, before: &str) -> Option<&'a str> {
 
 #[test]
 fn the_demo_shows_redis_cli_connected_and_redis_benchmark_at_work_through_kills() {
-    if images().is_none() {
+    if images("no demo of TCP to a Linux guest").is_none() {
         return;
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let installed = |program| std::env::split_paths(&path).any(|dir| dir.join(program).exists());
     let mut programs = json!(["redis-cli", "redis-benchmark"]);
     if !installed("redis-cli") || !installed("redis-benchmark") {
-        writeln!(
-            std::io::stderr(),
-            "SKIPPED: no redis-cli and redis-benchmark here (redis-tools): ours only"
-        )
-        .expect("stderr is open");
+        skipped("no redis-cli and redis-benchmark here (redis-tools): ours only");
         programs = json!(["a connection of ours", "a load of ours"]);
     }
     let (status, outcome, told) = demo(&path, |_| {});
@@ -227,7 +211,7 @@ fn path_without_redis() -> tempfile::TempDir {
 
 #[test]
 fn a_connection_that_breaks_fails_the_demo_which_needs_no_redis_tools() {
-    if images().is_none() {
+    if images("no demo of TCP to a Linux guest").is_none() {
         return;
     }
     let path = path_without_redis();

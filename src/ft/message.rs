@@ -72,7 +72,11 @@ pub enum Message {
         peer: Option<String>,
     },
     /// Console bytes; the first is the `offset`-th of the guest's life.
-    ConsoleData { offset: u64, bytes: Vec<u8> },
+    ConsoleData {
+        offset: u64,
+        #[serde(with = "blob")]
+        bytes: Vec<u8>,
+    },
     /// Typed at a terminal; the first byte is the `seq`-th of its session.
     ConsoleInput { seq: u64, bytes: Vec<u8> },
     /// The guest has been given everything typed before byte `upto`, whoever reigns.
@@ -83,7 +87,12 @@ pub enum Message {
     ConsoleEnd { status: u8, how: String },
     /// The primary tells a joiner of the console before the snapshot: its last bytes, and how much of
     /// each session was typed.
-    Scrollback { offset: u64, bytes: Vec<u8>, typed: Vec<(u64, u64)> },
+    Scrollback {
+        offset: u64,
+        #[serde(with = "blob")]
+        bytes: Vec<u8>,
+        typed: Vec<(u64, u64)>,
+    },
     /// Terminals and tools reach the sender here.
     Whereabouts { listen: String },
     /// The primary says yes to a joiner of a machine with disks: they are compared and copied first.

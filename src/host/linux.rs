@@ -63,6 +63,8 @@ pub struct Images {
     pub initrd_all: PathBuf,
     /// The disk.
     pub root: PathBuf,
+    /// The kernel's symbols.
+    pub symbols: PathBuf,
     /// The kernel's command line.
     pub cmdline: String,
     pub kernel_version: String,

@@ -509,6 +509,9 @@ impl Gateway {
         if !self.is_ours(to) && segment.syn() && !segment.ack() {
             if !self.allows(to, port) {
                 self.flows.counts.refused += 1;
+            } else if self.guest_address(now, out).is_none() {
+                // It could not be answered: it says this again, and is known by then.
+                return;
             } else if let Some(conn) = self.tcp.guest_opens(now, bytes) {
                 out.push(FromGateway::Dial { conn, to: SocketAddr::new(to.into(), port) });
                 return;

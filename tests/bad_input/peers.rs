@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use lockstep::base::{Digest, Generation, Icount, NodeId, Prng, Seq};
 use lockstep::cli::arg;
 use lockstep::ft::Message;
-use lockstep::ft::message::{self, HEADER_BYTES, PREAMBLE_BYTES};
+use lockstep::ft::message::{self, PREAMBLE_BYTES};
 use lockstep::host::cluster::{Cluster, Process};
 use lockstep::log::frame::{FrameBuilder, decode_frame};
 use lockstep::log::{Entry, Event};
@@ -15,6 +15,7 @@ use lockstep::machine::{BootOptions, Saved};
 use lockstep::snapshot::Encoder;
 use tempfile::TempDir;
 
+use crate::common::hear;
 use crate::support::{Ran, clean, cluster, free_port, guest, load, lockstep, peak_kib, until, watch};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,16 +40,6 @@ fn say(stream: &mut TcpStream, message: &Message) -> bool {
     let mut bytes = Vec::new();
     message.encode(&mut bytes);
     stream.write_all(&bytes).is_ok()
-}
-
-/// The next message; none when the other side has closed.
-fn hear(stream: &mut TcpStream) -> Option<Message> {
-    let mut header = [0; HEADER_BYTES];
-    stream.read_exact(&mut header).ok()?;
-    let header = message::decode_header(&header).unwrap();
-    let mut body = vec![0; header.len];
-    stream.read_exact(&mut body).ok()?;
-    Some(message::decode_body(header, &body).unwrap())
 }
 
 /// Waits until the other side closes.

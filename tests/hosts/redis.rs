@@ -5,8 +5,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
-use lockstep::host::linux::{self, Images, ImagesError};
+use lockstep::host::linux::Images;
 
+use super::common::linux::images;
+use super::common::skipped;
 use super::net::{Net, has};
 use super::passt::passt;
 use super::scene::*;
@@ -15,18 +17,6 @@ use super::scene::*;
 const BOOT: Duration = Duration::from_secs(180);
 /// TCP gives up much later than anything here may take.
 const ANSWER: Duration = Duration::from_secs(30);
-
-/// Debian's packages, out of reach or not, are said so loudly.
-fn images() -> Option<Images> {
-    match linux::images(|line| println!("{line}")) {
-        Ok(images) => Some(images),
-        Err(ImagesError::NoPackages { said }) => {
-            println!("SKIPPED: no Linux guest on the segment, Debian's packages are out of reach:{said}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
 
 /// One connection to redis that asks and checks; any error is the test's.
 struct Redis {
@@ -125,7 +115,7 @@ fn connections_outlive_primaries(
         sleep_ms(200);
     };
     if cli.is_none() {
-        println!("SKIPPED: no redis-cli here (Debian: redis-tools), so only our own client is tested");
+        skipped("no redis-cli here (Debian: redis-tools), so only our own client is tested");
     }
     redis.increment(10);
     let mut backup = scene.backup("two", "one", switches[1]);
@@ -159,7 +149,7 @@ fn connections_outlive_primaries(
 /// Each node has a switch of its own: what the client sees is the segment, the bridges and TCP.
 #[test]
 fn tcp_connections_to_redis_on_a_bridge_outlive_the_primary() {
-    let Some(images) = images() else { return };
+    let Some(images) = images("no Linux guest on a segment") else { return };
     let Some(net) = Net::of(&["one", "two", "client"], &[]) else { return };
     let mut scene = Scene::of(net);
     let _switches = [scene.tap_switch("one"), scene.tap_switch("two")];
@@ -170,7 +160,7 @@ fn tcp_connections_to_redis_on_a_bridge_outlive_the_primary() {
 /// The host's kernel ends the client's TCP, and passt speaks the guest's; it answers the guest's DHCP, too.
 #[test]
 fn tcp_connections_to_redis_behind_passt_outlive_the_primary() {
-    let Some(images) = images() else { return };
+    let Some(images) = images("no Linux guest on a segment") else { return };
     let Some(net) = Net::of(&["one", "two", "wire", "client"], &["passt"]) else { return };
     let mut scene = Scene::of(net);
     scene.net.ip("wire", &format!("route add default via {}", scene.net.address("client")));

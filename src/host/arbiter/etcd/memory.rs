@@ -10,13 +10,13 @@
 //! (another host, no home directory) an etcd is believed as it is. It only ever lags behind.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Generation, NodeId};
-use crate::host::disk::identity::sync_parent;
+use crate::host::durable;
 
 const NOTE_BYTES_MAX: u64 = 16 << 10;
 
@@ -61,16 +61,10 @@ pub(super) fn write(path: &Path, note: &Note) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
-    let mut aside = path.as_os_str().to_owned();
-    // Two nodes of one vm may run on one host.
-    aside.push(format!(".{}", std::process::id()));
     let mut text = serde_json::to_vec_pretty(note)?;
     text.push(b'\n');
-    let mut file = File::create(&aside)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
-    sync_parent(path)
+    // Two nodes of one vm may run on one host.
+    durable::replace(path, &format!(".{}", std::process::id()), &text)
 }
 
 #[cfg(test)]
