@@ -1,5 +1,8 @@
 //! `lockstep log` as a person types it, over recordings that `lockstep` has just made.
 
+#[allow(dead_code, reason = "a tool box that several test programs share")]
+mod common;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -10,15 +13,7 @@ use lockstep::host::kvclient::request;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_lockstep");
-
-fn guest(name: &str) -> String {
-    format!("{}/guest-programs/{name}/{name}.elf", env!("CARGO_MANIFEST_DIR"))
-}
-
-fn lockstep(arguments: &[&str]) -> Output {
-    Command::new(BINARY).args(arguments).output().unwrap()
-}
+use common::{BINARY, guest, lockstep};
 
 fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()

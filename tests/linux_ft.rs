@@ -3,17 +3,21 @@
 //!
 //! Where Debian's packages are neither cached nor within reach the tests say so loudly.
 
-use std::io::Write;
+#[allow(dead_code, reason = "a tool box that several test programs share")]
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lockstep::cli::demo::linux::{guest_words, redis, witness};
 use lockstep::host::cluster::{Cluster, Process};
-use lockstep::host::linux::{self, Images, ImagesError};
+use lockstep::host::linux::Images;
 use lockstep::host::onlooker::{Onlooker, OnlookerError};
 use tempfile::TempDir;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_lockstep");
+use common::BINARY;
+use common::linux::images;
+
 /// Longer than anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 const KILLS: usize = 20;
@@ -21,22 +25,6 @@ const KILLS: usize = 20;
 const PULSE_MS: u32 = 25;
 /// What no guest should wait for, however busy this host is.
 const GAP_MS_MAX: u64 = 30_000;
-
-fn images() -> Option<Images> {
-    match linux::images(|line| println!("{line}")) {
-        Ok(images) => Some(images),
-        Err(ImagesError::NoPackages { said }) => {
-            // Not eprintln: the test harness would keep that to itself.
-            writeln!(
-                std::io::stderr(),
-                "SKIPPED: no Linux under fault tolerance, Debian's packages are out of reach:{said}"
-            )
-            .expect("stderr is open");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
 
 /// A switch, an arbiter, nodes that run Linux, and somebody at its console.
 struct Scene {
@@ -118,7 +106,7 @@ fn middle(mut times: Vec<f64>) -> (f64, f64) {
 
 #[test]
 fn twenty_takeovers_of_a_working_debian_and_it_notices_nothing() {
-    let Some(images) = images() else { return };
+    let Some(images) = images("no Linux under fault tolerance") else { return };
     let begun = Instant::now();
     let mut scene = Scene::of(guest_words(&images), "256M");
     let mut primary = scene.start();
@@ -222,7 +210,7 @@ fn tiny_words(images: &Images, words: &str) -> Vec<String> {
 
 #[test]
 fn a_kernel_panic_ends_both_alike_with_its_last_words() {
-    let Some(images) = images() else { return };
+    let Some(images) = images("no Linux under fault tolerance") else { return };
     let mut scene = Scene::of(tiny_words(&images, ""), "128M");
     let mut primary = scene.start();
     let mut backup = scene.protect(&mut primary);
@@ -243,7 +231,7 @@ fn disk_words(images: &Images, overlay: &Path) -> Vec<String> {
 
 #[test]
 fn what_redis_called_durable_is_there_after_both_nodes_died() {
-    let Some(images) = images() else { return };
+    let Some(images) = images("no Linux under fault tolerance") else { return };
     let durable = "lockstep.root=/dev/vda lockstep.run=redis lockstep.appendonly=always";
     let mut scene = Scene::of(tiny_words(&images, durable), "160M");
     let overlays: Vec<PathBuf> = ["a", "b"].iter().map(|name| scene.dir.path().join(name)).collect();

@@ -3,44 +3,21 @@
 //! The images go to the cache that everything else uses; packages are fetched once. Where they are
 //! neither cached nor within reach the test says so loudly and checks only that the script does.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+#[allow(dead_code, reason = "a tool box that several test programs share")]
+mod common;
 
-const NO_PACKAGES: i32 = 3;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::linux::{NO_PACKAGES, made};
+use common::said;
 
 fn script() -> Command {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("guest-programs/linux/build"))
 }
 
-fn said(run: &Output) -> String {
-    format!(
-        "{}\n{}{}",
-        run.status,
-        String::from_utf8_lossy(&run.stdout),
-        String::from_utf8_lossy(&run.stderr)
-    )
-}
-
 fn path(object: &serde_json::Value, key: &str) -> PathBuf {
     PathBuf::from(object[key].as_str().unwrap_or_else(|| panic!("no path {key} in {object}")))
-}
-
-/// The images of the common cache, or `None` when there are no packages.
-fn images() -> Option<serde_json::Value> {
-    let run = script().arg("--json").output().expect("python3 runs guest-programs/linux/build");
-    if run.status.code() == Some(NO_PACKAGES) {
-        // Not eprintln: the test harness would keep that to itself.
-        writeln!(
-            std::io::stderr(),
-            "SKIPPED: the Linux guest was not made, Debian's packages are out of reach\n{}",
-            said(&run)
-        )
-        .expect("stderr is open");
-        return None;
-    }
-    assert!(run.status.success(), "guest-programs/linux/build: {}", said(&run));
-    Some(serde_json::from_slice(&run.stdout).expect("--json prints one object"))
 }
 
 /// What `debugfs` says about a file of the root disk: (mode, user, group).
@@ -61,7 +38,7 @@ fn owner(root: &Path, file: &str) -> (String, String, String) {
 
 #[test]
 fn two_builds_from_the_same_packages_give_the_same_bytes() {
-    let Some(first) = images() else { return };
+    let Some(first) = made("the Linux guest was not made", &[]) else { return };
     let packages = path(&first, "kernel").with_file_name("packages");
     let other = tempfile::tempdir().expect("a directory");
     let run = script()

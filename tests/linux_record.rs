@@ -3,79 +3,38 @@
 //!
 //! Where Debian's packages are neither cached nor within reach each test says so loudly.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+#[allow(dead_code, reason = "a tool box that several test programs share")]
+mod common;
 
-use lockstep::host::logdir::LogDir;
-use lockstep::log::Event;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use lockstep::host::linux::Images;
 use lockstep::replay::recorder::DIGEST_EVERY_DEFAULT;
 
-const NO_PACKAGES: i32 = 3;
+use common::linux::images;
+use common::{BINARY, digests, said};
+
 /// Longer than any guest here lives.
 const INSTRUCTIONS_MAX: &str = "20000000000";
 
-fn lockstep() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_lockstep"))
-}
-
-fn said(run: &Output) -> String {
-    let [out, err] = [&run.stdout, &run.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    format!("{}\n{out}{err}", run.status)
-}
-
-struct Images {
-    kernel: PathBuf,
-    tiny: PathBuf,
-    all: PathBuf,
-    symbols: PathBuf,
-    cmdline: String,
-}
-
-/// None without packages.
-fn images() -> Option<Images> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest-programs/linux/build");
-    let run = Command::new(script).arg("--json").output().expect("the script runs");
-    if run.status.code() == Some(NO_PACKAGES) {
-        // Not eprintln: the test harness would keep that to itself.
-        writeln!(std::io::stderr(), "SKIPPED: Linux was not recorded, Debian's packages are out of reach")
-            .expect("stderr is open");
-        return None;
-    }
-    assert!(run.status.success(), "{}", said(&run));
-    let made: serde_json::Value = serde_json::from_slice(&run.stdout).expect("--json prints one object");
-    let path = |key: &str| PathBuf::from(made[key].as_str().unwrap_or_else(|| panic!("{key} in {made}")));
-    Some(Images {
-        kernel: path("kernel"),
-        tiny: path("initrd"),
-        all: path("initrd_all"),
-        symbols: path("symbols"),
-        cmdline: made["cmdline"].as_str().expect("a command line").to_owned(),
-    })
-}
-
 /// A guest that is recorded into `log`.
 fn recorded(images: &Images, initrd: &Path, words: &str, log: &Path) -> Command {
-    let mut run = lockstep();
+    let mut run = Command::new(BINARY);
     run.args(["run", "--memory", "256M", "--max-instructions", INSTRUCTIONS_MAX, "--kernel"]);
     run.arg(&images.kernel).arg("--initrd").arg(initrd).arg("--record").arg(log);
     run.arg("--append").arg(format!("{} panic=-1 reboot=panic_warm {words}", images.cmdline));
     run
 }
 
-/// The positions of the digests in a log.
-fn digests(log: &Path) -> Vec<u64> {
-    let entries = LogDir::open(log).expect("a recording").read().map(|place| place.expect("whole").entry);
-    entries.filter(|entry| matches!(entry.event, Event::Digest(_))).map(|entry| entry.at.get()).collect()
-}
-
 #[test]
 fn redis_under_load_replays_to_the_same_digests_and_console_whatever_the_way() {
-    let Some(images) = images() else { return };
+    let Some(images) = images("Linux was not recorded") else { return };
     let dir = tempfile::tempdir().expect("a directory");
     let log = dir.path().join("redis");
     let words = r#"lockstep.run=redis lockstep.exec="bench 500 5" lockstep.poweroff"#;
-    let run = recorded(&images, &images.all, words, &log).output().expect("lockstep runs");
+    let run = recorded(&images, &images.initrd_all, words, &log).output().expect("lockstep runs");
     assert!(run.status.success(), "{}", said(&run));
     let console = String::from_utf8_lossy(&run.stdout);
     for words in ["bench: SET pipeline 1:", "bench: GET pipeline 16:", "exec ended with 0", "Power down"] {
@@ -92,7 +51,7 @@ fn redis_under_load_replays_to_the_same_digests_and_console_whatever_the_way() {
     let ways: [&[&str]; 4] =
         [&[], &["--chunks", "1"], &["--save-restore", "2"], &["--chunks", "3", "--save-restore", "4"]];
     let replay = |way: &'static [&'static str]| {
-        let again = lockstep().arg("replay").args(way).arg(&log).output().expect("lockstep runs");
+        let again = Command::new(BINARY).arg("replay").args(way).arg(&log).output().expect("lockstep runs");
         let told = String::from_utf8_lossy(&again.stderr).into_owned();
         assert_eq!(again.status.code(), Some(0), "{way:?}: {told}");
         assert!(told.contains(&format!("digests checked {count},")), "{way:?}: {told}");
@@ -114,7 +73,13 @@ fn redis_under_load_replays_to_the_same_digests_and_console_whatever_the_way() {
 /// `log verify` and `log stats` of that recording.
 fn looked_into(images: &Images, log: &Path) {
     let json = |words: &[&str]| -> serde_json::Value {
-        let run = lockstep().arg("log").args(words).arg(log).arg("--json").output().expect("lockstep runs");
+        let run = Command::new(BINARY)
+            .arg("log")
+            .args(words)
+            .arg(log)
+            .arg("--json")
+            .output()
+            .expect("lockstep runs");
         assert!(run.status.success(), "{words:?}: {}", said(&run));
         serde_json::from_slice(&run.stdout).expect("one object")
     };
@@ -134,12 +99,12 @@ fn looked_into(images: &Images, log: &Path) {
 
 #[test]
 fn a_recording_cut_by_sigkill_replays_to_its_end() {
-    let Some(images) = images() else { return };
+    let Some(images) = images("Linux was not recorded") else { return };
     let dir = tempfile::tempdir().expect("a directory");
     let log = dir.path().join("cut");
     // A shell that spins: it is killed at some instruction, and while it writes.
     let words = r#"lockstep.exec="while :; do echo tick; done""#;
-    let mut run = recorded(&images, &images.tiny, words, &log)
+    let mut run = recorded(&images, &images.initrd, words, &log)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -154,7 +119,7 @@ fn a_recording_cut_by_sigkill_replays_to_its_end() {
     run.kill().expect("it runs");
     run.wait().expect("it ends");
 
-    let again = lockstep().arg("replay").arg(&log).output().expect("lockstep runs");
+    let again = Command::new(BINARY).arg("replay").arg(&log).output().expect("lockstep runs");
     let told = String::from_utf8_lossy(&again.stderr).into_owned();
     assert_eq!(again.status.code(), Some(0), "{told}");
     assert!(told.contains("the guest had not ended"), "{told}");

@@ -1,8 +1,12 @@
 //! A recording, replayed, is the same run to the bit: over every guest that comes with lockstep.
 
+#[allow(dead_code, reason = "a tool box that several test programs share")]
+mod common;
+
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use lockstep::base::{Prng, Seq};
 use lockstep::cpu::Answer;
@@ -11,12 +15,13 @@ use lockstep::log::{Entry, Event};
 use lockstep::machine::{Input, Machine, Saved};
 use lockstep::replay::{Divergence, ReplayStop, Replayer};
 
-fn guest(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("guest-programs/{name}/{name}.elf"))
-}
+use common::{BINARY, digests, guest, said, sleep_ms};
+
+/// Longer than anything here may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn lockstep(arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lockstep"))
+    let mut child = Command::new(BINARY)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -36,14 +41,9 @@ fn lockstep(arguments: &[&str], input: &[u8]) -> Output {
 
 fn record(name: &str, dir: &Path, more: &[&str], input: &[u8]) -> Output {
     let guest = guest(name);
-    let mut arguments =
-        vec!["run", guest.to_str().unwrap(), "--memory", "4M", "--record", dir.to_str().unwrap()];
+    let mut arguments = vec!["run", &guest, "--memory", "4M", "--record", dir.to_str().unwrap()];
     arguments.extend(more);
     lockstep(&arguments, input)
-}
-
-fn said(output: &Output) -> String {
-    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// Records, replays, and compares output and exit status.
@@ -101,13 +101,20 @@ fn a_killed_recorder_leaves_a_log_that_replays() {
     let mut prng = Prng::new(5);
     for round in 0..5 {
         let log = log.with_extension(round.to_string());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_lockstep"))
-            .args(["run", guest.to_str().unwrap(), "--memory", "4M", "--record", log.to_str().unwrap()])
+        let mut child = Command::new(BINARY)
+            .args(["run", &guest, "--memory", "4M", "--record", log.to_str().unwrap()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(prng.between(30, 150)));
+        // However long a busy host takes to start it: what is killed has begun to record.
+        let until = Instant::now() + PATIENCE;
+        let segment = log.join("00000000000000000001.log");
+        while !segment.metadata().is_ok_and(|meta| meta.len() > 0) {
+            assert!(Instant::now() < until, "no recording is begun");
+            sleep_ms(1);
+        }
+        sleep_ms(prng.between(0, 120));
         child.kill().unwrap();
         child.wait().unwrap();
         let replayed = lockstep(&["replay", log.to_str().unwrap()], b"");
@@ -126,12 +133,6 @@ fn until_stops_exactly_there_and_trace_prints_each_instruction() {
     let instructions =
         text.lines().filter(|line| line.split_whitespace().nth(1).is_some_and(|w| w.len() == 16));
     assert_eq!(instructions.count(), 20, "{text}");
-}
-
-/// The positions of the digests in a log.
-fn digests(log: &Path) -> Vec<u64> {
-    let entries = LogDir::open(log).unwrap().read().map(|place| place.unwrap().entry);
-    entries.filter(|entry| matches!(entry.event, Event::Digest(_))).map(|entry| entry.at.get()).collect()
 }
 
 #[test]
@@ -182,7 +183,7 @@ fn a_guest_that_writes_all_over_its_memory_is_digested_right() {
     let log = dir.path().join("log");
     let more = ["--memory", "64M", "--digest-every", "4M", "--max-instructions", "18M"];
     let guest = guest("churn");
-    let mut arguments = vec!["run", guest.to_str().unwrap(), "--record", log.to_str().unwrap()];
+    let mut arguments = vec!["run", &guest, "--record", log.to_str().unwrap()];
     arguments.extend(more);
     assert_eq!(lockstep(&arguments, b"").status.code(), Some(124));
     assert_eq!(digests(&log).len(), 5);

@@ -1,26 +1,5 @@
 # mcycle, minstret and their enables; what each mode sees of them; mcountinhibit.
 #include "suite.h"
-#define CSRR(n)     (0x00002573 | ((n) << 20))      // csrr a0, n
-
-    .macro MAY_NOT mode, word
-    .pushsection .text
-    .balign 4
-.Lbad\@:
-    .word   \word
-    .popsection
-    TRAPS   \mode, .Lbad\@, CAUSE_ILLEGAL, \word, .Lbad\@
-    .endm
-
-    .macro MAY mode, word
-    .pushsection .text
-    .balign 4
-.Lgood\@:
-    .word   \word
-.Lcall\@:
-    ecall
-    .popsection
-    TRAPS   \mode, .Lgood\@, CAUSE_USER_ECALL + \mode, 0, .Lcall\@
-    .endm
 
     .macro ENABLES m, s
     csrwi   mcounteren, \m

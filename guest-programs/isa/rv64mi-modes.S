@@ -1,33 +1,10 @@
 # What S- and U-mode may not: each is an illegal instruction, with its bits. TVM, TW, TSR.
 #include "suite.h"
 
-    # \word in \mode.
-    .macro MAY_NOT mode, word
-    .pushsection .text
-    .balign 4
-.Lbad\@:
-    .word   \word
-    .popsection
-    TRAPS   \mode, .Lbad\@, CAUSE_ILLEGAL, \word, .Lbad\@
-    .endm
-
-    # \word in \mode is done, and the ecall behind it comes.
-    .macro MAY mode, word
-    .pushsection .text
-    .balign 4
-.Lgood\@:
-    .word   \word
-.Lcall\@:
-    ecall
-    .popsection
-    TRAPS   \mode, .Lgood\@, CAUSE_USER_ECALL + \mode, 0, .Lcall\@
-    .endm
-
 #define MRET        0x30200073
 #define SRET        0x10200073
 #define WFI         0x10500073
 #define SFENCE      0x12000073
-#define CSRR(n)     (0x00002573 | ((n) << 20))      // csrr a0, n
 #define CSRW(n)     (0x00051073 | ((n) << 20))      // csrw n, a0
 
     BEGIN

@@ -1,81 +1,74 @@
 # Compressed arithmetic, jumps and branches.
 #include "suite.h"
 
-    .macro AFTER insn:vararg
-    .option push
-    .option rvc
-    \insn
-    .option pop
-    .endm
-
     BEGIN
     li      a0, 0x1234
-    AFTER   c.addi a0, -32
+    RVC     c.addi a0, -32
     CHECK   a0, 0x1214
-    AFTER   c.addi a0, 31
+    RVC     c.addi a0, 31
     CHECK   a0, 0x1233
     li      a0, 0x7fffffff
-    AFTER   c.addiw a0, 1
+    RVC     c.addiw a0, 1
     CHECK   a0, 0xffffffff80000000
     li      a0, 0x100000005
-    AFTER   c.addiw a0, 0
+    RVC     c.addiw a0, 0
     CHECK   a0, 5
-    AFTER   c.li a0, -32
+    RVC     c.li a0, -32
     CHECK   a0, -32
-    AFTER   c.lui a0, 0x1f
+    RVC     c.lui a0, 0x1f
     CHECK   a0, 0x1f000
-    AFTER   c.lui a0, 0xfffe0
+    RVC     c.lui a0, 0xfffe0
     CHECK   a0, 0xfffffffffffe0000
     la      sp, stack_top
     mv      a1, sp
-    AFTER   c.addi16sp sp, -512
+    RVC     c.addi16sp sp, -512
     sub     a2, a1, sp
     CHECK   a2, 512
-    AFTER   c.addi16sp sp, 496
+    RVC     c.addi16sp sp, 496
     sub     a2, a1, sp
     CHECK   a2, 16
-    AFTER   c.addi4spn a0, sp, 1020
+    RVC     c.addi4spn a0, sp, 1020
     sub     a0, a0, sp
     CHECK   a0, 1020
-    AFTER   c.addi4spn a0, sp, 4
+    RVC     c.addi4spn a0, sp, 4
     sub     a0, a0, sp
     CHECK   a0, 4
     la      sp, stack_top
 
     li      a0, 1
-    AFTER   c.slli a0, 63
+    RVC     c.slli a0, 63
     CHECK   a0, 0x8000000000000000
-    AFTER   c.srai a0, 63
+    RVC     c.srai a0, 63
     CHECK   a0, -1
-    AFTER   c.srli a0, 33
+    RVC     c.srli a0, 33
     CHECK   a0, 0x7fffffff
-    AFTER   c.andi a0, -32
+    RVC     c.andi a0, -32
     CHECK   a0, 0x7fffffe0
     li      a1, 0x123456789abcdef0
-    AFTER   c.mv a0, a1
+    RVC     c.mv a0, a1
     CHECK   a0, 0x123456789abcdef0
-    AFTER   c.add a0, a1
+    RVC     c.add a0, a1
     CHECK   a0, 0x2468acf13579bde0
-    AFTER   c.sub a0, a1
+    RVC     c.sub a0, a1
     CHECK   a0, 0x123456789abcdef0
-    AFTER   c.xor a0, a1
+    RVC     c.xor a0, a1
     CHECK   a0, 0
-    AFTER   c.or a0, a1
+    RVC     c.or a0, a1
     li      a1, 0xff00ff00ff00ff00
-    AFTER   c.and a0, a1
+    RVC     c.and a0, a1
     CHECK   a0, 0x120056009a00de00
     li      a0, 0x7fffffff
     li      a1, 1
-    AFTER   c.addw a0, a1
+    RVC     c.addw a0, a1
     CHECK   a0, 0xffffffff80000000
-    AFTER   c.subw a0, a1
+    RVC     c.subw a0, a1
     CHECK   a0, 0x7fffffff
 
     # Jumps and their links, which are two bytes on.
-    AFTER   c.j 1f
+    RVC     c.j 1f
     j       fail
 1:  la      a0, 2f
-    AFTER   c.jr a0
+    RVC     c.jr a0
     j       fail
 2:  la      a0, 3f
     .option push
@@ -95,13 +88,13 @@ link_ra:
     j       fail
 4:  CHECKA  ra, link_ra
     li      a0, 0
-    AFTER   c.beqz a0, 5f
+    RVC     c.beqz a0, 5f
     j       fail
-5:  AFTER   c.bnez a0, 6f
+5:  RVC     c.bnez a0, 6f
     li      a0, 1
-    AFTER   c.bnez a0, 7f
+    RVC     c.bnez a0, 7f
 6:  j       fail
-7:  AFTER   c.beqz a0, 6b
+7:  RVC     c.beqz a0, 6b
 
     # Hints change nothing.
     li      a0, 5
@@ -132,7 +125,7 @@ link_ra:
 
     TRAP    CAUSE_MACHINE_ECALL, 0, ecall
     la      s11, 8f
-9:  AFTER   c.ebreak
+9:  RVC     c.ebreak
     j       fail
     .balign 4
 8:  CHECK   s6, CAUSE_BREAKPOINT

@@ -1,56 +1,49 @@
 # Compressed loads and stores, by a register and by the stack pointer, to the ends of their offsets.
 #include "suite.h"
 
-    .macro C insn:vararg
-    .option push
-    .option rvc
-    \insn
-    .option pop
-    .endm
-
     BEGIN
     la      a0, room
     la      sp, room
     li      a1, 0x8123456789abcdef
-    C       c.sd a1, 248(a0)
-    C       c.ld a2, 248(a0)
+    RVC     c.sd a1, 248(a0)
+    RVC     c.ld a2, 248(a0)
     CHECK   a2, 0x8123456789abcdef
-    C       c.sw a1, 124(a0)
-    C       c.lw a2, 124(a0)
+    RVC     c.sw a1, 124(a0)
+    RVC     c.lw a2, 124(a0)
     CHECK   a2, 0xffffffff89abcdef
     ld      a2, 120(a0)
     CHECK   a2, 0x89abcdef00000000
-    C       c.sd a1, 0(a0)
-    C       c.lw a2, 4(a0)
+    RVC     c.sd a1, 0(a0)
+    RVC     c.lw a2, 4(a0)
     CHECK   a2, 0xffffffff81234567
-    C       c.ld a0, 0(a0)
+    RVC     c.ld a0, 0(a0)
     CHECK   a0, 0x8123456789abcdef
     la      a0, room
 
-    C       c.sdsp a1, 504(sp)
-    C       c.ldsp s5, 504(sp)
+    RVC     c.sdsp a1, 504(sp)
+    RVC     c.ldsp s5, 504(sp)
     CHECK   s5, 0x8123456789abcdef
-    C       c.swsp a1, 252(sp)
-    C       c.lwsp t3, 252(sp)
+    RVC     c.swsp a1, 252(sp)
+    RVC     c.lwsp t3, 252(sp)
     CHECK   t3, 0xffffffff89abcdef
-    C       c.lwsp t3, 508 - 256(sp)
+    RVC     c.lwsp t3, 508 - 256(sp)
     CHECK   t3, 0xffffffff89abcdef
-    C       c.ldsp sp, 504(sp)
+    RVC     c.ldsp sp, 504(sp)
     mv      a2, sp
     CHECK   a2, 0x8123456789abcdef
     la      sp, room
 
     li      a1, 0x400921fb54442d18
     fmv.d.x fa0, a1
-    C       c.fsd fa0, 240(a0)
-    C       c.fld fa1, 240(a0)
+    RVC     c.fsd fa0, 240(a0)
+    RVC     c.fld fa1, 240(a0)
     fmv.x.d a2, fa1
     CHECK   a2, 0x400921fb54442d18
-    C       c.fsdsp fa0, 496(sp)
-    C       c.fldsp ft11, 496(sp)
+    RVC     c.fsdsp fa0, 496(sp)
+    RVC     c.fldsp ft11, 496(sp)
     fmv.x.d a2, ft11
     CHECK   a2, 0x400921fb54442d18
-    C       c.sdsp zero, 0(sp)
+    RVC     c.sdsp zero, 0(sp)
     ld      a2, 0(sp)
     CHECK   a2, 0
 
@@ -61,8 +54,8 @@
     # Misaligned.
     la      a0, room + 3
     li      a1, 0x0123456789abcdef
-    C       c.sd a1, 0(a0)
-    C       c.ld a2, 0(a0)
+    RVC     c.sd a1, 0(a0)
+    RVC     c.ld a2, 0(a0)
     CHECK   a2, 0x0123456789abcdef
     END
 

@@ -3,155 +3,37 @@
 #include "float.h"
     BEGIN
 
-    FTABLE  d, fcvt.s.d fa3, fa0, rne
-    .dword  0, 0, 0, 0xffffffff00000000, 0
-    .dword  0x8000000000000000, 0, 0, 0xffffffff80000000, 0
-    .dword  0x3ff0000000000000, 0, 0, 0xffffffff3f800000, 0
-    .dword  0x3fd5555555555555, 0, 0, 0xffffffff3eaaaaab, 0x1
-    .dword  0x7ff8000000000005, 0, 0, 0xffffffff7fc00000, 0
-    .dword  0x7ff0000000000001, 0, 0, 0xffffffff7fc00000, 0x10
-    .dword  0xfff8000000000000, 0, 0, 0xffffffff7fc00000, 0
-    .dword  0x7ff0000000000000, 0, 0, 0xffffffff7f800000, 0
-    .dword  0xfff0000000000000, 0, 0, 0xffffffffff800000, 0
-    .dword  0x7fefffffffffffff, 0, 0, 0xffffffff7f800000, 0x5
-    .dword  0xffefffffffffffff, 0, 0, 0xffffffffff800000, 0x5
-    .dword  0x1, 0, 0, 0xffffffff00000000, 0x3
-    .dword  0x10000000000000, 0, 0, 0xffffffff00000000, 0x3
-    .dword  0x3ff0000000000001, 0, 0, 0xffffffff3f800000, 0x1
-    .dword  0x3810000000000000, 0, 0, 0xffffffff00800000, 0
-    .dword  0x3800000000000000, 0, 0, 0xffffffff00400000, 0
-    .dword  0x380fffffffffffff, 0, 0, 0xffffffff00800000, 0x1
-    .dword  0x36a0000000000000, 0, 0, 0xffffffff00000001, 0
-    .dword  0x3690000000000000, 0, 0, 0xffffffff00000000, 0x3
-    .dword  0x3690000000000001, 0, 0, 0xffffffff00000001, 0x3
-    .dword  0x47effffff0000000, 0, 0, 0xffffffff7f800000, 0x5
-    .dword  0x47efffffefffffff, 0, 0, 0xffffffff7f7fffff, 0x1
-    .dword  0x47efffffe0000000, 0, 0, 0xffffffff7f7fffff, 0
-    .dword  0x47f0000000000000, 0, 0, 0xffffffff7f800000, 0x5
-    .dword  0x3ff0000010000000, 0, 0, 0xffffffff3f800000, 0x1
-    .dword  0x3ff0000010000001, 0, 0, 0xffffffff3f800001, 0x1
-    .dword  0x3ff0000030000000, 0, 0, 0xffffffff3f800002, 0x1
-    DONE
+    .macro NARROWED column
+    ROW     \column, 0,                  0, 0,  0xffffffff00000000, 0,     0xffffffff00000000, 0,     0xffffffff00000000, 0,     0xffffffff00000000, 0,     0xffffffff00000000, 0
+    ROW     \column, 0x8000000000000000, 0, 0,  0xffffffff80000000, 0,     0xffffffff80000000, 0,     0xffffffff80000000, 0,     0xffffffff80000000, 0,     0xffffffff80000000, 0
+    ROW     \column, 0x3ff0000000000000, 0, 0,  0xffffffff3f800000, 0,     0xffffffff3f800000, 0,     0xffffffff3f800000, 0,     0xffffffff3f800000, 0,     0xffffffff3f800000, 0
+    ROW     \column, 0x3fd5555555555555, 0, 0,  0xffffffff3eaaaaab, 0x1,   0xffffffff3eaaaaaa, 0x1,   0xffffffff3eaaaaaa, 0x1,   0xffffffff3eaaaaab, 0x1,   0xffffffff3eaaaaab, 0x1
+    ROW     \column, 0x7ff8000000000005, 0, 0,  0xffffffff7fc00000, 0,     0xffffffff7fc00000, 0,     0xffffffff7fc00000, 0,     0xffffffff7fc00000, 0,     0xffffffff7fc00000, 0
+    ROW     \column, 0x7ff0000000000001, 0, 0,  0xffffffff7fc00000, 0x10,  0xffffffff7fc00000, 0x10,  0xffffffff7fc00000, 0x10,  0xffffffff7fc00000, 0x10,  0xffffffff7fc00000, 0x10
+    ROW     \column, 0xfff8000000000000, 0, 0,  0xffffffff7fc00000, 0,     0xffffffff7fc00000, 0,     0xffffffff7fc00000, 0,     0xffffffff7fc00000, 0,     0xffffffff7fc00000, 0
+    ROW     \column, 0x7ff0000000000000, 0, 0,  0xffffffff7f800000, 0,     0xffffffff7f800000, 0,     0xffffffff7f800000, 0,     0xffffffff7f800000, 0,     0xffffffff7f800000, 0
+    ROW     \column, 0xfff0000000000000, 0, 0,  0xffffffffff800000, 0,     0xffffffffff800000, 0,     0xffffffffff800000, 0,     0xffffffffff800000, 0,     0xffffffffff800000, 0
+    ROW     \column, 0x7fefffffffffffff, 0, 0,  0xffffffff7f800000, 0x5,   0xffffffff7f7fffff, 0x5,   0xffffffff7f7fffff, 0x5,   0xffffffff7f800000, 0x5,   0xffffffff7f800000, 0x5
+    ROW     \column, 0xffefffffffffffff, 0, 0,  0xffffffffff800000, 0x5,   0xffffffffff7fffff, 0x5,   0xffffffffff800000, 0x5,   0xffffffffff7fffff, 0x5,   0xffffffffff800000, 0x5
+    ROW     \column, 0x1,                0, 0,  0xffffffff00000000, 0x3,   0xffffffff00000000, 0x3,   0xffffffff00000000, 0x3,   0xffffffff00000001, 0x3,   0xffffffff00000000, 0x3
+    ROW     \column, 0x10000000000000,   0, 0,  0xffffffff00000000, 0x3,   0xffffffff00000000, 0x3,   0xffffffff00000000, 0x3,   0xffffffff00000001, 0x3,   0xffffffff00000000, 0x3
+    ROW     \column, 0x3ff0000000000001, 0, 0,  0xffffffff3f800000, 0x1,   0xffffffff3f800000, 0x1,   0xffffffff3f800000, 0x1,   0xffffffff3f800001, 0x1,   0xffffffff3f800000, 0x1
+    ROW     \column, 0x3810000000000000, 0, 0,  0xffffffff00800000, 0,     0xffffffff00800000, 0,     0xffffffff00800000, 0,     0xffffffff00800000, 0,     0xffffffff00800000, 0
+    ROW     \column, 0x3800000000000000, 0, 0,  0xffffffff00400000, 0,     0xffffffff00400000, 0,     0xffffffff00400000, 0,     0xffffffff00400000, 0,     0xffffffff00400000, 0
+    ROW     \column, 0x380fffffffffffff, 0, 0,  0xffffffff00800000, 0x1,   0xffffffff007fffff, 0x3,   0xffffffff007fffff, 0x3,   0xffffffff00800000, 0x1,   0xffffffff00800000, 0x1
+    ROW     \column, 0x36a0000000000000, 0, 0,  0xffffffff00000001, 0,     0xffffffff00000001, 0,     0xffffffff00000001, 0,     0xffffffff00000001, 0,     0xffffffff00000001, 0
+    ROW     \column, 0x3690000000000000, 0, 0,  0xffffffff00000000, 0x3,   0xffffffff00000000, 0x3,   0xffffffff00000000, 0x3,   0xffffffff00000001, 0x3,   0xffffffff00000001, 0x3
+    ROW     \column, 0x3690000000000001, 0, 0,  0xffffffff00000001, 0x3,   0xffffffff00000000, 0x3,   0xffffffff00000000, 0x3,   0xffffffff00000001, 0x3,   0xffffffff00000001, 0x3
+    ROW     \column, 0x47effffff0000000, 0, 0,  0xffffffff7f800000, 0x5,   0xffffffff7f7fffff, 0x1,   0xffffffff7f7fffff, 0x1,   0xffffffff7f800000, 0x5,   0xffffffff7f800000, 0x5
+    ROW     \column, 0x47efffffefffffff, 0, 0,  0xffffffff7f7fffff, 0x1,   0xffffffff7f7fffff, 0x1,   0xffffffff7f7fffff, 0x1,   0xffffffff7f800000, 0x5,   0xffffffff7f7fffff, 0x1
+    ROW     \column, 0x47efffffe0000000, 0, 0,  0xffffffff7f7fffff, 0,     0xffffffff7f7fffff, 0,     0xffffffff7f7fffff, 0,     0xffffffff7f7fffff, 0,     0xffffffff7f7fffff, 0
+    ROW     \column, 0x47f0000000000000, 0, 0,  0xffffffff7f800000, 0x5,   0xffffffff7f7fffff, 0x5,   0xffffffff7f7fffff, 0x5,   0xffffffff7f800000, 0x5,   0xffffffff7f800000, 0x5
+    ROW     \column, 0x3ff0000010000000, 0, 0,  0xffffffff3f800000, 0x1,   0xffffffff3f800000, 0x1,   0xffffffff3f800000, 0x1,   0xffffffff3f800001, 0x1,   0xffffffff3f800001, 0x1
+    ROW     \column, 0x3ff0000010000001, 0, 0,  0xffffffff3f800001, 0x1,   0xffffffff3f800000, 0x1,   0xffffffff3f800000, 0x1,   0xffffffff3f800001, 0x1,   0xffffffff3f800001, 0x1
+    ROW     \column, 0x3ff0000030000000, 0, 0,  0xffffffff3f800002, 0x1,   0xffffffff3f800001, 0x1,   0xffffffff3f800001, 0x1,   0xffffffff3f800002, 0x1,   0xffffffff3f800002, 0x1
+    .endm
 
-    FTABLE  d, fcvt.s.d fa3, fa0, rtz
-    .dword  0, 0, 0, 0xffffffff00000000, 0
-    .dword  0x8000000000000000, 0, 0, 0xffffffff80000000, 0
-    .dword  0x3ff0000000000000, 0, 0, 0xffffffff3f800000, 0
-    .dword  0x3fd5555555555555, 0, 0, 0xffffffff3eaaaaaa, 0x1
-    .dword  0x7ff8000000000005, 0, 0, 0xffffffff7fc00000, 0
-    .dword  0x7ff0000000000001, 0, 0, 0xffffffff7fc00000, 0x10
-    .dword  0xfff8000000000000, 0, 0, 0xffffffff7fc00000, 0
-    .dword  0x7ff0000000000000, 0, 0, 0xffffffff7f800000, 0
-    .dword  0xfff0000000000000, 0, 0, 0xffffffffff800000, 0
-    .dword  0x7fefffffffffffff, 0, 0, 0xffffffff7f7fffff, 0x5
-    .dword  0xffefffffffffffff, 0, 0, 0xffffffffff7fffff, 0x5
-    .dword  0x1, 0, 0, 0xffffffff00000000, 0x3
-    .dword  0x10000000000000, 0, 0, 0xffffffff00000000, 0x3
-    .dword  0x3ff0000000000001, 0, 0, 0xffffffff3f800000, 0x1
-    .dword  0x3810000000000000, 0, 0, 0xffffffff00800000, 0
-    .dword  0x3800000000000000, 0, 0, 0xffffffff00400000, 0
-    .dword  0x380fffffffffffff, 0, 0, 0xffffffff007fffff, 0x3
-    .dword  0x36a0000000000000, 0, 0, 0xffffffff00000001, 0
-    .dword  0x3690000000000000, 0, 0, 0xffffffff00000000, 0x3
-    .dword  0x3690000000000001, 0, 0, 0xffffffff00000000, 0x3
-    .dword  0x47effffff0000000, 0, 0, 0xffffffff7f7fffff, 0x1
-    .dword  0x47efffffefffffff, 0, 0, 0xffffffff7f7fffff, 0x1
-    .dword  0x47efffffe0000000, 0, 0, 0xffffffff7f7fffff, 0
-    .dword  0x47f0000000000000, 0, 0, 0xffffffff7f7fffff, 0x5
-    .dword  0x3ff0000010000000, 0, 0, 0xffffffff3f800000, 0x1
-    .dword  0x3ff0000010000001, 0, 0, 0xffffffff3f800000, 0x1
-    .dword  0x3ff0000030000000, 0, 0, 0xffffffff3f800001, 0x1
-    DONE
-
-    FTABLE  d, fcvt.s.d fa3, fa0, rdn
-    .dword  0, 0, 0, 0xffffffff00000000, 0
-    .dword  0x8000000000000000, 0, 0, 0xffffffff80000000, 0
-    .dword  0x3ff0000000000000, 0, 0, 0xffffffff3f800000, 0
-    .dword  0x3fd5555555555555, 0, 0, 0xffffffff3eaaaaaa, 0x1
-    .dword  0x7ff8000000000005, 0, 0, 0xffffffff7fc00000, 0
-    .dword  0x7ff0000000000001, 0, 0, 0xffffffff7fc00000, 0x10
-    .dword  0xfff8000000000000, 0, 0, 0xffffffff7fc00000, 0
-    .dword  0x7ff0000000000000, 0, 0, 0xffffffff7f800000, 0
-    .dword  0xfff0000000000000, 0, 0, 0xffffffffff800000, 0
-    .dword  0x7fefffffffffffff, 0, 0, 0xffffffff7f7fffff, 0x5
-    .dword  0xffefffffffffffff, 0, 0, 0xffffffffff800000, 0x5
-    .dword  0x1, 0, 0, 0xffffffff00000000, 0x3
-    .dword  0x10000000000000, 0, 0, 0xffffffff00000000, 0x3
-    .dword  0x3ff0000000000001, 0, 0, 0xffffffff3f800000, 0x1
-    .dword  0x3810000000000000, 0, 0, 0xffffffff00800000, 0
-    .dword  0x3800000000000000, 0, 0, 0xffffffff00400000, 0
-    .dword  0x380fffffffffffff, 0, 0, 0xffffffff007fffff, 0x3
-    .dword  0x36a0000000000000, 0, 0, 0xffffffff00000001, 0
-    .dword  0x3690000000000000, 0, 0, 0xffffffff00000000, 0x3
-    .dword  0x3690000000000001, 0, 0, 0xffffffff00000000, 0x3
-    .dword  0x47effffff0000000, 0, 0, 0xffffffff7f7fffff, 0x1
-    .dword  0x47efffffefffffff, 0, 0, 0xffffffff7f7fffff, 0x1
-    .dword  0x47efffffe0000000, 0, 0, 0xffffffff7f7fffff, 0
-    .dword  0x47f0000000000000, 0, 0, 0xffffffff7f7fffff, 0x5
-    .dword  0x3ff0000010000000, 0, 0, 0xffffffff3f800000, 0x1
-    .dword  0x3ff0000010000001, 0, 0, 0xffffffff3f800000, 0x1
-    .dword  0x3ff0000030000000, 0, 0, 0xffffffff3f800001, 0x1
-    DONE
-
-    FTABLE  d, fcvt.s.d fa3, fa0, rup
-    .dword  0, 0, 0, 0xffffffff00000000, 0
-    .dword  0x8000000000000000, 0, 0, 0xffffffff80000000, 0
-    .dword  0x3ff0000000000000, 0, 0, 0xffffffff3f800000, 0
-    .dword  0x3fd5555555555555, 0, 0, 0xffffffff3eaaaaab, 0x1
-    .dword  0x7ff8000000000005, 0, 0, 0xffffffff7fc00000, 0
-    .dword  0x7ff0000000000001, 0, 0, 0xffffffff7fc00000, 0x10
-    .dword  0xfff8000000000000, 0, 0, 0xffffffff7fc00000, 0
-    .dword  0x7ff0000000000000, 0, 0, 0xffffffff7f800000, 0
-    .dword  0xfff0000000000000, 0, 0, 0xffffffffff800000, 0
-    .dword  0x7fefffffffffffff, 0, 0, 0xffffffff7f800000, 0x5
-    .dword  0xffefffffffffffff, 0, 0, 0xffffffffff7fffff, 0x5
-    .dword  0x1, 0, 0, 0xffffffff00000001, 0x3
-    .dword  0x10000000000000, 0, 0, 0xffffffff00000001, 0x3
-    .dword  0x3ff0000000000001, 0, 0, 0xffffffff3f800001, 0x1
-    .dword  0x3810000000000000, 0, 0, 0xffffffff00800000, 0
-    .dword  0x3800000000000000, 0, 0, 0xffffffff00400000, 0
-    .dword  0x380fffffffffffff, 0, 0, 0xffffffff00800000, 0x1
-    .dword  0x36a0000000000000, 0, 0, 0xffffffff00000001, 0
-    .dword  0x3690000000000000, 0, 0, 0xffffffff00000001, 0x3
-    .dword  0x3690000000000001, 0, 0, 0xffffffff00000001, 0x3
-    .dword  0x47effffff0000000, 0, 0, 0xffffffff7f800000, 0x5
-    .dword  0x47efffffefffffff, 0, 0, 0xffffffff7f800000, 0x5
-    .dword  0x47efffffe0000000, 0, 0, 0xffffffff7f7fffff, 0
-    .dword  0x47f0000000000000, 0, 0, 0xffffffff7f800000, 0x5
-    .dword  0x3ff0000010000000, 0, 0, 0xffffffff3f800001, 0x1
-    .dword  0x3ff0000010000001, 0, 0, 0xffffffff3f800001, 0x1
-    .dword  0x3ff0000030000000, 0, 0, 0xffffffff3f800002, 0x1
-    DONE
-
-    FTABLE  d, fcvt.s.d fa3, fa0, rmm
-    .dword  0, 0, 0, 0xffffffff00000000, 0
-    .dword  0x8000000000000000, 0, 0, 0xffffffff80000000, 0
-    .dword  0x3ff0000000000000, 0, 0, 0xffffffff3f800000, 0
-    .dword  0x3fd5555555555555, 0, 0, 0xffffffff3eaaaaab, 0x1
-    .dword  0x7ff8000000000005, 0, 0, 0xffffffff7fc00000, 0
-    .dword  0x7ff0000000000001, 0, 0, 0xffffffff7fc00000, 0x10
-    .dword  0xfff8000000000000, 0, 0, 0xffffffff7fc00000, 0
-    .dword  0x7ff0000000000000, 0, 0, 0xffffffff7f800000, 0
-    .dword  0xfff0000000000000, 0, 0, 0xffffffffff800000, 0
-    .dword  0x7fefffffffffffff, 0, 0, 0xffffffff7f800000, 0x5
-    .dword  0xffefffffffffffff, 0, 0, 0xffffffffff800000, 0x5
-    .dword  0x1, 0, 0, 0xffffffff00000000, 0x3
-    .dword  0x10000000000000, 0, 0, 0xffffffff00000000, 0x3
-    .dword  0x3ff0000000000001, 0, 0, 0xffffffff3f800000, 0x1
-    .dword  0x3810000000000000, 0, 0, 0xffffffff00800000, 0
-    .dword  0x3800000000000000, 0, 0, 0xffffffff00400000, 0
-    .dword  0x380fffffffffffff, 0, 0, 0xffffffff00800000, 0x1
-    .dword  0x36a0000000000000, 0, 0, 0xffffffff00000001, 0
-    .dword  0x3690000000000000, 0, 0, 0xffffffff00000001, 0x3
-    .dword  0x3690000000000001, 0, 0, 0xffffffff00000001, 0x3
-    .dword  0x47effffff0000000, 0, 0, 0xffffffff7f800000, 0x5
-    .dword  0x47efffffefffffff, 0, 0, 0xffffffff7f7fffff, 0x1
-    .dword  0x47efffffe0000000, 0, 0, 0xffffffff7f7fffff, 0
-    .dword  0x47f0000000000000, 0, 0, 0xffffffff7f800000, 0x5
-    .dword  0x3ff0000010000000, 0, 0, 0xffffffff3f800001, 0x1
-    .dword  0x3ff0000010000001, 0, 0, 0xffffffff3f800001, 0x1
-    .dword  0x3ff0000030000000, 0, 0, 0xffffffff3f800002, 0x1
-    DONE
+    ROUNDED FTABLE, d, NARROWED, fcvt.s.d fa3, fa0
 
     FTABLE  s, fcvt.d.s fa3, fa0
     .dword  0, 0, 0, 0, 0

@@ -56,6 +56,9 @@
 #define S 1
 #define M 3
 
+/* The word `csrr a0, n`, for MAY and MAY_NOT. */
+#define CSRR(n) (0x00002573 | ((n) << 20))
+
 /* Nothing is there on either machine. */
 #define NOWHERE 0x900000000
 
@@ -138,6 +141,36 @@ _start:
     CHECK   s6, \cause
     CHECK   s7, \value
     CHECKA  s8, .Ltraps\@
+    .endm
+
+/* The word is an illegal instruction in \mode. */
+    .macro MAY_NOT mode, word
+    .pushsection .text
+    .balign 4
+.Lbad\@:
+    .word   \word
+    .popsection
+    TRAPS   \mode, .Lbad\@, CAUSE_ILLEGAL, \word, .Lbad\@
+    .endm
+
+/* The word is done in \mode, and the ecall behind it comes. */
+    .macro MAY mode, word
+    .pushsection .text
+    .balign 4
+.Lgood\@:
+    .word   \word
+.Lcall\@:
+    ecall
+    .popsection
+    TRAPS   \mode, .Lgood\@, CAUSE_USER_ECALL + \mode, 0, .Lcall\@
+    .endm
+
+/* The instruction, compressed. */
+    .macro RVC insn:vararg
+    .option push
+    .option rvc
+    \insn
+    .option pop
     .endm
 
 /* The word is an illegal instruction, in M-mode. */

@@ -41,6 +41,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     if let Some(config) = expects {
         node.expects(config);
     }
+    if site.record.is_none() {
+        node.does_not_record();
+    }
     node::live(driver, node, "backup", site.record.as_deref())
 }
 

@@ -9,9 +9,7 @@ use crate::ft::Holder;
 use crate::host::disk::open::open_boot;
 use crate::host::disk::{Claimant, DiskError, DiskPlace, Disks, OverlayPlace};
 use crate::host::say::say;
-
-/// What a serial may be long (Virtio 1.2, 5.2.6).
-const SERIAL_BYTES_MAX: usize = 20;
+use crate::machine::config::DISK_SERIAL_BYTES_MAX;
 
 /// The same for `run`, `primary` and `backup`.
 #[derive(clap::Args, Clone, Default)]
@@ -135,8 +133,11 @@ fn place(text: &str) -> Result<DiskPlace, String> {
 }
 
 fn serial(name: &str) -> Result<String, String> {
-    if name.is_empty() || name.len() > SERIAL_BYTES_MAX || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("a serial is 1 to {SERIAL_BYTES_MAX} visible ASCII characters"));
+    if name.is_empty()
+        || name.len() > DISK_SERIAL_BYTES_MAX
+        || !name.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        return Err(format!("a serial is 1 to {DISK_SERIAL_BYTES_MAX} visible ASCII characters"));
     }
     Ok(name.to_owned())
 }

@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     });
     let limit = args.max_instructions.map_or(Icount::MAX, Icount);
     let boot = Boot { machine, generation: Generation::ZERO, life: draw_u64(), limit };
-    let (id, now_ns) = (NodeId(draw_u64()), driver.now_ns());
+    let now_ns = driver.now_ns();
     // Nobody compares the digests of a run that is not recorded.
     let digest_instructions = if args.record.is_some() { args.digest_every } else { 0 };
     let settings = args.console.settings(Settings { digest_instructions, ..Settings::default() });

@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     if let Some(seed) = args.seed {
         let mut tell = |line: String| say!("{line}");
         let outcome = sim::run(&guest, Plan::from_seed(seed), Some(&mut tell));
-        print(&outcome, true, args.json)?;
+        print(&outcome, true, args)?;
         return Ok(u8::from(outcome.failure.is_some()));
     }
     let started = Instant::now();
@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     for seed in args.first..args.first.saturating_add(args.seeds) {
         let outcome = sim::run(&guest, Plan::from_seed(seed), None);
         failed += u64::from(outcome.failure.is_some());
-        print(&outcome, outcome.failure.is_some(), args.json)?;
+        print(&outcome, outcome.failure.is_some(), args)?;
         let counts = [
             outcome.acknowledged,
             outcome.crashes,
@@ -86,12 +86,13 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     Ok(u8::from(failed > 0))
 }
 
-fn print(outcome: &Outcome, wanted: bool, json: bool) -> Result<(), Failure> {
-    if json {
+fn print(outcome: &Outcome, wanted: bool, args: &Args) -> Result<(), Failure> {
+    if args.json {
         put!("{}", serde_json::to_string(outcome)?)?;
     } else if let Some(failure) = &outcome.failure {
         put!("seed {}: FAILED: {failure}", outcome.seed)?;
-        put!("  again, with everything told: lockstep sim --seed {}", outcome.seed)?;
+        let disk = if args.disk { " --disk" } else { "" };
+        put!("  again, with everything told: lockstep sim{disk} --seed {}", outcome.seed)?;
     } else if wanted {
         put!("seed {}: {} answers in {} virtual ms", outcome.seed, outcome.acknowledged, outcome.virtual_ms)?;
     }

@@ -20,8 +20,12 @@ pub struct Args {
     /// Where VMs attach, like 127.0.0.1:7000.
     #[arg(long, value_name = "ADDR", required_unless_present = "status")]
     listen: Option<SocketAddr>,
-    /// Forward a host port to the guest, like tcp:127.0.0.1:8080=80 or udp:[::1]:9000=9000. May be repeated.
-    #[arg(long, value_name = "PROTO:HOST:PORT=GUESTPORT")]
+    // Not a doc comment: what stands in brackets would be a link.
+    #[arg(
+        long,
+        value_name = "PROTO:HOST:PORT=GUESTPORT",
+        help = "Forward a host port to the guest, like tcp:127.0.0.1:8080=80 or udp:[::1]:9000=9000. May be repeated"
+    )]
     forward: Vec<Forward>,
     /// Connect the VMs to this TAP device instead of the built-in gateway, so that they can be in one
     /// bridge with the host's network. It is made if it does not exist and this process may.
@@ -252,5 +256,21 @@ mod tests {
         let args = parse(&format!("--listen {}", holder.local_addr().unwrap())).unwrap();
         let failure = SwitchServer::bind(args.listen.unwrap(), vec![]).map_err(explain).err().unwrap();
         assert!(failure.fix.unwrap().contains("another port"), "{}", failure.what);
+    }
+
+    #[test]
+    fn a_privileged_port_and_an_address_of_another_host_come_with_a_fix() {
+        let at: SocketAddr = "127.0.0.1:80".parse().unwrap();
+        // Who runs the tests as root may have that port.
+        let listen = explain(BindError::Listen { at, error: ErrorKind::PermissionDenied.into() });
+        let forward = "tcp:127.0.0.1:80=80".parse().unwrap();
+        let forward = explain(BindError::Forward { forward, error: ErrorKind::PermissionDenied.into() });
+        for failure in [listen, forward] {
+            assert!(failure.what.contains("127.0.0.1:80"), "{}", failure.what);
+            assert!(failure.fix.unwrap().contains("higher one"), "{}", failure.what);
+        }
+        let elsewhere = "192.0.2.1:7000".parse().unwrap();
+        let failure = SwitchServer::bind(elsewhere, vec![]).map_err(explain).err().unwrap();
+        assert!(failure.fix.unwrap().contains("does not have that address"), "{}", failure.what);
     }
 }

@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::blob;
+
 /// Bytes of a sector, the unit of a disk's addresses (Virtio 1.2, 5.2.4).
 pub const SECTOR_BYTES: u64 = 512;
 /// The most disks of a machine.
@@ -43,6 +45,7 @@ pub enum DiskOp {
     Write {
         sector: u64,
         /// Whole sectors.
+        #[serde(with = "blob")]
         data: Vec<u8>,
     },
     /// Every write that was done before is to survive a crash of the host.

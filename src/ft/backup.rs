@@ -15,6 +15,7 @@
 //! takes for done, and does to them what the guest does to its own; it goes live only at the end of every entry it has
 //! acknowledged, hence past the mark of every output that may have left.
 
+use core::fmt::Display;
 use std::collections::VecDeque;
 
 use super::arbiter::{ArbiterError, Claim};
@@ -31,9 +32,12 @@ use crate::base::{Generation, Icount, NodeId, Seq};
 use crate::devices::disk::DiskDone;
 use crate::log::{self, Entry, frame::decode_frame};
 use crate::machine::config::RAM_BYTES_MAX;
-use crate::machine::{Exit, Machine};
+use crate::machine::{Arriving, Exit, Machine};
 use crate::replay::{Divergence, Followed, ReplayStop, Replayer};
-use crate::snapshot;
+use crate::snapshot::{
+    self,
+    ahead::{self, Ahead},
+};
 
 /// Until a backup counts, a primary busy with its snapshot is given this long.
 const JOIN_SILENCE_NS: u64 = 10_000_000_000;
@@ -56,6 +60,12 @@ enum State {
     },
     /// The machine obeys the log.
     Following(Box<Replayer>),
+}
+
+/// Whether the `done`-th of so many chunks completes another tenth of them.
+fn is_news(done: u32, chunks: u32) -> bool {
+    let tenths = |done: u32| u64::from(done) * 10 / u64::from(chunks.max(1));
+    (1..=chunks).contains(&done) && tenths(done - 1) < tenths(done)
 }
 
 /// A bid for the next generation.
@@ -88,6 +98,8 @@ pub(super) struct Backup {
     /// has left, this node bids.
     handed_over: bool,
     kept: KeptOutputs,
+    /// The guest's memory, as far as it came ahead of the state; and how many chunks have come, of how many.
+    arriving: Option<(Box<Arriving>, u32, u32)>,
     /// The disks that are compared and copied, until the machine comes to life.
     fetch: Option<DiskFetch>,
     /// This node's own disks, once it does.
@@ -182,6 +194,7 @@ impl Backup {
             handed_over: false,
             // More than a gate can hold, also when one notify overfills it by a whole ring of frames.
             kept: KeptOutputs::new(settings.gate_outputs_max * 2, settings.gate_bytes_max + KEPT_BYTES_SPARE),
+            arriving: None,
             fetch: None,
             mirror: Mirror::default(),
             ticks_heard: None,
@@ -300,11 +313,17 @@ impl Backup {
             (Message::Chunk(bytes), State::Receiving { decoder, chunks, chunks_done, .. }) => {
                 decoder.push(&bytes).map_err(|error| format!("the snapshot is damaged: {error}"))?;
                 *chunks_done += 1;
-                if (*chunks_done - 1) * 10 / *chunks < *chunks_done * 10 / *chunks {
+                if self.arriving.is_none() && is_news(*chunks_done, *chunks) {
                     common.tell(format!("state transfer: {chunks_done} of {chunks} chunks received"));
                 }
                 self.restore_if_ready(common, now_ns)?;
             }
+            (Message::Memory { ram_bytes, chunks }, State::Asking) if self.arriving.is_none() => {
+                let arriving = Arriving::new(ram_bytes).map_err(|error| error.to_string())?;
+                common.tell(format!("the primary sends its guest's memory, {chunks} chunks at first"));
+                self.arriving = Some((Box::new(arriving), 0, chunks));
+            }
+            (Message::MemoryChunk(bytes), State::Asking) => self.memory_chunk(common, &bytes)?,
             (Message::Disks { specs }, State::Asking) if self.fetch.is_none() => {
                 let count = specs.len();
                 let fetch = DiskFetch::begin(common, self.link, specs)?;
@@ -344,6 +363,22 @@ impl Backup {
             (message, _) => return Err(format!("it said {} out of turn", name(&message))),
         }
         Ok(Next::Stay)
+    }
+
+    /// Memory that comes ahead of the state.
+    fn memory_chunk(&mut self, common: &mut Common, bytes: &[u8]) -> Result<(), String> {
+        let (arriving, done, chunks) = self.arriving.as_mut().ok_or("it sends memory of no known size")?;
+        let damaged = |error: &dyn Display| format!("the memory sent ahead is damaged: {error}");
+        match ahead::open(bytes, arriving.ram_bytes(), arriving.boot_bytes()).map_err(|e| damaged(&e))? {
+            Ahead::Pages(pages) => arriving.load(&pages).map_err(|error| damaged(&error))?,
+            Ahead::Boot(bytes) => arriving.boot(&bytes),
+        }
+        *done = done.saturating_add(1);
+        common.send(self.link, Message::MemoryTaken { chunks: *done });
+        if is_news(*done, *chunks) {
+            common.tell(format!("state transfer: {done} of {chunks} chunks received"));
+        }
+        Ok(())
     }
 
     fn fetch(&mut self) -> Result<&mut DiskFetch, String> {
@@ -417,17 +452,18 @@ impl Backup {
         if !saved.config.disks.iter().eq(fetched.iter().flat_map(DiskFetch::specs)) {
             return Err("its state has other disks than it named".into());
         }
-        let (expected, at) = (saved.digest, saved.icount);
-        let mut machine =
-            Machine::restore(saved).map_err(|error| format!("the snapshot is unusable: {error}"))?;
-        let found = machine.digest();
-        if found != expected {
-            return Err(format!(
-                "the restored state at {at} has digest {found}, the primary's has {expected}"
-            ));
+        let (digest, at) = (saved.digest, saved.icount);
+        let unusable = |error: &dyn Display| format!("the snapshot is unusable: {error}");
+        let arriving = match self.arriving.take() {
+            Some((arriving, ..)) => *arriving,
+            None => Arriving::new(saved.config.ram_bytes).map_err(|error| unusable(&error))?,
+        };
+        let mut machine = arriving.complete(saved).map_err(|error| unusable(&error))?;
+        if common.records {
+            let base = Box::new(machine.save());
+            let generation = self.generation;
+            common.commands.push(Command::StartRecording { base, seq_next, generation });
         }
-        let base = Box::new(machine.save());
-        common.commands.push(Command::StartRecording { base, seq_next, generation: self.generation });
         common.commands.push(Command::PlugIn(Plug::of(&machine, self.life, self.generation, true)));
         // Whether these were done before the disks were copied, nobody knows; doing them again harms nothing.
         self.mirror.reissue(common, &mut machine);
@@ -435,7 +471,7 @@ impl Backup {
         self.state = State::Following(Box::new(Replayer::new(machine, seq_next)));
         self.backlog_bytes = 0;
         self.ack_due = true;
-        common.tell(format!("state restored at {at}, digest {expected}"));
+        common.tell(format!("state restored at {at}, digest {digest}"));
         for bytes in log {
             self.log(common, bytes, now_ns)?;
         }
@@ -723,6 +759,9 @@ fn name(message: &Message) -> &'static str {
         Message::Refuse { .. } => "Refuse",
         Message::Offer { .. } => "Offer",
         Message::Chunk(_) => "Chunk",
+        Message::Memory { .. } => "Memory",
+        Message::MemoryChunk(_) => "MemoryChunk",
+        Message::MemoryTaken { .. } => "MemoryTaken",
         Message::Log(_) => "Log",
         Message::Ack { .. } => "Ack",
         Message::Heartbeat { .. } => "Heartbeat",

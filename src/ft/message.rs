@@ -72,7 +72,11 @@ pub enum Message {
         peer: Option<String>,
     },
     /// Console bytes; the first is the `offset`-th of the guest's life.
-    ConsoleData { offset: u64, bytes: Vec<u8> },
+    ConsoleData {
+        offset: u64,
+        #[serde(with = "blob")]
+        bytes: Vec<u8>,
+    },
     /// Typed at a terminal; the first byte is the `seq`-th of its session.
     ConsoleInput { seq: u64, bytes: Vec<u8> },
     /// The guest has been given everything typed before byte `upto`, whoever reigns.
@@ -83,7 +87,12 @@ pub enum Message {
     ConsoleEnd { status: u8, how: String },
     /// The primary tells a joiner of the console before the snapshot: its last bytes, and how much of
     /// each session was typed.
-    Scrollback { offset: u64, bytes: Vec<u8>, typed: Vec<(u64, u64)> },
+    Scrollback {
+        offset: u64,
+        #[serde(with = "blob")]
+        bytes: Vec<u8>,
+        typed: Vec<(u64, u64)>,
+    },
     /// Terminals and tools reach the sender here.
     Whereabouts { listen: String },
     /// The primary says yes to a joiner of a machine with disks: they are compared and copied first.
@@ -105,6 +114,12 @@ pub enum Message {
     DisksComplete,
     /// The backup's disk is flushed up to the guest's request `tag`.
     Flushed { disk: u8, tag: u64 },
+    /// Ahead of the state the joiner gets the guest's memory, `chunks` at first, while the guest runs on.
+    Memory { ram_bytes: u64, chunks: u32 },
+    /// The next of it, as [`snapshot::ahead`](crate::snapshot::ahead) makes them.
+    MemoryChunk(#[serde(with = "blob")] Vec<u8>),
+    /// The joiner has put so many chunks of memory, in all, where they belong.
+    MemoryTaken { chunks: u32 },
 }
 
 /// A position at which the digests of both sides agreed.
@@ -179,6 +194,7 @@ impl Message {
     pub fn payload_bytes(&self) -> usize {
         match self {
             Message::Chunk(bytes)
+            | Message::MemoryChunk(bytes)
             | Message::Log(bytes)
             | Message::ConsoleData { bytes, .. }
             | Message::ConsoleInput { bytes, .. } => bytes.len(),
@@ -211,7 +227,9 @@ impl Message {
             | Message::SwitchOver
             | Message::DiskStored { .. }
             | Message::DisksComplete
-            | Message::Flushed { .. } => 0,
+            | Message::Flushed { .. }
+            | Message::Memory { .. }
+            | Message::MemoryTaken { .. } => 0,
         }
     }
 
@@ -261,6 +279,9 @@ mod tests {
             Message::DiskChunk { disk: 1, chunk: 65, packed: vec![1, 2, 3] },
             Message::DisksComplete,
             Message::Flushed { disk: 3, tag: u64::MAX },
+            Message::Memory { ram_bytes: 64 << 20, chunks: 3 },
+            Message::MemoryChunk(vec![1, 2]),
+            Message::MemoryTaken { chunks: u32::MAX },
             Message::Attach { life: 1, from: Some(u64::MAX), session: 3 },
             Message::ConsoleData { offset: 300, bytes: b"login: ".to_vec() },
             Message::Scrollback { offset: 1, bytes: vec![2, 3], typed: vec![(u64::MAX, 4)] },
@@ -295,7 +316,7 @@ mod tests {
         for _ in 0..20_000 {
             let mut body = vec![0; prng.between(1, 64) as usize];
             prng.fill(&mut body);
-            body[0] %= 30;
+            body[0] %= 36;
             let header = Header { len: body.len(), crc: crc32fast::hash(&body) };
             if let Ok(message) = decode_body(header, &body) {
                 let mut again = Vec::new();

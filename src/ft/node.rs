@@ -272,6 +272,8 @@ pub(super) struct Common {
     pub listen: Option<String>,
     /// Why the arbiter decides nothing, as it was told last.
     pub arbiter_trouble: Option<String>,
+    /// Whether anybody wants the log, and the state that it begins with, to keep.
+    pub records: bool,
     /// The machine that a joiner was told to expect.
     pub expects: Option<Box<MachineConfig>>,
 }
@@ -280,8 +282,17 @@ impl Common {
     pub fn new(id: NodeId, vm: &str, settings: Settings) -> Self {
         let scrollback_bytes = settings.scrollback_bytes.clamp(1, SCROLLBACK_BYTES_MAX);
         let terminals = Terminals::new(vm, id, scrollback_bytes);
-        let (vm, commands) = (vm.to_owned(), Vec::new());
-        Self { id, vm, settings, commands, terminals, listen: None, arbiter_trouble: None, expects: None }
+        Self {
+            id,
+            vm: vm.to_owned(),
+            settings,
+            commands: Vec::new(),
+            terminals,
+            listen: None,
+            arbiter_trouble: None,
+            records: true,
+            expects: None,
+        }
     }
 
     /// Tells the peer where terminals reach this node.
@@ -360,6 +371,11 @@ impl Node {
     /// Says where terminals reach this node, before anything happens to it.
     pub fn listens_at(&mut self, address: String) {
         self.common.listen = Some(address);
+    }
+
+    /// Nobody records here: a backup need not put its state aside for that when it comes to life.
+    pub fn does_not_record(&mut self) {
+        self.common.records = false;
     }
 
     /// Has a backup refuse any machine but this one.

@@ -17,6 +17,7 @@
 
 mod copy;
 mod disks;
+mod memory;
 mod peer;
 mod running;
 
@@ -30,12 +31,12 @@ use super::message::{Audit, Message};
 use super::node::{Boot, Command, Common, Event, Halt, LinkId, Next, NodeStatus, Plug, World};
 use crate::base::{Digest, Generation, Icount, NodeId, Seq};
 use crate::log::{self, PAYLOAD_BYTES_MAX, Start};
-use crate::machine::{Exit, Machine, Output, Saved};
+use crate::machine::{Exit, Machine, Output};
 use crate::replay::Recorder;
-use crate::snapshot;
 use copy::DiskCopy;
 use disks::GuestDisks;
 pub(super) use disks::Left;
+use memory::MemoryCopy;
 use peer::{Counting, Peer};
 use running::Live;
 
@@ -278,7 +279,7 @@ impl Primary {
                 self.console.extend(bytes.into_iter().take(room));
             }
             Event::DiskDone(done) => self.disks.ended(done),
-            Event::DiskWorked(worked) => self.disk_worked(common, worked, now_ns),
+            Event::DiskWorked(worked) => self.disk_worked(common, worked),
             Event::ConsoleSize { cols, rows } => common.terminals.resize(cols, rows),
             // The node has taken it in.
             Event::ArbiterSeen { .. } => {}
@@ -322,6 +323,12 @@ impl Primary {
             }
             Message::Heartbeat { .. } if from_peer => {}
             Message::Flushed { disk, tag } if from_peer => self.disks.peer_flushed(disk, tag),
+            Message::MemoryTaken { chunks } if from_peer => {
+                let taken = self.memory_copy().map_or(Ok(()), |memory| memory.taken(chunks));
+                if let Err(why) = taken {
+                    self.lose_peer(common, &why);
+                }
+            }
             Message::DiskWant { disk, first, chunks } if from_peer => {
                 self.copying(common, |common, copy| copy.wanted(common, disk, first, &chunks));
             }
@@ -390,9 +397,9 @@ impl Primary {
             }
             Peer::Joining(joining) => {
                 status.phase = "transfer".into();
-                let total = |encoder: &snapshot::Encoder<Saved>| encoder.chunks_total();
-                status.transfer =
-                    joining.encoder.as_ref().map(|encoder| (joining.chunks_sent, total(encoder)));
+                let rest = joining.encoder.as_ref().map_or((0, 0), |e| (e.chunks_done(), e.chunks_total()));
+                let ahead = joining.memory.as_ref().map(MemoryCopy::progress);
+                status.transfer = ahead.map(|(sent, total)| (sent + rest.0, total + rest.1));
                 status.disk_transfer = joining.copy.as_ref().map(DiskCopy::progress);
                 &joining.lag
             }

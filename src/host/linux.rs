@@ -28,7 +28,7 @@ macro_rules! parts {
 }
 
 /// All that the script reads.
-const PARTS: [Part; 17] = parts! {
+const PARTS: [Part; 18] = parts! {
     "build" true
     "guest/init" true
     "guest/etc/group" false
@@ -36,6 +36,7 @@ const PARTS: [Part; 17] = parts! {
     "guest/etc/inittab" false
     "guest/etc/passwd" false
     "guest/etc/profile" false
+    "guest/etc/udhcpc/default.script" true
     "guest/usr/bin/bench" true
     "guest/usr/bin/lockstep-load" true
     "guest/usr/bin/lockstep-watch" true
@@ -62,6 +63,8 @@ pub struct Images {
     pub initrd_all: PathBuf,
     /// The disk.
     pub root: PathBuf,
+    /// The kernel's symbols.
+    pub symbols: PathBuf,
     /// The kernel's command line.
     pub cmdline: String,
     pub kernel_version: String,

@@ -1,7 +1,8 @@
 //! The real world: clock, threads, sockets, files.
 //!
-//! Reading order: [`arbiter`] (a directory), [`logdir`] (a recording on disk), [`link`] (connections
-//! between nodes), [`switch`] (the network's process), [`port`] (a node's plug into it), [`stop`]
+//! Reading order: [`durable`] (files that a crash leaves whole), [`arbiter`] (a directory or an etcd), [`logdir`]
+//! (a recording on disk), [`disk`] (the guests' disks), [`link`] (connections between nodes; [`mortal`]: they end
+//! when the other host is gone), [`switch`] (the network's process), [`port`] (a node's plug into it), [`stop`]
 //! (ends poll loops), [`terminal`] and [`keys`] (the one we were started from), [`console`], [`attach`]
 //! (another node's console, over connections that die), [`driver`] (events in, commands out, one node), [`cluster`] (a
 //! whole pair as processes), [`onlooker`] (at its console), [`linux`] (Debian's images), [`kvclient`] (a load that checks every answer),
@@ -14,6 +15,7 @@ pub mod console;
 pub mod counterload;
 pub mod disk;
 pub mod driver;
+pub mod durable;
 pub mod guests;
 pub mod keys;
 pub mod kvclient;

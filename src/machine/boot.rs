@@ -13,12 +13,14 @@
 //! 4096    the bytes, if they follow
 //! ```
 
+use core::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::base::{Digest, digest_bytes, varint};
 use crate::cpu::Privilege;
-use crate::mem::{PAGE_BYTES, Ram};
+use crate::mem::{Bytes, PAGE_BYTES, Ram};
 
 /// Where and how the hart begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,12 +48,16 @@ pub enum BadBoot {
 }
 
 /// See the [module](self).
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootImage {
     start: Start,
-    /// Page number and bytes of each page that is not zero, ascending.
-    pages: Vec<(u32, Box<[u8]>)>,
+    /// The pages that are not zero, ascending.
+    numbers: Vec<u32>,
+    /// Theirs, one after another.
+    bytes: Bytes,
 }
+
+/// Pages in a piece: it fits into a chunk of a snapshot, and is a tenth of a millisecond's work.
+const PIECE_PAGES: usize = 56;
 
 const FOLLOWS: u8 = 0;
 const AS_IN_RAM: u8 = 1;
@@ -59,8 +65,23 @@ const AS_IN_RAM: u8 = 1;
 impl BootImage {
     /// The RAM of a machine that is about to start so.
     pub(super) fn of(start: Start, ram: &Ram) -> Self {
-        let pages = ram.pages_nonzero().map(|page| (page, ram.page(page).into())).collect();
-        Self { start, pages }
+        let numbers: Vec<u32> = ram.pages_nonzero().collect();
+        Self::of_pages(start, numbers.iter().map(|page| (*page, ram.page(*page))))
+    }
+
+    fn of_pages<'a>(start: Start, pages: impl ExactSizeIterator<Item = (u32, &'a [u8])>) -> Self {
+        // Nothing is mapped for nothing.
+        let mut bytes = Bytes::zeroed(pages.len().max(1) * PAGE_BYTES);
+        let numbers = bytes.chunks_exact_mut(PAGE_BYTES).zip(pages).map(|(into, (page, from))| {
+            into.copy_from_slice(from);
+            page
+        });
+        Self { start, numbers: numbers.collect(), bytes }
+    }
+
+    /// Page number and bytes of each page that is not zero, ascending.
+    fn pages(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.numbers.iter().copied().zip(self.bytes.chunks_exact(PAGE_BYTES))
     }
 
     pub fn start(&self) -> Start {
@@ -70,8 +91,8 @@ impl BootImage {
     /// RAM as it is at reset.
     pub(super) fn ram(&self, size_bytes: u64) -> Ram {
         let mut ram = Ram::new(size_bytes);
-        for (page, bytes) in &self.pages {
-            ram.load_page(*page, bytes).expect("the pages of an image are within its machine's RAM");
+        for (page, bytes) in self.pages() {
+            ram.load_page(page, bytes).expect("the pages of an image are within its machine's RAM");
         }
         ram
     }
@@ -80,28 +101,53 @@ impl BootImage {
     pub fn digest(&self) -> Digest {
         let start = postcard::to_allocvec(&self.start).expect("plain data always encodes");
         let head = digest_bytes(&start, 0);
-        let next = |digest: Digest, (page, bytes): &(u32, Box<[u8]>)| {
-            let bytes = digest_bytes(bytes, u64::from(*page));
+        let next = |digest: Digest, (page, bytes): (u32, &[u8])| {
+            let bytes = digest_bytes(bytes, u64::from(page));
             digest_bytes(&[digest.0.to_le_bytes(), bytes.0.to_le_bytes()].concat(), 0)
         };
-        self.pages.iter().fold(head, next)
+        self.pages().fold(head, next)
     }
 
     /// Its bytes; pages that `ram` holds too are only named.
     pub(super) fn encode(&self, ram: &Ram) -> Vec<u8> {
         let mut out = postcard::to_allocvec(&self.start).expect("plain data always encodes");
-        let mut next = 0;
-        for (page, bytes) in &self.pages {
-            varint::put_u64(&mut out, u64::from(page - next));
+        self.put_pages(0..self.numbers.len(), Some(ram), &mut out);
+        out
+    }
+
+    fn put_pages(&self, which: Range<usize>, ram: Option<&Ram>, out: &mut Vec<u8>) {
+        let mut next = which.start.checked_sub(1).map_or(0, |before| self.numbers[before] + 1);
+        for (page, bytes) in self.pages().skip(which.start).take(which.len()) {
+            varint::put_u64(out, u64::from(page - next));
             next = page + 1;
-            if ram.page(*page) == &bytes[..] {
+            if ram.is_some_and(|ram| ram.page(page) == bytes) {
                 out.push(AS_IN_RAM);
             } else {
                 out.push(FOLLOWS);
                 out.extend_from_slice(bytes);
             }
         }
-        out
+    }
+
+    /// Into how many pieces its bytes are cut when they are sent by themselves.
+    pub(super) fn pieces(&self) -> u32 {
+        self.numbers.len().div_ceil(PIECE_PAGES).max(1) as u32
+    }
+
+    /// The `index`-th piece of its bytes, with no page only named.
+    pub(super) fn piece(&self, index: u32) -> Option<Vec<u8>> {
+        if index >= self.pieces() {
+            return None;
+        }
+        let first = index as usize * PIECE_PAGES;
+        let which = first..(first + PIECE_PAGES).min(self.numbers.len());
+        let mut out = match index {
+            0 => postcard::to_allocvec(&self.start).expect("plain data always encodes"),
+            _ => Vec::new(),
+        };
+        out.reserve(which.len() * (PAGE_BYTES + 8));
+        self.put_pages(which, None, &mut out);
+        Some(out)
     }
 
     /// What [`BootImage::encode`] wrote beside `ram`, from anybody; its digest must be `expected`.
@@ -127,11 +173,11 @@ impl BootImage {
                 FOLLOWS if after.len() >= PAGE_BYTES => after.split_at(PAGE_BYTES),
                 _ => return Err(bad),
             };
-            pages.push((number, content.into()));
+            pages.push((number, content));
             rest = after;
             next = page + 1;
         }
-        let image = Self { start, pages };
+        let image = Self::of_pages(start, pages.into_iter());
         match image.digest() {
             found if found == expected => Ok(image),
             found => Err(BadBoot::Digest { expected, found }),
@@ -144,6 +190,18 @@ mod tests {
     use super::*;
     use crate::base::GuestPhys;
     use crate::mem::RAM_BASE;
+
+    impl PartialEq for BootImage {
+        fn eq(&self, other: &Self) -> bool {
+            self.digest() == other.digest()
+        }
+    }
+
+    impl std::fmt::Debug for BootImage {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "{:?} {:?}", self.start, self.numbers)
+        }
+    }
 
     const RAM_BYTES: u64 = 16 * PAGE_BYTES as u64;
 
@@ -164,12 +222,29 @@ mod tests {
         let beside = image.encode(&ram);
         assert!(beside.len() < 64, "only named: {}", beside.len());
         assert!(whole.len() > 4 * PAGE_BYTES);
-        assert_eq!(BootImage::decode(&beside, &ram, image.digest()), Ok(image.clone()));
-        assert_eq!(BootImage::decode(&whole, &ram, image.digest()), Ok(image.clone()));
+        assert_eq!(BootImage::decode(&beside, &ram, image.digest()), Ok(self::image().0));
+        assert_eq!(BootImage::decode(&whole, &ram, image.digest()), Ok(self::image().0));
         ram.write(RAM_BASE, &[9]).unwrap();
         let mixed = image.encode(&ram);
-        assert_eq!(BootImage::decode(&mixed, &ram, image.digest()), Ok(image.clone()));
+        assert_eq!(BootImage::decode(&mixed, &ram, image.digest()), Ok(self::image().0));
         assert_eq!(image.ram(RAM_BYTES).digest(), self::image().1.digest());
+    }
+
+    #[test]
+    fn pieces_make_the_whole() {
+        let mut ram = Ram::new(200 * PAGE_BYTES as u64);
+        for page in (0..200).filter(|page| page % 7 != 0) {
+            ram.load_page(page, &[page as u8 | 1; PAGE_BYTES]).unwrap();
+        }
+        let start = image().0.start();
+        let image = BootImage::of(start, &ram);
+        let pieces: Vec<Vec<u8>> = (0..).map_while(|index| image.piece(index)).collect();
+        assert_eq!(pieces.len(), image.pieces() as usize);
+        assert!(pieces.len() > 2);
+        assert_eq!(pieces.concat(), image.encode(&Ram::new(ram.size_bytes())));
+        let nothing = BootImage::of(start, &Ram::new(RAM_BYTES));
+        assert_eq!((nothing.pieces(), nothing.piece(1)), (1, None));
+        assert_eq!(nothing.piece(0), Some(nothing.encode(&ram)));
     }
 
     #[test]

@@ -118,9 +118,7 @@ impl MachineConfig {
         let into = addr - symbol.addr;
         (symbol.size == 0 || into < symbol.size).then_some((symbol, into))
     }
-}
 
-impl MachineConfig {
     /// What makes this another machine than somebody has described; none if nothing does. Entropy, disks and
     /// names are not part of a description.
     pub fn difference(&self, described: &MachineConfig) -> Option<String> {

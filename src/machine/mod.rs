@@ -2,10 +2,12 @@
 //!
 //! Reading order: [`io`] (what crosses the wall), [`map`] (where everything is), [`board`] (the
 //! devices on the hart's bus) and `sbi` (the firmware that it is itself), [`config`], [`elf`],
-//! [`kernel`], [`fdt`] and [`boot`] (what it starts from), [`vm`] (the door), [`saved`].
+//! [`kernel`], [`fdt`] and [`boot`] (what it starts from), [`vm`] (the door), [`saved`] and
+//! [`arriving`] (there and back).
 //!
 //! Absent on purpose: the log, and the choice of the positions at which inputs are delivered.
 
+pub mod arriving;
 pub mod board;
 pub mod boot;
 pub mod config;
@@ -19,6 +21,7 @@ mod sbi;
 mod stranger;
 pub mod vm;
 
+pub use arriving::Arriving;
 pub use config::{BadConfig, MAC_DEFAULT, MachineConfig, Platform, Symbol};
 pub use elf::{Elf, LoadError, symbols_of};
 pub use io::{Channel, Exit, Input, Output, Request, Stop};

@@ -9,19 +9,20 @@
 //! | `boot` | what a reset starts over from ([`boot`](super::boot)) |
 //! | `pages` | the pages of RAM that are not zero, ascending, 4096 bytes each |
 //!
-//! What comes back may come from a rotten file or a hostile peer: all of it is looked at, and a
-//! machine comes out only if its digest is the one that was saved.
+//! How it comes back to life: [`arriving`](super::arriving).
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::boot::{BadBoot, BootImage};
-use super::config::{BadConfig, MachineConfig, Platform};
-use super::vm::{Machine, State};
+use super::arriving::Arriving;
+use super::boot::BadBoot;
+use super::config::{BadConfig, MachineConfig};
+use super::vm::Machine;
 use crate::base::{Digest, Icount};
-use crate::cpu::{BadHartState, Hart};
+use crate::cpu::BadHartState;
 use crate::devices::BadDevice;
-use crate::mem::{PAGE_BYTES, Ram};
 
 /// A machine put aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,8 @@ pub enum RestoreError {
     Boot(#[from] BadBoot),
     #[error("the devices and the configuration disagree on whose SBI it is")]
     Sbi,
+    #[error("{ahead} bytes of RAM were announced, the configuration has {config}")]
+    RamAhead { ahead: u64, config: u64 },
     #[error("the network device has address {device:02x?}, the configuration says {config:02x?}")]
     Mac { config: [u8; 6], device: [u8; 6] },
     #[error("disk {disk} of the state is not the one of the configuration")]
@@ -77,56 +80,20 @@ impl Machine {
         Saved { config: self.config().clone(), icount: self.icount(), digest, state, boot, pages }
     }
 
+    /// Puts aside what [`Machine::take_written`] and others say must follow what was sent ahead: the
+    /// machine as [`save`](Self::save) does, but of RAM just `pages`, and not what it was booted from.
+    pub fn save_after(&mut self, pages: &BTreeSet<u32>) -> Saved {
+        let state = self.state_bytes();
+        let digest = self.digest_of(&state);
+        let ram = self.ram();
+        let pages = pages.iter().map(|page| (*page, ram.page(*page).into())).collect();
+        Saved { config: self.config().clone(), icount: self.icount(), digest, state, boot: Vec::new(), pages }
+    }
+
     /// The machine that was saved.
     pub fn restore(saved: Saved) -> Result<Self, RestoreError> {
-        let Saved { config, icount, digest, state, boot, pages } = saved;
-        config.check()?;
-        let (State { hart, board }, rest) = postcard::take_from_bytes::<State>(&state)
-            .map_err(|error| RestoreError::Encoding(error.to_string()))?;
-        if !rest.is_empty() {
-            return Err(RestoreError::LeftOver { bytes: rest.len() });
-        }
-        board.check(config.ram_bytes)?;
-        if board.net.device.mac() != config.mac {
-            return Err(RestoreError::Mac { config: config.mac, device: board.net.device.mac() });
-        }
-        if board.own_sbi != (config.platform == Platform::OwnSbi) {
-            return Err(RestoreError::Sbi);
-        }
-        let disks = board.disks.len().max(config.disks.len());
-        let differs =
-            |disk: &usize| board.disks.get(*disk).map(|d| d.device.spec()) != config.disks.get(*disk);
-        if let Some(disk) = (0..disks).find(differs) {
-            return Err(RestoreError::Disk { disk });
-        }
-        let hart = Hart::restore(hart)?;
-        if hart.icount() != icount {
-            return Err(RestoreError::Position { saved: icount, hart: hart.icount() });
-        }
-        let mut ram = Ram::new(config.ram_bytes);
-        load_pages(&mut ram, &pages)?;
-        let boot = BootImage::decode(&boot, &ram, config.boot_digest)?;
-        let mut machine = Self::of_parts(config, hart, ram, board, boot);
-        let found = machine.digest();
-        if found != digest {
-            return Err(RestoreError::Digest { saved: digest, found });
-        }
-        Ok(machine)
+        Arriving::new(saved.config.ram_bytes)?.complete(saved)
     }
-}
-
-fn load_pages(ram: &mut Ram, pages: &[(u32, Box<[u8]>)]) -> Result<(), RestoreError> {
-    let count = ram.pages();
-    let mut next = 0;
-    for (nth, (page, bytes)) in pages.iter().enumerate() {
-        let bad = RestoreError::Page { nth, page: *page, len: bytes.len() };
-        if *page < next || *page >= count || bytes.len() != PAGE_BYTES {
-            return Err(bad);
-        }
-        ram.load_page(*page, bytes).map_err(|_| bad)?;
-        next = page + 1;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

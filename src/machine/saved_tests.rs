@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::base::Prng;
+use crate::machine::Platform;
 use crate::machine::io::Input;
 use crate::machine::testing::{boot, record};
+use crate::mem::PAGE_BYTES;
 
 const KV: &[u8] = include_bytes!("../../guest-programs/kv/kv.elf");
 const ECHO: &[u8] = include_bytes!("../../guest-programs/echo/echo.elf");

@@ -12,6 +12,8 @@
 //!
 //! Absent on purpose: the choice of positions (`replay` makes it), time, and any wish of its own.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -209,7 +211,7 @@ impl Machine {
         if self.board.exit != Some(Exit::Reset) || self.config.ends_at_reset {
             return;
         }
-        self.ram = self.boot.ram(self.config.ram_bytes);
+        self.ram.replace(self.boot.ram(self.config.ram_bytes));
         let start = self.boot.start();
         if !self.config.rng_seed.is_empty() {
             let config = MachineConfig { rng_seed: self.next_rng_seed(), ..self.config.clone() };
@@ -412,6 +414,42 @@ impl Machine {
     /// RAM, to look at.
     pub fn ram(&self) -> &Ram {
         &self.ram
+    }
+
+    /// Into how many pieces [`boot_piece`](Self::boot_piece) cuts what a reset starts over from.
+    pub fn boot_pieces(&self) -> u32 {
+        self.boot.pieces()
+    }
+
+    /// The next of what [`Arriving::boot`](super::Arriving::boot) takes.
+    pub fn boot_piece(&self, index: u32) -> Option<Vec<u8>> {
+        self.boot.piece(index)
+    }
+
+    /// From now on it is noted which pages of RAM are written; see [`Ram::note_writes`].
+    pub fn note_writes(&mut self) {
+        self.ram.note_writes();
+    }
+
+    /// The pages written since that was last asked.
+    pub fn take_written(&mut self) -> BTreeSet<u32> {
+        self.ram.take_written()
+    }
+
+    pub fn forget_writes(&mut self) {
+        self.ram.forget_writes();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn ram_mut(&mut self) -> &mut Ram {
+        &mut self.ram
+    }
+
+    /// What the guest can do, too.
+    #[cfg(test)]
+    pub(crate) fn start_over(&mut self) {
+        self.board.exit = Some(Exit::Reset);
+        self.start_over_if_reset();
     }
 
     /// The devices, to look at.

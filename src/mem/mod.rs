@@ -1,13 +1,15 @@
-//! Guest memory: RAM with page flags and an incremental digest ([`ram`]), Sv39 translation as a
+//! Guest memory: large memory of the host's ([`bytes`]), RAM with page flags and an incremental digest ([`ram`]), Sv39 translation as a
 //! pure walk ([`sv39`]), physical memory protection ([`pmp`]).
 //!
 //! Absent on purpose: devices (memory-mapped I/O is the bus's), translation caches (the hart's),
 //! and any clock or file.
 
+pub mod bytes;
 pub mod pmp;
 pub mod ram;
 pub mod sv39;
 
+pub use bytes::Bytes;
 pub use pmp::Pmp;
 pub use ram::{OutOfRam, PAGE_BYTES, PageFlags, RAM_BASE, Ram};
 

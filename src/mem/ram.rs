@@ -15,8 +15,11 @@
 //!
 //! None of the flags is state: they only say what to invalidate.
 
+use std::collections::BTreeSet;
+
 use thiserror::Error;
 
+use super::bytes::Bytes;
 use crate::base::{Digest, GuestPhys, digest_bytes};
 
 /// Where RAM starts (as on QEMU's `virt` machine).
@@ -58,7 +61,7 @@ impl PageFlags {
 
 /// The guest's memory: `size_bytes` bytes from [`RAM_BASE`], zero at reset.
 pub struct Ram {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     /// By page number (from 0).
     flags: Vec<PageFlags>,
     /// Each page's part of `sum`, as of its last digest.
@@ -70,6 +73,9 @@ pub struct Ram {
     /// flags are gone with the first.
     touched: Vec<u32>,
     epoch: u64,
+    /// While somebody copies this RAM: the pages written since they were last asked for, as far as
+    /// they were digested since.
+    written: Option<BTreeSet<u32>>,
 }
 
 impl Ram {
@@ -79,13 +85,14 @@ impl Ram {
         let pages = size_bytes / PAGE_BYTES as u64;
         assert!(pages <= u64::from(u32::MAX), "page numbers are 32 bits");
         Self {
-            bytes: vec![0; usize::try_from(size_bytes).expect("RAM fits the host's address space")],
+            bytes: Bytes::zeroed(usize::try_from(size_bytes).expect("RAM fits the host's address space")),
             flags: vec![PageFlags::NONE; pages as usize],
             parts: vec![0; pages as usize],
             sum: 0,
             dirty: Vec::new(),
             touched: Vec::new(),
             epoch: 0,
+            written: None,
         }
     }
 
@@ -216,9 +223,40 @@ impl Ram {
             let part = if is_zero(bytes) { 0 } else { digest_bytes(bytes, u64::from(page)).0 };
             let old = std::mem::replace(&mut self.parts[page as usize], part);
             self.sum = self.sum.wrapping_sub(old).wrapping_add(part);
+            if let Some(written) = &mut self.written {
+                written.insert(page);
+            }
         }
         self.epoch += 1;
         Digest(self.sum)
+    }
+
+    /// From now on it is noted which pages are written. None is, yet.
+    pub fn note_writes(&mut self) {
+        self.digest();
+        self.written = Some(BTreeSet::new());
+    }
+
+    /// The pages written since [`Ram::note_writes`] or the last call, ascending; costs what
+    /// [`Ram::digest`] does. None if nobody has asked for them to be noted.
+    pub fn take_written(&mut self) -> BTreeSet<u32> {
+        self.digest();
+        self.written.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub fn forget_writes(&mut self) {
+        self.written = None;
+    }
+
+    /// Becomes `other`, which is of the same size; who notes writes goes on.
+    pub fn replace(&mut self, mut other: Self) {
+        debug_assert_eq!(self.pages(), other.pages());
+        if self.written.is_some() {
+            let mut written = self.take_written();
+            written.extend(self.pages_nonzero().chain(other.pages_nonzero()));
+            other.written = Some(written);
+        }
+        *self = other;
     }
 
     /// Changes whenever [`Ram::mark_dirty`] has to be called anew for every page.

@@ -257,10 +257,6 @@ impl Rounds {
         self.next = Some((now, 0));
     }
 
-    pub fn stop(&mut self) {
-        self.next = None;
-    }
-
     pub fn due_at(&self) -> Option<u64> {
         self.next.map(|(at, _)| at)
     }
@@ -376,8 +372,6 @@ mod tests {
             }
         }
         assert_eq!(made, [0, 50, 150, 400, 1000]);
-        rounds.begin(0);
-        rounds.stop();
         assert!(rounds.due_at().is_none() && !rounds.take(u64::MAX));
     }
 }

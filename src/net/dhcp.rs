@@ -2,7 +2,8 @@
 //!
 //! The first that asks is *the* guest, 10.0.2.15, to which ports are forwarded; others get what follows.
 //! An address belongs to an Ethernet address for as long as the switch lives, so a guest that a new node
-//! runs keeps its own. When all are given away nobody else gets one.
+//! runs keeps its own. A switch that is started anew knows no leases, so who asks it for the one it holds
+//! gets it if nobody else has it. When all are given away nobody else gets one.
 
 use std::collections::BTreeMap;
 
@@ -63,8 +64,10 @@ impl Dhcp {
             DhcpMessageType::Request => DhcpMessageType::Ack,
             _ => return Answer::Nothing,
         };
-        let Some(address) = self.address_of(client, first) else { return Answer::Exhausted };
         let wanted = asked.requested_ip.or((!asked.client_ip.is_unspecified()).then_some(asked.client_ip));
+        // Who answers an offer names the server; who does not holds a lease, and wants it to go on.
+        let held = wanted.filter(|_| kind == DhcpMessageType::Ack && asked.server_identifier.is_none());
+        let Some(address) = self.address_of(client, first, held) else { return Answer::Exhausted };
         let kind = if kind == DhcpMessageType::Ack && wanted.is_some_and(|wanted| wanted != address) {
             DhcpMessageType::Nak
         } else {
@@ -110,14 +113,26 @@ impl Dhcp {
         Answer::Frame(ether::udp(server, DHCP_SERVER_PORT, to, DHCP_CLIENT_PORT, &bytes))
     }
 
-    fn address_of(&mut self, client: Mac, first: Ipv4Address) -> Option<Ipv4Address> {
+    /// The client's address; a new client's is the one that it held before, or else the first that is free.
+    fn address_of(
+        &mut self,
+        client: Mac,
+        first: Ipv4Address,
+        held: Option<Ipv4Address>,
+    ) -> Option<Ipv4Address> {
         if let Some(address) = self.leases.get(&client) {
             return Some(*address);
         }
-        if !client.is_station() || self.leases.len() >= usize::from(LEASES_MAX) {
+        if !client.is_station() {
             return None;
         }
-        let address = Ipv4Address::from_bits(first.to_bits() + self.leases.len() as u32);
+        let mut free = (0..u32::from(LEASES_MAX))
+            .map(|n| Ipv4Address::from_bits(first.to_bits() + n))
+            .filter(|address| self.leases.values().all(|given| given != address));
+        let address = match held {
+            Some(held) => free.clone().find(|address| *address == held).or_else(|| free.next()),
+            None => free.next(),
+        }?;
         self.leases.insert(client, address);
         Some(address)
     }
@@ -197,6 +212,25 @@ mod tests {
         let theft = ask(&mut dhcp, other, &message(DhcpMessageType::Request, other, Some(FIRST)));
         assert_eq!(theft, (DhcpMessageType::Nak, Ipv4Address::UNSPECIFIED));
         assert_eq!(ask(&mut dhcp, one, &message(DhcpMessageType::Request, one, Some(FIRST))), ack);
+    }
+
+    #[test]
+    fn who_holds_a_lease_of_an_earlier_switch_keeps_it() {
+        let (mut dhcp, guest, other) = (Dhcp::default(), Mac([2, 0, 0, 0, 1, 1]), Mac([2, 0, 0, 0, 1, 2]));
+        let second = Ipv4Address::new(10, 0, 2, 16);
+        let renew = |mac, address| message(DhcpMessageType::Request, mac, Some(address));
+        // The second guest is the first to ask the new switch.
+        assert_eq!(ask(&mut dhcp, other, &renew(other, second)), (DhcpMessageType::Ack, second));
+        assert_eq!(ask(&mut dhcp, guest, &renew(guest, FIRST)), (DhcpMessageType::Ack, FIRST));
+        // What is another's, or not ours to give, is refused.
+        for (n, wanted) in [FIRST, second, Ipv4Address::new(10, 0, 2, 2), Ipv4Address::new(10, 0, 2, 47)]
+            .into_iter()
+            .enumerate()
+        {
+            let thief = Mac([2, 0, 0, 0, 2, n as u8]);
+            let answer = ask(&mut dhcp, thief, &renew(thief, wanted));
+            assert_eq!(answer, (DhcpMessageType::Nak, Ipv4Address::UNSPECIFIED), "{wanted}");
+        }
     }
 
     #[test]

@@ -36,10 +36,12 @@ pub const GUEST_IP: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
 
 /// Datagrams that wait until the guest's Ethernet address is known; more are dropped.
 pub const WAITING_MAX: usize = 64;
-/// Between two ARP requests for the same address.
+/// Between the first two ARP requests for the same address; then twice as long each time …
 pub const ARP_RETRY_NS: u64 = 100 * MILLISECOND_NS;
-/// Requests without an answer after which the waiting datagrams are given up.
-pub const ARP_TRIES_MAX: u32 = 20;
+/// … up to this: whoever wants a guest that is not there does not fill the segment with questions.
+const ARP_RETRY_NS_MAX: u64 = 800 * MILLISECOND_NS;
+/// Requests without an answer (2.3 s of them) after which the waiting datagrams are given up.
+pub const ARP_TRIES_MAX: u32 = 5;
 /// An address not heard of for this long is asked for again while it is still used (RFC 4861 uses
 /// 30 s for the same purpose).
 pub const NEIGHBOR_STALE_NS: u64 = 30 * SECOND_NS;
@@ -351,7 +353,8 @@ impl Gateway {
             self.tcp.unreachable();
             return;
         }
-        self.neighbor = Neighbor::Asking { tries: tries + 1, next: now.saturating_add(ARP_RETRY_NS) };
+        let pause = (ARP_RETRY_NS << tries).min(ARP_RETRY_NS_MAX);
+        self.neighbor = Neighbor::Asking { tries: tries + 1, next: now.saturating_add(pause) };
         self.ask(Mac::BROADCAST, out);
     }
 
@@ -506,6 +509,9 @@ impl Gateway {
         if !self.is_ours(to) && segment.syn() && !segment.ack() {
             if !self.allows(to, port) {
                 self.flows.counts.refused += 1;
+            } else if self.guest_address(now, out).is_none() {
+                // It could not be answered: it says this again, and is known by then.
+                return;
             } else if let Some(conn) = self.tcp.guest_opens(now, bytes) {
                 out.push(FromGateway::Dial { conn, to: SocketAddr::new(to.into(), port) });
                 return;

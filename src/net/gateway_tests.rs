@@ -1,6 +1,6 @@
 //! The gateway against a guest that is honest, and against one that is not.
 
-use smoltcp::wire::IPV4_HEADER_LEN;
+use smoltcp::wire::{IPV4_HEADER_LEN, TcpControl, TcpRepr, TcpSeqNumber};
 
 use super::*;
 use crate::base::Prng;
@@ -113,6 +113,17 @@ fn a_guest_that_never_tells_its_address_costs_a_bounded_queue() {
     assert_eq!(gateway.counts().arp_requests, u64::from(ARP_TRIES_MAX));
     // And it starts anew with the next datagram.
     assert_eq!(from_host(&mut gateway, now, 1, b"x").len(), 1);
+}
+
+#[test]
+fn an_absent_guest_that_is_wanted_all_the_time_is_asked_for_twice_a_second() {
+    let mut gateway = gateway();
+    for now in (0..60 * SECOND_NS).step_by(MILLISECOND_NS as usize) {
+        from_host(&mut gateway, now, 1, b"x");
+        tick(&mut gateway, now);
+    }
+    let asked = gateway.counts().arp_requests;
+    assert!((60..=140).contains(&asked), "{asked}");
 }
 
 #[test]
@@ -323,4 +334,43 @@ fn the_guest_is_told_where_it_may_not_go_and_names_go_to_the_resolvers_in_turn()
     assert_eq!(from_guest(&mut gateway, 0, &asked), [FromGateway::Frame(reply)]);
     let counts = gateway.counts();
     assert_eq!((counts.outbound.refused, counts.outbound.datagrams_out), (2, 4), "{counts:?}");
+}
+
+/// The segment by which the guest opens a connection.
+fn opening(to: Station, port: u16) -> Vec<u8> {
+    let checksums = ChecksumCapabilities::default();
+    let repr = TcpRepr {
+        src_port: 5000,
+        dst_port: port,
+        control: TcpControl::Syn,
+        seq_number: TcpSeqNumber(1),
+        ack_number: None,
+        window_len: 1000,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    };
+    ether::ipv4(GUEST, to, IpProtocol::Tcp, repr.buffer_len(), |bytes| {
+        repr.emit(&mut TcpPacket::new_unchecked(bytes), &GUEST.ip.into(), &to.ip.into(), &checksums);
+    })
+}
+
+#[test]
+fn a_guest_that_connects_before_it_has_told_its_address_is_asked_and_connects_at_the_second_try() {
+    let outbound = vec!["192.0.2.0/24".parse().unwrap()];
+    let mut gateway = Gateway::new(GatewayConfig { outbound, ..GatewayConfig::with_forwards(vec![]) });
+    let syn = opening(Station { mac: GATEWAY_MAC, ip: Ipv4Address::new(192, 0, 2, 7) }, 80);
+    // It knows the gateway from before, as after a takeover.
+    let ask = ether::arp(ArpOperation::Request, GATEWAY, Mac::BROADCAST, GUEST_IP);
+    assert_eq!(from_guest(&mut gateway, 0, &syn), [FromGateway::Frame(ask)]);
+    from_guest(&mut gateway, 1, &announce());
+    let out = from_guest(&mut gateway, SECOND_NS, &syn);
+    let [FromGateway::Dial { conn, .. }] = &out[..] else { panic!("{out:?}") };
+    let mut told = Vec::new();
+    gateway.dialed(SECOND_NS, *conn, true, &mut told);
+    gateway.flush_tcp(SECOND_NS, true, 8, &mut told);
+    assert!(matches!(&told[..], [FromGateway::Frame(_)]), "{told:?}");
 }

@@ -192,6 +192,11 @@ impl Vm {
         self.claimed.map(|(claimed, _)| claimed).filter(|claimed| *claimed > generation)
     }
 
+    /// Whether the segment may be told that the guest is here: somebody reigns, and by no word elsewhere.
+    fn may_announce(&self) -> bool {
+        self.active.is_some() && self.overruled_by(self.fence.current()).is_none()
+    }
+
     /// Whether a standby here may be the one that has claimed `generation`.
     fn may_return(&self, generation: Generation) -> bool {
         self.standbys.values().any(|followed| *followed < generation)
@@ -399,14 +404,13 @@ impl Switch {
         let place = &mut self.vms[vm];
         place.here = false;
         place.inbound.forget();
-        place.rounds.stop();
         self.fabric.unpin(port_of(vm));
     }
 
     /// Says on the uplink where VMs are, as far as it is due.
     fn announce(&mut self, now: u64, out: &mut Vec<Command>) {
         let Some(counts) = &mut self.uplink else { return };
-        for vm in self.vms.iter_mut().filter(|vm| vm.active.is_some()) {
+        for vm in self.vms.iter_mut().filter(|vm| vm.may_announce()) {
             if vm.rounds.take(now) {
                 let frames = vm.addresses.announcements(now, vm.mac);
                 counts.announcements += frames.len() as u64;
@@ -513,7 +517,7 @@ impl Switch {
         let abandoned =
             |vm: &Vm| vm.is_alone() && (!vm.inbound.is_empty() || self.uplink.is_some() && vm.here);
         let sweep = self.vms.iter().any(abandoned).then_some(self.tick_next);
-        let rounds = self.vms.iter().filter(|vm| vm.active.is_some()).filter_map(|vm| vm.rounds.due_at());
+        let rounds = self.vms.iter().filter(|vm| vm.may_announce()).filter_map(|vm| vm.rounds.due_at());
         let deposed = self.vms.iter().filter(|vm| vm.here).filter_map(|vm| {
             let (generation, since) = vm.claimed?;
             let waits = vm.active.is_some() || !vm.may_return(generation);
@@ -668,10 +672,7 @@ impl Switch {
             place.inbound.restart();
         }
         place.claimed = None;
-        if !std::mem::replace(&mut place.here, true) && self.uplink.is_some() {
-            // What is left here from an earlier reign, others have long had or given up.
-            place.inbound.forget();
-        }
+        place.here = true;
         if (place.mac, place.life) != (mac, life) || another {
             place.addresses = Addresses::default();
         }

@@ -224,6 +224,63 @@ fn a_primary_whose_successor_reigns_at_another_switch_cannot_speak_through_this_
 }
 
 #[test]
+fn a_primary_whose_successor_reigns_elsewhere_is_not_announced_here() {
+    let mut segment = Segment::new();
+    segment.attach(P1, G1, false, 0);
+    segment.tick_after(1);
+    segment.switch.claimed(segment.now, "kv", G2);
+    // The bridges would lead everybody to this port, away from the one who answers.
+    let mut out = segment.tick_after(CLAIM_GRACE_NS - 1);
+    segment.switch.uplink_opened(segment.now, &mut out);
+    assert_eq!(on_the_uplink(&out), [] as [Vec<u8>; 0]);
+    let due = segment.switch.next_deadline();
+    assert!(due.is_some_and(|due| due > segment.now), "{due:?}: it asks for nothing that it may not do");
+    // The claim was its own after all: that is told.
+    let out = segment.say(P1, ToSwitch::Activate { generation: G2, rx_seq_last: 0 });
+    assert_eq!(on_the_uplink(&out).len(), 1);
+}
+
+#[test]
+fn older_word_of_a_claim_does_not_undo_a_newer_one() {
+    let mut segment = Segment::new();
+    segment.attach(P1, G1, false, 0);
+    segment.attach(P2, G1, true, 0);
+    segment.switch.claimed(0, "kv", Generation(3));
+    segment.switch.claimed(0, "kv", G2);
+    // The second generation is as old as the first, whoever comes with it, and however.
+    let out = segment.say(P1, ToSwitch::Activate { generation: G2, rx_seq_last: 0 });
+    assert!(out.contains(&Command::Send(P1, FromSwitch::Fenced { current: Generation(3) })), "{out:?}");
+    let out = segment.say(P2, ToSwitch::Activate { generation: G2, rx_seq_last: 0 });
+    assert!(out.contains(&Command::Send(P2, FromSwitch::Fenced { current: Generation(3) })), "{out:?}");
+    let out = segment.attach(PeerId(3), G2, false, 0);
+    assert_eq!(out[0], Command::Send(PeerId(3), FromSwitch::Fenced { current: Generation(3) }));
+    assert_eq!(on_the_uplink(&segment.send(P1, G1, 1, answer())), [] as [Vec<u8>; 0]);
+}
+
+#[test]
+fn word_of_the_reign_itself_and_of_another_guest_changes_nothing() {
+    let mut segment = Segment::new();
+    segment.attach(P1, G2, false, 0);
+    segment.switch.claimed(0, "kv", G1);
+    segment.switch.claimed(0, "kv", G2);
+    segment.switch.claimed(0, "other", Generation(3));
+    assert_eq!(segment.switch.status().vms["kv"].claimed, None);
+    let out = segment.tick_after(2 * CLAIM_GRACE_NS);
+    assert!(!out.iter().any(|command| matches!(command, Command::Close(..))), "{out:?}");
+    assert_eq!(on_the_uplink(&segment.send(P1, G2, 1, answer())).len(), 1);
+}
+
+#[test]
+fn a_primary_that_says_again_that_it_reigns_is_not_believed_over_a_claim() {
+    let mut segment = Segment::new();
+    segment.attach(P1, G1, false, 0);
+    segment.switch.claimed(0, "kv", G2);
+    let out = segment.say(P1, ToSwitch::Activate { generation: G1, rx_seq_last: 0 });
+    assert!(out.contains(&Command::Send(P1, FromSwitch::Fenced { current: G2 })), "{out:?}");
+    assert_eq!(on_the_uplink(&segment.send(P1, G1, 1, answer())), [] as [Vec<u8>; 0]);
+}
+
+#[test]
 fn a_primary_that_claimed_the_generation_itself_goes_on() {
     let mut segment = Segment::new();
     segment.attach(P1, G1, false, 0);

@@ -76,13 +76,16 @@ impl Progress {
     }
 }
 
+/// Page numbers and their bytes.
+pub(super) type Pages = Vec<(u32, Box<[u8]>)>;
+
 /// What has come so far.
 #[derive(Debug, Default)]
 struct Parts {
     config: Vec<u8>,
     state: Vec<u8>,
     boot: Vec<u8>,
-    pages: Vec<(u32, Box<[u8]>)>,
+    pages: Pages,
 }
 
 /// Takes a snapshot's chunks in order.
@@ -177,8 +180,7 @@ impl Decoder {
         bound("RAM size", head.ram_bytes, self.ram_bytes_max)?;
         bound("configuration", head.config_bytes, SECTION_BYTES_MAX)?;
         bound("state", head.state_bytes, SECTION_BYTES_MAX)?;
-        // Page by page with a number each, and a little more.
-        bound("boot image", head.boot_bytes, self.ram_bytes_max / 4096 * 4112 + 4096)?;
+        bound("boot image", head.boot_bytes, boot_bytes_max(self.ram_bytes_max))?;
         let pages_max = head.ram_bytes / PAGE_BYTES as u64;
         if !head.ram_bytes.is_multiple_of(PAGE_BYTES as u64) || pages_max > u64::from(u32::MAX) {
             return Err(SnapshotError::BadRamSize { ram_bytes: head.ram_bytes });
@@ -186,6 +188,11 @@ impl Decoder {
         bound("page count", u64::from(head.pages), pages_max)?;
         Ok((head, Parts::default()))
     }
+}
+
+/// The longest boot image of a machine with so much RAM: page by page with a number each, and a little more.
+pub(super) const fn boot_bytes_max(ram_bytes: u64) -> u64 {
+    ram_bytes / 4096 * 4112 + 4096
 }
 
 /// The section that the next chunk must belong to.
@@ -214,13 +221,22 @@ fn append(section: &mut Vec<u8>, payload: &[u8], kind: Kind, expected: u64) -> R
 }
 
 /// Takes a chunk of pages; answers with one past its last.
-fn take_pages(
-    head: &Head,
-    parts: &mut Parts,
+fn take_pages(head: &Head, parts: &mut Parts, payload: &[u8], page_end: u64) -> Result<u64, SnapshotError> {
+    let (pages, page_end) = pages_of(head.ram_bytes, payload, page_end)?;
+    if parts.pages.len() + pages.len() > head.pages as usize {
+        return Err(SnapshotError::TooMuch { section: Kind::Pages, expected: u64::from(head.pages) });
+    }
+    parts.pages.extend(pages);
+    Ok(page_end)
+}
+
+/// The pages of a chunk, ascending from `page_end` on; and one past the last.
+pub(super) fn pages_of(
+    ram_bytes: u64,
     mut payload: &[u8],
     mut page_end: u64,
-) -> Result<u64, SnapshotError> {
-    let pages_max = head.ram_bytes / PAGE_BYTES as u64;
+) -> Result<(Pages, u64), SnapshotError> {
+    let pages_max = ram_bytes / PAGE_BYTES as u64;
     let bytes = &mut payload;
     let runs = varint::get_u64(bytes)?;
     let mut numbers = Vec::new();
@@ -240,12 +256,8 @@ fn take_pages(
     if numbers.is_empty() {
         return Err(SnapshotError::EmptyChunk);
     }
-    if parts.pages.len() + numbers.len() > head.pages as usize {
-        return Err(SnapshotError::TooMuch { section: Kind::Pages, expected: u64::from(head.pages) });
-    }
     let raw = chunk::get_block(bytes, Some(numbers.len() * PAGE_BYTES))?;
-    parts.pages.extend(numbers.into_iter().zip(raw.chunks_exact(PAGE_BYTES).map(Box::from)));
-    Ok(page_end)
+    Ok((numbers.into_iter().zip(raw.chunks_exact(PAGE_BYTES).map(Box::from)).collect(), page_end))
 }
 
 #[cfg(test)]

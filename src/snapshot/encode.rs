@@ -99,13 +99,14 @@ fn piece<T>(all: &[T], index: usize, len: usize) -> &[T] {
     all.chunks(len).nth(index).unwrap_or_default()
 }
 
-fn bytes_chunk(kind: Kind, number: u32, section: &[u8], index: u32) -> Vec<u8> {
+pub(super) fn bytes_chunk(kind: Kind, number: u32, section: &[u8], index: u32) -> Vec<u8> {
     let mut out = chunk::begin(kind, number);
     chunk::put_block(&mut out, piece(section, index as usize, PIECE_BYTES_MAX));
     chunk::seal(out)
 }
 
-fn pages_chunk(number: u32, pages: &[(u32, Box<[u8]>)], mut page_end: u32) -> Vec<u8> {
+/// A chunk of these pages, ascending and at most [`PIECE_PAGES_MAX`], after one that ended at `page_end`.
+pub(super) fn pages_chunk<P: AsRef<[u8]>>(number: u32, pages: &[(u32, P)], mut page_end: u32) -> Vec<u8> {
     let mut out = chunk::begin(Kind::Pages, number);
     let runs: Vec<_> = pages.chunk_by(|(a, _), (b, _)| a + 1 == *b).collect();
     varint::put_u64(&mut out, runs.len() as u64);
@@ -117,7 +118,7 @@ fn pages_chunk(number: u32, pages: &[(u32, Box<[u8]>)], mut page_end: u32) -> Ve
     }
     let mut raw = Vec::with_capacity(PIECE_BYTES_MAX);
     for (_, bytes) in pages {
-        raw.extend_from_slice(bytes);
+        raw.extend_from_slice(bytes.as_ref());
     }
     chunk::put_block(&mut out, &raw);
     chunk::seal(out)

@@ -1,9 +1,11 @@
 //! A saved machine as bytes: in chunks, compressed, the same on disk and on the wire.
 //!
-//! Reading order: [`chunk`] (the bytes), [`encode`] and [`decode`] (a [`Saved`](crate::machine::Saved) to chunks and back).
+//! Reading order: [`chunk`] (the bytes), [`encode`] and [`decode`] (a [`Saved`](crate::machine::Saved) to chunks and back),
+//! [`ahead`] (what goes before one while the guest runs on).
 //!
 //! Absent on purpose: how to save or restore a machine ([`crate::machine`]), and files and sockets.
 
+pub mod ahead;
 pub mod chunk;
 pub mod decode;
 pub mod encode;

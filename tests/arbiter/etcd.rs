@@ -10,6 +10,8 @@ use lockstep::host::arbiter::{Etcd, EtcdArbiter};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::common::skipped;
+
 /// An election takes a second or two; on a busy machine it may take some more.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -70,7 +72,7 @@ pub struct Cluster {
 fn exists(command: &str) -> bool {
     let found = Command::new(command).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     found.is_ok() || {
-        println!("SKIPPED: there is no `{command}` here (Debian: etcd-server, etcd-client)");
+        skipped(&format!("there is no `{command}` here (Debian: etcd-server, etcd-client)"));
         false
     }
 }

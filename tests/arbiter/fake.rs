@@ -196,6 +196,12 @@ fn txn(succeeded: bool, revision: u64, found: [Option<&str>; 2]) -> String {
     http("200 OK", &body)
 }
 
+/// The same answer in a term.
+fn in_term(answer: &str, term: u64) -> String {
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    http("200 OK", &body.replacen("{\"header\":{", &format!("{{\"header\":{{\"raft_term\":\"{term}\","), 1))
+}
+
 fn record(generation: u64, node: u64) -> String {
     format!(r#"{{"generation":{generation},"node":{node},"keeps":null,"after":null,"wherefrom":""}}"#)
 }
@@ -268,6 +274,11 @@ fn answers_that_contradict_themselves_decide_nothing() {
         free.replace("\"cluster_id\":\"1\"", "\"cluster_id\":\"2\""),
         free.clone()
     )));
+    // Its elections are fewer than they were; a member that does not know how many decides nothing by that.
+    let won = txn(true, 6, [None, None]);
+    assert!(forgetful(after_reading(in_term(&free, 7), in_term(&won, 6))));
+    assert_eq!(after_reading(in_term(&free, 7), in_term(&won, 7)), Ok(Claim::Won));
+    assert_eq!(after_reading(in_term(&free, 7), won), Ok(Claim::Won));
     // Not done, though nothing was in the way.
     assert!(after_reading(free.clone(), txn(false, 6, [Some(&before), None])).is_err());
     // Records that are none.

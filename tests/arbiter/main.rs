@@ -4,6 +4,9 @@
 //! The tests start a real etcd of three nodes. Without the `etcd` command (Debian: `etcd-server`) what
 //! needs it says SKIPPED, and why. Run them one at a time: they measure.
 
+#[allow(dead_code, reason = "a tool box that several test programs share")]
+#[path = "../common/mod.rs"]
+mod common;
 mod etcd;
 mod fake;
 mod faults;
@@ -13,3 +16,4 @@ mod relay;
 mod restored;
 mod scene;
 mod suite;
+mod switches;

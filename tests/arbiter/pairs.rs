@@ -132,3 +132,26 @@ fn a_takeover_by_an_etcd_that_was_restored_from_an_old_backup_is_refused() {
     assert_eq!(another.wait(PATIENCE), Some(2), "{}", another.told());
     println!("record: {record:?}\nanother: {}", another.told());
 }
+
+/// Each of the two would take a generation of its own: the backup is told before, and wins nothing after.
+#[test]
+fn a_backup_with_another_prefix_than_its_primary_never_goes_on() {
+    let Some(mut scene) = Scene::start(Kind::Etcd, None) else { return };
+    scene.backup.kill().unwrap();
+    let etcd = scene.etcd.as_ref().expect("it was started with one");
+    scene.cluster.via.arbiter = Some(format!("etcd:{}", etcd.spelled("/elsewhere")));
+    scene.cluster.via.primary = None;
+    let away = |status: &lockstep::ft::NodeStatus| !status.protected && status.generation.get() == 2;
+    scene.cluster.await_status(&mut scene.primary, "alone", away).unwrap();
+    scene.backup = scene.cluster.backup(&scene.primary).unwrap();
+    let told = |status: &lockstep::ft::NodeStatus| {
+        status.arbiter_trouble.as_ref().is_some_and(|trouble| trouble.contains("prefix"))
+    };
+    scene.cluster.await_status(&mut scene.backup, "told of the prefix", told).unwrap();
+    scene.cluster.await_protected(&mut scene.primary).unwrap();
+    kill(&mut scene.primary);
+    scene.assert_nobody_answers();
+    let status = scene.backup.status().unwrap();
+    assert_eq!((status.phase.as_str(), status.generation.get()), ("claiming", 2), "{}", scene.told());
+    assert!(status.arbiter_trouble.is_some_and(|trouble| trouble.contains("prefix")), "{}", scene.told());
+}

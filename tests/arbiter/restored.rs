@@ -61,6 +61,36 @@ fn an_etcd_that_climbs_back_past_what_was_known_is_not_trusted_again() {
     assert!(is_forgetful(&awake.claim("kv", &after(bid(3, 4), 2))));
 }
 
+/// Its identity is the old one, and it is not behind what a node that slept through everything has seen: but
+/// its elections are counted anew.
+#[test]
+fn an_etcd_restored_as_the_same_is_refused_by_who_slept_since_before_the_backup() {
+    let memory = tempfile::tempdir().unwrap();
+    let Some(mut cluster) = Cluster::start(3) else { return };
+    // An etcd that has lived: a leader was lost once.
+    let leader = cluster.await_leader();
+    cluster.members[leader].kill();
+    cluster.await_leader();
+    cluster.run(leader);
+    let mut slept = cluster.arbiter_that_notes(Some(memory.path()));
+    let mut awake = cluster.arbiter();
+    assert_eq!(awake.claim("kv", &bid(1, 1)), Ok(Claim::Won));
+    assert_eq!(awake.claim("kv", &after(bid(2, 2), 1)), Ok(Claim::Won));
+    assert_eq!(slept.look("kv", Generation(2)), Ok(NodeId(2)));
+    let snapshot = cluster.dir.path().join("snapshot.db");
+    assert_eq!(awake.claim("other", &bid(1, 1)), Ok(Claim::Won));
+    if cluster.etcdctl(&["snapshot", "save", &snapshot.display().to_string()]).is_none() {
+        return;
+    }
+    assert_eq!(awake.claim("kv", &after(bid(3, 3), 2)), Ok(Claim::Won));
+    assert!(cluster.restore(&snapshot, None));
+    let answer = slept.claim("kv", &after(bid(3, 4), 2));
+    assert!(is_forgetful(&answer), "the third generation is the third node's");
+    assert!(answer.unwrap_err().to_string().contains("term"));
+    let mut later = cluster.arbiter_that_notes(Some(memory.path()));
+    assert!(is_forgetful(&later.claim("kv", &after(bid(3, 4), 2))), "also by a later process of its host");
+}
+
 #[test]
 fn an_etcd_made_anew_from_a_backup_is_another_one() {
     let memory = tempfile::tempdir().unwrap();

@@ -1,39 +1,13 @@
 //! Disks that fill up.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use lockstep::host::kvclient::request;
 use tempfile::TempDir;
 
+use crate::common::small_disk::SmallDisk;
 use crate::support::{BINARY, clean, cluster, finish, guest, load, run, until};
-
-/// A file system of `bytes`, if this test may mount one.
-struct Small {
-    at: PathBuf,
-}
-
-impl Small {
-    fn mount(at: &Path, bytes: u64) -> Option<Self> {
-        std::fs::create_dir_all(at).unwrap();
-        let options = format!("size={bytes}");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(at).output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self { at: at.to_owned() }),
-            _ => {
-                eprintln!("SKIPPED: a small tmpfs cannot be mounted here (it takes root)");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(&self.at).output().unwrap();
-    }
-}
 
 /// What a full disk leaves: whole, or with a torn tail, and it replays up to there.
 #[track_caller]
@@ -52,7 +26,7 @@ fn left_usable(log: &str) {
 #[test]
 fn a_recording_that_fills_its_disk_ends_with_the_reason_and_stays_readable() {
     let dir = TempDir::new().unwrap();
-    let Some(small) = Small::mount(&dir.path().join("small"), 128 << 10) else { return };
+    let Some(small) = SmallDisk::mount(&dir.path().join("small"), 128 << 10) else { return };
     let log = small.at.join("log").display().to_string();
     run(&["run", &guest("clock"), "--memory", "4M", "--record", &log])
         .refuses(&["No space left", "fix: free some space"]);
@@ -62,7 +36,7 @@ fn a_recording_that_fills_its_disk_ends_with_the_reason_and_stays_readable() {
 #[test]
 fn a_disk_too_small_for_the_base_is_told_before_the_guest_starts() {
     let dir = TempDir::new().unwrap();
-    let Some(small) = Small::mount(&dir.path().join("small"), 4096) else { return };
+    let Some(small) = SmallDisk::mount(&dir.path().join("small"), 4096) else { return };
     let log = small.at.join("log").display().to_string();
     let ran = run(&["run", &guest("kv"), "--memory", "4M", "--record", &log]);
     ran.refuses(&["No space left", "fix:"]);
@@ -87,7 +61,7 @@ fn a_protected_primary_whose_disk_fills_is_taken_over_and_nothing_is_lost() {
     let dir = TempDir::new().unwrap();
     let mut cluster = cluster(&dir);
     cluster.record = true;
-    let Some(small) = Small::mount(&cluster.record_dir(1), 400 << 10) else { return };
+    let Some(small) = SmallDisk::mount(&cluster.record_dir(1), 400 << 10) else { return };
     let (mut primary, mut backup) = cluster.pair().unwrap();
     let load = load(&cluster, 1);
     let status = primary.wait(Duration::from_secs(30));
@@ -109,7 +83,7 @@ fn a_backup_whose_disk_fills_is_dropped_and_nothing_is_lost() {
     let dir = TempDir::new().unwrap();
     let mut cluster = cluster(&dir);
     cluster.record = true;
-    let Some(_small) = Small::mount(&cluster.record_dir(2), 400 << 10) else { return };
+    let Some(_small) = SmallDisk::mount(&cluster.record_dir(2), 400 << 10) else { return };
     let (mut primary, mut backup) = cluster.pair().unwrap();
     let load = load(&cluster, 2);
     assert_eq!(backup.wait(Duration::from_secs(30)), Some(2), "{}", backup.told());

@@ -2,6 +2,9 @@
 //! a clear error or a guest trap, bounded memory, no panic, nothing lost.
 
 mod cli;
+#[allow(dead_code, reason = "a tool box that several test programs share")]
+#[path = "../common/mod.rs"]
+mod common;
 mod disk;
 mod elf;
 mod guests;

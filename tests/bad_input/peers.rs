@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use lockstep::base::{Digest, Generation, Icount, NodeId, Prng, Seq};
 use lockstep::cli::arg;
 use lockstep::ft::Message;
-use lockstep::ft::message::{self, HEADER_BYTES, PREAMBLE_BYTES};
+use lockstep::ft::message::{self, PREAMBLE_BYTES};
 use lockstep::host::cluster::{Cluster, Process};
 use lockstep::log::frame::{FrameBuilder, decode_frame};
 use lockstep::log::{Entry, Event};
@@ -15,6 +15,7 @@ use lockstep::machine::{BootOptions, Saved};
 use lockstep::snapshot::Encoder;
 use tempfile::TempDir;
 
+use crate::common::hear;
 use crate::support::{Ran, clean, cluster, free_port, guest, load, lockstep, peak_kib, until, watch};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,16 +40,6 @@ fn say(stream: &mut TcpStream, message: &Message) -> bool {
     let mut bytes = Vec::new();
     message.encode(&mut bytes);
     stream.write_all(&bytes).is_ok()
-}
-
-/// The next message; none when the other side has closed.
-fn hear(stream: &mut TcpStream) -> Option<Message> {
-    let mut header = [0; HEADER_BYTES];
-    stream.read_exact(&mut header).ok()?;
-    let header = message::decode_header(&header).unwrap();
-    let mut body = vec![0; header.len];
-    stream.read_exact(&mut body).ok()?;
-    Some(message::decode_body(header, &body).unwrap())
 }
 
 /// Waits until the other side closes.
@@ -168,13 +159,31 @@ fn two_hundred_connections_at_once_keep_nobody_from_the_service() {
     clean(load);
 }
 
-/// Joins `primary` and hears its offer; the answer is the connection and the next entry's number.
-fn joined(primary: &Process) -> (TcpStream, Seq) {
+/// Joins `primary`, which sends its guest's memory.
+fn joining(primary: &Process) -> TcpStream {
     let mut stream = connect(primary.address);
     stream.write_all(&opening(&[join("kv")])).unwrap();
     match hear(&mut stream) {
-        Some(Message::Offer { seq_next, .. }) => (stream, seq_next),
+        Some(Message::Memory { .. }) => stream,
         other => panic!("{other:?}"),
+    }
+}
+
+/// Joins `primary`, takes the memory and hears its offer; the answer is the connection and the next
+/// entry's number.
+fn joined(primary: &Process) -> (TcpStream, Seq) {
+    let mut stream = joining(primary);
+    let mut chunks = 0;
+    loop {
+        match hear(&mut stream) {
+            Some(Message::Offer { seq_next, .. }) => return (stream, seq_next),
+            Some(Message::MemoryChunk(_)) => {
+                chunks += 1;
+                assert!(say(&mut stream, &Message::MemoryTaken { chunks }));
+            }
+            Some(Message::Heartbeat { .. }) => {}
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -221,6 +230,13 @@ fn joiners_that_lie_or_leave_cost_the_primary_nothing() {
     for lie in &lies {
         let (mut stream, _) = joined(&primary);
         stream.write_all(lie).unwrap();
+        closed(stream);
+        assert_eq!(alone(&cluster, &mut primary), Generation(1), "{}", primary.told());
+    }
+    // Lies about memory, and an acknowledgement, before there was an offer.
+    for lie in [Message::MemoryTaken { chunks: u32::MAX }, ack(Seq(0)), join("kv")] {
+        let mut stream = joining(&primary);
+        assert!(say(&mut stream, &lie));
         closed(stream);
         assert_eq!(alone(&cluster, &mut primary), Generation(1), "{}", primary.told());
     }
@@ -324,6 +340,16 @@ fn transfer(saved: Saved) -> Vec<Message> {
     messages
 }
 
+fn memory(ram_bytes: u64) -> Message {
+    Message::Memory { ram_bytes, chunks: 1 }
+}
+
+/// A chunk of a snapshot as if it were one that comes ahead of it.
+fn ahead(chunk: &Message) -> Message {
+    let Message::Chunk(bytes) = chunk else { panic!("{chunk:?} is no chunk") };
+    Message::MemoryChunk(bytes.clone())
+}
+
 fn log(entries: &[Entry]) -> Message {
     let mut frame = FrameBuilder::new();
     entries.iter().for_each(|entry| frame.push(entry));
@@ -371,6 +397,13 @@ fn a_backup_of_a_fake_primary_ends_with_the_reason() {
         ("", tampered(&|saved| saved.config.ram_bytes = 1 << 60)),
         ("out of turn", vec![Message::Chunk(vec![0; 10])]),
         ("out of turn", vec![Message::Status, Message::SwitchOver]),
+        ("no known size", vec![Message::MemoryChunk(vec![0; 10])]),
+        ("bytes of RAM", vec![Message::Memory { ram_bytes: u64::MAX, chunks: 1 }]),
+        ("out of turn", vec![memory(4 << 20), memory(4 << 20)]),
+        ("sent ahead is damaged", vec![memory(4 << 20), Message::MemoryChunk(vec![0; 5000])]),
+        ("sent ahead is damaged", [vec![memory(4 << 20)], good()[1..2].iter().map(ahead).collect()].concat()),
+        ("unusable", [vec![memory(8 << 20)], good()].concat()),
+        ("out of turn", [good(), vec![memory(4 << 20)]].concat()),
         ("no reason", vec![Message::Refuse { why: "no reason\x1b[2J".into() }]),
         ("goodbye", vec![Message::Bye { why: "goodbye".into() }]),
         ("log frame is damaged", followed_by(Message::Log(vec![]))),

@@ -10,13 +10,9 @@ use lockstep::host::cluster::Cluster;
 use lockstep::host::kvclient::{KvConfig, KvLoad, Report};
 use tempfile::TempDir;
 
-pub const BINARY: &str = env!("CARGO_BIN_EXE_lockstep");
-const PATIENCE: Duration = Duration::from_secs(40);
+pub use crate::common::{BINARY, guest, peak_kib};
 
-pub fn guest(name: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    root.join(format!("guest-programs/{name}/{name}.elf")).display().to_string()
-}
+const PATIENCE: Duration = Duration::from_secs(40);
 
 pub fn path(dir: &TempDir, name: &str) -> String {
     dir.path().join(name).display().to_string()
@@ -66,13 +62,6 @@ impl Ran {
         assert!(self.peak_kib <= mib << 10, "{} KiB: {}", self.peak_kib, self.said());
         self
     }
-}
-
-/// The most memory that a process has had so far, in KiB; none once it is gone.
-pub fn peak_kib(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 pub fn lockstep(arguments: &[&str]) -> Command {

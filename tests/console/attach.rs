@@ -1,18 +1,9 @@
 //! Attached to a guest that is killed, frozen and handed over: every byte comes once, every key counts once.
 
-use lockstep::base::Prng;
 use lockstep::ft::Message;
-use lockstep::host::driver::draw_u64;
 use lockstep::host::link;
 
 use super::scene::*;
-
-fn seeded(test: &str) -> Prng {
-    let seed = std::env::var("LOCKSTEP_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| draw_u64() >> 32);
-    println!("{test}: LOCKSTEP_SEED={seed}");
-    Prng::new(seed)
-}
 
 /// All of it, from the first byte on, and each of `typed` once and in order.
 #[track_caller]

@@ -1,11 +1,11 @@
 //! Terminals that are none, and nodes that are none.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use lockstep::base::{NodeId, Prng, Seq};
 use lockstep::ft::Message;
-use lockstep::ft::message::{self, HEADER_BYTES};
+use lockstep::ft::message;
 
 use super::scene::*;
 
@@ -19,24 +19,8 @@ fn connect(to: SocketAddr, messages: &[Message]) -> TcpStream {
     stream
 }
 
-/// The next message; none when the other side has closed.
-fn hear(stream: &mut TcpStream) -> Option<Message> {
-    let mut header = [0; HEADER_BYTES];
-    stream.read_exact(&mut header).ok()?;
-    let header = message::decode_header(&header).unwrap();
-    let mut body = vec![0; header.len];
-    stream.read_exact(&mut body).ok()?;
-    Some(message::decode_body(header, &body).unwrap())
-}
-
 fn attach(session: u64) -> Message {
     Message::Attach { life: 0, from: None, session }
-}
-
-fn peak_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 #[test]
@@ -45,7 +29,7 @@ fn hostile_terminals_are_cut_while_the_guest_talks_on() {
     let (mut primary, backup) = scene.cluster.pair().unwrap();
     let honest = scene.attach("honest", &[&primary.address.to_string(), "--watch"]);
     honest.await_shown("line 00000000");
-    let memory = peak_kib(primary.child.id());
+    let memory = peak_kib(primary.child.id()).unwrap();
     let input = |seq, len| Message::ConsoleInput { seq, bytes: vec![b'x'; len] };
     let attacks = vec![
         vec![attach(1), input(0, 1 << 20)],
@@ -86,7 +70,7 @@ fn hostile_terminals_are_cut_while_the_guest_talks_on() {
     let shown = honest.shown().len();
     until("talking on", || honest.shown().len() > shown + 1000);
     assert_eq!(take_apart(&honest.shown()), Vec::<String>::new());
-    let grown = peak_kib(primary.child.id()) - memory;
+    let grown = peak_kib(primary.child.id()).unwrap() - memory;
     assert!(grown < 32 << 10, "{grown} KiB");
     for node in [&primary, &backup] {
         assert!(!node.told().contains("panicked"), "{}", node.told());
@@ -96,7 +80,7 @@ fn hostile_terminals_are_cut_while_the_guest_talks_on() {
 #[test]
 fn terminals_that_never_read_hold_nothing_up() {
     let run = Run::start(&[]);
-    let memory = peak_kib(run.child.id());
+    let memory = peak_kib(run.child.id()).unwrap();
     let deaf: Vec<TcpStream> = (0..20).map(|n| connect(run.address, &[attach(n)])).collect();
     let dir = tempfile::tempdir().unwrap();
     let mut honest = Attached::start(&dir, "honest", &[&run.address.to_string()]);
@@ -107,7 +91,7 @@ fn terminals_that_never_read_hold_nothing_up() {
     honest.types("quit\n");
     assert_eq!(honest.ends(), Some(0), "{}", honest.told());
     assert!(honest.shown().len() > 1_000_000);
-    let peak = peak_kib(run.child.id());
+    let peak = peak_kib(run.child.id()).unwrap();
     assert!(peak < memory + (32 << 10), "{memory} then {peak} KiB");
     drop(deaf);
 }

@@ -2,6 +2,9 @@
 //! moves from host to host.
 
 mod attach;
+#[allow(dead_code, reason = "a tool box that several test programs share")]
+#[path = "../common/mod.rs"]
+mod common;
 mod hostile;
 mod scene;
 mod scripts;

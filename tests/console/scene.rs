@@ -15,18 +15,10 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 use tempfile::TempDir;
 
-pub const BINARY: &str = env!("CARGO_BIN_EXE_lockstep");
+pub use crate::common::{BINARY, guest, hear, peak_kib, seeded, sleep_ms};
+
 /// Longer than anything here may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-
-pub fn guest(name: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    root.join(format!("guest-programs/{name}/{name}.elf")).display().to_string()
-}
-
-pub fn sleep_ms(ms: u64) {
-    std::thread::sleep(Duration::from_millis(ms));
-}
 
 #[track_caller]
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {

@@ -1,37 +1,13 @@
 //! Disks that fail: the guest gets its error, and whoever replays it sees the same.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::common::skipped;
+use crate::common::small_disk::SmallDisk;
 use crate::support::{BINARY, Said, Scene, journal, lockstep, make_image, run};
-
-/// A file system with little room, while it lives.
-struct Small {
-    at: PathBuf,
-}
-
-impl Small {
-    fn mount(at: &Path, bytes: u64) -> Option<Self> {
-        std::fs::create_dir_all(at).unwrap();
-        let options = format!("size={bytes}");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(at).output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self { at: at.to_owned() }),
-            _ => {
-                eprintln!("SKIPPED: a small tmpfs cannot be mounted here (it takes root)");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(&self.at).output().unwrap();
-    }
-}
 
 /// The guest alone, with a system call that fails from the `from`-th time on.
 fn run_failing(fault: &str, disk: &Path, log: &Path) -> Option<Said> {
@@ -57,7 +33,7 @@ fn run_failing(fault: &str, disk: &Path, log: &Path) -> Option<Said> {
     match output {
         Ok(output) => Some(Said::of(&output)),
         Err(_) => {
-            eprintln!("SKIPPED: strace is not installed");
+            skipped("strace is not installed");
             None
         }
     }
@@ -91,7 +67,7 @@ fn the_guest_gets_its_io_error_and_the_recording_replays_it() {
 #[test]
 fn a_full_file_system_is_the_guests_error() {
     let dir = TempDir::new().unwrap();
-    let Some(small) = Small::mount(&dir.path().join("small"), 512 << 10) else { return };
+    let Some(small) = SmallDisk::mount(&dir.path().join("small"), 512 << 10) else { return };
     let image = small.at.join("d.img");
     make_image(&image, 8 << 20, 0);
     run(&[image.to_str().unwrap()], &[]).ends(3, &["write failed with 1", "a write failed: No space left"]);
@@ -101,7 +77,7 @@ fn a_full_file_system_is_the_guests_error() {
 #[test]
 fn a_primarys_full_disk_is_the_guests_error_on_both_sides() {
     let mut scene = Scene::new();
-    let Some(small) = Small::mount(&scene.path("small"), 2 << 20) else { return };
+    let Some(small) = SmallDisk::mount(&scene.path("small"), 2 << 20) else { return };
     let (image, other) = (small.at.join("p.img"), scene.path("b.img"));
     make_image(&image, 32 << 20, 0);
     let mut primary = scene.primary(&image, &[]);
@@ -119,7 +95,7 @@ fn a_primarys_full_disk_is_the_guests_error_on_both_sides() {
 #[test]
 fn a_backup_whose_disk_fails_goes_and_the_guest_goes_on() {
     let mut scene = Scene::new();
-    let Some(small) = Small::mount(&scene.path("small"), 1 << 20) else { return };
+    let Some(small) = SmallDisk::mount(&scene.path("small"), 1 << 20) else { return };
     let (image, other) = (scene.path("p.img"), small.at.join("b.img"));
     make_image(&image, 32 << 20, 0);
     let primary = scene.primary(&image, &[]);

@@ -6,6 +6,9 @@
 
 mod alone;
 mod bad;
+#[allow(dead_code, reason = "a tool box that several test programs share")]
+#[path = "../common/mod.rs"]
+mod common;
 mod faults;
 mod pairs;
 mod rejoin;

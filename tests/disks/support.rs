@@ -3,30 +3,21 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
-use lockstep::base::Prng;
 use lockstep::ft::NodeStatus;
 use lockstep::host::cluster::{Cluster, Process};
-use lockstep::host::driver::draw_u64;
 use tempfile::TempDir;
 
-pub const BINARY: &str = env!("CARGO_BIN_EXE_lockstep");
+use crate::common::{self, guest};
+pub use crate::common::{BINARY, seeded, sleep_ms};
+
 /// Longer than anything here may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn journal() -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    root.join("guest-programs/journal/journal.elf").display().to_string()
-}
-
-/// The seed of a test: `LOCKSTEP_SEED`, or a new one; printed, so that a failure can be repeated.
-pub fn seeded(test: &str) -> Prng {
-    let seed = std::env::var("LOCKSTEP_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| draw_u64() >> 32);
-    println!("{test}: LOCKSTEP_SEED={seed}");
-    Prng::new(seed)
+    guest("journal")
 }
 
 /// An empty disk that orders `records` of the guest; 0 for no end.
@@ -81,7 +72,7 @@ impl std::fmt::Debug for Said {
 }
 
 pub fn lockstep(arguments: &[&str]) -> Said {
-    Said::of(&Command::new(BINARY).args(arguments).stdin(Stdio::null()).output().unwrap())
+    Said::of(&common::lockstep(arguments))
 }
 
 /// The guest alone, with these disks.
@@ -121,10 +112,6 @@ pub fn records_on(image: &Path) -> u64 {
 /// Where the identity of an image is.
 pub fn beside(image: &Path) -> PathBuf {
     PathBuf::from(format!("{}.lockstep", image.display()))
-}
-
-pub fn sleep_ms(ms: u64) {
-    std::thread::sleep(Duration::from_millis(ms));
 }
 
 /// Waits until `done`.

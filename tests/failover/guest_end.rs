@@ -19,7 +19,7 @@ fn a_guest_that_halts_ends_both_nodes_with_its_status() {
 fn a_guests_own_status_becomes_both_nodes_and_its_console_comes_out_once() {
     const BEATS: u32 = 300;
     let dir = tempfile::tempdir().unwrap();
-    let mut scene = Scene::of(&metronome(dir.path(), BEATS, 5));
+    let mut scene = Scene::of(metronome(dir.path(), BEATS, 5));
     let (mut primary, mut backup) = scene.cluster.pair().unwrap();
     assert_eq!(primary.wait(PATIENCE), Some(STATUS), "{}", primary.told());
     assert_eq!(backup.wait(PATIENCE), Some(STATUS), "{}", backup.told());
@@ -32,7 +32,7 @@ fn guests_that_end_before_a_backup_comes_end_their_primary() {
     for (name, status, text) in
         [("hello", 0, "hello from a machine"), ("exit_code", 42, ""), ("ticker", 0, "checksum")]
     {
-        let mut scene = Scene::of(&guest(name));
+        let mut scene = Scene::of(guest(name));
         let mut primary = scene.cluster.primary().unwrap();
         assert_eq!(primary.wait(PATIENCE), Some(status), "{name}: {}", primary.told());
         let console = scene.console(&primary);
@@ -46,7 +46,7 @@ fn a_console_is_whole_over_a_kill() {
     let mut prng = seeded("a_console_is_whole_over_a_kill");
     for _ in 0..2 {
         let dir = tempfile::tempdir().unwrap();
-        let mut scene = Scene::of(&metronome(dir.path(), BEATS, 4));
+        let mut scene = Scene::of(metronome(dir.path(), BEATS, 4));
         let (mut primary, mut backup) = scene.cluster.pair().unwrap();
         sleep_ms(prng.between(50, 600));
         kill(&mut primary);
@@ -67,7 +67,7 @@ fn a_console_is_whole_over_a_kill() {
 fn a_console_is_whole_over_switch_overs() {
     const BEATS: u32 = 400;
     let dir = tempfile::tempdir().unwrap();
-    let mut scene = Scene::of(&metronome(dir.path(), BEATS, 4));
+    let mut scene = Scene::of(metronome(dir.path(), BEATS, 4));
     let (mut a, mut b) = scene.cluster.pair().unwrap();
     let mut pieces = Vec::new();
     for _ in 0..3 {

@@ -46,7 +46,7 @@ fn guest_time_never_runs_backwards_over_kills_and_keeps_up_with_the_hosts() {
 #[test]
 fn a_guest_driven_by_its_timer_keeps_its_beat_over_a_kill() {
     let dir = tempfile::tempdir().unwrap();
-    let mut scene = Scene::of(&metronome(dir.path(), 200, 10));
+    let mut scene = Scene::of(metronome(dir.path(), 200, 10));
     let began = Instant::now();
     let (mut primary, mut backup) = scene.cluster.pair().unwrap();
     let ready = began.elapsed();

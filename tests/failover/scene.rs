@@ -1,36 +1,18 @@
 //! What every test here needs: a cluster in a directory of its own, a load, and a few questions.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use lockstep::base::Prng;
 use lockstep::ft::NodeStatus;
 use lockstep::host::cluster::{Cluster, Process};
-use lockstep::host::driver::draw_u64;
 use lockstep::host::kvclient::{KvConfig, KvLoad, Report, request};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-pub const BINARY: &str = env!("CARGO_BIN_EXE_lockstep");
+pub use crate::common::{BINARY, guest, lockstep, said, seeded, sleep_ms};
+
 /// Longer than anything here may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The seed of a test: `LOCKSTEP_SEED`, or a new one; printed, so that a failure can be repeated.
-pub fn seeded(test: &str) -> Prng {
-    let seed = std::env::var("LOCKSTEP_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| draw_u64() >> 32);
-    println!("{test}: LOCKSTEP_SEED={seed}");
-    Prng::new(seed)
-}
-
-pub fn sleep_ms(ms: u64) {
-    std::thread::sleep(Duration::from_millis(ms));
-}
-
-pub fn guest(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("guest-programs/{name}/{name}.elf"))
-}
 
 /// A switch, an arbiter, and a place for nodes.
 pub struct Scene {
@@ -39,14 +21,14 @@ pub struct Scene {
 }
 
 impl Scene {
-    pub fn of(guest: &Path) -> Self {
+    pub fn of(guest: impl AsRef<Path>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let cluster = Cluster::start(Path::new(BINARY), dir.path(), guest, "4M", None).unwrap();
+        let cluster = Cluster::start(Path::new(BINARY), dir.path(), guest.as_ref(), "4M", None).unwrap();
         Self { cluster, dir }
     }
 
     pub fn kv() -> Self {
-        Self::of(&guest("kv"))
+        Self::of(guest("kv"))
     }
 
     /// One answer of the kv guest.
@@ -128,13 +110,4 @@ pub fn assert_clean(report: &Report, nodes: &[&Process]) {
     let told: String = nodes.iter().map(|node| format!("--- {}\n{}", node.name, node.told())).collect();
     assert!(report.is_clean(), "{report:#?}\n{told}");
     assert!(report.acked_writes > 0 && report.verified_keys > 0, "{report:#?}\n{told}");
-}
-
-/// Runs our binary.
-pub fn lockstep(arguments: &[&str]) -> Output {
-    Command::new(BINARY).args(arguments).output().unwrap()
-}
-
-pub fn said(output: &Output) -> String {
-    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

@@ -88,7 +88,7 @@ fn a_backup_that_is_told_what_to_expect_joins_nothing_else() {
     let mut scene = Scene::kv();
     let mut primary = scene.cluster.primary().unwrap();
     scene.cluster.await_status(&mut primary, "running", |_| true).unwrap();
-    let (kv, echo) = (guest("kv").display().to_string(), guest("echo").display().to_string());
+    let (kv, echo) = (guest("kv"), guest("echo"));
     for (words, why) in [
         (vec![kv.as_str(), "--memory", "8M"], "it has 4 MiB of memory, not 8 MiB"),
         (vec![echo.as_str(), "--memory", "4M"], "it was booted from other files"),

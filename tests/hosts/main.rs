@@ -5,6 +5,9 @@
 //! they measure, and what they measure is printed.
 
 mod bad;
+#[allow(dead_code, reason = "a tool box that several test programs share")]
+#[path = "../common/mod.rs"]
+mod common;
 mod cuts;
 mod net;
 mod passt;

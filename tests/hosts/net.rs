@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::common::skipped;
+
 /// Tells apart the networks of one process.
 static NETS: AtomicU32 = AtomicU32::new(0);
 
@@ -27,7 +29,8 @@ pub fn run(program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{program} {}: {said}", arguments.join(" "));
 }
 
-fn has(program: &str) -> bool {
+/// Whether there is such a command.
+pub fn has(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).any(|dir| dir.join(program).exists())
 }
@@ -49,7 +52,7 @@ impl Net {
     /// None, loudly, where hosts cannot be made; `needs` are programs that the test runs.
     pub fn of(hosts: &[&str], needs: &[&str]) -> Option<Self> {
         if let Some(missing) = ["ip", "nft"].iter().chain(needs).find(|program| !has(program)) {
-            println!("SKIPPED: no {missing} here, so no hosts in network namespaces are tested");
+            skipped(&format!("no {missing} here, so no hosts in network namespaces are tested"));
             return None;
         }
         sweep();
@@ -58,7 +61,7 @@ impl Net {
         let made = Command::new("ip").args(["netns", "add", &net.ns("segment")]).output().unwrap();
         if !made.status.success() {
             let why = String::from_utf8_lossy(&made.stderr).trim().to_owned();
-            println!("SKIPPED: network namespaces cannot be made here (run as root): {why}");
+            skipped(&format!("network namespaces cannot be made here (run as root): {why}"));
             return None;
         }
         net.ip("segment", "link add br0 type bridge");

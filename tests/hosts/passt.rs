@@ -6,10 +6,11 @@ use std::time::Instant;
 use super::net::Net;
 use super::scene::*;
 
-/// passt on the switch's host: the guest's UDP port is the host's.
-fn passt(scene: &Scene, host: &str, socket: &Path) -> Process {
+/// passt on the switch's host: the guest's UDP port 9000 and its TCP port 6379 are the host's.
+pub fn passt(scene: &Scene, host: &str, socket: &Path) -> Process {
     let mut command = scene.net.command(host, "passt");
-    command.args(["--foreground", "--runas", "0", "--mtu", "1500", "--udp-ports", "9000"]);
+    command.args(["--foreground", "--runas", "0", "--mtu", "1500"]);
+    command.args(["--udp-ports", "9000", "--tcp-ports", "6379"]);
     command.args(["--address", "10.0.2.15", "--netmask", "24", "--gateway", "10.0.2.2"]);
     command.arg("--socket").arg(socket);
     let mut process = Process::start(command, host, &scene.dir.path().join("told-passt"));

@@ -11,6 +11,7 @@ use lockstep::base::Icount;
 use lockstep::cpu::{Answer, Question};
 use lockstep::machine::{BootOptions, Elf, Exit, Input, Machine, Stop};
 
+use crate::common::skipped;
 use crate::image::{BASE, COMPARED_BYTES, RAM_BYTES};
 
 /// Extensions beyond RV64GC are off (their encodings are reserved here), the hpm counters all there.
@@ -28,8 +29,7 @@ pub fn qemu_is_here(what: &str) -> bool {
     }
     let how = "qemu-system-riscv64 is missing (apt-get install qemu-system-misc)";
     assert!(std::env::var_os("CI").is_none(), "{what}: {how}");
-    // Not eprintln: the test harness would keep that to itself.
-    writeln!(std::io::stderr(), "SKIPPED: {what}: {how}").expect("stderr is open");
+    skipped(&format!("{what}: {how}"));
     false
 }
 

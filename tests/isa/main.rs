@@ -16,6 +16,9 @@
 #[allow(dead_code, reason = "a tool box shared with the hart's own tests")]
 #[path = "../../src/cpu/tests/asm.rs"]
 mod asm;
+#[allow(dead_code, reason = "a tool box that several test programs share")]
+#[path = "../common/mod.rs"]
+mod common;
 mod corners;
 mod generate;
 mod image;

@@ -5,8 +5,9 @@
 //! on QEMU.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
+use crate::common::lockstep;
 use crate::machines::{qemu, qemu_is_here};
 
 /// The fewest programs that there are: a glob that finds nothing must not pass.
@@ -32,10 +33,6 @@ fn elf(name: &str) -> String {
     let path = folder().join(format!("{name}.elf"));
     assert!(path.exists(), "{} is not built: guest-programs/build", path.display());
     path.to_str().unwrap().to_owned()
-}
-
-fn lockstep(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lockstep")).args(arguments).output().unwrap()
 }
 
 /// The line that a program has said, and nothing else.

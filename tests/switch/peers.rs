@@ -3,12 +3,17 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::{FakeVm, Log, TestSwitch, attach};
 use lockstep::base::Prng;
 use lockstep::host::switch::{BindError, SwitchServer, query};
-use lockstep::net::{Attach, CloseWhy, FromSwitch, ToSwitch};
+use lockstep::net::ether::{self, Station};
+use lockstep::net::fabric::{DropWhy, LEARNED_PER_PORT_MAX};
+use lockstep::net::gateway::{GATEWAY_IP, GATEWAY_MAC, GUEST_IP};
+use lockstep::net::{Attach, CloseWhy, FromSwitch, Mac, ToSwitch};
+use smoltcp::wire::ArpOperation;
 
 fn peer(at: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(at).unwrap();
@@ -162,6 +167,85 @@ fn a_vm_that_does_not_read_keeps_a_bounded_queue_and_a_flood_is_dropped() {
     echoes(&switch, 5);
     drop(vm);
     assert_eq!(log.lock().unwrap().len(), lockstep::net::inbound::FRAMES_MAX + 1);
+}
+
+/// What a guest sends that has gone mad, addressed to the gateway or to nobody: runts, giants, the addresses
+/// of the gateway and of another guest, many made-up ones, packets that are none, names asked for and doors
+/// knocked at.
+fn mad_frame(prng: &mut Prng, mac: Mac) -> Vec<u8> {
+    let us = Station { mac, ip: "10.0.2.16".parse().unwrap() };
+    let gateway = Station { mac: GATEWAY_MAC, ip: GATEWAY_IP };
+    let mut payload = vec![0; prng.between(1, 1400) as usize];
+    prng.fill(&mut payload);
+    let port = prng.below(65536) as u16;
+    let honest = ether::udp(us, port, gateway, port, &payload);
+    let from = |mac: Mac| [&honest[..6], &mac.0, &honest[12..]].concat();
+    match prng.below(9) {
+        0 => honest[..prng.below(14) as usize].to_vec(),
+        1 => vec![0x55; prng.between(1515, 60_000) as usize],
+        2 => from(GATEWAY_MAC),
+        3 => from(attach(1).mac),
+        4 => from(Mac([2, 9, 0, prng.below(256) as u8, prng.below(256) as u8, 1])),
+        5 => ether::arp(ArpOperation::Request, Station { ip: GATEWAY_IP, ..us }, GATEWAY_MAC, GUEST_IP),
+        6 => [&honest[..14], &payload].concat(),
+        7 => ether::udp(us, port, Station { ip: "10.0.2.3".parse().unwrap(), ..gateway }, 53, &payload),
+        _ => honest,
+    }
+}
+
+#[test]
+fn a_guest_that_floods_and_spoofs_keeps_no_other_from_its_clients() {
+    let switch = TestSwitch::start();
+    let _vm = FakeVm::boot(switch.at, Log::default(), 0);
+    echoes(&switch, 1);
+    let done = AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            let mut stream = peer(switch.at);
+            let mac = Mac([2, 0, 0, 0, 0, 66]);
+            let attach = Attach { vm: "mad".into(), life: 3, mac, ..attach(1) };
+            let generation = attach.generation;
+            stream.write_all(&hello(attach)).unwrap();
+            // It is not deaf; what it is told it does not care for.
+            let mut told = stream.try_clone().unwrap();
+            scope.spawn(move || std::io::copy(&mut told, &mut std::io::sink()));
+            let (mut prng, mut seq) = (Prng::new(1), 0);
+            while !done.load(Ordering::Relaxed) || seq < 5_000 {
+                let mut bytes = Vec::new();
+                for _ in 0..50 {
+                    seq += 1;
+                    ToSwitch::Frame { generation, seq, bytes: mad_frame(&mut prng, mac) }.encode(&mut bytes);
+                }
+                stream.write_all(&bytes).unwrap();
+            }
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            seq
+        });
+        for n in 2..40 {
+            echoes(&switch, n);
+        }
+        done.store(true, Ordering::Relaxed);
+        flood.join().unwrap()
+    });
+    echoes(&switch, 40);
+    let gone = Instant::now() + Duration::from_secs(60);
+    // Its end is heard after all that it said.
+    loop {
+        let status: serde_json::Value = serde_json::from_str(&query(switch.at).unwrap()).unwrap();
+        if status["vms"]["mad"]["active"] == false {
+            break;
+        }
+        assert!(Instant::now() < gone, "{status}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let report = switch.stop().switch;
+    println!("{sent} frames: {:?} {:?}", report.dropped, report.gateway);
+    for why in [DropWhy::Runt, DropWhy::Oversize, DropWhy::Spoofed, DropWhy::SpoofedIp] {
+        assert!(report.dropped[&why] > 50, "{:?}", report.dropped);
+    }
+    assert_eq!(report.vms["mad"].fence.accepted, sent);
+    assert!(report.addresses <= LEARNED_PER_PORT_MAX + 3, "{}", report.addresses);
+    assert_eq!(report.vms["kv"].inbound.dropped_full, 0);
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Fifty connections over takeovers: none is broken, and no answer lost, repeated or out of order.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::guest::{COUNT, Machine, Node, TestSwitch};
+use rustix::net::sockopt::set_socket_linger;
+
+use crate::guest::{COUNT, Machine, Node, SOURCE, TestSwitch, lock, until};
 
 const CLIENTS: usize = 50;
 const KILLS: u64 = 25;
@@ -68,4 +71,55 @@ fn fifty_connections_outlive_twenty_five_kills() {
     assert!(vm.inbound.resent > 0 && vm.fence.duplicates > 0, "the kills hit something");
     assert_eq!((tcp.opened, tcp.reset_by_guest, tcp.unanswered), (CLIENTS as u64, 0, 0), "{tcp:?}");
     assert!(total > 2000, "{total}");
+}
+
+fn counts(stream: &mut TcpStream, n: u64) {
+    let expected = format!("{n}\n");
+    let mut answer = vec![0; expected.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, expected.as_bytes());
+}
+
+/// Some go while nobody runs the guest, in the middle of what they say or hear, and some come.
+#[test]
+fn clients_that_reset_in_the_middle_of_a_takeover_take_nobody_with_them() {
+    const TAKEOVERS: u64 = 5;
+    let (switch, machine) = (TestSwitch::start(), Machine::shared());
+    let mut node = Node::boot(switch.at, &machine);
+    let mut honest: Vec<TcpStream> = (0..10).map(|_| switch.client(COUNT)).collect();
+    for generation in 2..2 + TAKEOVERS {
+        let standby = Node::standby(switch.at, generation - 1);
+        let mut asking: Vec<TcpStream> = (0..10).map(|_| switch.client(COUNT)).collect();
+        let hearing: Vec<TcpStream> = (0..3).map(|_| switch.client(SOURCE)).collect();
+        for stream in asking.iter_mut().chain(&mut honest) {
+            stream.write_all(b"incr\n").unwrap();
+        }
+        node.kill();
+        // What is on its way to a guest that nobody runs is given up with its connection.
+        for stream in asking.iter_mut() {
+            stream.write_all(&[b'x'; 20_000]).unwrap();
+        }
+        for stream in asking.iter().chain(&hearing) {
+            set_socket_linger(stream, Some(Duration::ZERO)).unwrap();
+        }
+        drop((asking, hearing));
+        let mut late: Vec<TcpStream> = (0..5).map(|_| switch.client(COUNT)).collect();
+        for stream in late.iter_mut() {
+            stream.write_all(b"incr\n").unwrap();
+        }
+        let gone = switch.client(COUNT);
+        set_socket_linger(&gone, Some(Duration::ZERO)).unwrap();
+        drop(gone);
+        std::thread::sleep(Duration::from_millis(20));
+        node = Node::take_over(standby, generation, &machine);
+        honest.iter_mut().for_each(|stream| counts(stream, generation - 1));
+        late.iter_mut().for_each(|stream| counts(stream, 1));
+        drop(late);
+        until("the guest is told who has gone", || lock(&machine).open == honest.len());
+    }
+    drop(node);
+    let tcp = switch.stop().switch.gateway.tcp;
+    println!("{tcp:?}");
+    assert_eq!((tcp.open, tcp.reset_by_guest, tcp.unanswered), (honest.len() as u64, 0, 0), "{tcp:?}");
+    assert!(tcp.reset_by_client >= 13 * TAKEOVERS, "{tcp:?}");
 }

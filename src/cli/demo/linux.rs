@@ -5,10 +5,12 @@
 //! the demo fails if a byte of the console is missing or doubled, a clock goes back, the kernel complains,
 //! Redis is another process than before, a key that it acknowledged is not there, or the machines differ.
 //!
-//! Redis is asked and loaded in the guest, by its console ([`redis`]).
+//! Redis is asked and loaded in the guest, by its console ([`redis`]), and by clients on this host over TCP
+//! (`tcp`), whose connections are to live through it all.
 
 mod outcome;
 pub mod redis;
+mod tcp;
 pub mod witness;
 
 use std::time::{Duration, Instant};
@@ -23,6 +25,7 @@ use crate::host::say::{put, say};
 use crate::host::scratch::Scratch;
 use crate::inspect::picture::grouped;
 use outcome::{Kill, Outcome};
+use tcp::Clients;
 
 const MEMORY: &str = "256M";
 /// Every wait for the guest's console ends. A boot on a host that is fit for it takes a tenth.
@@ -66,6 +69,8 @@ struct Play {
     stage: Stage,
     teller: Teller,
     questions: u32,
+    /// Connected once Redis answers.
+    clients: Option<Clients>,
     outcome: Outcome,
 }
 
@@ -80,7 +85,8 @@ impl Play {
         let (binary, address) = (std::env::current_exe()?, stage.primary.address.to_string());
         let console = Onlooker::attach(&binary, scratch.path(), &address, PATIENCE)?;
         let outcome = Outcome { kernel: images.kernel_version.clone(), ..Outcome::default() };
-        let mut play = Self { console, stage, teller: Teller::default(), questions: 0, outcome };
+        let mut play =
+            Self { console, stage, teller: Teller::default(), questions: 0, clients: None, outcome };
         say("starting a backup while Debian boots: from here on all that it says waits for both");
         play.join()?;
         play.await_text("lockstep: ready", 0)?;
@@ -104,6 +110,9 @@ impl Play {
             "Redis {version}, process {}, answers: SET colour green: {stored}",
             self.outcome.redis_pid
         ));
+        let redis = self.stage.cluster.redis;
+        let clients = Clients::connect(redis, &mut alive(&mut self.stage, &mut self.teller, &self.console))?;
+        self.clients = Some(clients);
         say(&format!("in the guest: a load that reads back what it wrote, and a pulse each {PULSE_MS} ms"));
         self.console.types(&witness::pulse_command(PULSE_MS))?;
         self.await_text("pulse 2 ", 0)?;
@@ -130,15 +139,25 @@ impl Play {
                 grouped(audit.icount.get())
             ));
         }
+        self.with_clients(Clients::begin_transaction)?;
+        if again {
+            self.with_clients(Clients::begin_benchmark)?;
+        }
         let name = self.stage.primary.name.clone();
+        self.with_clients(|clients, _| {
+            clients.kill_comes();
+            Ok(())
+        })?;
         say(&format!("SIGKILL to {name}, the primary{}", if again { ", once more" } else { "" }));
         let struck = self.stage.take_away(Blow::Kill)?;
+        self.with_clients(|clients, _| clients.kill_came())?;
         self.stage.await_primary("reigning", |_| true)?;
         let reigns = Instant::now();
         let silence = self.look(|console| console.silence(struck.at, reigns), "speaking after the kill")?;
         let spoke = silence.1.saturating_duration_since(struck.at);
         let heir = self.stage.primary.name.clone();
         say(&format!("{heir} goes on: next word on the console {:.0} ms after the kill", ms(spoke)));
+        self.with_clients(Clients::end_transaction)?;
         let colour = self.ask(redis::GET_COLOUR)?;
         let pid = self.ask(redis::PID)?;
         self.work(ALONE)?;
@@ -148,6 +167,7 @@ impl Play {
             grouped(after.load.verified),
             after.load.errors
         ));
+        self.with_clients(Clients::kill_was)?;
         self.outcome.kills.push(Kill {
             to_next_output_ms: ms(spoke),
             verified_before: before.load.verified,
@@ -177,6 +197,9 @@ impl Play {
         let tally = self.stage.tally()?;
         // From here on Redis ends, and its load has reason to complain.
         let seen = self.testimony()?;
+        if let Some(clients) = self.clients.take() {
+            self.outcome.tcp = clients.conclude()?;
+        }
         say("powering off, as one does: `poweroff` at the prompt");
         self.console.types(redis::POWEROFF)?;
         let Some(status) = self.console.ends(PATIENCE) else {
@@ -191,6 +214,15 @@ impl Play {
         let ends = [Some(status), primary, backup];
         self.outcome.conclude(&seen, &tally, &self.console.told(), ends, begun.elapsed());
         Ok(())
+    }
+
+    /// Has the clients do something that takes its time, and looks after everybody meanwhile.
+    fn with_clients(
+        &mut self,
+        act: impl FnOnce(&mut Clients, &mut dyn FnMut() -> Result<(), Failure>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let Some(clients) = &mut self.clients else { return Ok(()) };
+        act(clients, &mut alive(&mut self.stage, &mut self.teller, &self.console))
     }
 
     /// Lets the guest work for a while.
@@ -272,6 +304,14 @@ impl Play {
             }
             std::thread::sleep(LOOK);
         }
+    }
+}
+
+/// What is done while something is waited for.
+fn alive(stage: &mut Stage, teller: &mut Teller, console: &Onlooker) -> impl FnMut() -> Result<(), Failure> {
+    || {
+        teller.hear(console);
+        stage.check_alive()
     }
 }
 

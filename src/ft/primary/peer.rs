@@ -3,6 +3,8 @@
 //! Invariant: the gate is shut *before* the entry `Joined` is written, and opens for good only when a
 //! claim is won; so whatever a backup believes about itself, its primary believed first.
 
+use std::collections::BTreeSet;
+
 use super::super::arbiter::{ArbiterError, Claim};
 use super::super::backup::Backup;
 use super::super::detector::Detector;
@@ -12,6 +14,7 @@ use super::super::message::{Audit, Message};
 use super::super::node::{Command, Common, Halt, LinkId, Next, World};
 use super::Primary;
 use super::copy::{DiskCopy, Due};
+use super::memory::{self, MemoryCopy};
 use super::{Follows, Yield};
 use crate::base::{Generation, Icount, NodeId, Seq};
 use crate::log::{self, Start};
@@ -41,9 +44,10 @@ pub(super) struct Joining {
     pub detector: Detector,
     /// The disks that are copied, before and beside the state.
     pub copy: Option<DiskCopy>,
+    /// The memory that is sent ahead of the state.
+    pub memory: Option<MemoryCopy>,
     /// The state, once it is offered; the log goes with it.
     pub encoder: Option<snapshot::Encoder<Saved>>,
-    pub chunks_sent: u32,
     pub lag: LagMeter,
     pub acked: Option<Seq>,
     /// When it was first heard to have the state.
@@ -106,6 +110,7 @@ impl Primary {
                 if let Some(copy) = &joining.copy {
                     copy.end(common);
                 }
+                self.recorder.machine_mut().forget_writes();
                 common.commands.push(Command::Close { link: joining.link });
             }
             Peer::Counting(counting) => {
@@ -203,19 +208,40 @@ impl Primary {
             node,
             detector: Detector::new(now_ns, JOIN_SILENCE_NS, common.settings.heartbeat_ns),
             copy,
+            memory: None,
             encoder: None,
-            chunks_sent: 0,
             lag: LagMeter::starting(at),
             acked: None,
             restored_ns: None,
         }));
         if !waits {
-            self.offer(common, now_ns);
+            self.send_memory(common);
         }
     }
 
-    /// Saves the state and offers it to the joiner; from here on it gets the log.
-    fn offer(&mut self, common: &mut Common, now_ns: u64) {
+    /// The sending of the guest's memory to a joiner, if that is under way.
+    pub(super) fn memory_copy(&mut self) -> Option<&mut MemoryCopy> {
+        match &mut self.peer {
+            Peer::Joining(joining) if joining.encoder.is_none() => joining.memory.as_mut(),
+            _ => None,
+        }
+    }
+
+    /// Begins to send the guest's memory, while the guest runs on.
+    fn send_memory(&mut self, common: &mut Common) {
+        let at = self.icount();
+        let Peer::Joining(joining) = &mut self.peer else { return };
+        let machine = self.recorder.machine_mut();
+        let memory = MemoryCopy::begin(machine);
+        let (chunks, ram_bytes) = (memory.progress().1, machine.ram().size_bytes());
+        common.tell(format!("backup {} joins: sending the memory, from {at} on", joining.node));
+        common.send(joining.link, Message::Memory { ram_bytes, chunks });
+        joining.memory = Some(memory);
+    }
+
+    /// Saves the state and offers it to the joiner, with the pages that it lacks; from here on it gets
+    /// the log.
+    fn offer(&mut self, common: &mut Common, mut pages: BTreeSet<u32>, now_ns: u64) {
         self.paused_ns = Some(now_ns);
         self.take_outputs(common);
         self.flush(common, now_ns, false);
@@ -224,10 +250,17 @@ impl Primary {
         self.ask_disks(common);
         let (at, seq_next) = (self.icount(), self.recorder.seq_next());
         let Peer::Joining(joining) = &mut self.peer else { return };
-        let saved = self.recorder.machine_mut().save();
+        let machine = self.recorder.machine_mut();
+        pages.extend(machine.take_written());
+        let saved = machine.save_after(&pages);
+        machine.forget_writes();
         let encoder = snapshot::Encoder::new(saved);
         let (link, node) = (joining.link, joining.node);
-        common.tell(format!("backup {node} joins: sending the state at {at}"));
+        let rounds = joining.memory.as_ref().map_or(0, MemoryCopy::rounds);
+        let left = pages.len();
+        common.tell(format!(
+            "backup {node} joins: sending the state at {at}, {left} pages, {rounds} more rounds"
+        ));
         common.send(
             link,
             Message::Offer {
@@ -268,35 +301,43 @@ impl Primary {
         }
     }
 
-    pub(super) fn disk_worked(&mut self, common: &mut Common, worked: DiskWorked, now_ns: u64) {
+    pub(super) fn disk_worked(&mut self, common: &mut Common, worked: DiskWorked) {
         // An answer for a joiner that is gone is for nobody.
         if self.peer_link() == Some(worked.link)
             && self.copying(common, |common, copy| copy.worked(common, worked)) == Some(Due::Offer)
         {
-            self.offer(common, now_ns);
+            self.send_memory(common);
         }
     }
 
-    /// Sends the next chunks of the snapshot, as far as the connection takes them.
+    /// Sends the next chunk of the memory or of the snapshot, as far as the connection takes them.
     /// True while there are more.
     pub(super) fn transfer<W: World>(&mut self, common: &mut Common, world: &mut W) -> bool {
         let Peer::Joining(joining) = &mut self.peer else { return false };
-        let Some(encoder) = &mut joining.encoder else { return false };
-        let total = encoder.chunks_total();
-        if joining.chunks_sent == total {
-            return false;
-        }
-        if world.outbox_bytes(joining.link) < common.settings.transfer_window_bytes
-            && let Some(chunk) = encoder.next()
-        {
-            joining.chunks_sent += 1;
-            common.send(joining.link, Message::Chunk(chunk));
-            let (before, now) = ((joining.chunks_sent - 1) * 10 / total, joining.chunks_sent * 10 / total);
-            if now > before {
-                common.tell(format!("state transfer: {} of {total} chunks sent", joining.chunks_sent));
+        let has_room = world.outbox_bytes(joining.link) < common.settings.transfer_window_bytes;
+        if let Some(encoder) = &mut joining.encoder {
+            if has_room && let Some(chunk) = encoder.next() {
+                common.send(joining.link, Message::Chunk(chunk));
             }
+            return encoder.chunks_done() < encoder.chunks_total();
         }
-        joining.chunks_sent < total
+        let Some(memory) = &mut joining.memory else { return false };
+        if !has_room || memory.waits() {
+            return true;
+        }
+        let started_ns = world.now_ns();
+        match memory.next(self.recorder.machine_mut()) {
+            memory::Due::Send(chunk) => {
+                common.send(joining.link, Message::MemoryChunk(chunk));
+                memory.packed(world.now_ns().saturating_sub(started_ns));
+                let (sent, total) = memory.progress();
+                if memory.rounds() == 0 && (sent - 1) * 10 / total < sent * 10 / total {
+                    common.tell(format!("state transfer: {sent} of {total} chunks sent"));
+                }
+            }
+            memory::Due::Offer(pages) => self.offer(common, pages, started_ns),
+        }
+        true
     }
 
     /// Makes a joiner count once it holds and follows the log closely.

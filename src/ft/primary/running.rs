@@ -64,6 +64,9 @@ impl Primary {
             return (next, Pace::Now);
         }
         if let Pace::At(at) = pace {
+            if let Some(memory) = self.memory_copy() {
+                memory.guest_rests();
+            }
             let mut at = at.min(self.next_look_ns());
             if busy {
                 at = at.min(now_ns + POLL_NS / 4);
@@ -168,6 +171,10 @@ impl Primary {
     /// Notes where the guest is, and how long it must rest for its backup's sake.
     fn brake(&mut self, settings: &Settings, started_ns: u64, now_ns: u64) -> u64 {
         let icount = self.recorder.icount();
+        let ran_ns = now_ns.saturating_sub(started_ns);
+        if let Some(memory) = self.memory_copy() {
+            memory.guest_ran(ran_ns);
+        }
         let permille = match &mut self.peer {
             // Who has not been offered a state is not behind.
             Peer::Joining(joining) if joining.encoder.is_none() => 0,
@@ -181,7 +188,7 @@ impl Primary {
             }
             Peer::None | Peer::Claiming { .. } => 0,
         };
-        let rest_ns = self.brake.rest_ns(now_ns.saturating_sub(started_ns), permille);
+        let rest_ns = self.brake.rest_ns(ran_ns, permille);
         if rest_ns > 0 {
             self.resume_ns = now_ns + rest_ns;
         }

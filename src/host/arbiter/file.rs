@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{check_predecessor, decode_record, generation_of, name};
 use crate::base::{Generation, NodeId};
 use crate::ft::{Arbiter, ArbiterError, Bid, Claim, Holder};
+use crate::host::durable::sync_parent;
 
 /// Ours have some two hundred bytes.
 const RECORD_BYTES_MAX: u64 = 64 << 10;
@@ -56,7 +57,7 @@ impl FileArbiter {
             let before = self.read(vm, dir, Generation(bid.generation.get() - 1))?;
             return check_predecessor(vm, bid, &before);
         }
-        match fs::create_dir(dir).and_then(|()| sync_dir(dir)) {
+        match fs::create_dir(dir).and_then(|()| sync_parent(dir)) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(unreachable_at(dir, &error)),
             Ok(()) | Err(_) => Ok(()),
         }
@@ -100,12 +101,8 @@ fn link_new(temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<bool> {
         Err(error) => return Err(error),
     };
     fs::remove_file(temporary)?;
-    sync_dir(path)?;
+    sync_parent(path)?;
     Ok(linked)
-}
-
-fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path.parent().expect("a claim lies in a directory"))?.sync_all()
 }
 
 impl Arbiter for FileArbiter {

@@ -15,8 +15,8 @@
 //!
 //! The file is written aside, synced, renamed, and the directory is synced.
 
-use std::fs::{self, File, Metadata};
-use std::io::{self, Write};
+use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::error::DiskError;
 use crate::base::{Generation, NodeId};
 use crate::ft::Holder;
+use crate::host::durable;
 
 const FORMAT: u32 = 1;
 /// Nothing of ours is longer.
@@ -79,8 +80,6 @@ pub fn modified_ns(meta: &Metadata) -> i64 {
 pub struct Identity {
     format: u32,
     pub vm: String,
-    /// Names the guest's life, in hex.
-    pub life: String,
     /// The last reign that it is known to be up to date with; 0 outside fault tolerance.
     pub generation: Generation,
     /// The process that uses or used it: the node of the arbiter's record.
@@ -110,8 +109,8 @@ pub fn path_of(disk: &Path) -> PathBuf {
 
 impl Identity {
     pub fn new(vm: &str, node: NodeId, role: Role, stamp: Stamp) -> Self {
-        let (life, generation, state) = (String::new(), Generation::ZERO, State::Open);
-        Self { format: FORMAT, vm: vm.to_owned(), life, generation, node, role, state, stamp }
+        let (generation, state) = (Generation::ZERO, State::Open);
+        Self { format: FORMAT, vm: vm.to_owned(), generation, node, role, state, stamp }
     }
 
     /// The identity of `disk`; none if it has none.
@@ -136,16 +135,9 @@ impl Identity {
 
     /// Durable when this comes back.
     pub fn write(&self, disk: &Path) -> io::Result<()> {
-        let path = path_of(disk);
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(".new");
-        let mut file = File::create(&aside)?;
         let mut text = serde_json::to_vec_pretty(self).expect("an identity serialises");
         text.push(b'\n');
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&aside, &path)?;
-        sync_parent(&path)
+        durable::replace(&path_of(disk), ".new", &text)
     }
 
     /// Whether the file, which looks like `found` now, is what `claimant` may begin a life with.
@@ -232,17 +224,8 @@ pub fn remove(disk: &Path) -> io::Result<()> {
     let path = path_of(disk);
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => sync_parent(&path),
+        Ok(()) | Err(_) => durable::sync_parent(&path),
     }
-}
-
-/// Makes the names in the directory of `path` survive a crash of the host.
-pub fn sync_parent(path: &Path) -> io::Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    File::open(parent)?.sync_all()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::place::{DiskPlace, OverlayPlace};
 use super::store::{RawFile, Store};
 use crate::base::{Generation, NodeId};
 use crate::devices::disk::{DiskSpec, SECTOR_BYTES};
+use crate::host::durable;
 
 /// The largest disk: what is kept in memory for it stays within 64 MiB.
 pub const DISK_BYTES_MAX: u64 = 2 << 40;
@@ -218,7 +219,7 @@ impl Guard {
 
     /// Makes a new file's name survive a crash of the host.
     pub fn sync_name(&self) -> io::Result<()> {
-        identity::sync_parent(&self.path)
+        durable::sync_parent(&self.path)
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -363,7 +364,7 @@ fn open_overlay(base: &Path, path: &Path) -> Result<(Overlay, File, bool), DiskE
     let made = file.metadata().map_err(DiskError::io("look at", path))?.len() == 0;
     if made {
         let overlay = Overlay::create(Box::new(raw), file, modified).map_err(DiskError::io("make", path))?;
-        identity::sync_parent(path).map_err(DiskError::io("make", path))?;
+        durable::sync_parent(path).map_err(DiskError::io("make", path))?;
         return Ok((overlay, handle, true));
     }
     let overlay = Overlay::open(Box::new(raw), file, modified).map_err(|error| match error {

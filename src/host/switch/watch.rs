@@ -7,7 +7,7 @@
 //! An arbiter that does not answer changes nothing: whoever reigns here, reigns on. A primary that has
 //! lost finds that out by itself (it has nobody to acknowledge its outputs); this is the second lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::base::Generation;
-use crate::ft::Arbiter;
+use crate::ft::{Arbiter, ArbiterError};
 use crate::host::say::say;
 
 /// Between two looks: the longest that a primary which has lost can still say what it had left to say.
@@ -40,9 +40,9 @@ impl Watch {
         let names = Arc::new(Names::default());
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (asked, bell) = (Arc::downgrade(&names), Arc::clone(&wake));
-        std::thread::Builder::new()
-            .name("claims".into())
-            .spawn(move || look(arbiter, &asked, &tell, &bell))?;
+        std::thread::Builder::new().name("claims".into()).spawn(move || {
+            look(arbiter, &asked, &tell, &bell, |error| say!("switch: claims are not seen: {error}"))
+        })?;
         Ok(Self { names, news, wake })
     }
 
@@ -70,18 +70,23 @@ fn look(
     names: &Weak<Names>,
     tell: &Sender<(String, Generation)>,
     bell: &OwnedFd,
+    complain: impl Fn(&ArbiterError),
 ) {
     let mut told: BTreeMap<String, Generation> = BTreeMap::new();
-    let mut complained = false;
+    // VMs whose trouble was told, until they are well again.
+    let mut troubled: BTreeSet<String> = BTreeSet::new();
     while let Some(names) = names.upgrade() {
         let asked = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
         drop(names);
         told.retain(|name, _| asked.contains(name));
+        troubled.retain(|name| asked.contains(name));
         for name in asked {
             match arbiter.holder(&name) {
-                Ok(None) => {}
+                Ok(None) => {
+                    troubled.remove(&name);
+                }
                 Ok(Some(holder)) => {
-                    complained = false;
+                    troubled.remove(&name);
                     let generation = holder.bid.generation;
                     if told.insert(name.clone(), generation).is_none_or(|before| generation > before) {
                         // A full queue is emptied soon; what has not been told is told at the next look.
@@ -92,11 +97,11 @@ fn look(
                         rustix::io::write(bell, &1u64.to_ne_bytes()).ok();
                     }
                 }
-                Err(error) if !complained => {
-                    complained = true;
-                    say!("switch: claims are not seen: {error}");
+                Err(error) => {
+                    if troubled.insert(name) {
+                        complain(&error);
+                    }
                 }
-                Err(_) => {}
             }
         }
         std::thread::sleep(LOOK_EVERY);
@@ -144,5 +149,28 @@ mod tests {
         assert_eq!(await_news(&watch), [("kv".to_owned(), Generation(2))]);
         std::thread::sleep(3 * LOOK_EVERY);
         assert_eq!(watch.take(), []);
+    }
+
+    #[test]
+    fn a_trouble_with_one_vm_is_told_once_also_where_others_are_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut arbiter = FileArbiter::open(dir.path()).unwrap();
+        let (generation, node) = (Generation(1), NodeId(1));
+        let bid = Bid { generation, node, keeps: None, after: None, wherefrom: String::new() };
+        arbiter.claim("well", &bid).unwrap();
+        std::fs::create_dir(dir.path().join("bad")).unwrap();
+        std::fs::write(dir.path().join("bad/g00000000000000000001"), "damaged").unwrap();
+        let names = Arc::new(Names::new(vec!["bad".into(), "well".into()]));
+        let (tell, news) = bounded(NEWS_MAX);
+        let (complain, complaints) = bounded(NEWS_MAX);
+        let (asked, bell) = (Arc::downgrade(&names), eventfd(0, EventfdFlags::NONBLOCK).unwrap());
+        let thread = std::thread::spawn(move || {
+            look(Box::new(arbiter), &asked, &tell, &bell, |error| complain.send(error.clone()).unwrap());
+        });
+        assert_eq!(news.recv().unwrap(), ("well".to_owned(), generation));
+        std::thread::sleep(4 * LOOK_EVERY);
+        drop(names);
+        thread.join().unwrap();
+        assert_eq!(complaints.try_iter().count(), 1);
     }
 }

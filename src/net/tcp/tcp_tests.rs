@@ -380,6 +380,27 @@ fn a_guest_that_never_answers_is_given_up_in_bounded_time() {
 }
 
 #[test]
+fn a_guest_that_stops_acknowledging_holds_a_bounded_amount_and_is_given_up() {
+    let mut world = World::new(31, Weather::default());
+    let ((talking, _), (idle, _)) = (world.connected(), world.connected());
+    world.weather.loss = 1;
+    let (begun, mut taken) = (world.now, 0);
+    while [talking, idle].iter().any(|id| world.phase(*id) == Some(Phase::Open)) {
+        assert!(world.now - begun < 2 * SILENT_NS, "{:?} {:?}", world.phase(talking), world.phase(idle));
+        taken += world.say(talking, &[7; 65536]);
+        world.now += 100 * MILLISECOND_NS;
+        world.step();
+    }
+    for id in [talking, idle] {
+        assert_eq!(world.phase(id), Some(Phase::Closed(End::Silent)));
+        world.tcp.release(id);
+        world.run(1);
+    }
+    assert_eq!(taken, TO_GUEST_BYTES, "no more than was promised is taken from the client");
+    assert_eq!(world.tcp.counts().unanswered, 2);
+}
+
+#[test]
 fn while_nobody_runs_the_guest_nothing_is_repeated_and_nothing_given_up() {
     let mut world = World::new(12, Weather::default());
     let (id, handle) = world.connected();

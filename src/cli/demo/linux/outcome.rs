@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::tcp::Tcp;
 use super::witness::Testimony;
 use crate::cli::demo::table::short;
 use crate::cli::stage::Tally;
@@ -34,6 +35,8 @@ pub struct Outcome {
     pub join_ms: Vec<f64>,
     /// How long the guest stood still for each.
     pub pause_ms: Vec<f64>,
+    /// Clients on this host.
+    pub tcp: Tcp,
     pub redis_pid: String,
     pub keys_verified: u64,
     pub errors: u64,
@@ -96,6 +99,7 @@ impl Outcome {
         if tally.audits == 0 || tally.status.last_audit.is_none() {
             self.evidence.push("the machines have compared no digests".into());
         }
+        self.evidence.extend(self.tcp.judge(self.kills.len()));
         self.ok = self.evidence.is_empty() && !self.kills.is_empty();
     }
 
@@ -118,6 +122,7 @@ impl Outcome {
             ("numbered lines on the console", format!("{}, each once", grouped(self.pulses))),
             ("longest gap in the guest", format!("{} ms", self.longest_gap_ms)),
         ];
+        rows.extend(self.tcp.rows());
         if let Some(audit) = &self.last_digest {
             let at = grouped(audit.icount.get());
             let words =
@@ -142,7 +147,10 @@ impl fmt::Display for Outcome {
             writeln!(f, "  {words}")?;
         }
         match self.ok {
-            true => write!(f, "Debian noticed nothing: nothing was lost, and the machines agree."),
+            true => write!(
+                f,
+                "Debian and its clients noticed nothing but a wait: nothing was lost, and the machines agree."
+            ),
             false => write!(f, "This is NOT what lockstep promises."),
         }
     }

@@ -1,6 +1,6 @@
 //! How Redis is asked, loaded and ended: words for the guest's shell.
 //!
-//! The one place to change when clients on the host are to do it over TCP instead.
+//! Absent: what clients on this host ask over TCP, which is `demo::linux::tcp`.
 
 /// What the shell says when it listens.
 pub const PROMPT: &str = "lockstep:~# ";

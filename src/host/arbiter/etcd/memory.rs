@@ -3,20 +3,20 @@
 //!
 //! ```text
 //! DIR/VM-DIGEST.json   one note: which etcd (URLs and prefix, as it was written after --arbiter), its
-//!                      cluster id, its revision, and who holds the newest generation of the vm
+//!                      cluster id, its revision and term, and who holds the newest generation of the vm
 //! ```
 //!
 //! A note is written aside, fsynced and renamed. It makes a node refuse, never accept: without one
 //! (another host, no home directory) an etcd is believed as it is. It only ever lags behind.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Generation, NodeId};
-use crate::host::disk::identity::sync_parent;
+use crate::host::durable;
 
 const NOTE_BYTES_MAX: u64 = 16 << 10;
 
@@ -26,6 +26,9 @@ pub(super) struct Note {
     pub vm: String,
     pub cluster: u64,
     pub revision: u64,
+    /// 0 in a note of before it was noted.
+    #[serde(default)]
+    pub term: u64,
     pub generation: Generation,
     pub node: NodeId,
 }
@@ -58,16 +61,10 @@ pub(super) fn write(path: &Path, note: &Note) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
-    let mut aside = path.as_os_str().to_owned();
-    // Two nodes of one vm may run on one host.
-    aside.push(format!(".{}", std::process::id()));
     let mut text = serde_json::to_vec_pretty(note)?;
     text.push(b'\n');
-    let mut file = File::create(&aside)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
-    sync_parent(path)
+    // Two nodes of one vm may run on one host.
+    durable::replace(path, &format!(".{}", std::process::id()), &text)
 }
 
 #[cfg(test)]
@@ -84,6 +81,7 @@ mod tests {
             vm: "kv".into(),
             cluster: u64::MAX,
             revision: 7,
+            term: 2,
             generation: Generation(3),
             node: NodeId(9),
         };

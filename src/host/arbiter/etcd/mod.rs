@@ -16,8 +16,8 @@
 //! that name, an attempt which is still under way can add nothing else, whenever it arrives.
 //!
 //! Every read is linearizable. An etcd that has gone back (restored from a backup) is noticed by what
-//! this process knows, and this host has noted (`memory`): the cluster's id, the highest revision
-//! seen, the newest generation, and who holds the one before. It then decides nothing.
+//! this process knows, and this host has noted (`memory`): the cluster's id, the highest revision and
+//! term seen, the newest generation, and who holds the one before. It then decides nothing.
 //! *Absent:* TLS, users, leases, watches.
 
 use std::fmt;
@@ -133,11 +133,20 @@ impl fmt::Display for Etcd {
     }
 }
 
+/// How far the cluster was when a question was asked: no answer may be of an earlier time.
+#[derive(Clone, Copy, Debug)]
+struct Floor {
+    revision: u64,
+    term: u64,
+}
+
 /// What this process knows of the cluster: enough to notice one that has gone back.
 #[derive(Debug, Default)]
 struct Known {
     cluster: Option<u64>,
     revision: u64,
+    /// Of its elections the newest. One that was restored begins to count anew, whatever its revision is.
+    term: u64,
     /// Who holds the newest generation of the vm that this process is about.
     newest: Option<(Generation, NodeId)>,
     /// The vm whose note has been read, and the note as it stands on the disk.
@@ -197,8 +206,8 @@ impl EtcdArbiter {
         self.memory.as_deref().map(|dir| memory::path(dir, &self.etcd.to_string(), vm))
     }
 
-    /// No answer to a question that is asked from now on may be of an earlier revision.
-    fn floor(&self, vm: &str) -> Result<u64, ArbiterError> {
+    /// No answer to a question that is asked from now on may be of an earlier time than this.
+    fn floor(&self, vm: &str) -> Result<Floor, ArbiterError> {
         let mut known = self.known();
         if known.read.as_ref().is_none_or(|(read, _)| read != vm) {
             let note = match self.note_path(vm) {
@@ -214,11 +223,12 @@ impl EtcdArbiter {
             if let Some(note) = &note {
                 known.cluster = known.cluster.or(Some(note.cluster));
                 known.revision = known.revision.max(note.revision);
+                known.term = known.term.max(note.term);
             }
             known.newest = note.as_ref().map(|note| (note.generation, note.node));
             known.read = Some((vm.to_owned(), note));
         }
-        Ok(known.revision)
+        Ok(Floor { revision: known.revision, term: known.term })
     }
 
     /// Somebody holds `generation`: from here on an etcd that says otherwise has gone back.
@@ -289,11 +299,14 @@ impl EtcdArbiter {
             vm: vm.to_owned(),
             cluster,
             revision: known.revision,
+            term: known.term,
             generation,
             node,
         };
         // The revision alone moves with everybody's writes.
-        let same = |old: &Note| (old.cluster, old.generation, old.node) == (cluster, generation, node);
+        let same = |old: &Note| {
+            (old.cluster, old.term, old.generation, old.node) == (cluster, note.term, generation, node)
+        };
         if known.read.as_ref().is_some_and(|(_, written)| written.as_ref().is_some_and(same)) {
             return;
         }
@@ -306,7 +319,7 @@ impl EtcdArbiter {
     }
 
     /// Whether the answer comes from the etcd that we know, in a state no older than we know.
-    fn trust(&self, vm: &str, floor: u64, header: &wire::Header) -> Result<(), ArbiterError> {
+    fn trust(&self, vm: &str, floor: Floor, header: &wire::Header) -> Result<(), ArbiterError> {
         let forgetful = |what: String| Err(ArbiterError::Forgetful { vm: vm.to_owned(), what });
         let mut known = self.known();
         let cluster = *known.cluster.get_or_insert(header.cluster_id);
@@ -318,10 +331,11 @@ impl EtcdArbiter {
                 self.on_purpose(vm)
             ));
         }
-        if header.revision < floor && known.went_back.is_none() {
+        if header.revision < floor.revision && known.went_back.is_none() {
             let what = format!(
-                "etcd is at revision {}, and was at {floor} before: it was restored from an older backup{}",
+                "etcd is at revision {}, and was at {} before: it was restored from an older backup{}",
                 header.revision,
+                floor.revision,
                 self.on_purpose(vm)
             );
             known.went_back = Some(what);
@@ -329,7 +343,18 @@ impl EtcdArbiter {
         if let Some(what) = &known.went_back {
             return forgetful(what.clone());
         }
+        // Not for ever: a member that has just been sent all of the others' state has the term right only
+        // after the next write.
+        if (1..floor.term).contains(&header.raft_term) {
+            return forgetful(format!(
+                "etcd is in term {}, and was in {} before: it was restored from a backup{}",
+                header.raft_term,
+                floor.term,
+                self.on_purpose(vm)
+            ));
+        }
         known.revision = known.revision.max(header.revision);
+        known.term = known.term.max(header.raft_term);
         Ok(())
     }
 

@@ -25,6 +25,9 @@ pub(super) struct Header {
     pub cluster_id: u64,
     #[serde(deserialize_with = "number")]
     pub revision: u64,
+    /// How many elections it has seen; 0 where a member has yet to hear of the first.
+    #[serde(default, deserialize_with = "number")]
+    pub raft_term: u64,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -98,6 +101,7 @@ mod tests {
         )
         .unwrap();
         assert!(!lost.succeeded);
+        assert_eq!(lost.header, Header { cluster_id: 324952591200643719, revision: 2, raft_term: 2 });
         let kv = &lost.responses[0].response_range.as_ref().unwrap().kvs[0];
         assert_eq!(
             (kv.key.as_slice(), kv.value.as_slice(), kv.mod_revision),
@@ -111,7 +115,7 @@ mod tests {
         assert!(won.succeeded && won.responses[0].response_range.is_none());
         let empty: RangeAnswer =
             serde_json::from_str(r#"{"header":{"cluster_id":"3","revision":"1"}}"#).unwrap();
-        assert_eq!((empty.header, empty.kvs), (Header { cluster_id: 3, revision: 1 }, vec![]));
+        assert_eq!((empty.header, empty.kvs), (Header { cluster_id: 3, revision: 1, raft_term: 0 }, vec![]));
     }
 
     #[test]

@@ -94,6 +94,8 @@ impl std::fmt::Display for UplinkSpec {
 pub enum UplinkError {
     #[error("this kernel has no TAP devices: /dev/net/tun: {0}")]
     NoTun(io::Error),
+    #[error("this process may not use /dev/net/tun: {0}")]
+    MayNotUseTun(io::Error),
     #[error("there is no TAP device {0}, and this process may not make one")]
     MayNotCreate(String),
     #[error("the TAP device {0} is not ours to use")]
@@ -117,6 +119,11 @@ impl UplinkError {
     pub fn fix(&self) -> String {
         match self {
             UplinkError::NoTun(_) => "load the kernel's module: sudo modprobe tun".into(),
+            UplinkError::MayNotUseTun(_) => {
+                "let everybody open it, as udev does: sudo chmod 666 /dev/net/tun (whose a \
+                                             TAP device is decides what may be done with it)"
+                    .into()
+            }
             UplinkError::MayNotCreate(name) | UplinkError::NotOurs(name) => format!(
                 "make one that is yours: sudo ip tuntap add dev {name} mode tap user $USER && sudo ip link set {name} up \
                  (as another user's it must be deleted first: sudo ip link del {name})"
@@ -292,6 +299,7 @@ mod tests {
         let gone = || io::Error::from(io::ErrorKind::NotFound);
         let errors = [
             (UplinkError::NoTun(gone()), "modprobe"),
+            (UplinkError::MayNotUseTun(gone()), "chmod 666 /dev/net/tun"),
             (UplinkError::MayNotCreate("tap9".into()), "ip tuntap add dev tap9"),
             (UplinkError::NotATap("eth0".into()), "bridge"),
             (UplinkError::Busy("tap9".into()), "each switch"),

@@ -45,7 +45,7 @@ impl Tap {
         match fs::File::options().read(true).write(true).open("/dev/net/tun") {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                return Err(UplinkError::MayNotCreate(name.to_owned()));
+                return Err(UplinkError::MayNotUseTun(error));
             }
             Err(error) => return Err(UplinkError::NoTun(error)),
         }

@@ -1,0 +1,34 @@
+//! A program of somebody else's, if it is installed. It ends when this is dropped.
+
+use std::io;
+use std::process::{Child, Command, Stdio};
+
+use crate::cli::Failure;
+
+pub struct Program {
+    pub child: Child,
+}
+
+impl Program {
+    /// Starts `command` with a pipe for what it says; nothing if there is no such program.
+    pub fn start(mut command: Command) -> Result<Option<Self>, Failure> {
+        match command.stdout(Stdio::piped()).spawn() {
+            Ok(child) => Ok(Some(Self { child })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::new(format!("{}: {error}", command.get_program().display()))),
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Already gone is as good as killed.
+        if self.child.kill().is_ok() {
+            while let Err(error) = self.child.wait() {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! A machine that comes in parts: pages of its RAM while it still runs elsewhere, each as often as it
+//! changes there, then the rest, which says what all of it must be.
+//!
+//! What comes may come from a rotten file or a hostile peer: all of it is looked at, and a machine comes
+//! out only if its digest is the one that was saved. It holds no more than the RAM that was announced, and
+//! what has come of the boot image.
+
+use super::boot::BootImage;
+use super::config::{self, BadConfig, Platform};
+use super::saved::{RestoreError, Saved};
+use super::vm::{Machine, State};
+use crate::cpu::Hart;
+use crate::mem::{PAGE_BYTES, Ram};
+
+/// See the [module](self).
+pub struct Arriving {
+    ram: Ram,
+    /// What a reset starts over from, encoded.
+    boot: Vec<u8>,
+}
+
+impl Arriving {
+    pub fn new(ram_bytes: u64) -> Result<Self, BadConfig> {
+        config::check_ram_bytes(ram_bytes)?;
+        Ok(Self { ram: Ram::new(ram_bytes), boot: Vec::new() })
+    }
+
+    pub fn ram_bytes(&self) -> u64 {
+        self.ram.size_bytes()
+    }
+
+    /// How many bytes of the boot image have come.
+    pub fn boot_bytes(&self) -> usize {
+        self.boot.len()
+    }
+
+    /// Takes pages as they are now, in ascending order. Their digests are made at once, so that little is
+    /// left to do at the end.
+    pub fn load(&mut self, pages: &[(u32, Box<[u8]>)]) -> Result<(), RestoreError> {
+        let mut next = 0;
+        for (nth, (page, bytes)) in pages.iter().enumerate() {
+            let (page, bad) = (*page, RestoreError::Page { nth, page: *page, len: bytes.len() });
+            if page < next || page >= self.ram.pages() || bytes.len() != PAGE_BYTES {
+                return Err(bad);
+            }
+            self.ram.load_page(page, bytes).map_err(|_| bad)?;
+            next = page + 1;
+        }
+        self.ram.digest();
+        Ok(())
+    }
+
+    /// Takes the next bytes of the boot image.
+    pub fn boot(&mut self, bytes: &[u8]) {
+        self.boot.extend_from_slice(bytes);
+    }
+
+    /// The machine. In `saved` is what has not come before: pages that were written since, and the boot
+    /// image if it has not come.
+    pub fn complete(mut self, saved: Saved) -> Result<Machine, RestoreError> {
+        let Saved { config, icount, digest, state, boot, pages } = saved;
+        config.check()?;
+        if config.ram_bytes != self.ram_bytes() {
+            return Err(RestoreError::RamAhead { ahead: self.ram_bytes(), config: config.ram_bytes });
+        }
+        let (State { hart, board }, rest) = postcard::take_from_bytes::<State>(&state)
+            .map_err(|error| RestoreError::Encoding(error.to_string()))?;
+        if !rest.is_empty() {
+            return Err(RestoreError::LeftOver { bytes: rest.len() });
+        }
+        board.check(config.ram_bytes)?;
+        if board.net.device.mac() != config.mac {
+            return Err(RestoreError::Mac { config: config.mac, device: board.net.device.mac() });
+        }
+        if board.own_sbi != (config.platform == Platform::OwnSbi) {
+            return Err(RestoreError::Sbi);
+        }
+        let disks = board.disks.len().max(config.disks.len());
+        let differs =
+            |disk: &usize| board.disks.get(*disk).map(|d| d.device.spec()) != config.disks.get(*disk);
+        if let Some(disk) = (0..disks).find(differs) {
+            return Err(RestoreError::Disk { disk });
+        }
+        let hart = Hart::restore(hart)?;
+        if hart.icount() != icount {
+            return Err(RestoreError::Position { saved: icount, hart: hart.icount() });
+        }
+        self.load(&pages)?;
+        let boot = if boot.is_empty() { &self.boot } else { &boot };
+        let boot = BootImage::decode(boot, &self.ram, config.boot_digest)?;
+        let mut machine = Machine::of_parts(config, hart, self.ram, board, boot);
+        let found = machine.digest();
+        if found != digest {
+            return Err(RestoreError::Digest { saved: digest, found });
+        }
+        Ok(machine)
+    }
+}
+
+#[cfg(test)]
+#[path = "arriving_tests.rs"]
+mod tests;
