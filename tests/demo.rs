@@ -27,6 +27,7 @@ fn the_demo_loses_nothing_over_two_kills_and_a_switch_over() {
     assert_eq!(outcome["digests_agree"], true);
     assert!(outcome["digests_compared"].as_u64().unwrap() >= 4, "{outcome}");
     assert!(outcome["acknowledged_writes"].as_u64().unwrap() > 100, "{outcome}");
+    assert!(outcome["tcp_answers"].as_u64().unwrap() > 10, "{outcome}");
 }
 
 /// Processes whose environment says that they belong to a demo of this id.

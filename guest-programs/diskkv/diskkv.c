@@ -11,11 +11,12 @@
 // Beside the journal, blocks are written that nobody waits for, and records
 // are read back: a disk that forgets or mixes up is found out.
 #include "disk.h"
-#include "../kv/ip.h"
+#include "ip.h"
 #include "memory.h"
-#include "../kv/net.h"
+#include "net.h"
 #include "print.h"
 #include "../kv/requests.h"
+#include "../kv/udp.h"
 
 #define BURST_MAX 8
 #define MAGIC 0x0100564b4b534944UL

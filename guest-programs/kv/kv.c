@@ -5,6 +5,7 @@
 #include "net.h"
 #include "print.h"
 #include "requests.h"
+#include "udp.h"
 
 // Replies leave together, but no more than so many wait for one another.
 #define BURST_MAX 8

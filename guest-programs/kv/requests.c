@@ -21,6 +21,7 @@
 #include "print.h"
 #include "replies.h"
 #include "store.h"
+#include "udp.h"
 
 #define ID_MAX (1UL << 63)
 #define ID_DIGITS_MAX 19

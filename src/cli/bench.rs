@@ -9,6 +9,7 @@ mod linux;
 mod log;
 mod sheet;
 mod takeovers;
+mod tcp;
 mod traffic;
 mod versus;
 
@@ -49,6 +50,7 @@ enum Part {
     Traffic,
     Log,
     Takeovers,
+    Tcp,
 }
 
 impl Args {
@@ -97,7 +99,12 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     if args.wants(Part::Takeovers) {
         let (section, nothing_lost) = takeovers::measure(&dir.join("takeovers"), args.quick)?;
         add(section);
-        clean = nothing_lost;
+        clean &= nothing_lost;
+    }
+    if args.wants(Part::Tcp) {
+        let (section, nothing_lost) = tcp::measure(&dir.join("tcp"), args.quick)?;
+        add(section);
+        clean &= nothing_lost;
     }
     sheet.clean = clean;
     sheet.seconds = begun.elapsed().as_secs_f64().round();

@@ -1,15 +1,17 @@
-//! Switch, primary, backup and a verifying load, for `demo` and `bench`: what they do to them, and
+//! Switch, primary, backup and verifying loads, for `demo` and `bench`: what they do to them, and
 //! what it took.
 //!
 //! Promise: whichever process ends without having been told to is named, with its last words, at
 //! once; no wait is without an end.
 
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Failure;
 use crate::ft::{Message, NodeStatus};
 use crate::host::cluster::{Cluster, Process};
+use crate::host::counterload::{CounterConfig, CounterLoad, ask};
 use crate::host::kvclient::{KvConfig, KvLoad};
 use crate::host::link;
 
@@ -74,12 +76,23 @@ pub type Narrate = fn(&str, &str);
 impl Stage {
     /// A switch, and a primary that runs `guest`.
     pub fn start(dir: &Path, guest: &[u8], record: bool, narrate: Option<Narrate>) -> Result<Self, Failure> {
+        let mut cluster = Self::cluster(dir, guest, narrate)?;
+        cluster.record = record;
+        Self::with(cluster)
+    }
+
+    /// The same for loads that leave nobody a processor: whoever is only slow is not taken for dead.
+    pub fn start_patient(dir: &Path, guest: &[u8]) -> Result<Self, Failure> {
+        let mut cluster = Self::cluster(dir, guest, None)?;
+        cluster.silence_ms = Some(SILENCE_LARGE_MS);
+        Self::with(cluster)
+    }
+
+    fn cluster(dir: &Path, guest: &[u8], narrate: Option<Narrate>) -> Result<Cluster, Failure> {
         std::fs::create_dir_all(dir)?;
         let elf = dir.join("guest.elf");
         std::fs::write(&elf, guest)?;
-        let mut cluster = Cluster::start(&std::env::current_exe()?, dir, &elf, "128M", narrate)?;
-        cluster.record = record;
-        Self::with(cluster)
+        Ok(Cluster::start(&std::env::current_exe()?, dir, &elf, "128M", narrate)?)
     }
 
     /// A switch, and a primary of the guest that the words `guest` name to it.
@@ -111,6 +124,21 @@ impl Stage {
         let mut kv = KvConfig::new(self.cluster.service);
         config(&mut kv);
         Ok(KvLoad::start(kv)?)
+    }
+
+    /// Starts connections to the `counter` guest once it answers: before it listens they are refused.
+    pub fn count(&mut self, config: impl FnOnce(&mut CounterConfig)) -> Result<CounterLoad, Failure> {
+        let at = self.cluster.counter;
+        let until = Instant::now() + PATIENCE;
+        while let Err(error) = TcpStream::connect(at).and_then(|mut stream| ask(&mut stream, "stat")) {
+            if Instant::now() > until {
+                return Err(self.explain(Failure::new(format!("the guest does not answer: {error}"))));
+            }
+            self.dwell(LOOK)?;
+        }
+        let mut counter = CounterConfig::new(at);
+        config(&mut counter);
+        Ok(CounterLoad::start(counter)?)
     }
 
     /// Starts a backup; how long it took until the guest was protected.

@@ -142,6 +142,8 @@ pub struct Cluster {
     pub service: SocketAddr,
     /// The guest's TCP port 6379 on this host.
     pub redis: SocketAddr,
+    /// The guest's TCP port 9000 on this host.
+    pub counter: SocketAddr,
     /// Called with each line that a process tells, if set before the process starts.
     narrate: Option<fn(&str, &str)>,
     started: u32,
@@ -162,16 +164,12 @@ impl Cluster {
         let address = free_tcp()?;
         let service = free_udp()?;
         let listen = address.to_string();
-        let redis = free_tcp()?;
-        let forwards = [format!("udp:{service}=9000"), format!("tcp:{redis}=6379")];
-        let switch = spawn(
-            binary,
-            dir,
-            "switch",
-            address,
-            &["switch", "--listen", &listen, "--forward", &forwards[0], "--forward", &forwards[1]],
-            narrate,
-        )?;
+        let (redis, counter) = (free_tcp()?, free_tcp()?);
+        let forwards =
+            [format!("udp:{service}=9000"), format!("tcp:{redis}=6379"), format!("tcp:{counter}=9000")];
+        let mut words = vec!["switch", "--listen", &listen];
+        words.extend(forwards.iter().flat_map(|forward| ["--forward", forward]));
+        let switch = spawn(binary, dir, "switch", address, &words, narrate)?;
         let cluster = Self {
             binary: binary.to_owned(),
             dir: dir.to_owned(),
@@ -187,6 +185,7 @@ impl Cluster {
             switch,
             service,
             redis,
+            counter,
             narrate,
             started: 0,
         };

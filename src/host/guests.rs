@@ -4,6 +4,8 @@
 pub const KV: &[u8] = include_bytes!("../../guest-programs/kv/kv.elf");
 /// The same with a journal on a disk.
 pub const DISKKV: &[u8] = include_bytes!("../../guest-programs/diskkv/diskkv.elf");
+/// Counters over TCP.
+pub const COUNTER: &[u8] = include_bytes!("../../guest-programs/counter/counter.elf");
 /// Pure compute.
 pub const CRUNCH: &[u8] = include_bytes!("../../guest-programs/crunch/crunch.elf");
 /// Writes all over 40 MB of memory.

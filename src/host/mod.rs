@@ -6,12 +6,13 @@
 //! (ends poll loops), [`terminal`] and [`keys`] (the one we were started from), [`console`], [`attach`]
 //! (another node's console, over connections that die), [`driver`] (events in, commands out, one node), [`cluster`] (a
 //! whole pair as processes), [`onlooker`] (at its console), [`linux`] (Debian's images), [`kvclient`] (a load that checks every answer),
-//! [`guests`], [`scratch`] (a directory for one run), [`say`] (what people are told).
+//! [`counterload`] (the same over TCP), [`guests`], [`scratch`] (a directory for one run), [`say`] (what people are told).
 
 pub mod arbiter;
 pub mod attach;
 pub mod cluster;
 pub mod console;
+pub mod counterload;
 pub mod disk;
 pub mod driver;
 pub mod durable;

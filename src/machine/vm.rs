@@ -497,3 +497,7 @@ mod tests;
 #[cfg(test)]
 #[path = "kv_tests.rs"]
 mod kv_tests;
+
+#[cfg(test)]
+#[path = "counter_tests.rs"]
+mod counter_tests;

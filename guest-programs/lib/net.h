@@ -22,10 +22,14 @@ void net_give_back(const uint8_t *frame);
 uint8_t *net_frame(void);
 void net_send(size_t len);
 
+// How many frames could be written and sent now.
+uint32_t net_room(void);
+
 // Lets the device see what was sent and given back.
 void net_flush(void);
 
-// Sleeps until the device has something to say.
+// Sleeps until the device, or another interrupt that is enabled in mie, has
+// something to say.
 void net_wait(void);
 
 // Sleeps until all that was sent has left the guest.

@@ -91,6 +91,11 @@ void net_send(size_t len) {
     virtq_post(&tx, desc);
 }
 
+uint32_t net_room(void) {
+    reclaim_sent();
+    return tx_free_count;
+}
+
 void net_flush(void) {
     if (tx.posted != tx.avail.idx)
         virtq_publish(SLOT, QUEUE_TX, &tx);

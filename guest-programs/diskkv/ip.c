@@ -1,2 +1,0 @@
-// As in kv.
-#include "../kv/ip.c"

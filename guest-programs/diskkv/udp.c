@@ -1,0 +1,2 @@
+// As in kv.
+#include "../kv/udp.c"
