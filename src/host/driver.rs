@@ -9,9 +9,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+// Not crossbeam's: its receivers give up the processor several times before they sleep, and on a busy host
+// each time is a turn of everybody else's, before the next frame is looked at.
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 use thiserror::Error;
 
 use super::console::{self, ConsoleIn, ConsoleOut};
@@ -185,7 +188,7 @@ pub struct Lived {
 /// The queue into a node, and what is connected to it, before the node itself exists.
 pub struct Driver {
     started: Instant,
-    events: Sender<HostEvent>,
+    events: SyncSender<HostEvent>,
     queue: Receiver<HostEvent>,
     /// Bytes in the messages in `queue`.
     message_bytes: Arc<AtomicUsize>,
@@ -196,7 +199,7 @@ pub struct Driver {
 
 impl Driver {
     pub fn new(wiring: Wiring) -> Self {
-        let (events, queue) = bounded(EVENTS_WAITING_MAX);
+        let (events, queue) = sync_channel(EVENTS_WAITING_MAX);
         Self {
             started: Instant::now(),
             events,
@@ -401,7 +404,7 @@ fn spawn_arbiter(
     mut arbiter: Box<dyn Arbiter>,
     vm: String,
     node: NodeId,
-    events: Sender<HostEvent>,
+    events: SyncSender<HostEvent>,
 ) -> std::io::Result<ArbiterThread> {
     // At most one claim and one end are ever under way.
     let (jobs, todo) = unbounded();
@@ -432,11 +435,11 @@ fn spawn_look(
     mut arbiter: Box<dyn Arbiter>,
     vm: String,
     reign: Arc<AtomicU64>,
-    events: Sender<HostEvent>,
+    events: SyncSender<HostEvent>,
 ) -> std::io::Result<Sender<()>> {
     let (stop, stopped) = bounded(0);
     std::thread::Builder::new().name("arbiter-look".into()).spawn(move || {
-        while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        while stopped.recv_timeout(LOOK_EVERY) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
             let generation = Generation(reign.load(Ordering::Relaxed));
             if generation == Generation::ZERO {
                 continue;
@@ -453,7 +456,7 @@ fn spawn_look(
 struct Running {
     started: Instant,
     node: Node,
-    events: Sender<HostEvent>,
+    events: SyncSender<HostEvent>,
     queue: Receiver<HostEvent>,
     message_bytes: Arc<AtomicUsize>,
     links: Links,

@@ -1,10 +1,9 @@
 //! All disks of one node: a worker for each, and what the node is to them.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Sender, unbounded};
 
 use super::identity::{Role, State};
 use super::open::OpenDisk;
@@ -65,7 +64,7 @@ impl Rack {
 
     fn spawn(&self, number: u8, disk: Option<OpenDisk>) -> std::io::Result<Worker> {
         // Bounded by the node: so many requests, jobs and bytes at a time.
-        let (jobs, todo) = unbounded();
+        let (jobs, todo) = channel();
         let place = self.places.get(usize::from(number)).cloned();
         let joiner = Joiner { place, vm: self.vm.clone(), node: self.node };
         let answer = self.answer.clone();

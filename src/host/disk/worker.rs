@@ -9,8 +9,7 @@
 //! kernel may have dropped it: no later write or flush is ever answered `Ok`.
 
 use std::io;
-
-use crossbeam_channel::Receiver;
+use std::sync::mpsc::Receiver;
 
 use super::error::DiskError;
 use super::identity::{Role, State};

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use crossbeam_channel::unbounded;
+use std::sync::mpsc::channel;
 use tempfile::TempDir;
 
 use super::super::identity::{Claimant, Identity};
@@ -22,7 +22,7 @@ fn place(path: &Path) -> DiskPlace {
 
 /// Carries `jobs` out on a disk; everything that was answered.
 fn carry_out(disk: Option<OpenDisk>, place: Option<DiskPlace>, jobs: Vec<Job>) -> Vec<Answer> {
-    let (give, todo) = unbounded();
+    let (give, todo) = channel();
     jobs.into_iter().for_each(|job| give.send(job).unwrap());
     drop(give);
     let answers = Mutex::new(Vec::new());
