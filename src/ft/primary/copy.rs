@@ -139,6 +139,11 @@ impl DiskCopy {
         (self.compared, self.copied, self.disks.iter().map(|disk| u64::from(disk.chunks)).sum())
     }
 
+    /// Everything was sent, and the joiner was told so.
+    pub fn is_complete(&self) -> bool {
+        self.stage == Stage::Complete
+    }
+
     pub fn rounds(&self) -> u32 {
         self.rounds
     }

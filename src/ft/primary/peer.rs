@@ -344,6 +344,12 @@ impl Primary {
     pub(super) fn count_in(&mut self, common: &mut Common, now_ns: u64) {
         let Peer::Joining(joining) = &self.peer else { return };
         let Some(acked) = joining.acked else { return };
+        // It may say what it likes: who has not been sent everything has not got it.
+        let is_sent = joining.encoder.as_ref().is_some_and(|e| e.chunks_done() == e.chunks_total())
+            && joining.copy.as_ref().is_none_or(DiskCopy::is_complete);
+        if !is_sent {
+            return;
+        }
         if joining.lag.ns(now_ns) > JOIN_LAG_NS || self.ended.is_some() {
             return;
         }

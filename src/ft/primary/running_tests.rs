@@ -6,7 +6,8 @@ use crate::devices::disk::{DiskDone, DiskOp, DiskSpec, DiskStatus};
 use crate::ft::Boot;
 use crate::ft::arbiter::Claim;
 use crate::ft::node::Event;
-use crate::machine::{BootOptions, Kernel, KernelBoot, Machine};
+use crate::ft::node::LinkId;
+use crate::machine::{BootOptions, Elf, Kernel, KernelBoot, Machine};
 
 /// A machine with one disk, about to run a kernel that is nothing but a header.
 fn machine() -> Machine {
@@ -18,6 +19,94 @@ fn machine() -> Machine {
     let disks = vec![DiskSpec { sectors: 8, read_only: false, serial: String::new() }];
     let options = BootOptions { ram_bytes: 8 << 20, disks, ..BootOptions::default() };
     Machine::boot_kernel(&KernelBoot { kernel, initrd: None, firmware: None }, &options).expect("it boots")
+}
+
+/// A host whose connections take something, or nothing.
+struct Host {
+    now_ns: u64,
+    takes: bool,
+}
+
+impl World for Host {
+    fn now_ns(&mut self) -> u64 {
+        self.now_ns
+    }
+
+    fn wall_clock_ns(&mut self) -> u64 {
+        self.now_ns
+    }
+
+    fn entropy(&mut self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+
+    fn host_id(&mut self) -> u64 {
+        1
+    }
+
+    fn outbox_bytes(&mut self, _: LinkId) -> usize {
+        if self.takes { 0 } else { usize::MAX }
+    }
+
+    fn outputs_blocked(&mut self) -> bool {
+        false
+    }
+
+    fn console_pending(&mut self) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn a_joiner_that_was_not_sent_everything_does_not_count_whatever_it_says() {
+    const LINK: LinkId = LinkId(9);
+    let mut common = Common::new(NodeId(1), "vm", Settings::default());
+    let options = BootOptions { ram_bytes: 8 << 20, ..BootOptions::default() };
+    let guest = include_bytes!("../../../guest-programs/kv/kv.elf");
+    let machine = Machine::boot(&Elf::parse(guest).expect("an ELF"), &options).expect("it boots");
+    let boot = Boot { machine, generation: Generation(1), life: 1, limit: Icount::MAX };
+    let mut primary = Primary::boot(&mut common, boot, 0);
+    let mut host = Host { now_ns: 0, takes: true };
+    let say = |primary: &mut Primary, common: &mut Common, message| {
+        primary.step(common, Event::Message { link: LINK, message }, 1);
+    };
+    say(&mut primary, &mut common, Message::Join { vm: "vm".into(), node: NodeId(2) });
+    let mut offered = None;
+    for turn in 0..10_000 {
+        host.now_ns += 100_000;
+        primary.run(&mut common, &mut host);
+        let taken: Vec<Message> = std::mem::take(&mut common.commands)
+            .into_iter()
+            .filter_map(|command| match command {
+                Command::Send { message, .. } => Some(message),
+                _ => None,
+            })
+            .collect();
+        for message in taken {
+            match message {
+                Message::MemoryChunk(_) => {
+                    let chunks = primary.memory_copy().expect("it is being sent").progress().0;
+                    say(&mut primary, &mut common, Message::MemoryTaken { chunks });
+                }
+                Message::Offer { seq_next, .. } => {
+                    let received = Seq(seq_next.get() - 1);
+                    let ack = Message::Ack { received, executed: Icount::MAX, audited: None };
+                    say(&mut primary, &mut common, ack);
+                    (offered, host.takes) = (Some(turn), false);
+                }
+                _ => {}
+            }
+        }
+        match offered {
+            Some(at) if turn < at + 100 => assert!(matches!(primary.peer, Peer::Joining(_)), "turn {turn}"),
+            Some(_) => host.takes = true,
+            None => {}
+        }
+        if matches!(primary.peer, Peer::Counting(_)) {
+            return;
+        }
+    }
+    panic!("it never counted");
 }
 
 #[test]
