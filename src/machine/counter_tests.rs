@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
-use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Instant as Clock;
 use smoltcp::wire::{
@@ -14,56 +14,13 @@ use smoltcp::wire::{
 use super::*;
 use crate::base::Prng;
 use crate::cpu::{Answer, Question};
+use crate::net::wire::Wire;
 
 const COUNTER: &[u8] = include_bytes!("../../guest-programs/counter/counter.elf");
 const GUEST: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
 const HOST: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
 const PORT: u16 = 9000;
 const TICKS_PER_MS: u64 = 10_000;
-
-#[derive(Default)]
-struct Wire {
-    inward: VecDeque<Vec<u8>>,
-    outward: VecDeque<Vec<u8>>,
-}
-
-struct In(Vec<u8>);
-struct Out<'a>(&'a mut VecDeque<Vec<u8>>);
-
-impl RxToken for In {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
-    }
-}
-
-impl TxToken for Out<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut frame = vec![0; len];
-        let result = f(&mut frame);
-        self.0.push_back(frame);
-        result
-    }
-}
-
-impl Device for Wire {
-    type RxToken<'a> = In;
-    type TxToken<'a> = Out<'a>;
-
-    fn receive(&mut self, _: Clock) -> Option<(In, Out<'_>)> {
-        Some((In(self.inward.pop_front()?), Out(&mut self.outward)))
-    }
-
-    fn transmit(&mut self, _: Clock) -> Option<Out<'_>> {
-        Some(Out(&mut self.outward))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = 1514;
-        capabilities
-    }
-}
 
 /// A connection of the other stack, and what it has heard.
 struct Client {
@@ -93,7 +50,7 @@ impl World {
         println!("seed {seed}");
         let options = BootOptions { ram_bytes: 16 << 20, ..BootOptions::default() };
         let machine = Machine::boot(&Elf::parse(COUNTER).expect("a good image"), &options).expect("it boots");
-        let mut wire = Wire::default();
+        let mut wire = Wire::new(usize::MAX);
         let config = Config::new(HardwareAddress::Ethernet(EthernetAddress([2, 0, 0, 0, 0, 2])));
         let mut iface = Interface::new(config, &mut wire, Clock::ZERO);
         iface.update_ip_addrs(|ips| ips.push(IpCidr::new(HOST.into(), 24)).expect("there is room for one"));

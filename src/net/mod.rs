@@ -9,7 +9,7 @@
 //! frame goes to), [`forward`] and [`nat`] (who talks to which guest port), [`tcp`] (its
 //! clients' connections), [`dhcp`], [`outbound`] (what the guest may reach),
 //! [`gateway`] (the host at 10.0.2.2), [`announce`] (what a real segment is told at go-live), [`port`] (what
-//! VMs and the switch say to each other), [`switch`] (all of it together).
+//! VMs and the switch say to each other), [`switch`] (all of it together). [`wire`] is for stacks that play a guest.
 //!
 //! Absent on purpose: time (`now` is an argument, in nanoseconds of any monotonic clock), sockets
 //! (`host::switch` and the simulator have them), and every queue without a maximum.
@@ -27,6 +27,7 @@ pub mod outbound;
 pub mod port;
 pub mod switch;
 pub mod tcp;
+pub mod wire;
 
 pub use ether::Mac;
 pub use fence::{Fence, Verdict};

@@ -16,9 +16,9 @@ use lockstep::base::{Generation, Prng};
 use lockstep::host::port::{Port, PortEvent};
 use lockstep::host::stop::{Stop, Stopper};
 use lockstep::host::switch::{SwitchOptions, SwitchReport, SwitchServer};
+use lockstep::net::wire::Wire;
 use lockstep::net::{Attach, Mac};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Instant as Clock;
 use smoltcp::wire::{
@@ -49,50 +49,6 @@ const RING: usize = 64 << 10;
 const BACKLOG: usize = 4;
 
 #[derive(Default)]
-struct Wire {
-    inward: VecDeque<Vec<u8>>,
-    outward: VecDeque<Vec<u8>>,
-}
-
-struct In(Vec<u8>);
-struct Out<'a>(&'a mut VecDeque<Vec<u8>>);
-
-impl RxToken for In {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
-    }
-}
-
-impl TxToken for Out<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut frame = vec![0; len];
-        let result = f(&mut frame);
-        self.0.push_back(frame);
-        result
-    }
-}
-
-impl Device for Wire {
-    type RxToken<'a> = In;
-    type TxToken<'a> = Out<'a>;
-
-    fn receive(&mut self, _: Clock) -> Option<(In, Out<'_>)> {
-        Some((In(self.inward.pop_front()?), Out(&mut self.outward)))
-    }
-
-    fn transmit(&mut self, _: Clock) -> Option<Out<'_>> {
-        (self.outward.len() < 256).then_some(Out(&mut self.outward))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = 1514;
-        capabilities
-    }
-}
-
-#[derive(Default)]
 struct Served {
     lines: u64,
     bytes: usize,
@@ -119,7 +75,7 @@ pub type Shared = Arc<Mutex<Machine>>;
 
 impl Machine {
     pub fn shared() -> Shared {
-        let mut wire = Wire::default();
+        let mut wire = Wire::new(256);
         let config = Config::new(HardwareAddress::Ethernet(EthernetAddress(MAC.0)));
         let mut iface = Interface::new(config, &mut wire, Clock::ZERO);
         iface.update_ip_addrs(|ips| ips.push(IpCidr::new(IpAddress::v4(10, 0, 2, 15), 24)).unwrap());

@@ -1,11 +1,9 @@
 //! The switch's gateway by itself: TCP against a guest that is a second stack in this process, and
 //! clients that are memory. Only the time within the gateway counts; sockets and guest are not in it.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
 use smoltcp::time::Instant as Clock;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
@@ -15,6 +13,7 @@ use super::sheet::{Figure, Section, Target, median};
 use crate::cli::Failure;
 use crate::net::gateway::GUEST_IP;
 use crate::net::tcp::Phase;
+use crate::net::wire::Wire;
 use crate::net::{ConnId, FromGateway, Gateway, GatewayConfig};
 
 const PORT: u16 = 80;
@@ -49,50 +48,6 @@ pub fn measure(quick: bool) -> Result<Section, Failure> {
     })
 }
 
-#[derive(Default)]
-struct Wire {
-    inward: VecDeque<Vec<u8>>,
-    outward: VecDeque<Vec<u8>>,
-}
-
-struct In(Vec<u8>);
-struct Out<'a>(&'a mut VecDeque<Vec<u8>>);
-
-impl RxToken for In {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
-    }
-}
-
-impl TxToken for Out<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut frame = vec![0; len];
-        let result = f(&mut frame);
-        self.0.push_back(frame);
-        result
-    }
-}
-
-impl Device for Wire {
-    type RxToken<'a> = In;
-    type TxToken<'a> = Out<'a>;
-
-    fn receive(&mut self, _: Clock) -> Option<(In, Out<'_>)> {
-        Some((In(self.inward.pop_front()?), Out(&mut self.outward)))
-    }
-
-    fn transmit(&mut self, _: Clock) -> Option<Out<'_>> {
-        (self.outward.len() < BATCH).then_some(Out(&mut self.outward))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = 1514;
-        capabilities
-    }
-}
-
 /// Gateway and guest, and what the gateway's part has cost.
 struct Stage {
     now: u64,
@@ -110,7 +65,7 @@ impl Stage {
     fn new() -> Result<Self, Failure> {
         let forward = format!("tcp:127.0.0.1:0={PORT}").parse().map_err(Failure::new)?;
         let mut gateway = Gateway::new(GatewayConfig::with_forwards(vec![forward]));
-        let mut wire = Wire::default();
+        let mut wire = Wire::new(BATCH);
         let config = Config::new(HardwareAddress::Ethernet(EthernetAddress([2, 0, 0, 0, 0, 15])));
         let mut iface = Interface::new(config, &mut wire, Clock::ZERO);
         iface.update_ip_addrs(|ips| {
