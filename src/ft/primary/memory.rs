@@ -23,8 +23,9 @@ const ROUNDS_MAX: u32 = 8;
 /// Chunks sent and not yet taken: enough to keep the joiner busy. What it has not taken when the state
 /// comes, it has to take while the log grows.
 const CHUNKS_UNTAKEN_MAX: u32 = 8;
-/// The guest runs for so many times as long as packing took.
-const GUEST_SHARE: u64 = 2;
+/// The guest runs for so many times as long as packing took: more makes a join longer, less lets the guest's
+/// clients wait longer meanwhile.
+const GUEST_SHARE: u64 = 3;
 
 /// What is next.
 #[derive(Debug, PartialEq, Eq)]

@@ -72,8 +72,8 @@ fn the_guest_has_its_share_before_the_next_chunk() {
     let mut copy = MemoryCopy::begin(&mut machine);
     assert!(!copy.waits());
     copy.packed(100);
-    copy.guest_ran(150);
-    assert!(copy.waits(), "it has had less than twice as long");
+    copy.guest_ran(250);
+    assert!(copy.waits(), "it has had less than three times as long");
     copy.guest_ran(50);
     assert!(!copy.waits());
     copy.packed(100);
