@@ -62,12 +62,6 @@ enum State {
     Following(Box<Replayer>),
 }
 
-/// Whether the `done`-th of so many chunks completes another tenth of them.
-fn is_news(done: u32, chunks: u32) -> bool {
-    let tenths = |done: u32| u64::from(done) * 10 / u64::from(chunks.max(1));
-    (1..=chunks).contains(&done) && tenths(done - 1) < tenths(done)
-}
-
 /// A bid for the next generation.
 struct Bid {
     generation: Generation,
@@ -313,8 +307,8 @@ impl Backup {
             (Message::Chunk(bytes), State::Receiving { decoder, chunks, chunks_done, .. }) => {
                 decoder.push(&bytes).map_err(|error| format!("the snapshot is damaged: {error}"))?;
                 *chunks_done += 1;
-                if self.arriving.is_none() && is_news(*chunks_done, *chunks) {
-                    common.tell(format!("state transfer: {chunks_done} of {chunks} chunks received"));
+                if self.arriving.is_none() {
+                    common.tell_tenths(*chunks_done, *chunks, "received");
                 }
                 self.restore_if_ready(common, now_ns)?;
             }
@@ -375,9 +369,7 @@ impl Backup {
         }
         *done = done.saturating_add(1);
         common.send(self.link, Message::MemoryTaken { chunks: *done });
-        if is_news(*done, *chunks) {
-            common.tell(format!("state transfer: {done} of {chunks} chunks received"));
-        }
+        common.tell_tenths(*done, *chunks, "received");
         Ok(())
     }
 

@@ -302,6 +302,14 @@ impl Common {
         }
     }
 
+    /// Tells how far a state transfer is whenever the `done`-th of so many chunks completes another tenth.
+    pub fn tell_tenths(&mut self, done: u32, chunks: u32, what: &str) {
+        let tenths = |done: u32| u64::from(done) * 10 / u64::from(chunks.max(1));
+        if (1..=chunks).contains(&done) && tenths(done - 1) < tenths(done) {
+            self.tell(format!("state transfer: {done} of {chunks} chunks {what}"));
+        }
+    }
+
     pub fn send(&mut self, link: LinkId, message: Message) {
         self.commands.push(Command::Send { link, message });
     }

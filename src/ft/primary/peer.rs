@@ -331,8 +331,8 @@ impl Primary {
                 common.send(joining.link, Message::MemoryChunk(chunk));
                 memory.packed(world.now_ns().saturating_sub(started_ns));
                 let (sent, total) = memory.progress();
-                if memory.rounds() == 0 && (sent - 1) * 10 / total < sent * 10 / total {
-                    common.tell(format!("state transfer: {sent} of {total} chunks sent"));
+                if memory.rounds() == 0 {
+                    common.tell_tenths(sent, total, "sent");
                 }
             }
             memory::Due::Offer(pages) => self.offer(common, pages, started_ns),
