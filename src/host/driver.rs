@@ -11,10 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 // Not crossbeam's: its receivers give up the processor several times before they sleep, and on a busy host
 // each time is a turn of everybody else's, before the next frame is looked at.
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Sender, bounded, unbounded};
 use thiserror::Error;
 
 use super::console::{self, ConsoleIn, ConsoleOut};
@@ -407,7 +406,7 @@ fn spawn_arbiter(
     events: SyncSender<HostEvent>,
 ) -> std::io::Result<ArbiterThread> {
     // At most one claim and one end are ever under way.
-    let (jobs, todo) = unbounded();
+    let (jobs, todo) = channel();
     let thread = std::thread::Builder::new().name("arbiter".into()).spawn(move || {
         while let Ok(job) = todo.recv() {
             match job {
@@ -436,10 +435,10 @@ fn spawn_look(
     vm: String,
     reign: Arc<AtomicU64>,
     events: SyncSender<HostEvent>,
-) -> std::io::Result<Sender<()>> {
-    let (stop, stopped) = bounded(0);
+) -> std::io::Result<SyncSender<()>> {
+    let (stop, stopped) = sync_channel(0);
     std::thread::Builder::new().name("arbiter-look".into()).spawn(move || {
-        while stopped.recv_timeout(LOOK_EVERY) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+        while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
             let generation = Generation(reign.load(Ordering::Relaxed));
             if generation == Generation::ZERO {
                 continue;
