@@ -1,5 +1,5 @@
-//! Guest memory: large memory of the host's ([`bytes`]), RAM with page flags and an incremental digest ([`ram`]), Sv39 translation as a
-//! pure walk ([`sv39`]), physical memory protection ([`pmp`]).
+//! Guest memory: large memory of the host's ([`bytes`]), RAM with page flags and an incremental
+//! digest ([`ram`]), Sv39 translation as a pure walk ([`sv39`]), physical memory protection ([`pmp`]).
 //!
 //! Absent on purpose: devices (memory-mapped I/O is the bus's), translation caches (the hart's),
 //! and any clock or file.

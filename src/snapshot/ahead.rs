@@ -8,7 +8,7 @@
 //! Absent on purpose: which pages to send, and when ([`crate::ft`]); putting it together
 //! ([`crate::machine::Arriving`]).
 
-use super::chunk::{self, Kind, PIECE_PAGES_MAX};
+use super::chunk::{self, Kind, PIECE_BYTES_MAX, PIECE_PAGES_MAX};
 use super::decode::{SnapshotError, boot_bytes_max, pages_of};
 use super::encode::{bytes_chunk, pages_chunk};
 use crate::mem::Ram;
@@ -33,6 +33,7 @@ pub fn pages(ram: &Ram, numbers: &[u32]) -> Vec<u8> {
 
 /// A chunk of the boot image's next bytes, as many as fit into a chunk.
 pub fn boot(piece: &[u8]) -> Vec<u8> {
+    debug_assert!(piece.len() <= PIECE_BYTES_MAX);
     bytes_chunk(Kind::Boot, 0, piece, 0)
 }
 
