@@ -6,6 +6,7 @@
 //! says it again. What reached a node and not the machine dies with the node.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -398,6 +399,15 @@ impl TestSwitch {
         drop(self.stopper.take());
         self.thread.take().unwrap().join().unwrap()
     }
+}
+
+/// The next answer of [`COUNT`] is `n`.
+#[track_caller]
+pub fn hears(mut stream: impl Read, n: u64) {
+    let expected = format!("{n}\n");
+    let mut answer = vec![0; expected.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, expected.as_bytes());
 }
 
 /// Waits until something holds that another thread makes true.

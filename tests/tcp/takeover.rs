@@ -1,6 +1,6 @@
 //! Fifty connections over takeovers: none is broken, and no answer lost, repeated or out of order.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_linger;
 
-use crate::guest::{COUNT, Machine, Node, SOURCE, TestSwitch, lock, until};
+use crate::guest::{COUNT, Machine, Node, SOURCE, TestSwitch, hears, lock, until};
 
 const CLIENTS: usize = 50;
 const KILLS: u64 = 25;
@@ -73,13 +73,6 @@ fn fifty_connections_outlive_twenty_five_kills() {
     assert!(total > 2000, "{total}");
 }
 
-fn counts(stream: &mut TcpStream, n: u64) {
-    let expected = format!("{n}\n");
-    let mut answer = vec![0; expected.len()];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(answer, expected.as_bytes());
-}
-
 /// Some go while nobody runs the guest, in the middle of what they say or hear, and some come.
 #[test]
 fn clients_that_reset_in_the_middle_of_a_takeover_take_nobody_with_them() {
@@ -112,8 +105,8 @@ fn clients_that_reset_in_the_middle_of_a_takeover_take_nobody_with_them() {
         drop(gone);
         std::thread::sleep(Duration::from_millis(20));
         node = Node::take_over(standby, generation, &machine);
-        honest.iter_mut().for_each(|stream| counts(stream, generation - 1));
-        late.iter_mut().for_each(|stream| counts(stream, 1));
+        honest.iter_mut().for_each(|stream| hears(stream, generation - 1));
+        late.iter_mut().for_each(|stream| hears(stream, 1));
         drop(late);
         until("the guest is told who has gone", || lock(&machine).open == honest.len());
     }
