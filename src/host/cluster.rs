@@ -95,16 +95,20 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Already gone is as good as killed.
-        if self.child.kill().is_ok() {
-            while let Err(error) = self.child.wait() {
-                if error.kind() != io::ErrorKind::Interrupted {
-                    break;
-                }
+/// Kills a process and waits for it. One that is already gone is as good as killed.
+pub fn end(child: &mut Child) {
+    if child.kill().is_ok() {
+        while let Err(error) = child.wait() {
+            if error.kind() != io::ErrorKind::Interrupted {
+                break;
             }
         }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        end(&mut self.child);
     }
 }
 

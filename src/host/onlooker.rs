@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::cluster;
+
 const LOOK: Duration = Duration::from_millis(2);
 
 #[derive(Debug, Error)]
@@ -183,14 +185,7 @@ impl Onlooker {
 
 impl Drop for Onlooker {
     fn drop(&mut self) {
-        // Already gone is as good as killed.
-        if self.child.kill().is_ok() {
-            while let Err(error) = self.child.wait() {
-                if error.kind() != io::ErrorKind::Interrupted {
-                    break;
-                }
-            }
-        }
+        cluster::end(&mut self.child);
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::process::{Child, Command, Stdio};
 
 use crate::cli::Failure;
+use crate::host::cluster;
 
 pub struct Program {
     pub child: Child,
@@ -22,13 +23,6 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Already gone is as good as killed.
-        if self.child.kill().is_ok() {
-            while let Err(error) = self.child.wait() {
-                if error.kind() != io::ErrorKind::Interrupted {
-                    break;
-                }
-            }
-        }
+        cluster::end(&mut self.child);
     }
 }
