@@ -20,6 +20,7 @@
 //! | replication | [`ft`], [`net`] |
 //! | reading | [`inspect`] |
 //! | the worlds | [`host`] (real clock, threads, sockets, files), [`sim`] (seeded) |
+//! | props | [`lab`] (loads, clusters of processes, demo, benchmark) |
 //! | the door | [`cli`] |
 //!
 //! Everything above `host` and `sim` in this table is deterministic: no clock, thread, socket or
@@ -40,5 +41,7 @@ pub mod snapshot;
 
 pub mod host;
 pub mod sim;
+
+pub mod lab;
 
 pub mod cli;

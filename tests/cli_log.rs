@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use lockstep::host::cluster::Cluster;
-use lockstep::host::kvclient::request;
+use lockstep::lab::cluster::Cluster;
+use lockstep::lab::kvclient::request;
 use serde_json::Value;
 use tempfile::TempDir;
 

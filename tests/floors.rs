@@ -18,6 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["inspect"],
     // ---- the line: below it, only arithmetic
     &["host", "sim"],
+    &["lab"],
     &["cli"],
 ];
 const LINE: usize = 9;

@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lockstep::host::cluster::Cluster;
-use lockstep::host::onlooker::{Onlooker, OnlookerError};
 use lockstep::host::switch::query;
+use lockstep::lab::cluster::Cluster;
+use lockstep::lab::onlooker::{Onlooker, OnlookerError};
 
 use common::BINARY;
 use common::linux::images;

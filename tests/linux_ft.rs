@@ -9,10 +9,10 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lockstep::cli::demo::linux::{guest_words, redis, witness};
-use lockstep::host::cluster::{Cluster, Process};
-use lockstep::host::linux::Images;
-use lockstep::host::onlooker::{Onlooker, OnlookerError};
+use lockstep::lab::cluster::{Cluster, Process};
+use lockstep::lab::demo::linux::{guest_words, redis, witness};
+use lockstep::lab::linux::Images;
+use lockstep::lab::onlooker::{Onlooker, OnlookerError};
 use tempfile::TempDir;
 
 use common::BINARY;

@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use lockstep::host::linux::Images;
+use lockstep::lab::linux::Images;
 use lockstep::replay::recorder::DIGEST_EVERY_DEFAULT;
 
 use common::linux::images;

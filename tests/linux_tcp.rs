@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lockstep::cli::demo::linux::guest_words;
-use lockstep::host::cluster::{Cluster, Process};
+use lockstep::lab::cluster::{Cluster, Process};
+use lockstep::lab::demo::linux::guest_words;
 use serde_json::{Value, json};
 
 use common::linux::images;

@@ -6,9 +6,10 @@ use std::path::Path;
 use super::Failure;
 use crate::ft::{Arbiter, ArbiterError};
 use crate::host::arbiter::Place;
-use crate::host::logdir::{LogError, LogWriter};
+use crate::host::logdir::LogWriter;
+use crate::lab::guests;
 use crate::machine::config::{RAM_BYTES_MAX, RAM_BYTES_MIN};
-use crate::machine::{BootOptions, Elf, Machine};
+use crate::machine::{BootOptions, Machine};
 
 /// `128M`, `1G`, `65536K` or bytes; a whole number of 4 KiB pages.
 pub fn memory(text: &str) -> Result<u64, String> {
@@ -60,7 +61,7 @@ pub fn vm(text: &str) -> Result<String, String> {
 /// Reads a guest and puts it into a machine.
 pub fn boot(path: &Path, options: BootOptions) -> Result<Machine, Failure> {
     let bytes = read_guest(path, "the guest's ELF file")?;
-    boot_elf(&bytes, BootOptions { guest: file_name(path), ..options })
+    guests::boot_elf(&bytes, BootOptions { guest: file_name(path), ..options })
         .map_err(|failure| Failure { what: format!("{}: {}", path.display(), failure.what), ..failure })
 }
 
@@ -89,22 +90,6 @@ pub fn read_guest(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(failed)
 }
 
-/// Puts a guest's ELF file into a machine.
-pub fn boot_bytes(bytes: &[u8], name: &str, ram_bytes: u64) -> Result<Machine, Failure> {
-    boot_elf(bytes, BootOptions { guest: name.to_owned(), ram_bytes, ..BootOptions::default() })
-}
-
-fn boot_elf(bytes: &[u8], options: BootOptions) -> Result<Machine, Failure> {
-    let elf = Elf::parse(bytes).map_err(|error| {
-        Failure::new(format!("not a guest that this machine can run: {error}"))
-            .fix("build a static RV64 ELF linked at 0x80000000 or above, as guest-programs/build does")
-    })?;
-    Machine::boot(&elf, &options).map_err(|error| {
-        Failure::new(format!("the guest does not load: {error}"))
-            .fix("give it more memory with --memory, or check its program headers")
-    })
-}
-
 /// Listens for joiners and tools.
 pub fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).map_err(|error| {
@@ -120,13 +105,7 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
 
 /// Looks at where a recording is to go, before anything is started that would have to be undone.
 pub fn record(dir: Option<&Path>) -> Result<(), Failure> {
-    dir.map_or(Ok(()), |dir| LogWriter::check(dir).map_err(recording_failed))
-}
-
-/// A recording that cannot be begun or gone on with.
-pub fn recording_failed(error: LogError) -> Failure {
-    let fix = error.fix().unwrap_or_else(|| "free some space, or choose another --record directory".into());
-    Failure::new(error).fix(fix)
+    dir.map_or(Ok(()), |dir| LogWriter::check(dir).map_err(Failure::of_recording))
 }
 
 /// Opens the arbiter.

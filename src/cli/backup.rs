@@ -8,7 +8,8 @@ use super::guest::GuestArgs;
 use super::node::{self, Site};
 use crate::base::NodeId;
 use crate::ft::{LinkId, Node};
-use crate::host::driver::{Driver, draw_u64};
+use crate::host::driver::Driver;
+use crate::host::os::draw_u64;
 
 #[derive(clap::Args)]
 #[command(

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::cli::Failure;
-use crate::host::kvclient::{KvConfig, KvLoad, Report, RequestError, request};
 use crate::host::say::say;
 use crate::host::stop::Stop;
+use crate::lab::kvclient::{KvConfig, KvLoad, Report, RequestError, request};
 
 /// Put a verifying load on the kv guest, or send it one request.
 #[derive(clap::Args, Debug)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Failure, arg};
 use crate::devices::disk::DiskSpec;
-use crate::host::driver::fill_entropy;
+use crate::host::os::fill_entropy;
 use crate::machine::config::{MachineConfig, RAM_BYTES_DEFAULT, RAM_BYTES_MAX};
 use crate::machine::{BootOptions, Firmware, Kernel, KernelBoot, KernelError, Machine};
 

@@ -11,7 +11,6 @@ pub mod console;
 pub mod demo;
 pub mod disasm;
 pub mod disk;
-pub mod failure;
 pub mod guest;
 pub mod log;
 pub mod node;
@@ -19,16 +18,16 @@ pub mod primary;
 pub mod replay;
 pub mod run;
 pub mod sim;
-pub mod stage;
 pub mod status;
 pub mod switch;
 pub mod switchover;
 pub mod symbols;
 
-pub use failure::Failure;
+pub use crate::host::failure::Failure;
 
 use std::process::ExitCode;
 
+use crate::host::os;
 use crate::host::say::say;
 use clap::{Parser, Subcommand};
 
@@ -77,20 +76,11 @@ enum Command {
     Bench(bench::Args),
 }
 
-/// A write past the limit on the size of files shall be an error like any other failed write, not
-/// the silent death that its signal is by default.
-fn survive_file_size_limit() {
-    let noted = std::sync::Arc::default();
-    if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, noted) {
-        say!("lockstep: a recording past the limit on the size of files will end us: {error}");
-    }
-}
-
 /// Parses the arguments, runs the subcommand, and answers with the process's exit code.
 pub fn main() -> ExitCode {
-    crate::host::cluster::die_with_starter();
+    os::die_with_starter();
     let cli = Cli::parse();
-    survive_file_size_limit();
+    os::survive_file_size_limit();
     let result = match &cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Run(args) => run::run(args),

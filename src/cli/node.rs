@@ -102,7 +102,7 @@ pub fn live(driver: Driver, node: Node, name: &str, record: Option<&Path>) -> Re
     obey_signals(driver.quitter(), resize, hangup)?;
     let lived = driver.run(node).map_err(|error| match error {
         DriverError::Record(error) => {
-            let failure = arg::recording_failed(error);
+            let failure = Failure::of_recording(error);
             Failure { what: format!("{name} stopped: {}", failure.what), ..failure }
         }
         DriverError::Io(error) => Failure::new(format!("{name} stopped: {error}")),

@@ -8,7 +8,8 @@ use super::node::{self, Site};
 use crate::base::{Generation, Icount, NodeId};
 use crate::ft::{Arbiter, Bid, Boot, Claim, Holder, Node};
 use crate::host::arbiter::Place;
-use crate::host::driver::{Driver, draw_u64};
+use crate::host::driver::Driver;
+use crate::host::os::draw_u64;
 
 #[derive(clap::Args)]
 pub struct Args {

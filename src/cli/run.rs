@@ -9,7 +9,8 @@ use super::guest::GuestArgs;
 use super::{Failure, arg, node};
 use crate::base::{Generation, Icount, NodeId};
 use crate::ft::{Boot, Node, Settings};
-use crate::host::driver::{Driver, Wiring, draw_u64};
+use crate::host::driver::{Driver, Wiring};
+use crate::host::os::draw_u64;
 use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
 
 #[derive(clap::Args)]

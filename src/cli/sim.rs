@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::{Failure, arg};
+use super::Failure;
 use crate::devices::disk::DiskSpec;
-use crate::host::guests;
 use crate::host::say::{put, say};
+use crate::lab::guests;
 use crate::machine::{BootOptions, Elf, Machine, Saved};
 use crate::sim::{self, Outcome, Plan};
 
@@ -36,7 +36,7 @@ const DISK_SECTORS: u64 = 5001;
 
 /// The `kv` guest, freshly booted.
 pub fn guest() -> Result<Saved, Failure> {
-    Ok(arg::boot_bytes(guests::KV, "kv.elf", RAM_BYTES)?.save())
+    Ok(guests::boot(guests::KV, "kv.elf", RAM_BYTES)?.save())
 }
 
 /// The `diskkv` guest with its disk, freshly booted.

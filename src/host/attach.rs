@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
-use super::driver::{draw_u64, plain};
+use super::driver::plain;
 use super::keys::{HELP, Key};
 use super::link::{LinkEvent, Links};
+use super::os::draw_u64;
 use super::say::say;
 use super::terminal;
 use crate::ft::{LinkId, Message};

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 // Not crossbeam's: its receivers give up the processor several times before they sleep, and on a busy host
 // each time is a turn of everybody else's, before the next frame is looked at.
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
@@ -23,6 +23,7 @@ use super::disk::{Disks, Rack};
 use super::keys::{HELP, Key};
 use super::link::{self, LinkEvent, LinkNumbers, Links, Sink};
 use super::logdir::{LogError, LogWriter};
+use super::os::{fill_entropy, wall_clock_ns};
 use super::port::{Port, PortEvent, SendRefused};
 use super::say::{self, say};
 use super::terminal;
@@ -141,25 +142,7 @@ fn reign(generation: Generation) -> Generation {
     if generation != Generation::ZERO {
         return generation;
     }
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Generation(since.as_millis() as u64)
-}
-
-/// The host's time of day: nanoseconds since 1970 (UTC); 0 before that.
-pub fn wall_clock_ns() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
-}
-
-/// Fills `bytes` from the kernel's generator.
-pub fn fill_entropy(bytes: &mut [u8]) {
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
-            Ok(n) => filled += n,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => panic!("the kernel gives no entropy: {error}"),
-        }
-    }
+    Generation(wall_clock_ns() / 1_000_000)
 }
 
 /// Text that may be a peer's, safe for a terminal: one line, without control characters, and no longer
@@ -167,13 +150,6 @@ pub fn fill_entropy(bytes: &mut [u8]) {
 pub fn plain(text: &str) -> String {
     const CHARS_MAX: usize = 2000;
     text.chars().take(CHARS_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-/// A number nobody else draws.
-pub fn draw_u64() -> u64 {
-    let mut bytes = [0; 8];
-    fill_entropy(&mut bytes);
-    u64::from_le_bytes(bytes)
 }
 
 /// A node's life, when it is over.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lockstep::host::cluster::Process;
+use lockstep::lab::cluster::Process;
 
 use super::scene::*;
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lockstep::ft::NodeStatus;
-use lockstep::host::cluster::{Cluster, Process};
-use lockstep::host::kvclient::{KvConfig, KvLoad, Report, request};
+use lockstep::lab::cluster::{Cluster, Process};
+use lockstep::lab::kvclient::{KvConfig, KvLoad, Report, request};
 use tempfile::TempDir;
 
 use super::etcd;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use lockstep::base::{Generation, NodeId};
 use lockstep::ft::{Arbiter, Bid, Claim};
-use lockstep::host::cluster::Cluster;
 use lockstep::host::switch::query;
+use lockstep::lab::cluster::Cluster;
 
 use super::etcd;
 use super::scene::PATIENCE;
@@ -64,7 +64,7 @@ fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// A pair on two switches that both ask an etcd.
 struct Scene {
-    primary: lockstep::host::cluster::Process,
+    primary: lockstep::lab::cluster::Process,
     cluster: Cluster,
     switches: [Switch; 2],
     etcd: etcd::Cluster,

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use lockstep::host::kvclient::request;
+use lockstep::lab::kvclient::request;
 use tempfile::TempDir;
 
 use crate::common::small_disk::SmallDisk;

@@ -8,7 +8,7 @@ use lockstep::base::{Digest, Generation, Icount, NodeId, Prng, Seq};
 use lockstep::cli::arg;
 use lockstep::ft::Message;
 use lockstep::ft::message::{self, PREAMBLE_BYTES};
-use lockstep::host::cluster::{Cluster, Process};
+use lockstep::lab::cluster::{Cluster, Process};
 use lockstep::log::frame::{FrameBuilder, decode_frame};
 use lockstep::log::{Entry, Event};
 use lockstep::machine::{BootOptions, Saved};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use lockstep::host::cluster::Cluster;
-use lockstep::host::kvclient::{KvConfig, KvLoad, Report};
+use lockstep::lab::cluster::Cluster;
+use lockstep::lab::kvclient::{KvConfig, KvLoad, Report};
 use tempfile::TempDir;
 
 pub use crate::common::{BINARY, guest, peak_kib};

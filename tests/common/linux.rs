@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use lockstep::host::linux::{self, Images, ImagesError};
+use lockstep::lab::linux::{self, Images, ImagesError};
 
 use super::{said, skipped};
 

@@ -13,8 +13,8 @@ use std::time::Duration;
 use lockstep::base::Prng;
 use lockstep::ft::Message;
 use lockstep::ft::message::{self, HEADER_BYTES};
-use lockstep::host::driver::draw_u64;
 use lockstep::host::logdir::LogDir;
+use lockstep::host::os::draw_u64;
 use lockstep::log::Event;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_lockstep");

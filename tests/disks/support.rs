@@ -7,7 +7,7 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use lockstep::ft::NodeStatus;
-use lockstep::host::cluster::{Cluster, Process};
+use lockstep::lab::cluster::{Cluster, Process};
 use tempfile::TempDir;
 
 use crate::common::{self, guest};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use lockstep::host::kvclient::request;
+use lockstep::lab::kvclient::request;
 
 use super::scene::*;
 

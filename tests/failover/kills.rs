@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep::host::kvclient::{KvConfig, KvLoad};
+use lockstep::lab::kvclient::{KvConfig, KvLoad};
 
 use super::scene::*;
 

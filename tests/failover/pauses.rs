@@ -42,7 +42,7 @@ fn a_primary_that_wakes_before_its_successor_reigns_does_no_harm() {
         primary.resume().unwrap();
         assert!(load.verify_all(), "{}\n{}", primary.told(), backup.told());
         sleep_ms(50);
-        let reigning = |node: &lockstep::host::cluster::Process| {
+        let reigning = |node: &lockstep::lab::cluster::Process| {
             node.status().is_ok_and(|status| status.role == "primary" && status.phase != "claiming")
         };
         match (reigning(&primary), reigning(&backup)) {

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lockstep::ft::NodeStatus;
-use lockstep::host::cluster::{Cluster, Process};
-use lockstep::host::kvclient::{KvConfig, KvLoad, Report, request};
+use lockstep::lab::cluster::{Cluster, Process};
+use lockstep::lab::kvclient::{KvConfig, KvLoad, Report, request};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lockstep::ft::Message;
-use lockstep::host::cluster::Process;
 use lockstep::host::link;
+use lockstep::lab::cluster::Process;
 
 use super::scene::*;
 

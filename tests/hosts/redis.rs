@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
-use lockstep::host::linux::Images;
+use lockstep::lab::linux::Images;
 
 use super::common::linux::images;
 use super::common::skipped;

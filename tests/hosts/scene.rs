@@ -8,9 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lockstep::ft::{Message, NodeStatus};
-use lockstep::host::kvclient::{KvConfig, KvLoad, Report};
 use lockstep::host::link;
 use lockstep::host::switch::query;
+use lockstep::lab::kvclient::{KvConfig, KvLoad, Report};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::{FakeVm, Log, TestSwitch, attach, expect_event, port};
 use lockstep::base::Generation;
-use lockstep::host::kvclient::{KvConfig, KvLoad};
 use lockstep::host::port::PortEvent;
+use lockstep::lab::kvclient::{KvConfig, KvLoad};
 use lockstep::net::Attach;
 
 fn answer(socket: &UdpSocket) -> (u32, u32) {

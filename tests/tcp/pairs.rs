@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lockstep::base::Prng;
-use lockstep::host::cluster::{Cluster, Process};
-use lockstep::host::counterload::{CounterConfig, CounterLoad, ask};
-use lockstep::host::driver::draw_u64;
+use lockstep::host::os::draw_u64;
+use lockstep::lab::cluster::{Cluster, Process};
+use lockstep::lab::counterload::{CounterConfig, CounterLoad, ask};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_lockstep");
 /// Longer than anything here may take on a busy machine.

@@ -332,7 +332,7 @@ fn temporary(base: &Path) -> Result<Overlay, DiskError> {
         _ if Path::new("/var/tmp").is_dir() => PathBuf::from("/var/tmp"),
         _ => std::env::temp_dir(),
     };
-    let name = format!("lockstep-overlay-{}-{:016x}", std::process::id(), crate::host::driver::draw_u64());
+    let name = format!("lockstep-overlay-{}-{:016x}", std::process::id(), crate::host::os::draw_u64());
     let path = dir.join(name);
     let file = OpenOptions::new()
         .read(true)

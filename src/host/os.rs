@@ -1,0 +1,55 @@
+//! What a process asks of the operating system: time of day, entropy, and how it dies.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+
+use super::say::say;
+
+/// The host's time of day: nanoseconds since 1970 (UTC); 0 before that.
+pub fn wall_clock_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// Fills `bytes` from the kernel's generator.
+pub fn fill_entropy(bytes: &mut [u8]) {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(n) => filled += n,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => panic!("the kernel gives no entropy: {error}"),
+        }
+    }
+}
+
+/// 64 bits from the kernel's generator: identities of nodes, lives and sessions.
+pub fn draw_u64() -> u64 {
+    let mut bytes = [0; 8];
+    fill_entropy(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+/// Names the process that a process of a cluster is not to outlive.
+pub const DIES_WITH: &str = "LOCKSTEP_DIES_WITH";
+
+/// In a process of a cluster: asks the kernel to kill it when the thread that started it is gone,
+/// so that a demo or test which dies leaves nothing running. Elsewhere it does nothing.
+pub fn die_with_starter() {
+    let Ok(starter) = std::env::var(DIES_WITH) else { return };
+    let asked = set_parent_process_death_signal(Some(Signal::KILL));
+    let parent = getppid().map(|pid| pid.as_raw_nonzero().get().to_string());
+    // The starter may have died before the kernel was asked.
+    if asked.is_err() || parent.as_deref() != Some(&starter) {
+        std::process::exit(2);
+    }
+}
+
+/// A write past the limit on the size of files shall be an error like any other failed write, not
+/// the silent death that its signal is by default.
+pub fn survive_file_size_limit() {
+    let noted = std::sync::Arc::default();
+    if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, noted) {
+        say!("lockstep: a recording past the limit on the size of files will end us: {error}");
+    }
+}

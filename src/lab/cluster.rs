@@ -1,0 +1,348 @@
+//! A whole pair on this machine: switch, primary and backups as processes of their own.
+//!
+//! What the demo shows, the bench measures and the tests torture; every process is the `lockstep`
+//! binary with the arguments that a person would type. Dropping a [`Cluster`] kills what is left,
+//! and the kernel kills it when the process that started it dies in any other way.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use thiserror::Error;
+
+use crate::ft::{Message, NodeStatus};
+use crate::host::link::{self, LinkError};
+use crate::host::os::DIES_WITH;
+
+#[derive(Debug, Error)]
+pub enum ClusterError {
+    #[error("{what}: {error}")]
+    Io { what: String, error: io::Error },
+    #[error("{what} within {} s{tail}", within.as_secs())]
+    Late { what: String, within: Duration, tail: String },
+    #[error("{name} ended early with {status}{tail}")]
+    Ended { name: String, status: String, tail: String },
+}
+
+/// One process of the cluster.
+pub struct Process {
+    pub name: String,
+    pub child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    stderr: PathBuf,
+}
+
+impl Process {
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// SIGKILL; returns once the kernel has taken it away.
+    pub fn kill(&mut self) -> io::Result<()> {
+        kill_process(self.pid(), Signal::KILL)?;
+        self.child.wait().map(|_| ())
+    }
+
+    /// Sends SIGKILL and does not wait for the process to be gone.
+    pub fn kill_now(&self) -> io::Result<()> {
+        Ok(kill_process(self.pid(), Signal::KILL)?)
+    }
+
+    pub fn stop(&self) -> io::Result<()> {
+        Ok(kill_process(self.pid(), Signal::STOP)?)
+    }
+
+    pub fn resume(&self) -> io::Result<()> {
+        Ok(kill_process(self.pid(), Signal::CONT)?)
+    }
+
+    /// What it has told on standard error so far.
+    pub fn told(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap_or_default()
+    }
+
+    /// Its exit status once it ends, within `within`.
+    pub fn wait(&mut self, within: Duration) -> Option<i32> {
+        let until = Instant::now() + within;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status.code().unwrap_or(-1)),
+                Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(1)),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+
+    pub fn status(&self) -> Result<NodeStatus, LinkError> {
+        match link::ask(self.address, &Message::Status, Duration::from_secs(2))? {
+            Message::Answer { json } => {
+                serde_json::from_str(&json).map_err(|error| LinkError::Io(io::Error::other(error)))
+            }
+            _ => Err(LinkError::Closed),
+        }
+    }
+
+    /// The last lines of it, each on a line of its own, indented; for errors.
+    pub fn tail(&self) -> String {
+        let told = self.told();
+        let lines: Vec<&str> = told.lines().rev().take(4).collect();
+        lines.into_iter().rev().map(|line| format!("\n    {line}")).collect()
+    }
+}
+
+/// Kills a process and waits for it. One that is already gone is as good as killed.
+pub fn end(child: &mut Child) {
+    if child.kill().is_ok() {
+        while let Err(error) = child.wait() {
+            if error.kind() != io::ErrorKind::Interrupted {
+                break;
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+/// Other ways than the straight ones, through a relay for example.
+#[derive(Clone, Debug, Default)]
+pub struct Via {
+    /// As it is written after `--arbiter`.
+    pub arbiter: Option<String>,
+    pub switch: Option<SocketAddr>,
+    /// A backup's way to its primary.
+    pub primary: Option<SocketAddr>,
+}
+
+/// Everything one pair needs, in a directory of its own.
+pub struct Cluster {
+    binary: PathBuf,
+    dir: PathBuf,
+    guest: PathBuf,
+    memory: String,
+    /// Name the guest to a primary instead of the ELF file: a kernel and its options, for example.
+    pub guest_words: Vec<String>,
+    /// What the virtual machine is called.
+    pub vm: String,
+    /// How long a node may take to be as it is waited for.
+    pub patience: Duration,
+    /// Record every node's log under the directory.
+    pub record: bool,
+    pub silence_ms: Option<u64>,
+    /// How the next node that is started reaches the others, where that is not straight.
+    pub via: Via,
+    /// What every node that is started gets on top: disks, for example.
+    pub arguments: Vec<String>,
+    pub switch: Process,
+    /// The guest's UDP port 9000 on this host.
+    pub service: SocketAddr,
+    /// The guest's TCP port 6379 on this host.
+    pub redis: SocketAddr,
+    /// The guest's TCP port 9000 on this host.
+    pub counter: SocketAddr,
+    /// Called with each line that a process tells, if set before the process starts.
+    narrate: Option<fn(&str, &str)>,
+    started: u32,
+}
+
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+impl Cluster {
+    /// Starts a switch for `guest` and gets ready to start nodes; `dir` must exist and be empty.
+    pub fn start(
+        binary: &Path,
+        dir: &Path,
+        guest: &Path,
+        memory: &str,
+        narrate: Option<fn(&str, &str)>,
+    ) -> Result<Self, ClusterError> {
+        fs::create_dir_all(dir.join("arbiter")).map_err(io_at("cannot make the arbiter's directory"))?;
+        let address = free_tcp()?;
+        let service = free_udp()?;
+        let listen = address.to_string();
+        let (redis, counter) = (free_tcp()?, free_tcp()?);
+        let forwards =
+            [format!("udp:{service}=9000"), format!("tcp:{redis}=6379"), format!("tcp:{counter}=9000")];
+        let mut words = vec!["switch", "--listen", &listen];
+        words.extend(forwards.iter().flat_map(|forward| ["--forward", forward]));
+        let switch = spawn(binary, dir, "switch", address, &words, narrate)?;
+        let cluster = Self {
+            binary: binary.to_owned(),
+            dir: dir.to_owned(),
+            guest: guest.to_owned(),
+            memory: memory.to_owned(),
+            guest_words: Vec::new(),
+            vm: "kv".into(),
+            patience: READY_WITHIN,
+            record: false,
+            silence_ms: None,
+            via: Via::default(),
+            arguments: Vec::new(),
+            switch,
+            service,
+            redis,
+            counter,
+            narrate,
+            started: 0,
+        };
+        let until = Instant::now() + READY_WITHIN;
+        while std::net::TcpStream::connect(address).is_err() {
+            if Instant::now() > until {
+                let what = "the switch did not listen".to_owned();
+                return Err(ClusterError::Late { what, within: READY_WITHIN, tail: cluster.switch.tail() });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(cluster)
+    }
+
+    pub fn arbiter(&self) -> PathBuf {
+        self.dir.join("arbiter")
+    }
+
+    /// Where the `n`-th started node records.
+    pub fn record_dir(&self, n: u32) -> PathBuf {
+        self.dir.join(format!("record-{n}"))
+    }
+
+    pub fn primary(&mut self) -> Result<Process, ClusterError> {
+        let memory = self.memory.clone();
+        let guest = match self.guest_words.is_empty() {
+            true => vec![self.guest.display().to_string()],
+            false => self.guest_words.clone(),
+        };
+        let mut words = vec!["primary", "--memory", &memory];
+        words.extend(guest.iter().map(String::as_str));
+        self.node("primary", &words)
+    }
+
+    pub fn backup(&mut self, primary: &Process) -> Result<Process, ClusterError> {
+        let primary = self.via.primary.unwrap_or(primary.address).to_string();
+        self.node("backup", &["backup", "--primary", &primary])
+    }
+
+    fn node(&mut self, role: &str, arguments: &[&str]) -> Result<Process, ClusterError> {
+        self.started += 1;
+        let name = format!("{role}-{}", self.started);
+        let address = free_tcp()?;
+        let (listen, switch) =
+            (address.to_string(), self.via.switch.unwrap_or(self.switch.address).to_string());
+        let arbiter = self.via.arbiter.clone().unwrap_or_else(|| self.arbiter().display().to_string());
+        let record = self.record_dir(self.started).display().to_string();
+        let silence = self.silence_ms.map(|ms| ms.to_string());
+        let vm = self.vm.clone();
+        let mut all = arguments.to_vec();
+        all.extend(["--vm", &vm, "--listen", &listen, "--switch", &switch, "--arbiter", &arbiter]);
+        if self.record {
+            all.extend(["--record", &record]);
+        }
+        if let Some(silence) = &silence {
+            all.extend(["--silence-ms", silence]);
+        }
+        all.extend(self.arguments.iter().map(String::as_str));
+        spawn(&self.binary, &self.dir, &name, address, &all, self.narrate)
+    }
+
+    /// Waits until `node`'s status is as `wanted`.
+    pub fn await_status(
+        &self,
+        node: &mut Process,
+        what: &str,
+        wanted: impl Fn(&NodeStatus) -> bool,
+    ) -> Result<NodeStatus, ClusterError> {
+        let until = Instant::now() + self.patience;
+        loop {
+            if let Ok(status) = node.status()
+                && wanted(&status)
+            {
+                return Ok(status);
+            }
+            if let Ok(Some(status)) = node.child.try_wait() {
+                let (name, tail) = (node.name.clone(), node.tail());
+                return Err(ClusterError::Ended { name, status: status.to_string(), tail });
+            }
+            if Instant::now() > until {
+                let what = format!("{} was not {what}", node.name);
+                return Err(ClusterError::Late { what, within: self.patience, tail: node.tail() });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// A primary and a backup that counts.
+    pub fn pair(&mut self) -> Result<(Process, Process), ClusterError> {
+        let mut primary = self.primary()?;
+        self.await_status(&mut primary, "running", |_| true)?;
+        let backup = self.backup(&primary)?;
+        self.await_protected(&mut primary)?;
+        Ok((primary, backup))
+    }
+
+    pub fn await_protected(&self, primary: &mut Process) -> Result<NodeStatus, ClusterError> {
+        self.await_status(primary, "protected", |status| status.role == "primary" && status.protected)
+    }
+}
+
+fn io_at(what: &str) -> impl Fn(io::Error) -> ClusterError + '_ {
+    move |error| ClusterError::Io { what: what.to_owned(), error }
+}
+
+/// A port that nobody has now. Somebody may take it before its user does; who starts it will see.
+fn free_tcp() -> Result<SocketAddr, ClusterError> {
+    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(io_at("no free TCP port"))
+}
+
+fn free_udp() -> Result<SocketAddr, ClusterError> {
+    UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr()).map_err(io_at("no free UDP port"))
+}
+
+fn spawn(
+    binary: &Path,
+    dir: &Path,
+    name: &str,
+    address: SocketAddr,
+    arguments: &[&str],
+    narrate: Option<fn(&str, &str)>,
+) -> Result<Process, ClusterError> {
+    let failed = io_at(name);
+    let stderr = dir.join(format!("{name}.err"));
+    let stdout = File::create(dir.join(format!("{name}.out"))).map_err(&failed)?;
+    let told = File::create(&stderr).map_err(&failed)?;
+    let mut command = Command::new(binary);
+    command.args(arguments).stdin(Stdio::null()).stdout(stdout);
+    // What a node notes on its host, it notes here.
+    command.env("XDG_STATE_HOME", std::path::absolute(dir.join("state")).map_err(&failed)?);
+    // A group of its own: a Ctrl-C at the terminal is for us, and we end what we have started.
+    command.env(DIES_WITH, std::process::id().to_string()).process_group(0);
+    let child = match narrate {
+        None => command.stderr(told).spawn().map_err(&failed)?,
+        Some(narrate) => {
+            let mut child = command.stderr(Stdio::piped()).spawn().map_err(&failed)?;
+            if let Some(lines) = child.stderr.take() {
+                let name = name.to_owned();
+                std::thread::spawn(move || narrate_lines(lines, told, &name, narrate));
+            }
+            child
+        }
+    };
+    Ok(Process { name: name.to_owned(), child, address, stderr })
+}
+
+fn narrate_lines(lines: impl io::Read, mut told: File, name: &str, narrate: fn(&str, &str)) {
+    for line in BufReader::new(lines).lines() {
+        let Ok(line) = line else { return };
+        narrate(name, &line);
+        if io::Write::write_all(&mut told, format!("{line}\n").as_bytes()).is_err() {
+            return;
+        }
+    }
+}
