@@ -5,7 +5,7 @@
 //! same instruction counts and stays the same machine to the bit.
 //!
 //! The modules are floors: each names only floors below it, and siblings
-//! ignore each other (`tests/floors.rs` reads the imports and fails on an
+//! ignore each other (`tests/floors` parses the code and fails on an
 //! upward one). In reading order, from the ground up:
 //!
 //! | floor | rooms |

@@ -13,6 +13,7 @@ pub struct Mapped(Option<Mmap>);
 
 impl Mapped {
     /// Maps `path`; an empty file maps to no bytes.
+    #[expect(unsafe_code, reason = "maps a file")]
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;

@@ -114,6 +114,7 @@ impl Host for F64 {
 /// The instruction where there is one; a C library's emulation is not trusted for it.
 #[cfg(target_arch = "x86_64")]
 #[inline]
+#[expect(unsafe_code, reason = "calls an instruction that not every processor has")]
 fn fused_f64(a: f64, b: f64, c: f64) -> Option<f64> {
     #[target_feature(enable = "fma")]
     fn instruction(a: f64, b: f64, c: f64) -> f64 {
