@@ -12,6 +12,7 @@ pub mod demo;
 pub mod disasm;
 pub mod disk;
 pub mod guest;
+pub mod kill;
 pub mod log;
 pub mod node;
 pub mod primary;
@@ -62,6 +63,8 @@ enum Command {
     Status(status::Args),
     /// Make primary and backup change places, with nothing lost and no fault counted.
     Switchover(switchover::Args),
+    /// Kill a node of this host with SIGKILL, to see what the others make of it.
+    Kill(kill::Args),
     /// Replay a recording: the same output, the same end.
     Replay(replay::Args),
     /// Look into recordings: info, dump, stats, verify, grep, diff.
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Attach(args) => attach::run(args),
         Command::Status(args) => status::run(args),
         Command::Switchover(args) => switchover::run(args),
+        Command::Kill(args) => kill::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Log(args) => log::run(args),
         Command::Disasm(args) => disasm::run(args),

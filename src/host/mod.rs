@@ -5,7 +5,7 @@
 //! when the other host is gone), [`switch`] (the network's process), [`port`] (a node's plug into it), [`stop`]
 //! (ends poll loops), [`terminal`] and [`keys`] (the one we were started from), [`console`], [`attach`]
 //! (another node's console, over connections that die), [`driver`] (events in, commands out, one node), [`os`] (time of
-//! day, entropy, how a process dies), [`say`] (what people are told), [`failure`] (a command's failure and its fix).
+//! day, entropy, how a process dies), [`listeners`] (whose process listens at an address), [`say`] (what people are told), [`failure`] (a command's failure and its fix).
 
 pub mod arbiter;
 pub mod attach;
@@ -16,6 +16,7 @@ pub mod durable;
 pub mod failure;
 pub mod keys;
 pub mod link;
+pub mod listeners;
 pub mod logdir;
 pub mod mortal;
 pub mod os;

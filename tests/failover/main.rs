@@ -10,6 +10,7 @@ mod common;
 mod guest;
 mod guest_end;
 mod guest_time;
+mod kill_command;
 mod kills;
 mod pauses;
 mod recordings;

@@ -106,6 +106,7 @@ pub fn crates_of(room: &str) -> &'static [&'static str] {
             "crc32fast",
             "crossbeam_channel",
             "memmap2",
+            "procfs",
             "rustix",
             "serde",
             "serde_json",
