@@ -1,4 +1,5 @@
-//! `lockstep status`: how a node is.
+//! `lockstep status`: how a node is. Its exit status is for scripts: 0 all is well, 1 something is not (the guest
+//! is unprotected, the switch down, refusing or fencing, the arbiter in trouble), 2 no answer.
 
 use std::time::Duration;
 
@@ -9,6 +10,9 @@ use crate::host::link;
 use crate::host::say::put;
 
 #[derive(clap::Args)]
+#[command(
+    after_help = "Exit status: 0 all is well, 1 something is not (what it is stands under `well`), 2 no answer."
+)]
 pub struct Args {
     /// A node's --listen address.
     #[arg(value_name = "ADDR")]
@@ -20,9 +24,11 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let status = fetch(args.node)?;
+    let troubles = status.troubles();
+    let code = u8::from(!troubles.is_empty());
     if args.json {
         put!("{}", serde_json::to_string(&status)?)?;
-        return Ok(0);
+        return Ok(code);
     }
     let audit = status.last_audit.as_ref().map_or("none yet".to_owned(), |audit| {
         format!("digests agreed {} times, last at {}: {}", status.audits_agreed, audit.icount, audit.digest)
@@ -38,7 +44,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         status.phase,
         status.generation
     )?;
-    put!("protected   {}", if status.protected { "yes" } else { "no: a fault now ends the guest's life" })?;
+    put!("protected   {}", unprotected_because(&status).unwrap_or("yes"))?;
+    let why = status.switch_trouble.as_ref().map_or(String::new(), |why| format!(": {}", plain(why)));
+    put!("switch      {}{why}", plain(&status.switch))?;
     put!("position    {} (log entry {})", status.icount, status.log_seq)?;
     put!("lag         {:.1} ms, {} instructions", status.lag_ms, status.lag_instructions)?;
     put!("log         {} bytes", status.log_bytes)?;
@@ -48,7 +56,21 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     if let Some(ms) = status.transfer_pause_ms {
         put!("pause       {ms:.0} ms while the last backup's copy of the state was made")?;
     }
-    Ok(0)
+    let well =
+        if troubles.is_empty() { "yes".to_owned() } else { format!("no: {}", plain(&troubles.join("; "))) };
+    put!("well        {well}")?;
+    Ok(code)
+}
+
+fn unprotected_because(status: &NodeStatus) -> Option<&'static str> {
+    match status.switch.as_str() {
+        _ if status.protected => None,
+        "refused" => Some("no: the switch refuses this node, and the guest reaches nobody"),
+        fenced if fenced.starts_with("fenced") => {
+            Some("no: the switch serves another generation, and the guest reaches nobody")
+        }
+        _ => Some("no: a fault now ends the guest's life"),
+    }
 }
 
 /// Asks the node at `address`.

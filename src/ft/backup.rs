@@ -261,7 +261,15 @@ impl Backup {
             | Event::ConsoleInput(_)
             | Event::ConsoleSize { .. }
             | Event::ArbiterSeen { .. }
-            | Event::Fenced { .. } => Next::Stay,
+            | Event::HolderSeen(_)
+            | Event::Switch(_) => Next::Stay,
+            Event::Fenced { current } => {
+                if current > self.generation && self.bid.is_none() {
+                    common.tell(format!("the switch serves generation {current}: asking the arbiter"));
+                    common.commands.push(Command::AskHolder);
+                }
+                Next::Stay
+            }
             Event::Quit => {
                 let why = "the operator ended the backup".to_owned();
                 common.send(self.link, Message::Bye { why });

@@ -42,9 +42,11 @@ pub mod node;
 pub mod primary;
 pub mod scrollback;
 pub mod settings;
+mod switch_state;
 mod terminals;
 
 pub use arbiter::{Arbiter, ArbiterError, Bid, Claim, Holder};
 pub use message::Message;
 pub use node::{Boot, Command, DiskStanding, Event, Halt, LinkId, Node, NodeStatus, Plug, World};
 pub use settings::Settings;
+pub use switch_state::SwitchState;

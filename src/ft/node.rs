@@ -6,12 +6,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::arbiter::{ArbiterError, Claim};
+use super::arbiter::{ArbiterError, Claim, Holder};
 use super::backup::Backup;
 use super::disk::{DiskJob, DiskWorked};
 use super::message::{Audit, Message};
 use super::primary::{Primary, Yield};
 use super::settings::{SCROLLBACK_BYTES_MAX, Settings};
+use super::switch_state::SwitchState;
 use super::terminals::Terminals;
 use crate::base::{Generation, Icount, NodeId, Seq};
 use crate::devices::disk::{DiskDone, DiskRequest};
@@ -49,6 +50,8 @@ pub enum Event {
         rx_seq: u64,
         frame: Vec<u8>,
     },
+    /// The arbiter's answer to [`Command::AskHolder`].
+    HolderSeen(Result<Option<Holder>, ArbiterError>),
     ConsoleInput(Vec<u8>),
     /// The disk request with this number has ended.
     DiskDone(DiskDone),
@@ -59,6 +62,8 @@ pub enum Event {
         cols: u16,
         rows: u16,
     },
+    /// The connection to the switch is in another state; `Fenced` has an event of its own.
+    Switch(SwitchState),
     /// The switch says that another generation reigns.
     Fenced {
         current: Generation,
@@ -86,6 +91,8 @@ pub enum Command {
         keeps: Option<NodeId>,
         after: NodeId,
     },
+    /// Asks the arbiter who holds the newest generation; the answer comes back as [`Event::HolderSeen`].
+    AskHolder,
     /// Tells the arbiter that the guest of this generation has ended.
     EndLife {
         generation: Generation,
@@ -215,7 +222,8 @@ pub struct NodeStatus {
     /// Where in the role: `alone`, `transfer`, `guarded`, `claiming`, `switching-over`, `joining`, `following`.
     pub phase: String,
     pub generation: Generation,
-    /// True once a backup counts for the output rule, and knows it.
+    /// True once a backup counts for the output rule, and knows it; false while the switch refuses or fences
+    /// this node, whose guest then reaches nobody.
     pub protected: bool,
     pub icount: Icount,
     pub lag_instructions: u64,
@@ -239,10 +247,32 @@ pub struct NodeStatus {
     pub inputs_dropped: u64,
     /// Why a takeover would have to wait for the arbiter, or does; none while it answers well.
     pub arbiter_trouble: Option<String>,
+    /// `none`, `up`, `down`, `refused`, or `fenced by N`: see [`SwitchState`].
+    pub switch: String,
+    /// Why the switch is down or refuses.
+    pub switch_trouble: Option<String>,
     /// Terminals that are attached.
     pub terminals: usize,
     /// Console bytes of the guest's life that have left (primary) or been replayed (backup).
     pub console_bytes: u64,
+}
+
+impl NodeStatus {
+    /// What an operator should know of; empty when all is well. A guest outside fault tolerance is well
+    /// without a backup.
+    pub fn troubles(&self) -> Vec<String> {
+        let mut troubles = Vec::new();
+        if !self.protected && self.generation != Generation::ZERO {
+            troubles.push(format!("not protected ({}, {})", self.role, self.phase));
+        }
+        if !matches!(self.switch.as_str(), "none" | "up") {
+            troubles.push(format!("switch {}", self.switch));
+        }
+        if let Some(trouble) = &self.arbiter_trouble {
+            troubles.push(format!("arbiter: {trouble}"));
+        }
+        troubles
+    }
 }
 
 pub(super) enum Role {
@@ -272,6 +302,9 @@ pub(super) struct Common {
     pub listen: Option<String>,
     /// Why the arbiter decides nothing, as it was told last.
     pub arbiter_trouble: Option<String>,
+    pub switch: SwitchState,
+    /// It was told that the switch's fence is not the arbiter's doing.
+    pub fence_told: bool,
     /// Whether anybody wants the log, and the state that it begins with, to keep.
     pub records: bool,
     /// The machine that a joiner was told to expect.
@@ -290,6 +323,8 @@ impl Common {
             terminals,
             listen: None,
             arbiter_trouble: None,
+            switch: SwitchState::None,
+            fence_told: false,
             records: true,
             expects: None,
         }
@@ -412,6 +447,18 @@ impl Node {
             self.arbiter_seen(generation, seen);
             return;
         }
+        if let Event::HolderSeen(seen) = event {
+            self.holder_seen(seen);
+            return;
+        }
+        match &event {
+            Event::Switch(state) => {
+                self.common.switch = state.clone();
+                return;
+            }
+            Event::Fenced { current } => self.common.switch = SwitchState::Fenced { by: *current },
+            _ => {}
+        }
         if self.terminal_step(&event, now_ns) {
             return;
         }
@@ -438,7 +485,13 @@ impl Node {
     fn arbiter_seen(&mut self, generation: Generation, seen: Result<NodeId, ArbiterError>) {
         let Some((_, holder)) = self.reign().filter(|(reigning, _)| *reigning == generation) else { return };
         match seen {
-            Ok(node) if node == holder => self.common.arbiter_is(None),
+            Ok(node) if node == holder => {
+                self.common.arbiter_is(None);
+                // Whoever was fenced, and not replaced as far as the arbiter knew, keeps asking.
+                if self.common.switch.fenced_past(generation) {
+                    self.common.commands.push(Command::AskHolder);
+                }
+            }
             // It has gone back, and given this reign away once more: two histories begin here, and the
             // arbiter's word decides.
             Ok(to) if self.is_primary() => self.follow(Next::Halt(Halt::LostClaim { generation, to })),
@@ -447,6 +500,37 @@ impl Node {
                  this node follows {holder}"
             ))),
             Err(error) => self.common.arbiter_is(Some(format!("a takeover would have to wait: {error}"))),
+        }
+    }
+
+    /// The arbiter says who holds the newest generation: this node lost if it is somebody else's.
+    fn holder_seen(&mut self, seen: Result<Option<Holder>, ArbiterError>) {
+        // A claim that is under way decides.
+        let Some((generation, _)) = self.reign() else { return };
+        match seen {
+            Ok(Some(Holder { bid, .. }))
+                if bid.generation > generation
+                    && bid.node != self.common.id
+                    // A planned change of places: the new primary's log is on its way.
+                    && bid.keeps != Some(self.common.id) =>
+            {
+                self.follow(Next::Halt(Halt::LostClaim { generation: bid.generation, to: bid.node }));
+            }
+            Ok(_) => {
+                if let SwitchState::Fenced { by } = self.common.switch
+                    && by > generation
+                    && !self.common.fence_told
+                {
+                    self.common.fence_told = true;
+                    self.common.tell(format!(
+                        "the arbiter has given away no generation after {generation}, yet the switch serves generation \
+                         {by}: a node that uses another arbiter claims this vm's name there, and the guest reaches nobody"
+                    ));
+                }
+            }
+            Err(error) => {
+                self.common.arbiter_is(Some(format!("fenced by the switch, and not settled: {error}")))
+            }
         }
     }
 
@@ -616,6 +700,8 @@ impl Node {
             outputs_released: 0,
             inputs_dropped: 0,
             arbiter_trouble: self.common.arbiter_trouble.clone(),
+            switch: self.common.switch.to_string(),
+            switch_trouble: self.common.switch.trouble().map(str::to_owned),
             terminals: self.common.terminals.count(),
             console_bytes: self.common.terminals.scrollback().end(),
         };
@@ -624,6 +710,7 @@ impl Node {
             Role::Backup(backup) => backup.fill_status(&mut status),
             Role::Halted { .. } => {}
         }
+        status.protected &= self.common.switch.serves();
         status
     }
 }

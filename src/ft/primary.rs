@@ -282,19 +282,30 @@ impl Primary {
             Event::DiskWorked(worked) => self.disk_worked(common, worked),
             Event::ConsoleSize { cols, rows } => common.terminals.resize(cols, rows),
             // The node has taken it in.
-            Event::ArbiterSeen { .. } => {}
+            Event::ArbiterSeen { .. } | Event::HolderSeen(_) | Event::Switch(_) => {}
             Event::Fenced { current } => self.fenced(common, current),
             Event::Quit => return self.quit(common, now_ns),
         }
         Next::Stay
     }
 
-    /// The switch takes this node for stale. The arbiter knows: a bid decides it.
+    /// The switch takes this node for stale. The arbiter knows: alone, a bid decides it; with another node
+    /// that would be lost by a bid, the arbiter is only asked.
     fn fenced(&mut self, common: &mut Common, current: Generation) {
-        if current > self.generation && matches!(self.peer, Peer::None) && self.generation != Generation::ZERO
-        {
-            common.tell(format!("the switch says that generation {current} reigns: asking the arbiter"));
-            self.bid(common, self.generation.next(), common.id);
+        if current <= self.generation || self.generation == Generation::ZERO {
+            return;
+        }
+        match &self.peer {
+            Peer::None => {
+                common.tell(format!("the switch serves generation {current}: asking the arbiter"));
+                self.bid(common, self.generation.next(), common.id);
+            }
+            Peer::Joining(_) | Peer::Counting(_) => {
+                common.tell(format!("the switch serves generation {current}: asking the arbiter"));
+                common.commands.push(Command::AskHolder);
+            }
+            // The claim under way decides.
+            Peer::Claiming { .. } => {}
         }
     }
 

@@ -30,7 +30,7 @@ use super::terminal;
 use crate::base::{Generation, NodeId, Seq};
 use crate::ft::arbiter::{Arbiter, ArbiterError};
 use crate::ft::node::Pace;
-use crate::ft::{Bid, Claim, Command, Event, Halt, LinkId, Message, Node, Plug, World};
+use crate::ft::{Bid, Claim, Command, Event, Halt, LinkId, Message, Node, Plug, SwitchState, World};
 use crate::log::Lineage;
 use crate::machine::Output;
 use crate::net::{Attach, ether::Mac};
@@ -325,6 +325,7 @@ impl Driver {
             refused: VecDeque::new(),
             console,
             claims,
+            looks,
             reign,
             wiring,
             writer: None,
@@ -334,7 +335,7 @@ impl Driver {
         let halt = running.live();
         running.linger();
         let left = how_disks_are_left(&halt, running.life_ended);
-        let Running { node, console, claims, writer, disks, queue, wiring, .. } = running;
+        let Running { node, console, claims, looks, writer, disks, queue, wiring, .. } = running;
         drop((claims, looks));
         // Whatever the disks still answer, nobody waits for it.
         drop(queue);
@@ -404,28 +405,34 @@ fn spawn_arbiter(
     Ok((jobs, thread))
 }
 
-/// Asks the arbiter now and then who holds the generation in `reign`, on a thread of its own: a claim
-/// never waits for that. It ends when what it returns is dropped.
+/// Asks the arbiter now and then who holds the generation in `reign`, and when told to who holds the newest
+/// one, on a thread of its own: a claim never waits for that. It ends when what it returns is dropped.
 fn spawn_look(
     mut arbiter: Box<dyn Arbiter>,
     vm: String,
     reign: Arc<AtomicU64>,
     events: SyncSender<HostEvent>,
 ) -> std::io::Result<SyncSender<()>> {
-    let (stop, stopped) = sync_channel(0);
+    let (ask, asked) = sync_channel(1);
     std::thread::Builder::new().name("arbiter-look".into()).spawn(move || {
-        while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-            let generation = Generation(reign.load(Ordering::Relaxed));
-            if generation == Generation::ZERO {
-                continue;
-            }
-            let seen = arbiter.look(&vm, generation);
-            if events.send(HostEvent::Node(Event::ArbiterSeen { generation, seen })).is_err() {
+        loop {
+            let event = match asked.recv_timeout(LOOK_EVERY) {
+                Ok(()) => Event::HolderSeen(arbiter.holder(&vm)),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    let generation = Generation(reign.load(Ordering::Relaxed));
+                    if generation == Generation::ZERO {
+                        continue;
+                    }
+                    Event::ArbiterSeen { generation, seen: arbiter.look(&vm, generation) }
+                }
+            };
+            if events.send(HostEvent::Node(event)).is_err() {
                 return;
             }
         }
     })?;
-    Ok(stop)
+    Ok(ask)
 }
 
 struct Running {
@@ -440,6 +447,8 @@ struct Running {
     refused: VecDeque<(u64, Vec<u8>)>,
     console: ConsoleOut,
     claims: Option<Sender<ArbiterJob>>,
+    /// Has the arbiter asked who holds the newest generation.
+    looks: Option<SyncSender<()>>,
     /// The generation that the arbiter is to be asked about now and then; 0 for none.
     reign: Arc<AtomicU64>,
     wiring: Wiring,
@@ -531,9 +540,18 @@ impl Running {
                 self.node.step(Event::Fenced { current }, now_ns);
             }
             HostEvent::Port(PortEvent::Room) => self.send_refused(),
-            HostEvent::Port(PortEvent::Attached { .. }) => self.send_refused(),
-            HostEvent::Port(PortEvent::Down { why }) => self.tell(&format!("no switch: {why}")),
-            HostEvent::Port(PortEvent::Refused { why }) => self.tell(&format!("the switch refuses: {why}")),
+            HostEvent::Port(PortEvent::Attached { .. }) => {
+                self.node.step(Event::Switch(SwitchState::Up), now_ns);
+                self.send_refused();
+            }
+            HostEvent::Port(PortEvent::Down { why }) => {
+                self.tell(&format!("no switch: {why}"));
+                self.node.step(Event::Switch(SwitchState::Down { why }), now_ns);
+            }
+            HostEvent::Port(PortEvent::Refused { why }) => {
+                self.tell(&format!("the switch refuses: {why}"));
+                self.node.step(Event::Switch(SwitchState::Refused { why }), now_ns);
+            }
         }
     }
 
@@ -625,6 +643,14 @@ impl Running {
                 let bid = Bid { generation, node, keeps, after: Some(after), wherefrom };
                 self.arbitrate(ArbiterJob::Claim(bid), generation);
             }
+            Command::AskHolder => {
+                if let Some(looks) = &self.looks {
+                    match looks.try_send(()) {
+                        // A full channel means that it is about to be asked; a closed one that this node ends.
+                        Ok(()) | Err(_) => {}
+                    }
+                }
+            }
             Command::EndLife { generation } => {
                 self.life_ended = true;
                 self.arbitrate(ArbiterJob::End(generation), generation);
@@ -689,8 +715,10 @@ impl Running {
             rx_seq_last: plug.rx_seq,
             tx_seq_last: plug.tx_seq,
         };
-        let events = self.events.clone();
+        let (events, now_ns) = (self.events.clone(), self.now_ns());
         self.refused.clear();
+        let why = "it has not answered yet".to_owned();
+        self.node.step(Event::Switch(SwitchState::Down { why }), now_ns);
         self.port =
             Some(Port::connect(switch, attach, move |event| events.send(HostEvent::Port(event)).is_ok())?);
         Ok(())

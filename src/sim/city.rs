@@ -518,7 +518,8 @@ impl<'a> City<'a> {
             Command::Claim { generation, keeps, after } => {
                 self.claim(slot, epoch, generation, keeps, after);
             }
-            Command::EndLife { .. } => {}
+            // The seeded switch fences only those whose claim is lost.
+            Command::EndLife { .. } | Command::AskHolder => {}
             Command::StartRecording { base, seq_next, generation } => {
                 self.note(|| format!("{slot}: has the state at {} (g{generation})", base.icount));
                 let from = (self.slots.iter())

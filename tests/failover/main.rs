@@ -7,6 +7,7 @@ mod arbiter;
 #[allow(dead_code, reason = "a tool box that several test programs share")]
 #[path = "../common/mod.rs"]
 mod common;
+mod fenced;
 mod guest;
 mod guest_end;
 mod guest_time;

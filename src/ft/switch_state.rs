@@ -1,0 +1,57 @@
+//! The guest's connection to the switch, as the node reports it.
+
+use std::fmt::{self, Display, Formatter};
+
+use crate::base::Generation;
+
+/// ```text
+/// None               no switch was named
+/// Down --attached--> Up --connection lost--> Down
+///   |                 |
+///   +--> Refused <----+--> Fenced --a newer generation activates--> Up
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SwitchState {
+    /// This node has no switch: its guest has no network.
+    #[default]
+    None,
+    /// There is no connection; it is tried again and again.
+    Down { why: String },
+    /// The switch knows this node.
+    Up,
+    /// The switch does not want this node. It is asked again, slowly.
+    Refused { why: String },
+    /// The switch serves a newer generation of this vm, and drops what this node sends.
+    Fenced { by: Generation },
+}
+
+impl SwitchState {
+    /// False when the guest's frames are dropped for a reason that time alone does not heal.
+    pub fn serves(&self) -> bool {
+        !matches!(self, Self::Refused { .. } | Self::Fenced { .. })
+    }
+
+    /// True when the switch serves a generation after `generation`.
+    pub fn fenced_past(&self, generation: Generation) -> bool {
+        matches!(self, Self::Fenced { by } if *by > generation)
+    }
+
+    pub fn trouble(&self) -> Option<&str> {
+        match self {
+            Self::Down { why } | Self::Refused { why } => Some(why),
+            Self::None | Self::Up | Self::Fenced { .. } => None,
+        }
+    }
+}
+
+impl Display for SwitchState {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Down { .. } => f.write_str("down"),
+            Self::Up => f.write_str("up"),
+            Self::Refused { .. } => f.write_str("refused"),
+            Self::Fenced { by } => write!(f, "fenced by {by}"),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! A pair whose switch serves somebody else: both nodes notice, say so, and ask the arbiter.
+
+use std::process::Command;
+use std::time::Duration;
+
+use lockstep::base::{Generation, NodeId};
+use lockstep::ft::{Arbiter, Bid, Claim};
+use lockstep::host::arbiter::FileArbiter;
+use lockstep::host::port::Port;
+use lockstep::host::switch::query;
+use lockstep::lab::cluster::Process;
+use lockstep::net::{Attach, Mac};
+
+use super::scene::*;
+
+/// Another node under the same vm's name, attached to the scene's switch as `generation`.
+fn foreign(scene: &Scene, generation: u64) -> Port {
+    let attach = Attach {
+        vm: "kv".into(),
+        life: 4711,
+        mac: Mac([0x52, 0x54, 0, 0x4c, 0x53, 9]),
+        generation: Generation(generation),
+        standby: false,
+        rx_seq_last: 0,
+        tx_seq_last: 0,
+    };
+    let port = Port::connect(scene.cluster.switch.address, attach, |_| true).unwrap();
+    let until = std::time::Instant::now() + PATIENCE;
+    while !port.is_up() {
+        assert!(std::time::Instant::now() < until, "{}", query(scene.cluster.switch.address).unwrap());
+        sleep_ms(2);
+    }
+    port
+}
+
+/// `lockstep status`: its exit status, and what it prints.
+fn status_command(node: &Process) -> (Option<i32>, String) {
+    let done = Command::new(BINARY).args(["status", &node.address.to_string()]).output().unwrap();
+    (done.status.code(), String::from_utf8_lossy(&done.stdout).into_owned())
+}
+
+#[test]
+fn a_guarded_primary_says_that_the_switch_serves_a_node_of_another_arbiter() {
+    let mut scene = Scene::kv();
+    let (mut primary, mut backup) = scene.cluster.pair().unwrap();
+    for node in [&mut primary, &mut backup] {
+        let status = scene.cluster.await_status(node, "attached", |now| now.switch == "up").unwrap();
+        assert!(status.protected && status.troubles().is_empty(), "{status:?}");
+        let (code, text) = status_command(node);
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.contains("switch      up\n") && text.contains("well        yes\n"), "{text}");
+    }
+    let _foreign = foreign(&scene, 2);
+    let status = scene
+        .cluster
+        .await_status(&mut primary, "fenced", |now| now.switch == "fenced by 2" && now.phase == "guarded")
+        .unwrap();
+    assert!(!status.protected, "{status:?}");
+    let (code, text) = status_command(&primary);
+    assert_eq!(code, Some(1), "{text}");
+    for line in [
+        "switch      fenced by 2\n",
+        "protected   no: the switch serves another generation",
+        "well        no",
+    ] {
+        assert!(text.contains(line), "no {line:?} in {text}");
+    }
+    // The arbiter knows of nobody else: this node stays what it is, and says what is wrong.
+    let until = std::time::Instant::now() + PATIENCE;
+    while !primary.told().contains("uses another arbiter") {
+        assert!(std::time::Instant::now() < until, "{}", primary.told());
+        sleep_ms(5);
+    }
+    assert!(
+        primary.told().contains("the switch serves generation 2: asking the arbiter"),
+        "{}",
+        primary.told()
+    );
+    assert_eq!(primary.status().unwrap().generation, Generation(1));
+    assert_eq!((primary.wait(Duration::ZERO), backup.wait(Duration::ZERO)), (None, None));
+}
+
+#[test]
+fn a_guarded_primary_that_was_replaced_at_the_arbiter_halts_when_the_switch_fences_it() {
+    let mut scene = Scene::kv();
+    let (mut primary, mut backup) = scene.cluster.pair().unwrap();
+    let mut arbiter = FileArbiter::open(&scene.cluster.arbiter()).unwrap();
+    let holder = arbiter.holder("kv").unwrap().unwrap().bid;
+    let bid = Bid {
+        generation: Generation(2),
+        node: NodeId(77),
+        keeps: None,
+        after: Some(holder.node),
+        wherefrom: "elsewhere".into(),
+    };
+    assert_eq!(arbiter.claim("kv", &bid), Ok(Claim::Won));
+    assert_eq!(primary.wait(Duration::ZERO), None);
+    let _foreign = foreign(&scene, 2);
+    for node in [&mut primary, &mut backup] {
+        assert_eq!(node.wait(PATIENCE), Some(1), "{}", node.told());
+        assert!(node.told().contains("generation 2 belongs to node"), "{}", node.told());
+    }
+}
+
+#[test]
+fn a_node_without_its_switch_is_not_well() {
+    let mut scene = Scene::kv();
+    let mut primary = scene.cluster.primary().unwrap();
+    scene.cluster.await_status(&mut primary, "attached", |now| now.switch == "up").unwrap();
+    let (code, text) = status_command(&primary);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("well        no: not protected (primary, alone)\n"), "{text}");
+    scene.cluster.switch.kill().unwrap();
+    scene.cluster.await_status(&mut primary, "without a switch", |now| now.switch == "down").unwrap();
+    let (code, text) = status_command(&primary);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("switch      down: ") && text.contains("; switch down"), "{text}");
+}
