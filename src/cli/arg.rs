@@ -3,11 +3,10 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
-use super::Failure;
+use super::{Failure, elf};
 use crate::ft::{Arbiter, ArbiterError};
 use crate::host::arbiter::Place;
 use crate::host::logdir::LogWriter;
-use crate::lab::guests;
 use crate::machine::config::{RAM_BYTES_MAX, RAM_BYTES_MIN};
 use crate::machine::{BootOptions, Machine};
 
@@ -61,8 +60,11 @@ pub fn vm(text: &str) -> Result<String, String> {
 /// Reads a guest and puts it into a machine.
 pub fn boot(path: &Path, options: BootOptions) -> Result<Machine, Failure> {
     let bytes = read_guest(path, "the guest's ELF file")?;
-    guests::boot_elf(&bytes, BootOptions { guest: file_name(path), ..options })
-        .map_err(|failure| Failure { what: format!("{}: {}", path.display(), failure.what), ..failure })
+    let named =
+        |failure: Failure| Failure { what: format!("{}: {}", path.display(), failure.what), ..failure };
+    let guest = elf::parse(&bytes).map_err(named)?;
+    elf::say_what_is_unused(path, &guest);
+    elf::boot(&guest, BootOptions { guest: file_name(path), ..options }).map_err(named)
 }
 
 /// What a guest is called that comes from here.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Failure, arg};
+use super::{Failure, arg, elf};
 use crate::devices::disk::DiskSpec;
 use crate::host::os::fill_entropy;
 use crate::machine::config::{MachineConfig, RAM_BYTES_DEFAULT, RAM_BYTES_MAX};
@@ -25,7 +25,8 @@ pub struct GuestArgs {
     /// The guest: a static RV64 ELF file.
     #[arg(value_name = "GUEST.elf", conflicts_with = "kernel")]
     guest: Option<PathBuf>,
-    /// Boot this kernel instead: a RISC-V Linux `Image`.
+    /// Boot this kernel instead, in S-mode: a RISC-V Linux `Image`, an ELF file, or a flat binary that runs
+    /// at 0x80200000, such as U-Boot's `u-boot.bin`.
     #[arg(long, value_name = "IMAGE")]
     kernel: Option<PathBuf>,
     /// The kernel's initial RAM disk.
@@ -84,6 +85,9 @@ impl GuestArgs {
         };
         let kernel_bytes = arg::read_guest(path, "--kernel")?;
         let kernel = Kernel::parse(&kernel_bytes).map_err(|error| unusable(path, error))?;
+        if let Some(file) = kernel.elf() {
+            elf::say_what_is_unused(path, file);
+        }
         let initrd = self.initrd.as_deref().map(|path| arg::read_guest(path, "--initrd")).transpose()?;
         let firmware_bytes =
             self.firmware.as_deref().map(|path| arg::read_guest(path, "--firmware")).transpose()?;
@@ -123,18 +127,19 @@ fn fix(error: &KernelError) -> String {
         KernelError::Stranger { what } if what.ends_with("compressed") => {
             "unpack it first (gzip -dc, xz -dc, zstd -dc, ...)"
         }
-        KernelError::TooShort { .. }
-        | KernelError::NotAnImage { .. }
+        KernelError::NoCode
         | KernelError::Stranger { .. }
         | KernelError::BigEndian
         | KernelError::Misaligned { .. }
         | KernelError::Size { .. } => {
-            "name an uncompressed RISC-V Linux Image, such as arch/riscv/boot/Image or Debian's /boot/vmlinux"
+            "name an uncompressed RISC-V Linux Image (arch/riscv/boot/Image, Debian's /boot/vmlinux), or an ELF file or flat binary such as U-Boot's"
         }
         KernelError::CutOff { .. } | KernelError::Huge { .. } => {
             "copy the kernel again from where it came from"
         }
-        KernelError::Elf => "the flat Image is what the kernel's build leaves in arch/riscv/boot/",
+        KernelError::Elf(_) => {
+            "link it at 0x80200000 with fixed addresses; of Linux name the flat Image, not vmlinux"
+        }
         KernelError::EmptyInitrd => "name a cpio archive with --initrd, or leave --initrd out",
         KernelError::CommandLine { .. } => "shorten --append",
         KernelError::FirmwareTooLarge { .. } | KernelError::Firmware(_) | KernelError::NoFirmware { .. } => {

@@ -11,6 +11,7 @@ pub mod console;
 pub mod demo;
 pub mod disasm;
 pub mod disk;
+pub mod elf;
 pub mod guest;
 pub mod kill;
 pub mod log;

@@ -20,19 +20,10 @@ pub const TICKER: &[u8] = include_bytes!("../../guest-programs/ticker/ticker.elf
 /// Code that changes under its own feet.
 pub const SMC: &[u8] = include_bytes!("../../guest-programs/smc/smc.elf");
 
-/// Puts a guest's ELF file into a machine.
+/// Puts one of them into a machine.
 pub fn boot(bytes: &[u8], name: &str, ram_bytes: u64) -> Result<Machine, Failure> {
-    boot_elf(bytes, BootOptions { guest: name.to_owned(), ram_bytes, ..BootOptions::default() })
-}
-
-/// The same, with options.
-pub fn boot_elf(bytes: &[u8], options: BootOptions) -> Result<Machine, Failure> {
-    let elf = Elf::parse(bytes).map_err(|error| {
-        Failure::new(format!("not a guest that this machine can run: {error}"))
-            .fix("build a static RV64 ELF linked at 0x80000000 or above, as guest-programs/build does")
-    })?;
-    Machine::boot(&elf, &options).map_err(|error| {
-        Failure::new(format!("the guest does not load: {error}"))
-            .fix("give it more memory with --memory, or check its program headers")
-    })
+    let failed = |what: String| Failure::new(format!("{name}: {what}")).fix("build the binary again");
+    let elf = Elf::parse(bytes).map_err(|error| failed(error.to_string()))?;
+    let options = BootOptions { guest: name.to_owned(), ram_bytes, ..BootOptions::default() };
+    Machine::boot(&elf, &options).map_err(|error| failed(error.to_string()))
 }

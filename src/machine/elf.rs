@@ -1,14 +1,25 @@
 //! Guest images: ELF64 executables for RISC-V, from anybody.
 //!
-//! [`Elf::parse`] looks at everything that can be judged without a machine; what depends on the
-//! size of RAM is judged when it is loaded. An image that passes both has, in RAM and without
-//! overlaps, every byte it claims to have, and starts in one of its executable segments.
+//! The loader judges only what an instruction can meet: the bytes of the segments, where they go,
+//! and where execution starts. [`Elf::parse`] checks what needs no machine; what depends on the
+//! size of RAM is checked when the image is loaded. An image that passes both has, in RAM and
+//! without overlaps, every byte that its code can reach, and starts in one of its segments.
+//!
+//! | in the file | here |
+//! |---|---|
+//! | rights of a segment | not judged: nothing enforces them. They tell code from data for a listing |
+//! | the linker's headers and notes below RAM (`-Ttext=0x80000000`) | left out, see [`LeftOut`] |
+//! | a segment below RAM that the guest could run or write | refused |
+//! | section headers and symbols | only names; a damaged table gives none, see [`Elf::unnamed`] |
+//! | `e_version`, the flag of the 16-register ISA, an interpreter that nothing needs | not judged |
 //!
 //! Segments go to their *physical* addresses. The entry and `tohost` are virtual addresses of a
 //! segment and are carried over to where it is loaded, as for a kernel linked high and loaded low.
 //!
-//! Absent on purpose: relocation (a position-independent image is refused), dynamic linking, 32
-//! bits, the 16-register ISA.
+//! A position-independent image (`ET_DYN`) stays where it was linked if that is RAM; one linked lower
+//! is moved to the start of RAM. Its relative relocations are applied, any other kind is refused.
+//!
+//! Absent on purpose: dynamic linking, 32 bits.
 
 use object::elf::{self, FileHeader64, ProgramHeader64};
 use object::read::elf::{FileHeader, ProgramHeader, SectionTable, Sym};
@@ -17,12 +28,13 @@ use thiserror::Error;
 
 use super::config::{BadConfig, SYMBOL_NAME_BYTES_MAX, SYMBOLS_MAX, Symbol};
 use crate::base::{Digest, GuestPhys, digest_bytes};
-use crate::mem::{RAM_BASE, Ram};
+use crate::mem::{PAGE_BYTES, RAM_BASE, Ram};
 
 type Header = FileHeader64<LittleEndian>;
 type SegmentHeader = ProgramHeader64<LittleEndian>;
 
 const LE: LittleEndian = LittleEndian;
+const PAGE: u64 = PAGE_BYTES as u64;
 
 /// Why an image cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -35,16 +47,12 @@ pub enum LoadError {
     Class { found: u8 },
     #[error("ELF data encoding {found}: must be 1 (little-endian)")]
     Endian { found: u8 },
-    #[error("ELF version {found}: must be 1")]
-    Version { found: u32 },
     #[error("machine {found}: must be 243 (RISC-V)")]
     Machine { found: u16 },
-    #[error("a position-independent image: link it at a fixed address (-no-pie)")]
-    PositionIndependent,
-    #[error("ELF type {found}: must be 2 (executable)")]
+    #[error("ELF type {found}: must be 2 (executable) or 3 (position-independent)")]
     Type { found: u16 },
-    #[error("made for the 16-register ISA (RV64E)")]
-    Embedded,
+    #[error("a relocation of kind {kind} at {at:#x}: only relative ones are applied")]
+    Relocation { kind: u32, at: u64 },
     #[error("needs a dynamic linker: link it statically")]
     Dynamic,
     #[error("malformed ELF: {0}")]
@@ -59,10 +67,10 @@ pub enum LoadError {
     SegmentWraps { index: usize, at: u64, memsz: u64 },
     #[error("segments {first} and {second} overlap at {at}")]
     Overlap { first: usize, second: usize, at: GuestPhys },
-    #[error("the entry {entry:#x} is in no executable segment")]
+    #[error("segment {index} is at {start}..{end}, below RAM, which begins at {RAM_BASE}")]
+    BelowRam { index: usize, start: GuestPhys, end: GuestPhys },
+    #[error("the entry {entry:#x} is in no segment that is loaded, or odd")]
     Entry { entry: u64 },
-    #[error("`tohost` at {at:#x} is no doubleword of a segment")]
-    Tohost { at: u64 },
     #[error("segment {index} is at {start}..{end}, RAM is at {RAM_BASE}..{ram_end}")]
     OutsideRam { index: usize, start: GuestPhys, end: GuestPhys, ram_end: GuestPhys },
     #[error("no room for the device tree: segment {index} reaches over {at}")]
@@ -86,9 +94,30 @@ struct Segment<'a> {
     executable: bool,
 }
 
+/// A part of the image below RAM that is not loaded: headers and notes, which no guest can reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The segment's place in the program header table.
+    pub index: usize,
+    pub start: GuestPhys,
+    pub end: GuestPhys,
+}
+
 impl Segment<'_> {
     fn end(&self) -> GuestPhys {
         self.phys.plus(self.memsz)
+    }
+
+    /// Moves it up by `bias` bytes.
+    fn shift(&mut self, bias: u64) -> Result<(), LoadError> {
+        let (index, memsz, at) = (self.index, self.memsz, self.phys.get());
+        let wraps = || LoadError::SegmentWraps { index, at, memsz };
+        let moved = |at: u64| at.checked_add(bias).filter(|at| at.checked_add(memsz).is_some());
+        if bias != 0 {
+            self.phys = GuestPhys(moved(at).ok_or_else(wraps)?);
+            self.virt = moved(self.virt).ok_or_else(wraps)?;
+        }
+        Ok(())
     }
 
     /// Where virtual address `at` is loaded, if `len` bytes there are of this segment.
@@ -104,31 +133,54 @@ pub struct Elf<'a> {
     digest: Digest,
     /// By physical address.
     segments: Vec<Segment<'a>>,
+    left_out: Vec<LeftOut>,
+    /// Doublewords to write once the segments are in RAM.
+    relocations: Vec<(GuestPhys, u64)>,
     entry: GuestPhys,
     tohost: Option<GuestPhys>,
     symbols: Vec<Symbol>,
+    unnamed: Option<String>,
 }
 
 impl<'a> Elf<'a> {
     /// Reads an image's headers and symbols.
     pub fn parse(file: &'a [u8]) -> Result<Self, LoadError> {
         let header = header(file)?;
-        let segments = segments(header, file)?;
+        let Loadable { segments, left_out, bias, relocations, interpreted } = loadable(header, file)?;
         let entry = header.e_entry.get(LE);
-        let place = |at: u64, len: u64| segments.iter().find_map(|s| Some((s, s.place(at, len)?)));
+        let place = |at: u64, len: u64| {
+            let at = at.wrapping_add(bias);
+            // Of two segments with this address the code is meant.
+            let found =
+                |code: bool| segments.iter().filter(|s| s.executable || !code).find_map(|s| s.place(at, len));
+            found(true).or_else(|| found(false))
+        };
         let entry = match place(entry, 2) {
-            Some((segment, at)) if segment.executable && entry & 1 == 0 => at,
+            Some(at) if entry & 1 == 0 => at,
+            _ if interpreted => return Err(LoadError::Dynamic),
             _ => return Err(LoadError::Entry { entry }),
         };
-        let (symbols, tohost) = symbols(header, file)?;
-        let tohost = match tohost {
-            None => None,
-            Some(at) => match place(at, 8) {
-                Some((_, phys)) if phys.get() & 7 == 0 => Some(phys),
-                _ => return Err(LoadError::Tohost { at }),
-            },
+        let (mut symbols, tohost, unnamed) = match symbols(header, file) {
+            Ok((symbols, tohost)) => (symbols, tohost, None),
+            Err(error) => (Vec::new(), None, Some(error.to_string())),
         };
-        Ok(Self { digest: digest_bytes(file, 0), segments, entry, tohost, symbols })
+        for symbol in &mut symbols {
+            symbol.addr = symbol.addr.wrapping_add(bias);
+        }
+        symbols.sort_by_key(|symbol| symbol.addr);
+        let tohost = tohost.and_then(|at| place(at, 8)).filter(|phys| phys.get() & 7 == 0);
+        let digest = digest_bytes(file, 0);
+        Ok(Self { digest, segments, left_out, relocations, entry, tohost, symbols, unnamed })
+    }
+
+    /// What lies below RAM and is not loaded.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// Why the image has no symbols although it has a table of them.
+    pub fn unnamed(&self) -> Option<&str> {
+        self.unnamed.as_deref()
     }
 
     /// The digest of the whole file.
@@ -141,7 +193,7 @@ impl<'a> Elf<'a> {
         self.entry
     }
 
-    /// The physical address of `tohost`.
+    /// The physical address of `tohost`, if that is an aligned doubleword of a segment.
     pub fn tohost(&self) -> Option<GuestPhys> {
         self.tohost
     }
@@ -167,7 +219,17 @@ impl<'a> Elf<'a> {
             }
             ram.write(start, segment.bytes).map_err(|_| outside)?;
         }
+        for &(at, value) in &self.relocations {
+            // Its place is in a segment, and all of those are in RAM.
+            ram.write(at, &value.to_le_bytes())
+                .map_err(|_| LoadError::Relocation { kind: elf::R_RISCV_RELATIVE.0, at: at.get() })?;
+        }
         Ok(())
+    }
+
+    /// The first address of its segments.
+    pub(super) fn start(&self) -> GuestPhys {
+        self.segments.first().map_or(RAM_BASE, |segment| segment.phys)
     }
 
     /// The first address behind its segments.
@@ -197,14 +259,9 @@ pub fn symbols_of(file: &[u8]) -> Result<Vec<Symbol>, LoadError> {
 fn header(file: &[u8]) -> Result<&Header, LoadError> {
     let header = identify(file)?;
     match header.e_type(LE) {
-        elf::ET_EXEC => {}
-        elf::ET_DYN => return Err(LoadError::PositionIndependent),
-        other => return Err(LoadError::Type { found: other.0 }),
+        elf::ET_EXEC | elf::ET_DYN => Ok(header),
+        other => Err(LoadError::Type { found: other.0 }),
     }
-    if header.e_flags(LE).0 & elf::EF_RISCV_RVE.0 != 0 {
-        return Err(LoadError::Embedded);
-    }
-    Ok(header)
 }
 
 /// The header of a 64-bit RISC-V ELF file of any type.
@@ -220,12 +277,6 @@ fn identify(file: &[u8]) -> Result<&Header, LoadError> {
     if ident.data != elf::ELFDATA2LSB {
         return Err(LoadError::Endian { found: ident.data.0 });
     }
-    let version = header.e_version.get(LE);
-    if ident.version != elf::EV_CURRENT || version != 1 {
-        return Err(LoadError::Version {
-            found: if version != 1 { version } else { ident.version.0.into() },
-        });
-    }
     let machine = header.e_machine(LE);
     if machine != elf::EM_RISCV {
         return Err(LoadError::Machine { found: machine.0 });
@@ -237,35 +288,148 @@ fn from_prefix<T: Pod>(bytes: &[u8]) -> Option<(&T, &[u8])> {
     object::pod::from_bytes(bytes).ok()
 }
 
-fn segments<'a>(header: &Header, file: &'a [u8]) -> Result<Vec<Segment<'a>>, LoadError> {
+/// What of an image goes to RAM.
+struct Loadable<'a> {
+    /// By physical address.
+    segments: Vec<Segment<'a>>,
+    left_out: Vec<LeftOut>,
+    /// What is added to the addresses that the image was linked for.
+    bias: u64,
+    relocations: Vec<(GuestPhys, u64)>,
+    /// It names a dynamic linker.
+    interpreted: bool,
+}
+
+fn loadable<'a>(header: &Header, file: &'a [u8]) -> Result<Loadable<'a>, LoadError> {
     let table = header.program_headers(LE, file).map_err(malformed)?;
+    let movable = header.e_type(LE) == elf::ET_DYN;
+    let interpreted = table.iter().any(|entry| entry.p_type(LE) == elf::PT_INTERP);
+    // An image for a dynamic linker that could not run here anyhow is called what it is.
+    let judged = |error: LoadError| if interpreted { LoadError::Dynamic } else { error };
+    if movable && interpreted {
+        return Err(LoadError::Dynamic);
+    }
     let mut segments = Vec::new();
-    for (index, entry) in table.iter().enumerate() {
-        match entry.p_type(LE) {
-            elf::PT_INTERP => return Err(LoadError::Dynamic),
-            elf::PT_LOAD => segments.extend(segment(index, entry, file)?),
-            _ => {}
-        }
+    for (index, entry) in table.iter().enumerate().filter(|(_, entry)| entry.p_type(LE) == elf::PT_LOAD) {
+        segments.extend(segment(index, entry, file)?);
     }
-    if segments.is_empty() {
-        return Err(LoadError::NoSegments);
+    let lowest = segments.iter().map(|(segment, _)| segment.phys).min().ok_or(LoadError::NoSegments);
+    let bias = match lowest.map_err(judged)? {
+        lowest if movable && lowest < RAM_BASE => RAM_BASE.get() - lowest.get() / PAGE * PAGE,
+        _ => 0,
+    };
+    let (mut kept, mut left_out) = (Vec::new(), Vec::new());
+    for (mut segment, entry) in segments {
+        segment.shift(bias)?;
+        let (above, below) = cut(segment, entry).map_err(judged)?;
+        kept.extend(above);
+        left_out.extend(below);
     }
-    segments.sort_by_key(|segment| segment.phys);
-    for pair in segments.windows(2) {
+    if let (true, Some(&LeftOut { index, start, end })) = (kept.is_empty(), left_out.first()) {
+        return Err(judged(LoadError::BelowRam { index, start, end }));
+    }
+    kept.sort_by_key(|segment| segment.phys);
+    for pair in kept.windows(2) {
         if pair[1].phys < pair[0].end() {
             let (first, second) = (pair[0].index, pair[1].index);
             return Err(LoadError::Overlap { first, second, at: pair[1].phys });
         }
     }
-    Ok(segments)
+    let dynamic = table.iter().find(|entry| movable && entry.p_type(LE) == elf::PT_DYNAMIC);
+    let relocations = match dynamic {
+        Some(dynamic) => relocations(dynamic, file, &kept, bias)?,
+        None => Vec::new(),
+    };
+    Ok(Loadable { segments: kept, left_out, bias, relocations, interpreted })
+}
+
+/// What of a segment is loaded, and what below RAM is not.
+fn cut<'a>(
+    segment: Segment<'a>,
+    entry: &SegmentHeader,
+) -> Result<(Option<Segment<'a>>, Option<LeftOut>), LoadError> {
+    let (index, start, end) = (segment.index, segment.phys, segment.end());
+    if start >= RAM_BASE {
+        return Ok((Some(segment), None));
+    }
+    let flags = entry.p_flags(LE).0;
+    let headers = entry.p_offset(LE) == 0;
+    let (run, written) = (flags & elf::PF_X.0 != 0, flags & elf::PF_W.0 != 0);
+    if end <= RAM_BASE {
+        let met = run || written;
+        let below = LeftOut { index, start, end };
+        return if met { Err(LoadError::BelowRam { index, start, end }) } else { Ok((None, Some(below))) };
+    }
+    if written && !headers {
+        return Err(LoadError::BelowRam { index, start, end });
+    }
+    let below = RAM_BASE.get() - start.get();
+    let from = usize::try_from(below).unwrap_or(usize::MAX).min(segment.bytes.len());
+    let above = Segment {
+        phys: RAM_BASE,
+        virt: segment.virt.wrapping_add(below),
+        bytes: &segment.bytes[from..],
+        memsz: segment.memsz - below,
+        ..segment
+    };
+    Ok((Some(above), Some(LeftOut { index, start, end: RAM_BASE })))
+}
+
+/// The doublewords that the dynamic section of a position-independent image wants relocated.
+fn relocations(
+    dynamic: &SegmentHeader,
+    file: &[u8],
+    segments: &[Segment<'_>],
+    bias: u64,
+) -> Result<Vec<(GuestPhys, u64)>, LoadError> {
+    const RELA_BYTES: usize = 24;
+    const DT_NULL: u64 = 0;
+    const DT_RELA: u64 = 7;
+    const DT_RELASZ: u64 = 8;
+    let cut_off = || LoadError::Malformed("its relocations are not in a segment".into());
+    let words = |bytes: &[u8]| -> Vec<u64> {
+        bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
+    };
+    let section = dynamic.data(LE, file).map_err(|()| cut_off())?;
+    let (mut table, mut bytes) = (None, 0);
+    for tag in words(section).as_chunks::<2>().0 {
+        match *tag {
+            [DT_NULL, _] => break,
+            [DT_RELA, at] => table = Some(at.wrapping_add(bias)),
+            [DT_RELASZ, size] => bytes = size,
+            _ => {}
+        }
+    }
+    let Some(table) = table.filter(|_| bytes > 0) else { return Ok(Vec::new()) };
+    let found = segments.iter().find_map(|segment| {
+        let from = usize::try_from(table.checked_sub(segment.virt)?).ok()?;
+        let end = from.checked_add(usize::try_from(bytes).ok()?)?;
+        segment.bytes.get(from..end)
+    });
+    let mut relocations = Vec::new();
+    for entry in found.ok_or_else(cut_off)?.as_chunks::<RELA_BYTES>().0 {
+        let [at, info, addend] = words(entry)[..] else { continue };
+        let at = at.wrapping_add(bias);
+        let kind = info as u32;
+        match elf::RelocationType(kind) {
+            elf::R_RISCV_NONE => {}
+            elf::R_RISCV_RELATIVE => {
+                let place = segments.iter().find_map(|segment| segment.place(at, 8));
+                relocations
+                    .push((place.ok_or(LoadError::Relocation { kind, at })?, addend.wrapping_add(bias)));
+            }
+            _ => return Err(LoadError::Relocation { kind, at }),
+        }
+    }
+    Ok(relocations)
 }
 
 /// One loadable segment; none when it has no bytes in memory.
 fn segment<'a>(
     index: usize,
-    entry: &SegmentHeader,
+    entry: &'a SegmentHeader,
     file: &'a [u8],
-) -> Result<Option<Segment<'a>>, LoadError> {
+) -> Result<Option<(Segment<'a>, &'a SegmentHeader)>, LoadError> {
     let (offset, filesz, memsz) = (entry.p_offset(LE), entry.p_filesz(LE), entry.p_memsz(LE));
     let (phys, virt) = (entry.p_paddr(LE), entry.p_vaddr(LE));
     if filesz > memsz {
@@ -285,8 +449,11 @@ fn segment<'a>(
         Some(end) if end <= file.len() => &file[offset as usize..end],
         _ => return Err(LoadError::SegmentPastEnd { index, offset, filesz, file_bytes: file.len() }),
     };
-    let executable = entry.p_flags(LE).0 & elf::PF_X.0 != 0;
-    Ok(Some(Segment { index, phys: GuestPhys(phys), virt, bytes, memsz, executable }))
+    // Flags of 0 say nothing: such a segment may be code.
+    let flags = entry.p_flags(LE).0;
+    let executable = flags == 0 || flags & elf::PF_X.0 != 0;
+    let segment = Segment { index, phys: GuestPhys(phys), virt, bytes, memsz, executable };
+    Ok(Some((segment, entry)))
 }
 
 /// The names of functions, objects and labels, as many as are kept, and the virtual address of

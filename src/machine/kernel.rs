@@ -1,4 +1,5 @@
-//! A kernel to boot: a flat RISC-V Linux `Image`, an initial RAM disk, a firmware.
+//! A kernel to boot (a RISC-V Linux `Image`, an ELF file, any other flat binary such as U-Boot's
+//! `u-boot.bin`), an initial RAM disk, a firmware.
 //!
 //! ```text
 //! Image, offset  size  field (Documentation/arch/riscv/boot-image-header.rst of Linux)
@@ -12,10 +13,10 @@
 //! ```
 //!
 //! Everything is little-endian. Where things go in RAM: a firmware at its start; the kernel where it
-//! wants to be; the device tree at the end; the initial RAM disk just below it.
+//! wants to be (a flat binary that does not say: 2 MiB into RAM, as on QEMU's `virt`); the device tree
+//! at the end; the initial RAM disk just below it.
 //!
-//! Absent on purpose: compressed images (the message says what a file is instead), EFI, and kernels
-//! that are ELF files in disguise ([`Elf`] takes those that are real ones).
+//! Absent on purpose: compressed images (the message says what a file is instead), EFI.
 
 use thiserror::Error;
 
@@ -25,7 +26,7 @@ use super::stranger;
 use crate::base::{Digest, GuestPhys, digest_bytes};
 use crate::isa::compressed::expand;
 use crate::isa::{Op, decode};
-use crate::mem::{PAGE_BYTES, RAM_BASE};
+use crate::mem::{PAGE_BYTES, RAM_BASE, Ram};
 
 const HEADER_BYTES: usize = 0x40;
 const MAGIC: &[u8; 8] = b"RISCV\0\0\0";
@@ -39,8 +40,8 @@ pub const BOOTARGS_BYTES_MAX: usize = 1023;
 /// Why a kernel cannot be booted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum KernelError {
-    #[error("the kernel ends within its header: {len} bytes")]
-    TooShort { len: usize },
+    #[error("the kernel is neither a RISC-V Image nor an ELF file nor code: no instruction comes first")]
+    NoCode,
     #[error("the kernel is not a RISC-V Image: it is {what}")]
     Stranger { what: &'static str },
     #[error(
@@ -57,12 +58,8 @@ pub enum KernelError {
     CommandLine { bytes: usize },
     #[error("the firmware is {what}")]
     NoFirmware { what: &'static str },
-    #[error("the kernel is not a RISC-V Image: at 0x30 and 0x38 it has {found:02x?}")]
-    NotAnImage { found: Vec<u8> },
-    #[error(
-        "the kernel is an ELF file: name the flat Image beside it, or run it as a guest without --kernel"
-    )]
-    Elf,
+    #[error("the kernel is an ELF file: {0}")]
+    Elf(LoadError),
     #[error("the kernel is big-endian")]
     BigEndian,
     #[error("the kernel wants to be {offset:#x} bytes into RAM, which is no multiple of 2 MiB")]
@@ -82,12 +79,17 @@ pub enum KernelError {
 }
 
 /// A kernel's file that has been looked at.
-#[derive(Clone, Copy, Debug)]
-pub struct Kernel<'a> {
-    bytes: &'a [u8],
-    offset: u64,
-    /// In memory.
-    size: u64,
+#[derive(Clone, Debug)]
+pub enum Kernel<'a> {
+    /// Loaded in one piece and entered at its start.
+    Flat {
+        bytes: &'a [u8],
+        /// From the start of RAM.
+        offset: u64,
+        /// In memory.
+        size: u64,
+    },
+    Elf(Elf<'a>),
 }
 
 impl<'a> Kernel<'a> {
@@ -96,15 +98,18 @@ impl<'a> Kernel<'a> {
             return Err(KernelError::Stranger { what });
         }
         if bytes.starts_with(b"\x7fELF") {
-            return Err(KernelError::Elf);
+            return Elf::parse(bytes).map(Kernel::Elf).map_err(KernelError::Elf);
         }
-        let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
-            return Err(KernelError::TooShort { len: bytes.len() });
-        };
-        let (magic, magic2) = (&header[0x30..0x38], &header[0x38..0x3c]);
-        if magic != MAGIC && magic2 != MAGIC2 {
-            return Err(KernelError::NotAnImage { found: header[0x30..0x3c].to_vec() });
+        match image_header(bytes) {
+            Some(header) => Self::image(bytes, header),
+            None if begins_with_code(bytes) => {
+                Ok(Kernel::Flat { bytes, offset: KERNEL_ALIGN, size: bytes.len() as u64 })
+            }
+            None => Err(KernelError::NoCode),
         }
+    }
+
+    fn image(bytes: &'a [u8], header: &[u8; HEADER_BYTES]) -> Result<Self, KernelError> {
         let field = |at: usize| {
             let bytes: [u8; 8] = std::array::from_fn(|i| header[at + i]);
             u64::from_le_bytes(bytes)
@@ -126,21 +131,63 @@ impl<'a> Kernel<'a> {
         if reach > RAM_BYTES_MAX {
             return Err(KernelError::Huge { reach });
         }
-        Ok(Self { bytes, offset, size: image_bytes })
+        Ok(Kernel::Flat { bytes, offset, size: image_bytes })
     }
 
     pub fn entry(&self) -> GuestPhys {
-        RAM_BASE.plus(self.offset)
+        match self {
+            Kernel::Flat { offset, .. } => RAM_BASE.plus(*offset),
+            Kernel::Elf(elf) => elf.entry(),
+        }
     }
 
-    pub(super) fn bytes(&self) -> &'a [u8] {
-        self.bytes
+    /// What to say of the file although it can be booted.
+    pub fn elf(&self) -> Option<&Elf<'a>> {
+        match self {
+            Kernel::Flat { .. } => None,
+            Kernel::Elf(elf) => Some(elf),
+        }
     }
 
-    /// Not beyond [`RAM_BYTES_MAX`].
+    /// Copies it to RAM, in which [`KernelBoot::places`] found room for it.
+    pub(super) fn load(&self, ram: &mut Ram) -> Result<(), KernelError> {
+        match self {
+            Kernel::Flat { bytes, .. } => {
+                ram.write(self.start(), bytes).expect("its place was found in this RAM");
+                Ok(())
+            }
+            Kernel::Elf(elf) => elf.load(ram).map_err(KernelError::Elf),
+        }
+    }
+
+    /// Its first byte in memory.
+    fn start(&self) -> GuestPhys {
+        match self {
+            Kernel::Flat { offset, .. } => RAM_BASE.plus(*offset),
+            Kernel::Elf(elf) => elf.start(),
+        }
+    }
+
+    /// Bytes from the start of RAM to its end in memory.
     fn end(&self) -> u64 {
-        self.offset + self.size
+        match self {
+            Kernel::Flat { offset, size, .. } => offset + size,
+            Kernel::Elf(elf) => elf.end().get() - RAM_BASE.get(),
+        }
     }
+
+    fn digest(&self) -> Digest {
+        match self {
+            Kernel::Flat { bytes, .. } => digest_bytes(bytes, 1),
+            Kernel::Elf(elf) => elf.digest(),
+        }
+    }
+}
+
+/// The header of an `Image`.
+fn image_header(bytes: &[u8]) -> Option<&[u8; HEADER_BYTES]> {
+    let header = bytes.first_chunk::<HEADER_BYTES>()?;
+    (&header[0x30..0x38] == MAGIC || &header[0x38..0x3c] == MAGIC2).then_some(header)
 }
 
 /// A flat binary has no other mark of its own.
@@ -167,7 +214,7 @@ impl<'a> Firmware<'a> {
             Elf::parse(bytes).map(Firmware::Elf).map_err(KernelError::Firmware)
         } else if let Some(what) = stranger::name(bytes) {
             Err(KernelError::NoFirmware { what })
-        } else if Kernel::parse(bytes).is_ok() {
+        } else if image_header(bytes).is_some() {
             Err(KernelError::NoFirmware { what: "a kernel" })
         } else if !begins_with_code(bytes) {
             Err(KernelError::NoFirmware { what: "neither an ELF file nor code: no instruction comes first" })
@@ -203,9 +250,8 @@ pub(super) struct Places {
 impl KernelBoot<'_> {
     /// Of the files, for two replicas to agree on.
     pub(super) fn digest(&self) -> Digest {
-        let mut digests = Vec::new();
+        let mut digests = self.kernel.digest().0.to_le_bytes().to_vec();
         let mut add = |bytes: &[u8], seed| digests.extend(digest_bytes(bytes, seed).0.to_le_bytes());
-        add(self.kernel.bytes, 1);
         if let Some(initrd) = self.initrd {
             add(initrd, 2);
         }
@@ -239,13 +285,13 @@ impl KernelBoot<'_> {
                 Some(RAM_BASE.plus(at))
             }
         };
-        let kernel = self.kernel.entry();
+        let kernel = self.kernel.start();
         if let Some(firmware) = &self.firmware {
-            let end = match firmware {
-                Firmware::Flat(bytes) => RAM_BASE.plus(bytes.len() as u64),
-                Firmware::Elf(elf) => elf.end(),
+            let (start, end) = match firmware {
+                Firmware::Flat(bytes) => (RAM_BASE, RAM_BASE.plus(bytes.len() as u64)),
+                Firmware::Elf(elf) => (elf.start(), elf.end()),
             };
-            if end > kernel {
+            if end > kernel && start < RAM_BASE.plus(kernel_end) {
                 return Err(KernelError::FirmwareTooLarge { end, kernel });
             }
         }

@@ -234,19 +234,80 @@ fn files_that_are_no_kernel_are_told_apart() {
         Kernel::parse(&bytes).expect_err("refused")
     };
     assert!(Kernel::parse(&good).is_ok());
-    assert_eq!(refused(|b| b.truncate(63)), KernelError::TooShort { len: 63 });
-    assert_eq!(refused(Vec::clear), KernelError::TooShort { len: 0 });
+    assert_eq!(refused(Vec::clear), KernelError::NoCode);
     let gzip = KernelError::Stranger { what: "gzip-compressed" };
     assert_eq!(refused(|b| b[..2].copy_from_slice(&[0x1f, 0x8b])), gzip);
     assert!(matches!(refused(|b| b[0x38..0x3c].copy_from_slice(b"ARM\x64")), KernelError::Stranger { .. }));
     assert!(matches!(refused(|b| b[0x10..0x18].fill(0xff)), KernelError::Huge { reach: u64::MAX }));
     let far = KernelError::Huge { reach: (1 << 40) + (1 << 20) };
     assert_eq!(refused(|b| b[0x08..0x10].copy_from_slice(&(1u64 << 40).to_le_bytes())), far);
-    assert_eq!(refused(|b| b[..4].copy_from_slice(b"\x7fELF")), KernelError::Elf);
-    assert!(matches!(refused(|b| b[0x30..0x3c].fill(0)), KernelError::NotAnImage { .. }));
+    assert!(matches!(refused(|b| b[..4].copy_from_slice(b"\x7fELF")), KernelError::Elf(_)));
+    assert_eq!(refused(|b| b.fill(0)), KernelError::NoCode);
     assert_eq!(refused(|b| b[0x18] = 1), KernelError::BigEndian);
     assert_eq!(refused(|b| b[0x08] = 1), KernelError::Misaligned { offset: OFFSET + 1 });
     assert!(matches!(refused(|b| b[0x10..0x18].fill(0)), KernelError::Size { .. }));
+}
+
+/// An ELF file of these instructions, all of it one segment at `at`.
+fn elf(at: u64, code: &[u32]) -> Vec<u8> {
+    const HEADERS: usize = 64 + 56;
+    let mut file = vec![0; HEADERS];
+    let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"\x7fELF\x02\x01\x01");
+    put(16, &[2, 0, 243, 0, 1]);
+    put(24, &at.to_le_bytes());
+    put(32, &[64]);
+    put(52, &[64, 0, 56, 0, 1]);
+    let bytes = 4 * code.len() as u64;
+    for (field, value) in
+        [(0, 1 | 7 << 32), (8, HEADERS as u64), (16, at), (24, at), (32, bytes), (40, bytes)]
+    {
+        put(64 + field, &value.to_le_bytes());
+    }
+    file.extend(code.iter().flat_map(|word| word.to_le_bytes()));
+    file
+}
+
+#[test]
+fn a_kernel_is_also_any_flat_binary_or_elf_file_and_starts_in_s_mode() {
+    let code = [say(b'u'), call(SRST, 0, [0, 0, 0])].concat();
+    let flat: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+    for (name, file, entry) in [
+        ("flat", flat, 0x8020_0000),
+        ("ELF", elf(0x8040_0000, &code), 0x8040_0000),
+        ("ELF at the start of RAM", elf(0x8000_0000, &code), 0x8000_0000),
+    ] {
+        let kernel = Kernel::parse(&file).expect(name);
+        let boot = KernelBoot { kernel, initrd: Some(b"x"), firmware: None };
+        let mut machine = Machine::boot_kernel(&boot, &options()).expect(name);
+        assert_eq!((machine.hart().pc(), machine.hart().x(10)), (entry, 0), "{name}");
+        assert_eq!(machine.hart().privilege(), crate::cpu::Privilege::Supervisor, "{name}");
+        assert_eq!(run(&mut machine, 1000), (b"u".to_vec(), Stop::Halted(Exit::Pass)), "{name}");
+    }
+    let vmlinux = elf(0, &code);
+    assert!(matches!(Kernel::parse(&vmlinux), Err(KernelError::Elf(LoadError::BelowRam { .. }))));
+}
+
+#[test]
+fn a_firmware_finds_a_kernel_of_any_shape_named_in_its_a2() {
+    // A firmware that enters what `fw_dynamic_info` names: ld t0, 16(a2); jr t0.
+    let firmware: Vec<u8> =
+        [0x0106_3283u32, 0x0002_8067].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let code = [0x0007_3e37u32, 0x333e_0e1b, 0x0010_0337, 0x01c3_2023];
+    let flat: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+    for file in [flat, elf(0x8040_0000, &code)] {
+        let kernel = Kernel::parse(&file).expect("a kernel");
+        let firmware = Some(Firmware::parse(&firmware).expect("a firmware"));
+        let boot = KernelBoot { kernel, initrd: None, firmware };
+        let mut machine = Machine::boot_kernel(&boot, &options()).expect("it boots");
+        assert_eq!(run(&mut machine, 1000).1, Stop::Halted(Exit::Fail(7)));
+    }
+    // One over the other.
+    let over = elf(0x8000_0000, &code);
+    let kernel = Kernel::parse(&over).expect("a kernel");
+    let boot = KernelBoot { kernel, initrd: None, firmware: Some(Firmware::Flat(&firmware)) };
+    let refused = Machine::boot_kernel(&boot, &options()).map(|_| ());
+    assert!(matches!(refused, Err(KernelError::FirmwareTooLarge { .. })), "{refused:?}");
 }
 
 #[test]
@@ -254,6 +315,7 @@ fn what_does_not_fit_into_ram_says_what_it_would_take() {
     let image = image(&[ECALL]);
     let kernel = Kernel::parse(&image).unwrap();
     let boot = |ram_bytes, initrd: Option<&[u8]>, firmware: Option<&[u8]>| {
+        let kernel = kernel.clone();
         let firmware = firmware.map(|bytes| Firmware::parse(bytes).unwrap());
         let options = BootOptions { ram_bytes, ..options() };
         Machine::boot_kernel(&KernelBoot { kernel, initrd, firmware }, &options).map(|_| ())
@@ -298,6 +360,7 @@ fn an_empty_ram_disk_and_an_endless_command_line_are_refused() {
     let image = image(&[ECALL]);
     let kernel = Kernel::parse(&image).unwrap();
     let refused = |initrd: Option<&[u8]>, bootargs: String| {
+        let kernel = kernel.clone();
         let boot = KernelBoot { kernel, initrd, firmware: None };
         Machine::boot_kernel(&boot, &BootOptions { bootargs, ..options() }).map(|_| ())
     };

@@ -23,7 +23,7 @@ pub mod vm;
 
 pub use arriving::Arriving;
 pub use config::{BadConfig, MAC_DEFAULT, MachineConfig, Platform, Symbol};
-pub use elf::{Elf, LoadError, symbols_of};
+pub use elf::{Elf, LeftOut, LoadError, symbols_of};
 pub use io::{Channel, Exit, Input, Output, Request, Stop};
 pub use kernel::{Firmware, Kernel, KernelBoot, KernelError};
 pub use saved::{RestoreError, Saved};

@@ -161,8 +161,8 @@ impl Machine {
         let tree = fdt::build(&config).map_err(|error| fail(&error))?;
 
         let mut ram = Ram::new(config.ram_bytes);
+        boot.kernel.load(&mut ram)?;
         let mut put = |at, bytes: &[u8]| ram.write(at, bytes).expect("its place was found in this RAM");
-        put(next, boot.kernel.bytes());
         put(places.device_tree, &tree);
         if let Some(at) = places.initrd {
             put(at, initrd_bytes);

@@ -106,6 +106,47 @@ fn a_guest_too_large_for_its_memory_is_told_so() {
     bytes[last + 40..last + 48].copy_from_slice(&(8u64 << 20).to_le_bytes());
     let path = path(&dir, "large");
     fs::write(&path, bytes).unwrap();
-    run(&["run", &path, "--memory", "4M"]).refuses(&["--memory"]);
+    run(&["run", &path, "--memory", "4M"]).refuses(&["--memory 13M"]);
     run(&["run", &path, "--memory", "16M", "--max-instructions", "1000"]).ends(124, &[]);
+}
+
+#[test]
+fn only_memory_that_would_help_is_asked_for() {
+    let dir = TempDir::new().unwrap();
+    let good = fs::read(guest("kv")).unwrap();
+    let headers = load_headers(&good);
+    let last = *headers.last().unwrap();
+    for (name, at, why) in [("below", 0x1000u64, "below RAM"), ("beyond", 1 << 40, "link it lower")] {
+        let mut bytes = good.clone();
+        bytes[last + 24..last + 32].copy_from_slice(&at.to_le_bytes());
+        let path = path(&dir, name);
+        fs::write(&path, bytes).unwrap();
+        let ran = run(&["run", &path]);
+        ran.refuses(&[why, "fix:"]);
+        assert!(!ran.err.contains("more memory"), "{}", ran.said());
+    }
+}
+
+#[test]
+fn what_the_linker_leaves_below_ram_and_a_stale_section_table_are_said_and_the_guest_runs() {
+    let dir = TempDir::new().unwrap();
+    let mut bytes = fs::read(guest("hello")).unwrap();
+    // A note of the linker's in the place of a header that no loader looks at.
+    let count = usize::from(bytes[56]);
+    let stack = (0..count).map(|n| 64 + 56 * n).find(|at| bytes[*at..*at + 4] != [1, 0, 0, 0]);
+    let note = stack.expect("a header that loads nothing");
+    for (field, value) in
+        [(0, 1 | 4 << 32), (8, 0), (16, 0x1_0000), (24, 0x1_0000), (32, 0x40), (40, 0x40u64)]
+    {
+        bytes[note + field..note + field + 8].copy_from_slice(&value.to_le_bytes());
+    }
+    // Its section table is far behind the end of the file.
+    bytes[40..48].copy_from_slice(&(1u64 << 30).to_le_bytes());
+    let path = path(&dir, "linked.elf");
+    fs::write(&path, bytes).unwrap();
+    let ran = run(&["run", &path]);
+    let whole = run(&["run", &guest("hello")]);
+    assert_eq!((ran.code(), &ran.out), (whole.code(), &whole.out), "{}", ran.said());
+    assert!(ran.err.contains("below RAM and is left out"), "{}", ran.said());
+    assert!(ran.err.contains("without its symbols"), "{}", ran.said());
 }
