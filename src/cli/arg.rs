@@ -9,6 +9,8 @@ use crate::host::arbiter::Place;
 use crate::host::logdir::LogWriter;
 use crate::machine::config::{RAM_BYTES_MAX, RAM_BYTES_MIN};
 use crate::machine::{BootOptions, Machine};
+use crate::net::Mac;
+use crate::net::gateway::GATEWAY_MAC;
 
 /// `128M`, `1G`, `65536K` or bytes; a whole number of 4 KiB pages.
 pub fn memory(text: &str) -> Result<u64, String> {
@@ -44,6 +46,20 @@ pub fn instructions(text: &str) -> Result<u64, String> {
     };
     let count: u64 = digits.parse().map_err(|_| format!("{digits:?} is no number; write for example 50M"))?;
     count.checked_mul(unit).ok_or_else(|| "more instructions than can be counted".into())
+}
+
+/// A guest's Ethernet address: one station's, neither a group's nor nobody's.
+pub fn mac(text: &str) -> Result<Mac, String> {
+    let mac: Mac = text.parse()?;
+    if !mac.is_station() {
+        return Err(format!(
+            "{mac} is no single station's address: the first byte must be even, as in 52:54:00:12:34:56"
+        ));
+    }
+    if mac == GATEWAY_MAC {
+        return Err(format!("{mac} is the gateway's own address: choose another"));
+    }
+    Ok(mac)
 }
 
 /// A vm's name: it becomes a directory's name at the arbiter.
@@ -141,6 +157,16 @@ mod tests {
         assert_eq!((instructions("0"), instructions("7k")), (Ok(0), Ok(7_000)));
         for bad in ["", "M", "5Q", "-1", "99999999999G"] {
             assert!(instructions(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_guests_address_is_one_stations() {
+        assert_eq!(mac("52:54:00:12:34:56"), Ok(Mac([0x52, 0x54, 0, 0x12, 0x34, 0x56])));
+        for bad in
+            ["", "52:54", "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00", "52:54:00:4c:53:ff"]
+        {
+            assert!(mac(bad).is_err(), "{bad}");
         }
     }
 

@@ -7,7 +7,8 @@ use super::{Failure, arg, elf};
 use crate::devices::disk::DiskSpec;
 use crate::host::os::fill_entropy;
 use crate::machine::config::{MachineConfig, RAM_BYTES_DEFAULT, RAM_BYTES_MAX};
-use crate::machine::{BootOptions, Firmware, Kernel, KernelBoot, KernelError, Machine};
+use crate::machine::{BootOptions, Firmware, Kernel, KernelBoot, KernelError, Machine, mac_of};
+use crate::net::Mac;
 
 /// A kernel's memory when nothing else is said.
 const KERNEL_RAM_BYTES: u64 = 256 << 20;
@@ -43,18 +44,23 @@ pub struct GuestArgs {
     /// The guest's memory [default: 128M, with a kernel 256M].
     #[arg(long, value_parser = arg::memory)]
     memory: Option<u64>,
+    /// The guest's Ethernet address [default: one made from the vm's name].
+    #[arg(long, value_name = "52:54:..", value_parser = arg::mac)]
+    mac: Option<Mac>,
     /// End when the guest resets its machine, instead of starting it over.
     #[arg(long)]
     no_reboot: bool,
 }
 
 impl GuestArgs {
-    /// Reads what there is to read and puts it into a machine.
-    pub fn boot(&self, disks: Vec<DiskSpec>) -> Result<Machine, Failure> {
+    /// Reads what there is to read and puts it into a machine of the vm `vm`.
+    pub fn boot(&self, vm: &str, disks: Vec<DiskSpec>) -> Result<Machine, Failure> {
+        let mac = self.mac.map_or_else(|| mac_of(vm), |mac| mac.0);
         match (&self.kernel, &self.guest) {
-            (Some(kernel), _) => self.boot_kernel(kernel, disks),
+            (Some(kernel), _) => self.boot_kernel(kernel, mac, disks),
             (None, Some(guest)) => {
                 let options = BootOptions {
+                    mac,
                     ram_bytes: self.memory.unwrap_or(RAM_BYTES_DEFAULT),
                     ends_at_reset: self.no_reboot,
                     disks,
@@ -69,16 +75,19 @@ impl GuestArgs {
     /// The machine that a backup is told to expect, if it is told. It is not run: who joins gets a machine.
     pub fn described(&self) -> Result<Option<MachineConfig>, Failure> {
         if self.kernel.is_some() || self.guest.is_some() {
-            return self.boot(Vec::new()).map(|machine| Some(machine.config().clone()));
+            let mut config = self.boot("", Vec::new())?.config().clone();
+            // A primary may have been given another than its name's.
+            config.mac = self.mac.unwrap_or_default().0;
+            return Ok(Some(config));
         }
-        if self.memory.is_some() || self.no_reboot {
-            return Err(Failure::new("--memory and --no-reboot describe no machine without a guest")
+        if self.memory.is_some() || self.no_reboot || self.mac.is_some() {
+            return Err(Failure::new("--memory, --mac and --no-reboot describe no machine without a guest")
                 .fix("name the guest as the primary does, or leave them out: a backup gets its machine from its primary"));
         }
         Ok(None)
     }
 
-    fn boot_kernel(&self, path: &Path, disks: Vec<DiskSpec>) -> Result<Machine, Failure> {
+    fn boot_kernel(&self, path: &Path, mac: [u8; 6], disks: Vec<DiskSpec>) -> Result<Machine, Failure> {
         let unusable = |path: &Path, error: KernelError| {
             let fix = fix(&error);
             Failure::new(format!("{}: {error}", path.display())).fix(fix)
@@ -106,6 +115,7 @@ impl GuestArgs {
             disks,
             ..BootOptions::default()
         };
+        let options = BootOptions { mac, ..options };
         let boot = KernelBoot { kernel, initrd: initrd.as_deref(), firmware };
         Machine::boot_kernel(&boot, &options).map_err(|error| unusable(path, error))
     }

@@ -171,6 +171,12 @@ fn print(report: &SwitchReport) -> io::Result<()> {
             vm.inbound.dropped_full,
         )?;
     }
+    for (name, vm) in &report.switch.vms {
+        if let Some(elsewhere) = &vm.address_elsewhere {
+            let (address, at, seen) = (&elsewhere.address, &elsewhere.at, elsewhere.seen);
+            writeln!(out, "{name}: its {address} is also used by {at}, {seen} times")?;
+        }
+    }
     if let (Some(frames), Some(wire)) = (&report.switch.uplink, &report.uplink_wire) {
         writeln!(
             out,

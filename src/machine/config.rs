@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::base::{Digest, GuestPhys};
+use crate::base::{Digest, GuestPhys, digest_bytes};
 use crate::devices::disk::{DISKS_MAX, DiskSpec};
 use crate::mem::PAGE_BYTES;
 
@@ -14,8 +14,19 @@ pub const RAM_BYTES_MIN: u64 = 4 << 20;
 pub const RAM_BYTES_MAX: u64 = 4 << 30;
 pub const RAM_BYTES_DEFAULT: u64 = 128 << 20;
 
-/// The guest's network address unless told otherwise.
+/// The Ethernet address of a machine that belongs to no named vm.
 pub const MAC_DEFAULT: [u8; 6] = [0x52, 0x54, 0x00, 0x4c, 0x53, 0x01];
+
+/// Keeps the digests of vm names apart from others.
+const MAC_SEED: u64 = 0x4d41_4331;
+
+/// The Ethernet address of the vm `vm` unless another is chosen: 40 bits of its name's digest, so that vms of
+/// other names have other addresses, on whichever host. The first byte, as in the addresses that QEMU gives,
+/// says that it is a station's and locally administered (IEEE 802, 8.2.2).
+pub fn mac_of(vm: &str) -> [u8; 6] {
+    let [a, b, c, d, e, ..] = digest_bytes(vm.as_bytes(), MAC_SEED).0.to_le_bytes();
+    [0x52, a, b, c, d, e]
+}
 
 /// The most symbols that are kept of an image.
 pub const SYMBOLS_MAX: usize = 65_536;
@@ -120,7 +131,7 @@ impl MachineConfig {
     }
 
     /// What makes this another machine than somebody has described; none if nothing does. Entropy, disks and
-    /// names are not part of a description.
+    /// names are not part of a description, and an Ethernet address is only if it is not all zero.
     pub fn difference(&self, described: &MachineConfig) -> Option<String> {
         let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
         if self.ram_bytes != described.ram_bytes {
@@ -136,6 +147,11 @@ impl MachineConfig {
         }
         if self.bootargs != described.bootargs {
             return Some(format!("its command line is {:?}, not {:?}", self.bootargs, described.bootargs));
+        }
+        if described.mac != [0; 6] && self.mac != described.mac {
+            let text = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
+            let (has, named) = (text(self.mac), text(described.mac));
+            return Some(format!("its Ethernet address is {has}, not {named}"));
         }
         (self.ends_at_reset != described.ends_at_reset).then(|| match self.ends_at_reset {
             true => "it ends when the guest resets it".into(),
@@ -206,10 +222,24 @@ mod tests {
             (MachineConfig { guest_digest: Digest(1), ..config(&[]) }, "other files"),
             (MachineConfig { bootargs: "quiet".into(), ..config(&[]) }, "command line"),
             (MachineConfig { ends_at_reset: true, ..config(&[]) }, "does not end"),
+            (MachineConfig { mac: mac_of("b"), ..config(&[]) }, "not 52:"),
         ] {
             let difference = running.difference(&other).unwrap();
             assert!(difference.contains(word), "{difference}");
         }
+    }
+
+    #[test]
+    fn each_vm_has_an_address_of_its_own_that_stays() {
+        let mut macs: Vec<[u8; 6]> = (0..5000).map(|n| mac_of(&format!("vm-{n}"))).collect();
+        assert!(macs.iter().all(|mac| mac[0] & 3 == 2), "a station's, locally administered");
+        macs.sort_unstable();
+        macs.dedup();
+        assert_eq!(macs.len(), 5000);
+        // Neighbours remember it over a restart: it may not move between versions.
+        assert_eq!(mac_of("kv"), [0x52, 0x8c, 0xa8, 0xa4, 0xf7, 0xe5]);
+        let named_nothing = MachineConfig { mac: [0; 6], ..config(&[]) };
+        assert_eq!(config(&[]).difference(&named_nothing), None);
     }
 
     #[test]

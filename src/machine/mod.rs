@@ -22,7 +22,7 @@ mod stranger;
 pub mod vm;
 
 pub use arriving::Arriving;
-pub use config::{BadConfig, MAC_DEFAULT, MachineConfig, Platform, Symbol};
+pub use config::{BadConfig, MAC_DEFAULT, MachineConfig, Platform, Symbol, mac_of};
 pub use elf::{Elf, LeftOut, LoadError, symbols_of};
 pub use io::{Channel, Exit, Input, Output, Request, Stop};
 pub use kernel::{Firmware, Kernel, KernelBoot, KernelError};

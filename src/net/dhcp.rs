@@ -113,6 +113,18 @@ impl Dhcp {
         Answer::Frame(ether::udp(server, DHCP_SERVER_PORT, to, DHCP_CLIENT_PORT, &bytes))
     }
 
+    /// `holder` uses `address` without having asked: nobody else is given it, unless it is given already.
+    pub fn note_holder(&mut self, holder: Mac, address: Ipv4Address) {
+        if !self.leases.contains_key(&holder) && self.leases.values().all(|given| *given != address) {
+            self.leases.insert(holder, address);
+        }
+    }
+
+    /// Ends the leases of those for whom `stays` says no.
+    pub fn keep_leases(&mut self, stays: impl Fn(Mac) -> bool) {
+        self.leases.retain(|client, _| stays(*client));
+    }
+
     /// The client's address; a new client's is the one that it held before, or else the first that is free.
     fn address_of(
         &mut self,
@@ -248,5 +260,17 @@ mod tests {
             }
         }
         assert_eq!(dhcp.leases.len(), usize::from(LEASES_MAX));
+    }
+
+    #[test]
+    fn an_address_in_use_is_given_to_nobody_else_until_its_holder_is_gone() {
+        let (old, new) = (Mac([2; 6]), Mac([4; 6]));
+        let mut dhcp = Dhcp::default();
+        dhcp.note_holder(old, FIRST);
+        assert_eq!(dhcp.address_of(new, FIRST, None), Some(Ipv4Address::new(10, 0, 2, 16)));
+        dhcp.note_holder(new, FIRST);
+        assert_eq!(dhcp.address_of(new, FIRST, None), Some(Ipv4Address::new(10, 0, 2, 16)));
+        dhcp.keep_leases(|client| client == Mac([6; 6]));
+        assert_eq!(dhcp.address_of(new, FIRST, None), Some(FIRST));
     }
 }

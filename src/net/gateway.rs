@@ -279,6 +279,14 @@ impl Gateway {
         }
     }
 
+    /// Forgets the guests for whose Ethernet addresses `stays` says no: their IPv4 addresses are free.
+    pub fn keep_guests(&mut self, stays: impl Fn(Mac) -> bool) {
+        if self.guest_mac().is_some_and(|mac| !stays(mac)) {
+            self.neighbor = Neighbor::Unknown;
+        }
+        self.dhcp.keep_leases(stays);
+    }
+
     /// A client connected to the TCP port of `forward`.
     pub fn connect(&mut self, now: u64, forward: usize) -> Result<ConnId, OpenRefused> {
         let forward = self.config.forwards.get(forward).ok_or(OpenRefused::Unaddressable)?;
@@ -578,6 +586,10 @@ impl Gateway {
 
     fn hear_dhcp(&mut self, source: Mac, datagram: &UdpPacket<&[u8]>, out: &mut Vec<FromGateway>) {
         let dns = (!self.config.resolvers.is_empty()).then_some(DNS_IP);
+        // A guest that was never given its address has it all the same.
+        if let Some(holder) = self.guest_mac() {
+            self.dhcp.note_holder(holder, self.config.guest_ip);
+        }
         match self.dhcp.answer(self.station(), self.config.guest_ip, dns, source, datagram.payload()) {
             Answer::Frame(frame) => {
                 self.counts.dhcp_answers += 1;

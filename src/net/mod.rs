@@ -8,7 +8,7 @@
 //! Reading order: [`ether`] (addresses, frames), [`fence`], [`inbound`], [`fabric`] (which port a
 //! frame goes to), [`forward`] and [`nat`] (who talks to which guest port), [`tcp`] (its
 //! clients' connections), [`dhcp`], [`outbound`] (what the guest may reach),
-//! [`gateway`] (the host at 10.0.2.2), [`announce`] (what a real segment is told at go-live), [`port`] (what
+//! [`gateway`] (the host at 10.0.2.2), [`elsewhere`] (a guest's address, used by others), [`announce`] (what a real segment is told at go-live), [`port`] (what
 //! VMs and the switch say to each other), [`switch`] (all of it together). [`wire`] is for stacks that play a guest.
 //!
 //! Absent on purpose: time (`now` is an argument, in nanoseconds of any monotonic clock), sockets
@@ -16,6 +16,7 @@
 
 pub mod announce;
 pub mod dhcp;
+pub mod elsewhere;
 pub mod ether;
 pub mod fabric;
 pub mod fence;

@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::announce::{Addresses, Rounds};
+use super::elsewhere::{Address, Elsewhere, ElsewhereStatus, MOVING_NS, Whence};
 use super::ether::{Mac, addresses, claims_ip};
 use super::fabric::{DropWhy, Fabric, Fate, GATEWAY_PORT, PortId};
 use super::fence::{Fence, FenceCounts, Verdict};
@@ -116,6 +117,8 @@ pub enum Command {
     },
     /// Put this frame on the uplink.
     ToUplink(Vec<u8>),
+    /// A line for the operator.
+    Tell(String),
 }
 
 /// Frames at the uplink.
@@ -160,6 +163,9 @@ pub struct VmStatus {
     pub waiting: usize,
     pub fence: FenceCounts,
     pub inbound: InboundCounts,
+    /// An address of its guest's that somebody else uses, if that was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_elsewhere: Option<ElsewhereStatus>,
 }
 
 struct Vm {
@@ -180,6 +186,9 @@ struct Vm {
     claimed: Option<(Generation, u64)>,
     addresses: Addresses,
     rounds: Rounds,
+    /// When the present reign began here.
+    reigns_since: u64,
+    elsewhere: Elsewhere,
 }
 
 impl Vm {
@@ -491,6 +500,9 @@ impl Switch {
         self.carry(now, from_gateway, out);
         self.announce(now, out);
         self.depose(now, out);
+        for vm in &mut self.vms {
+            out.extend(vm.elsewhere.take_word(now, &vm.name).map(Command::Tell));
+        }
         if now < self.tick_next {
             return;
         }
@@ -552,6 +564,7 @@ impl Switch {
             waiting: vm.inbound.len(),
             fence: vm.fence.counts(),
             inbound: vm.inbound.counts(),
+            address_elsewhere: vm.elsewhere.status(),
         };
         SwitchStatus {
             vms: self.vms.iter().map(|vm| (vm.name.clone(), of(vm))).collect(),
@@ -589,6 +602,7 @@ impl Switch {
             if !self.reign(now, peer, attach.generation, out) {
                 return;
             }
+            self.free_addresses();
             self.vms[vm].fence.know(attach.tx_seq_last);
             let inbound = &mut self.vms[vm].inbound;
             inbound.resume_after(attach.rx_seq_last);
@@ -610,8 +624,9 @@ impl Switch {
         match self.fabric.pinned_to(mac) {
             Some(GATEWAY_PORT) => return Err(format!("the address {mac} belongs to the gateway")),
             Some(PortId(port)) => {
-                let holder = &self.vms[port as usize - 1];
+                let holder = &mut self.vms[port as usize - 1];
                 if holder.name != attach.vm && !holder.is_alone() {
+                    holder.elsewhere.see(Address::Mac(mac), Whence::Vm(attach.vm.clone()));
                     return Err(format!("the address {mac} belongs to VM {:?}", holder.name));
                 }
             }
@@ -638,6 +653,8 @@ impl Switch {
             claimed: None,
             addresses: Addresses::default(),
             rounds: Rounds::default(),
+            reigns_since: 0,
+            elsewhere: Elsewhere::default(),
         });
         let vm = self.vms.len() - 1;
         self.by_name.insert(attach.vm.clone(), vm);
@@ -673,6 +690,7 @@ impl Switch {
         }
         place.claimed = None;
         place.here = true;
+        place.reigns_since = now;
         if (place.mac, place.life) != (mac, life) || another {
             place.addresses = Addresses::default();
         }
@@ -728,7 +746,10 @@ impl Switch {
             }
             return;
         }
-        if claims_ip(frame, self.gateway.config().ip) || claims_ip(frame, DNS_IP) {
+        if claims_ip(frame, self.gateway.config().ip)
+            || claims_ip(frame, DNS_IP)
+            || self.claims_anothers_ip(vm, frame)
+        {
             *self.dropped.entry(DropWhy::SpoofedIp).or_default() += 1;
             return;
         }
@@ -762,6 +783,9 @@ impl Switch {
         match self.fabric.place(now, from, frame) {
             Fate::Drop(why) => {
                 *self.dropped.entry(why).or_default() += 1;
+                if why == DropWhy::Spoofed {
+                    self.note_stolen_address(now, from, frame);
+                }
                 false
             }
             Fate::To(GATEWAY_PORT) => true,
@@ -785,6 +809,48 @@ impl Switch {
                 from != GATEWAY_PORT
             }
         }
+    }
+
+    /// A frame came from `from` under an address that is tied to another port. Behind an uplink that is also how
+    /// a guest's last frames look that come in after it has moved here, or while it moves away.
+    fn note_stolen_address(&mut self, now: u64, from: PortId, frame: &[u8]) {
+        let Some((_, source)) = addresses(frame) else { return };
+        let Some(PortId(holder @ 1..)) = self.fabric.pinned_to(source) else { return };
+        let whence = match from {
+            GATEWAY_PORT => Whence::Uplink,
+            PortId(port) => Whence::Vm(self.vms[port as usize - 1].name.clone()),
+        };
+        let holder = &mut self.vms[holder as usize - 1];
+        let settled = holder.may_announce() && now.saturating_sub(holder.reigns_since) >= MOVING_NS;
+        if settled || whence != Whence::Uplink {
+            holder.elsewhere.see(Address::Mac(source), whence);
+        }
+    }
+
+    /// True when `frame` of the VM claims the IPv4 address that the gateway's forwards lead to, and another VM
+    /// that somebody is attached for has it.
+    fn claims_anothers_ip(&mut self, vm: usize, frame: &[u8]) -> bool {
+        let ip = self.gateway.config().guest_ip;
+        let holder = self.gateway.guest_mac().and_then(|mac| self.fabric.pinned_to(mac));
+        let Some(PortId(holder @ 1..)) = holder.filter(|holder| *holder != port_of(vm)) else { return false };
+        let holder = holder as usize - 1;
+        if self.vms[holder].is_alone() || !claims_ip(frame, ip) {
+            return false;
+        }
+        let whence = Whence::Vm(self.vms[vm].name.clone());
+        self.vms[holder].elsewhere.see(Address::Ip(ip), whence);
+        true
+    }
+
+    /// Forgets what the gateway knows of guests whose VMs nobody is attached for: another may have their
+    /// addresses.
+    fn free_addresses(&mut self) {
+        let (fabric, vms) = (&self.fabric, &self.vms);
+        self.gateway.keep_guests(|mac| match fabric.pinned_to(mac) {
+            Some(PortId(port @ 1..)) => !vms[port as usize - 1].is_alone(),
+            // Somebody inside a guest, or behind it.
+            Some(_) | None => true,
+        });
     }
 
     fn queue(&mut self, now: u64, vm: usize, frame: &[u8]) {

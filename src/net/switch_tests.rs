@@ -460,3 +460,58 @@ fn whatever_peers_say_the_switch_stays_sane() {
         }
     }
 }
+
+const OTHER_MAC: Mac = Mac([0x52, 0, 0, 0, 0, 2]);
+
+/// Another VM's attachment, with this address.
+fn other(mac: Mac) -> Attach {
+    Attach { vm: "other".into(), life: 9, mac, ..attach(G1) }
+}
+
+fn told(world: &mut World) -> Vec<String> {
+    let mut out = Vec::new();
+    world.switch.tick(world.now, &mut out);
+    out.into_iter()
+        .filter_map(|command| match command {
+            Command::Tell(text) => Some(text),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_second_vm_with_the_same_ethernet_address_is_told_and_not_heard() {
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    let refused = world.attach(P2, other(MAC));
+    assert!(matches!(&refused[0], Command::Send(P2, FromSwitch::Refused { why }) if why.contains("\"kv\"")));
+    let words = told(&mut world).join("\n");
+    assert!(words.contains("VM \"kv\"") && words.contains("VM \"other\""), "{words}");
+    // Under an address of its own it speaks, but not with the first one's.
+    world.attach(P3, other(OTHER_MAC));
+    assert_eq!(world.send(P3, G1, 1, announce()), []);
+    let seen = world.switch.status().vms["kv"].address_elsewhere.clone().unwrap();
+    assert_eq!((seen.seen, seen.address), (2, format!("Ethernet address {MAC}")));
+    assert!(world.switch.status().vms["other"].address_elsewhere.is_none());
+}
+
+#[test]
+fn the_guest_that_clients_reach_keeps_its_ip_while_a_node_is_attached_for_it() {
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    world.send(P1, G1, 1, announce());
+    world.attach(P2, other(OTHER_MAC));
+    let thief =
+        ether::arp(ArpOperation::Request, Station { mac: OTHER_MAC, ip: GUEST_IP }, Mac::BROADCAST, GUEST_IP);
+    assert_eq!(world.send(P2, G1, 1, thief.clone()), []);
+    assert_eq!(world.frames(P1), [], "the holder is not told by a frame");
+    world.client(5555, b"1 PING");
+    assert_eq!((world.frames(P1).len(), world.frames(P2).len()), (1, 0));
+    let words = told(&mut world).join("\n");
+    assert!(words.contains("IPv4 address 10.0.2.15 of VM \"kv\"") && words.contains("\"other\""), "{words}");
+    // Nobody is attached for the first one any more: the address is free.
+    world.switch.closed(P1);
+    world.send(P2, G1, 2, thief);
+    world.client(5555, b"2 PING");
+    assert_eq!(world.frames(P2).len(), 1);
+}

@@ -82,7 +82,8 @@ fn on_the_uplink(out: &[Command]) -> Vec<Vec<u8>> {
             | Command::ToHost { .. }
             | Command::Dial { .. }
             | Command::Out { .. }
-            | Command::EndFlow { .. } => None,
+            | Command::EndFlow { .. }
+            | Command::Tell(_) => None,
         })
         .collect()
 }
@@ -366,4 +367,34 @@ fn a_guest_that_left_for_good_gives_up_its_port_address() {
     assert_eq!((segment.switch.next_deadline(), segment.switch.status().vms["kv"].waiting), (None, 0));
     segment.switch.uplink_frame(segment.now, &ether::udp(GUEST, 7, NEAR, 9, b"from there"));
     assert!(!segment.switch.status().dropped.contains_key(&DropWhy::Spoofed));
+}
+
+#[test]
+fn a_station_behind_the_uplink_with_the_guests_address_is_told() {
+    let mut segment = Segment::new();
+    segment.attach(P1, G1, false, 0);
+    let told = |out: &[Command]| out.iter().any(|command| matches!(command, Command::Tell(_)));
+    let seen = |segment: &Segment| segment.switch.status().vms["kv"].address_elsewhere.clone();
+    // What the guest said last at another switch, before it moved here.
+    segment.switch.uplink_frame(segment.now, &answer());
+    assert!(!told(&segment.tick_after(1)) && seen(&segment).is_none());
+    segment.tick_after(MOVING_NS);
+    segment.switch.uplink_frame(segment.now, &answer());
+    let out = segment.tick_after(1);
+    assert!(told(&out), "{out:?}");
+    let seen = seen(&segment).unwrap();
+    assert_eq!((seen.seen, &seen.at[..]), (1, "a station behind the uplink"));
+    // A guest that moves away speaks there before its reign ends here.
+    segment.switch.claimed(segment.now, "kv", G2);
+    segment.switch.uplink_frame(segment.now, &answer());
+    assert_eq!(segment.switch.status().vms["kv"].address_elsewhere.as_ref().unwrap().seen, 1);
+}
+
+#[test]
+fn a_guest_that_runs_at_another_switch_is_no_conflict() {
+    let mut segment = Segment::new();
+    segment.attach(P1, G1, true, 0);
+    segment.now = 10 * MOVING_NS;
+    segment.switch.uplink_frame(segment.now, &answer());
+    assert!(segment.switch.status().vms["kv"].address_elsewhere.is_none());
 }

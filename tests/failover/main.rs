@@ -13,6 +13,7 @@ mod guest_end;
 mod guest_time;
 mod kill_command;
 mod kills;
+mod neighbours;
 mod pauses;
 mod recordings;
 mod scene;

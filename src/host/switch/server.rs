@@ -16,6 +16,7 @@ use super::outlets::Outlets;
 use super::uplink::{Uplink, UplinkError, UplinkReport, UplinkSpec};
 use super::watch::Watch;
 use crate::ft::Arbiter;
+use crate::host::say::say;
 use crate::host::stop::Stop;
 use crate::net::gateway::GatewayConfig;
 use crate::net::switch::{PEERS_MAX, SwitchStatus};
@@ -397,6 +398,7 @@ impl SwitchServer {
                     self.datagrams_unsent += u64::from(self.outlets.send(flow, to, &bytes).is_err());
                 }
                 Command::EndFlow { flow } => self.outlets.end(flow),
+                Command::Tell(text) => say!("switch: {text}"),
             }
         }
         // A connection that could not even be begun has an answer at once; it waits for the next turn.
