@@ -236,12 +236,20 @@ fn verify_grep_and_diff_answer_with_their_status() {
     assert_eq!(found[0]["kind"], "net-in", "{found:?}");
 
     assert!(log(0, &["diff", &one, &one]).contains("the same"));
+    // Two runs of a guest that asks nothing differ in the identities that each drew, and in nothing else.
+    let (hello, again) = (record(&dir, "hello", "hello"), record(&dir, "hello", "hello-again"));
+    assert!(log(0, &["diff", &hello, &again]).contains("the same"));
+    assert!(log(1, &["diff", &hello, &again, "--ids"]).contains("generation"));
     let parted = log(1, &["diff", &one, &other]);
     assert!(parted.contains("they part"), "{parted}");
     let parted = &json_lines(&log(1, &["diff", &one, &other, "--json"]))[0];
     assert_eq!(parted["same"], false);
     assert_eq!(parted["a"]["seq"], parted["b"]["seq"], "{parted}");
     assert!(log(1, &["diff", &one, &kv]).contains("the guest's image"));
+
+    // What the guest said is not in its log, and is found all the same.
+    let found = log(0, &["grep", "checksum", &record(&dir, "clock", "clock-said")]);
+    assert!(found.contains("  console  ") && found.contains("checksum"), "{found}");
 
     // A log whose tail is torn says so, and is read up to it.
     let clock = record(&dir, "clock", "clock");

@@ -74,7 +74,13 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
             Ok(if args.until.is_some() { 1 } else { status })
         }
         Outcome::Found | Outcome::Left => Ok(0),
-        Outcome::TimedOut => Ok(u8::from(args.until.is_some())),
+        Outcome::TimedOut => {
+            let seconds = args.timeout.map_or(0.0, |timeout| timeout.as_secs_f64());
+            if args.until.is_some() {
+                say!("lockstep attach: the text of --until did not come within {seconds} s");
+            }
+            Ok(u8::from(args.until.is_some()))
+        }
         Outcome::Lost { why } => Err(Failure::new(format!("no node answers: {why}"))
             .fix("name the --listen addresses of the guest's nodes; `lockstep status` asks one of them")),
     }

@@ -4,6 +4,7 @@
 //! damaged log is read as far as it can be, and the damage told on stderr; only `verify` answers
 //! for it with its exit code. When whoever reads our output stops reading, that is no error.
 
+mod console;
 mod diff;
 mod dump;
 mod follow;
@@ -40,7 +41,7 @@ enum Command {
     Stats(stats::Args),
     /// Whether it is whole; a torn tail is told from rot in the middle
     Verify(verify::Args),
-    /// The entries in whose words or payload a text occurs
+    /// The entries, and the lines of the guest's console, in which a text occurs
     Grep(grep::Args),
     /// The first entry at which two logs part
     Diff(diff::Args),

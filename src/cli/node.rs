@@ -86,7 +86,7 @@ impl Site {
             disks,
             console: self.console.open(false)?,
             ends_with_console: false,
-            narrator: Some(format!("{role} {}", self.vm)),
+            narrates: true,
         })
     }
 }

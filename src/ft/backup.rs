@@ -727,7 +727,6 @@ impl Backup {
     }
 
     pub fn fill_status(&self, status: &mut NodeStatus) {
-        status.role = "backup".into();
         status.protected = self.counting && self.linked;
         status.log_bytes = self.log_bytes;
         status.last_audit = self.last_audit;

@@ -669,6 +669,15 @@ impl Node {
         self.common.terminals.scrollback().last_lines(count)
     }
 
+    /// `primary`, `backup` or `halted`.
+    pub fn role_name(&self) -> &'static str {
+        match self.role {
+            Role::Primary(_) => "primary",
+            Role::Backup(_) => "backup",
+            Role::Halted { .. } => "halted",
+        }
+    }
+
     pub fn is_primary(&self) -> bool {
         matches!(self.role, Role::Primary(_))
     }
@@ -681,7 +690,7 @@ impl Node {
         let mut status = NodeStatus {
             vm: self.common.vm.clone(),
             node: self.common.id.to_string(),
-            role: "halted".into(),
+            role: self.role_name().into(),
             phase: "halted".into(),
             generation: self.generation(),
             protected: false,

@@ -387,7 +387,6 @@ impl Primary {
     }
 
     pub fn fill_status(&self, status: &mut NodeStatus, now_ns: u64) {
-        status.role = "primary".into();
         status.log_bytes = self.log_bytes;
         status.log_seq = Seq(self.recorder.seq_next().get() - 1);
         status.gated_outputs = self.gate.len();

@@ -23,7 +23,7 @@ use super::disk::{Disks, Rack};
 use super::keys::{HELP, Key};
 use super::link::{self, LinkEvent, LinkNumbers, Links, Sink};
 use super::logdir::{LogError, LogWriter};
-use super::os::{fill_entropy, wall_clock_ns};
+use super::os::{fill_entropy, wall_clock_ns, wall_clock_text};
 use super::port::{Port, PortEvent, SendRefused};
 use super::say::{self, say};
 use super::terminal;
@@ -68,8 +68,8 @@ pub struct Wiring {
     pub console: ConsoleIn,
     /// Nobody reads standard output any more: the guest ends.
     pub ends_with_console: bool,
-    /// Prefix of what is told on standard error; None tells nothing.
-    pub narrator: Option<String>,
+    /// Whether standard error is told what happens.
+    pub narrates: bool,
 }
 
 /// The world failed in a way that the node must not survive.
@@ -737,12 +737,9 @@ impl Running {
     }
 
     fn tell(&self, text: &str) {
-        if let Some(narrator) = &self.wiring.narrator {
-            say::unless_blocked(format_args!(
-                "[{:9.3}] {narrator}: {}",
-                self.started.elapsed().as_secs_f64(),
-                plain(text)
-            ));
+        if self.wiring.narrates {
+            let (role, vm) = (self.node.role_name(), self.node.vm());
+            say::unless_blocked(format_args!("[{}] {role} {vm}: {}", wall_clock_text(), plain(text)));
         }
     }
 

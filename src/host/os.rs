@@ -11,6 +11,11 @@ pub fn wall_clock_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
+/// The host's time of day in words, to the millisecond: `2026-11-29T16:08:00.123Z`.
+pub fn wall_clock_text() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}
+
 /// Fills `bytes` from the kernel's generator.
 pub fn fill_entropy(bytes: &mut [u8]) {
     let mut filled = 0;
@@ -51,5 +56,19 @@ pub fn survive_file_size_limit() {
     let noted = std::sync::Arc::default();
     if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, noted) {
         say!("lockstep: a recording past the limit on the size of files will end us: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_of_day_is_written_to_the_millisecond() {
+        let text = wall_clock_text();
+        let read: jiff::Timestamp = text.parse().expect("a timestamp");
+        assert!(text.len() == "2026-11-29T16:08:00.123Z".len() && text.ends_with('Z'), "{text}");
+        let apart = read.as_millisecond().abs_diff((wall_clock_ns() / 1_000_000) as i64);
+        assert!(apart < 60_000, "{text} is {apart} ms from now");
     }
 }

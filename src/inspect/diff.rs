@@ -3,12 +3,14 @@
 //! Entries are compared by position and event, in order. Horizons are left out unless asked for:
 //! they only say how far a recorder had come when it wrote, so two recordings of one history may
 //! differ in them. Since leaving them out moves the numbers, numbers are not compared either; they
-//! only align two logs of which one starts later (a backup's, from when it joined).
+//! only align two logs of which one starts later (a backup's, from when it joined). Identities (of nodes and attach
+//! sessions) are drawn anew for each run; they are not compared unless asked for.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::iter::Peekable;
 
-use crate::base::Seq;
+use crate::base::{NodeId, Seq};
 use crate::log::{Entry, Event};
 
 /// How many entries before the parting are kept.
@@ -38,9 +40,34 @@ pub enum Parting {
     BEnds { a: Entry },
 }
 
-/// Compares two logs; `horizons` says whether horizons count.
-pub fn diff(a: impl Iterator<Item = Entry>, b: impl Iterator<Item = Entry>, horizons: bool) -> Diff {
-    let counts = |entry: &Entry| horizons || entry.event != Event::Horizon;
+/// What counts as a difference beyond what the guest could notice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strictness {
+    /// How far a recorder had come when it wrote.
+    pub horizons: bool,
+    /// Who a node or an attach session was.
+    pub identities: bool,
+}
+
+/// `event` without the identities that each run draws anew.
+fn anonymous(event: &Event) -> Cow<'_, Event> {
+    match *event {
+        Event::Generation { generation, why, .. } => {
+            Cow::Owned(Event::Generation { generation, node: NodeId(0), why })
+        }
+        Event::Joined { .. } => Cow::Owned(Event::Joined { node: NodeId(0) }),
+        Event::Typed { upto, .. } => Cow::Owned(Event::Typed { session: 0, upto }),
+        _ => Cow::Borrowed(event),
+    }
+}
+
+/// Compares two logs.
+pub fn diff(a: impl Iterator<Item = Entry>, b: impl Iterator<Item = Entry>, strict: Strictness) -> Diff {
+    let counts = |entry: &Entry| strict.horizons || entry.event != Event::Horizon;
+    let same = |a: &Event, b: &Event| match strict.identities {
+        true => a == b,
+        false => anonymous(a) == anonymous(b),
+    };
     let (mut a, mut b) = (a.peekable(), b.peekable());
     let from = a.peek().zip(b.peek()).map(|(a, b)| a.seq.max(b.seq));
     skip_to(&mut a, from);
@@ -49,7 +76,7 @@ pub fn diff(a: impl Iterator<Item = Entry>, b: impl Iterator<Item = Entry>, hori
     let (mut common, mut context) = (0, VecDeque::new());
     let parting = loop {
         match (a.next(), b.next()) {
-            (Some(a), Some(b)) if (a.at, &a.event) == (b.at, &b.event) => {
+            (Some(a), Some(b)) if a.at == b.at && same(&a.event, &b.event) => {
                 common += 1;
                 if context.len() == CONTEXT_ENTRIES {
                     context.pop_front();
@@ -72,7 +99,8 @@ fn skip_to(log: &mut Peekable<impl Iterator<Item = Entry>>, from: Option<Seq>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Icount;
+    use crate::base::{Generation, Icount};
+    use crate::log::Start;
     use crate::machine::Input;
 
     /// Entries numbered from `first`; 0 stands for a horizon.
@@ -88,7 +116,7 @@ mod tests {
     }
 
     fn compare(a: Vec<Entry>, b: Vec<Entry>) -> Diff {
-        diff(a.into_iter(), b.into_iter(), false)
+        diff(a.into_iter(), b.into_iter(), Strictness::default())
     }
 
     #[test]
@@ -96,9 +124,28 @@ mod tests {
         let found = compare(log(1, b"\0abc\0\0"), log(1, b"ab\0c"));
         assert_eq!((found.common, found.parting), (3, None));
         let (a, b) = (log(1, b"\0abc"), log(1, b"abc"));
-        let strict = diff(a.into_iter(), b.into_iter(), true);
+        let strict =
+            diff(a.into_iter(), b.into_iter(), Strictness { horizons: true, ..Strictness::default() });
         assert!(strict.common == 0 && matches!(strict.parting, Some(Parting::Differ { .. })));
         assert_eq!(compare(vec![], vec![]).parting, None);
+    }
+
+    #[test]
+    fn identities_that_each_run_draws_are_no_difference() {
+        let run = |id: u64, upto: u64| -> Vec<Entry> {
+            let events = [
+                Event::Generation { generation: Generation(1), node: NodeId(id), why: Start::Boot },
+                Event::Joined { node: NodeId(id + 1) },
+                Event::Typed { session: id + 2, upto },
+            ];
+            let entry = |(i, event)| Entry { seq: Seq(1 + i as u64), at: Icount(7), event };
+            events.into_iter().enumerate().map(entry).collect()
+        };
+        let found = compare(run(1, 5), run(9, 5));
+        assert_eq!((found.common, found.parting), (3, None));
+        let strict = Strictness { identities: true, ..Strictness::default() };
+        assert_eq!(diff(run(1, 5).into_iter(), run(9, 5).into_iter(), strict).common, 0);
+        assert_eq!(compare(run(1, 5), run(9, 6)).common, 2, "how much was typed is a difference");
     }
 
     #[test]

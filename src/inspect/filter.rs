@@ -48,11 +48,15 @@ impl Needle {
         }
     }
 
+    /// Whether it occurs in an entry's payload or words.
     pub fn is_in(&self, entry: &Entry) -> bool {
         let in_text = |needle: &String| text(&entry.event).contains(needle.as_str());
-        self.bytes.is_empty()
-            || entry.event.payload().windows(self.bytes.len()).any(|window| window == self.bytes)
-            || self.text.as_ref().is_some_and(in_text)
+        self.is_in_bytes(entry.event.payload()) || self.text.as_ref().is_some_and(in_text)
+    }
+
+    /// Whether it occurs in these bytes. An empty needle occurs everywhere.
+    pub fn is_in_bytes(&self, bytes: &[u8]) -> bool {
+        self.bytes.is_empty() || bytes.windows(self.bytes.len()).any(|window| window == self.bytes)
     }
 }
 

@@ -105,6 +105,7 @@ pub fn crates_of(room: &str) -> &'static [&'static str] {
             "byteorder",
             "crc32fast",
             "crossbeam_channel",
+            "jiff",
             "memmap2",
             "procfs",
             "rustix",

@@ -10,8 +10,9 @@ use serde_json::json;
 
 use super::{Entries, Halt};
 use crate::host::logdir::LogDir;
+use crate::inspect::diff::{self, Strictness};
 use crate::inspect::picture::grouped;
-use crate::inspect::{Diff, EntryView, Parting, diff};
+use crate::inspect::{Diff, EntryView, Parting};
 use crate::log::{Entry, Lineage};
 
 #[derive(Debug, clap::Args)]
@@ -28,6 +29,9 @@ pub(super) struct Args {
     /// Compare horizons too, which say only how far a recorder had come
     #[arg(long)]
     horizons: bool,
+    /// Compare the identities of nodes and attach sessions too, which each run draws anew
+    #[arg(long)]
+    ids: bool,
 }
 
 pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<u8, Halt> {
@@ -35,7 +39,8 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<u8, Halt> {
     let (mut a, mut b) = (Entries::strict(&log_a), Entries::strict(&log_b));
     let entries_a = (&mut a).map(|place| place.entry);
     let entries_b = (&mut b).map(|place| place.entry);
-    let found = diff::diff(entries_a, entries_b, args.horizons);
+    let found =
+        diff::diff(entries_a, entries_b, Strictness { horizons: args.horizons, identities: args.ids });
     let lineage = lineage_difference(a.reader.lineage(), b.reader.lineage());
     // Where both go on, what comes later does not matter.
     if !matches!(found.parting, Some(Parting::Differ { .. })) {

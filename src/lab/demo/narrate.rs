@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_childs_clock_and_name_are_left_out() {
-        assert_eq!(words("[    0.009] backup kv: going live: now"), "going live: now");
+        assert_eq!(words("[2026-11-29T16:08:00.123Z] backup kv: going live: now"), "going live: now");
         assert_eq!(words("switch: VMs attach at 127.0.0.1:7000"), "VMs attach at 127.0.0.1:7000");
         assert_eq!(words("lockstep: no"), "lockstep: no");
     }
