@@ -1,13 +1,11 @@
 //! `lockstep backup`: joins a primary, follows it, and takes over when it is gone.
 
-use std::time::{Duration, Instant};
-
 use super::Failure;
 use super::disk::DiskArgs;
 use super::guest::GuestArgs;
 use super::node::{self, Site};
 use crate::base::NodeId;
-use crate::ft::{LinkId, Node};
+use crate::ft::{GIVEN_MAX, Node};
 use crate::host::driver::Driver;
 use crate::host::os::draw_u64;
 
@@ -23,22 +21,28 @@ pub struct Args {
     guest: GuestArgs,
     #[command(flatten)]
     disks: DiskArgs,
-    /// The primary's --listen address.
-    #[arg(long, value_name = "ADDR")]
-    primary: String,
-    /// How long to wait for a primary that does not answer yet, in seconds.
+    /// The --listen addresses of the nodes that may be the primary, separated by commas or repeated. They are tried
+    /// in turn, and so are those that other nodes tell.
+    #[arg(long, value_name = "ADDR[,ADDR...]", value_delimiter = ',', required = true)]
+    primary: Vec<String>,
+    /// How long to look for a primary that does not answer yet, or has no place for a backup yet, in seconds. A node
+    /// that has counted once, and lost its place, looks for as long as it takes.
     #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u64).range(..=86_400))]
     wait: u64,
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let site = &args.site;
+    check(&args.primary)?;
     let expects = args.guest.described()?;
     let disks = args.disks.to_join()?;
     let (listener, arbiter) = site.open()?;
-    let mut driver = Driver::new(site.wiring("backup", listener, arbiter, disks)?);
-    let link = connect(&mut driver, args)?;
-    let mut node = Node::backup(NodeId(draw_u64()), &site.vm, link, site.settings(), driver.now_ns());
+    let driver = Driver::new(site.wiring("backup", listener, arbiter, disks)?);
+    let (id, addresses, wait_ns) = (NodeId(draw_u64()), args.primary.clone(), args.wait * 1_000_000_000);
+    let mut node = Node::seeking(id, &site.vm, addresses, wait_ns, site.settings(), driver.now_ns());
+    if !site.once {
+        node.rejoins();
+    }
     if let Some(config) = expects {
         node.expects(config);
     }
@@ -48,19 +52,18 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     node::live(driver, node, "backup", site.record.as_deref())
 }
 
-fn connect(driver: &mut Driver, args: &Args) -> Result<LinkId, Failure> {
-    let until = Instant::now() + Duration::from_secs(args.wait);
-    loop {
-        match driver.connect(&args.primary) {
-            Ok(link) => return Ok(link),
-            Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(50)),
-            Err(error) => {
-                return Err(Failure::new(format!(
-                    "the primary at {} does not answer: {error}",
-                    args.primary
-                ))
-                .fix("start it with `lockstep primary`, and give its --listen address as --primary"));
-            }
-        }
+/// The addresses as they can be tried.
+fn check(addresses: &[String]) -> Result<(), Failure> {
+    const FIX: &str = "give the --listen addresses of the primary and of whoever may be it next";
+    if addresses.len() > GIVEN_MAX {
+        return Err(Failure::new(format!(
+            "--primary names {} addresses; {GIVEN_MAX} are the most",
+            addresses.len()
+        ))
+        .fix(FIX));
+    }
+    match addresses.iter().find(|address| !address.contains(':')) {
+        Some(bad) => Err(Failure::new(format!("--primary {bad:?} is no address with a port")).fix(FIX)),
+        None => Ok(()),
     }
 }

@@ -52,7 +52,9 @@ impl DiskArgs {
         fault_tolerant: bool,
     ) -> Result<Booted, Failure> {
         let claimant = Claimant { vm, node, last, fault_tolerant };
-        let mut booted = Booted { disks: Disks::default(), specs: Vec::new() };
+        // The places are for a node that loses its role, and joins the next primary.
+        let places = self.places()?.into_iter().map(|place| DiskPlace { reset: false, ..place }).collect();
+        let mut booted = Booted { disks: Disks { open: Vec::new(), places }, specs: Vec::new() };
         for (number, place) in self.places()?.into_iter().enumerate() {
             let disk = open_boot(&place, number as u8, &claimant).map_err(failure)?;
             for note in &disk.notes {

@@ -42,6 +42,10 @@ pub struct Site {
     #[arg(long, default_value_t = Settings::default().silence_ns / 1_000_000, value_name = "MS",
           value_parser = clap::value_parser!(u64).range(20..=60_000))]
     silence_ms: u64,
+    /// End when this node loses its place in the pair. Without this it looks for the primary then, and joins it
+    /// as its backup under a new identity, for as long as that takes.
+    #[arg(long)]
+    pub once: bool,
     #[command(flatten)]
     pub console: ConsoleArgs,
     /// Compare a digest of the state at each multiple of so many instructions; 0 for none but those
@@ -107,7 +111,7 @@ pub fn live(driver: Driver, node: Node, name: &str, record: Option<&Path>) -> Re
         }
         DriverError::Io(error) => Failure::new(format!("{name} stopped: {error}")),
     })?;
-    Ok(report(&lived, name, record))
+    Ok(report(&lived, name, lived.record.as_deref().or(record)))
 }
 
 /// What it means that the terminal we were started from has gone away (SIGHUP). Whoever started us with
@@ -204,7 +208,7 @@ fn tell_last_lines(node: &Node) {
 
 /// Tells how a node ended; the status that it stands for.
 fn report(lived: &Lived, name: &str, record: Option<&Path>) -> u8 {
-    let Lived { halt, node, console_shown } = lived;
+    let Lived { halt, node, console_shown, .. } = lived;
     let at = node.icount();
     match halt {
         Halt::GuestEnded(exit) => {
@@ -230,8 +234,13 @@ fn report(lived: &Lived, name: &str, record: Option<&Path>) -> u8 {
             );
             1
         }
-        Halt::NotJoined { why } => {
+        Halt::NotJoined { why, .. } => {
             say!("lockstep {name}: not joined: {}", plain(why));
+            2
+        }
+        Halt::NoPrimary { why } => {
+            say!("lockstep {name}: {}", plain(why));
+            say!("  fix: start it with `lockstep primary`, and give its --listen address as --primary");
             2
         }
         Halt::Diverged(divergence) => {

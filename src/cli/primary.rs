@@ -38,7 +38,13 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     claim_life(&mut *arbiter, &site.arbiter, &site.vm, &bid)?;
     let driver = Driver::new(site.wiring("primary", listener, arbiter, disks)?);
     let boot = Boot { machine, generation, life: draw_u64(), limit: Icount::MAX };
-    let node = Node::primary(id, &site.vm, boot, site.settings(), driver.now_ns());
+    let mut node = Node::primary(id, &site.vm, boot, site.settings(), driver.now_ns());
+    if !site.once {
+        node.rejoins();
+    }
+    if site.record.is_none() {
+        node.does_not_record();
+    }
     node::live(driver, node, "primary", site.record.as_deref())
 }
 

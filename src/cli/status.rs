@@ -44,6 +44,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         status.phase,
         status.generation
     )?;
+    if let Some(seeking) = &status.seeking {
+        put!("seeking     {}", plain(seeking))?;
+    }
     put!("protected   {}", unprotected_because(&status).unwrap_or("yes"))?;
     let why = status.switch_trouble.as_ref().map_or(String::new(), |why| format!(": {}", plain(why)));
     put!("switch      {}{why}", plain(&status.switch))?;

@@ -41,6 +41,8 @@ use crate::snapshot::{
 
 /// Until a backup counts, a primary busy with its snapshot is given this long.
 const JOIN_SILENCE_NS: u64 = 10_000_000_000;
+/// Whoever is the primary, and runs, answers a joiner sooner than this.
+const ANSWER_NS: u64 = 3_000_000_000;
 /// The most chunks that a snapshot of that much RAM takes.
 const CHUNKS_MAX: u32 = 1 << 18;
 
@@ -87,6 +89,8 @@ pub(super) struct Backup {
     /// The machine has obeyed the log up to where it counts: its disks have done what went before.
     in_step: bool,
     detector: Detector,
+    /// The other side has said anything at all.
+    is_answered: bool,
     bid: Option<Bid>,
     /// The primary stands at `SwitchOver`, and so does this machine: once everything said before
     /// has left, this node bids.
@@ -159,7 +163,7 @@ impl Backup {
         }
         match backup.log(common, to.log, to.now_ns) {
             Ok(()) => Ok(backup),
-            Err(why) => Err(Halt::NotJoined { why }),
+            Err(why) => Err(Halt::NotJoined { why, for_good: false }),
         }
     }
 
@@ -183,7 +187,8 @@ impl Backup {
             state,
             counting: false,
             in_step: false,
-            detector: Detector::new(now_ns, JOIN_SILENCE_NS, settings.heartbeat_ns),
+            detector: Detector::new(now_ns, ANSWER_NS, settings.heartbeat_ns),
+            is_answered: false,
             bid: None,
             handed_over: false,
             // More than a gate can hold, also when one notify overfills it by a whole ring of frames.
@@ -218,6 +223,15 @@ impl Backup {
         self.generation
     }
 
+    pub fn life(&self) -> u64 {
+        self.life
+    }
+
+    /// True once a primary has begun to send it anything.
+    pub fn is_taken_on(&self) -> bool {
+        self.generation != Generation::ZERO || self.arriving.is_some() || self.fetch.is_some()
+    }
+
     /// The reign that this node follows, unless it is bidding for the next.
     pub fn reign(&self) -> Option<(Generation, NodeId)> {
         self.bid.is_none().then_some((self.generation, self.reigning))
@@ -239,6 +253,10 @@ impl Backup {
     pub fn step(&mut self, common: &mut Common, event: Event, now_ns: u64) -> Next {
         match event {
             Event::Message { link, message } if link == self.link && self.linked => {
+                if !self.is_answered && !self.counting {
+                    self.detector = Detector::new(now_ns, JOIN_SILENCE_NS, common.settings.heartbeat_ns);
+                }
+                self.is_answered = true;
                 self.detector.heard(now_ns);
                 match self.message(common, message, now_ns) {
                     Ok(next) => next,
@@ -262,7 +280,9 @@ impl Backup {
             | Event::ConsoleSize { .. }
             | Event::ArbiterSeen { .. }
             | Event::HolderSeen(_)
-            | Event::Switch(_) => Next::Stay,
+            | Event::Switch(_)
+            | Event::Dialed { .. }
+            | Event::RoleLeft => Next::Stay,
             Event::Fenced { current } => {
                 if current > self.generation && self.bid.is_none() {
                     common.tell(format!("the switch serves generation {current}: asking the arbiter"));
@@ -281,7 +301,8 @@ impl Backup {
     fn stranger(&self, common: &mut Common, link: LinkId, message: Message) {
         match message {
             Message::Join { .. } => {
-                common.refuse(link, format!("this node is the backup; its primary is node {}", self.primary));
+                common
+                    .put_off(link, format!("this node is the backup; its primary is node {}", self.primary));
             }
             Message::SwitchOver => common.refuse(link, "this node is the backup; ask its primary"),
             _ => common.commands.push(Command::Close { link }),
@@ -298,11 +319,16 @@ impl Backup {
                 if seq_next == Seq::ZERO {
                     return Err("log from entry 0 on was announced; entries are numbered from 1".into());
                 }
+                if common.seek.is_replaced(life, generation) {
+                    let why = format!("generation {generation} is not the newest that this node knows of");
+                    return Ok(Next::Halt(Halt::NotJoined { why, for_good: false }));
+                }
                 common.tell(format!("the primary sends its state at {at}, {chunks} chunks"));
                 (self.generation, self.primary, self.life) = (generation, node, life);
                 self.reigning = node;
                 common.terminals.settle(false, life, &mut common.commands);
                 common.say_whereabouts(self.link);
+                common.say_known(self.link);
                 let (decoder, log) = (Box::new(snapshot::Decoder::new(RAM_BYTES_MAX)), VecDeque::new());
                 self.state = State::Receiving { decoder, chunks, chunks_done: 0, seq_next, log };
             }
@@ -310,6 +336,7 @@ impl Backup {
                 common.terminals.learn(offset, &bytes, typed);
             }
             (Message::Whereabouts { listen }, _) => {
+                common.learn(&listen);
                 common.terminals.peer_lives_at(&listen, &mut common.commands);
             }
             (Message::Chunk(bytes), State::Receiving { decoder, chunks, chunks_done, .. }) => {
@@ -353,7 +380,12 @@ impl Backup {
                 self.console_released = console_released.max(self.console_released);
                 self.kept.console_released(console_released);
             }
-            (Message::Refuse { why }, _) => return Ok(Next::Halt(Halt::NotJoined { why })),
+            (Message::Refuse { why }, _) => return Ok(Next::Halt(Halt::NotJoined { why, for_good: true })),
+            (Message::Later { why, known }, State::Asking) => {
+                common.learn_all(&known);
+                return Ok(Next::Halt(Halt::NotJoined { why, for_good: false }));
+            }
+            (Message::Known { addresses }, _) => common.learn_all(&addresses),
             (Message::Bye { why }, _) => {
                 if !self.sees_the_end() {
                     return Err(why);
@@ -409,7 +441,7 @@ impl Backup {
         if let Err(why) = fetch.worked(common, worked) {
             // Nothing is wrong with the primary: it learns why this node goes.
             common.send(self.link, Message::Bye { why: why.clone() });
-            return Next::Halt(Halt::NotJoined { why });
+            return Next::Halt(Halt::NotJoined { why, for_good: true });
         }
         match self.restore_if_ready(common, now_ns) {
             Ok(()) => Next::Stay,
@@ -515,6 +547,7 @@ impl Backup {
         }
         if joined && !self.counting {
             self.counting = true;
+            common.seek.is_member_now();
             let settings = &common.settings;
             self.detector = Detector::new(now_ns, settings.silence_ns, settings.heartbeat_ns);
             common.tell("this backup counts");
@@ -528,8 +561,9 @@ impl Backup {
         common.commands.push(Command::Close { link: self.link });
         if !self.counting {
             let lost = || format!("the primary was lost before this backup counted: {why}");
-            let why = self.unfit.take().unwrap_or_else(lost);
-            return Next::Halt(Halt::NotJoined { why });
+            let unfit = self.unfit.take();
+            let for_good = unfit.is_some();
+            return Next::Halt(Halt::NotJoined { why: unfit.unwrap_or_else(lost), for_good });
         }
         common.tell(format!("the primary is lost: {why}"));
         if self.bid.is_none() {
@@ -785,5 +819,7 @@ fn name(message: &Message) -> &'static str {
         Message::ConsoleEnd { .. } => "ConsoleEnd",
         Message::Scrollback { .. } => "Scrollback",
         Message::Whereabouts { .. } => "Whereabouts",
+        Message::Later { .. } => "Later",
+        Message::Known { .. } => "Known",
     }
 }

@@ -22,7 +22,7 @@ use crate::replay::Divergence;
 
 pub const PREAMBLE_MAGIC: &[u8; 8] = b"LKSTPEER";
 /// Moves with every change of a message's meaning or encoding.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 pub const PREAMBLE_BYTES: usize = 10;
 pub const HEADER_BYTES: usize = 8;
 /// A log frame or snapshot chunk with room to spare.
@@ -32,7 +32,7 @@ pub const MESSAGE_BYTES_MAX: usize = 2 << 20;
 pub enum Message {
     /// A would-be backup of `vm` introduces itself; the first message of its connection.
     Join { vm: String, node: NodeId },
-    /// The primary says no; the connection ends.
+    /// The primary says no, for good; the connection ends.
     Refuse { why: String },
     /// The primary says yes: `chunks` snapshot chunks follow, and log from `seq_next` on.
     Offer { generation: Generation, node: NodeId, seq_next: Seq, at: Icount, chunks: u32, life: u64 },
@@ -120,6 +120,11 @@ pub enum Message {
     MemoryChunk(#[serde(with = "blob")] Vec<u8>),
     /// The joiner has put so many chunks of memory, in all, where they belong.
     MemoryTaken { chunks: u32 },
+    /// The answer to a `Join` that may be asked again: not now, or not here. Other nodes of this vm listen at
+    /// `known`. The connection ends.
+    Later { why: String, known: Vec<String> },
+    /// Where other nodes of this vm listen, as far as the sender knows.
+    Known { addresses: Vec<String> },
 }
 
 /// A position at which the digests of both sides agreed.
@@ -212,6 +217,8 @@ impl Message {
             | Message::Answer { json: text }
             | Message::ConsoleEnd { how: text, .. }
             | Message::Whereabouts { listen: text } => text.len(),
+            Message::Later { why, known } => why.len() + strings_bytes(known),
+            Message::Known { addresses } => strings_bytes(addresses),
             Message::Diverged(divergence) => {
                 let context: usize =
                     divergence.context.iter().map(|line| line.len() + size_of::<String>()).sum();
@@ -245,6 +252,10 @@ impl Message {
         out[start..start + 4].copy_from_slice(&(len as u32).to_le_bytes());
         out[start + 4..start + HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
     }
+}
+
+fn strings_bytes(strings: &[String]) -> usize {
+    strings.iter().map(|string| string.len() + size_of::<String>()).sum()
 }
 
 #[cfg(test)]
@@ -285,6 +296,8 @@ mod tests {
             Message::Attach { life: 1, from: Some(u64::MAX), session: 3 },
             Message::ConsoleData { offset: 300, bytes: b"login: ".to_vec() },
             Message::Scrollback { offset: 1, bytes: vec![2, 3], typed: vec![(u64::MAX, 4)] },
+            Message::Later { why: "not now".into(), known: vec!["10.0.0.1:7".into(), String::new()] },
+            Message::Known { addresses: vec!["[::1]:7".into()] },
         ]
     }
 
@@ -316,7 +329,7 @@ mod tests {
         for _ in 0..20_000 {
             let mut body = vec![0; prng.between(1, 64) as usize];
             prng.fill(&mut body);
-            body[0] %= 36;
+            body[0] %= 38;
             let header = Header { len: body.len(), crc: crc32fast::hash(&body) };
             if let Ok(message) = decode_body(header, &body) {
                 let mut again = Vec::new();

@@ -3,7 +3,8 @@
 //! Reading order: [`settings`], [`message`] (what peers say), [`arbiter`] (who may go on),
 //! [`gate`] and [`kept`] (outputs held back on either side), [`scrollback`] and `terminals` (who
 //! watches and types), [`clock`] (guest time), [`disk`], [`detector`],
-//! [`lag`], then the roles [`primary`] and [`backup`], and [`node`], which is a machine in a role.
+//! [`lag`], then the roles [`primary`] and [`backup`], `seek` (a node without a role looks for one), and
+//! [`node`], which is a machine in a role.
 //!
 //! ```text
 //!            boot                                 join
@@ -17,7 +18,7 @@
 //!   counts    v  | claim won                 | primary silent
 //!        +---------+                         v
 //!        | Primary |  claim lost        +----------+  claim lost
-//!        | guarded | ---------> Halted  | Claiming | -----------> Halted
+//!        | guarded | --------> Seeking  | Claiming | ----------> Seeking
 //!        +---------+                    +----------+
 //!                                            | claim won, log drained
 //!                                            v
@@ -41,6 +42,9 @@ mod mirror;
 pub mod node;
 pub mod primary;
 pub mod scrollback;
+mod seek;
+#[cfg(test)]
+mod seek_tests;
 pub mod settings;
 mod switch_state;
 mod terminals;
@@ -48,5 +52,6 @@ mod terminals;
 pub use arbiter::{Arbiter, ArbiterError, Bid, Claim, Holder};
 pub use message::Message;
 pub use node::{Boot, Command, DiskStanding, Event, Halt, LinkId, Node, NodeStatus, Plug, World};
+pub use seek::GIVEN_MAX;
 pub use settings::Settings;
 pub use switch_state::SwitchState;

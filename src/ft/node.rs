@@ -11,6 +11,7 @@ use super::backup::Backup;
 use super::disk::{DiskJob, DiskWorked};
 use super::message::{Audit, Message};
 use super::primary::{Primary, Yield};
+use super::seek::{Seek, Seeking};
 use super::settings::{SCROLLBACK_BYTES_MAX, Settings};
 use super::switch_state::SwitchState;
 use super::terminals::Terminals;
@@ -57,6 +58,13 @@ pub enum Event {
     DiskDone(DiskDone),
     /// The oldest job on this disk has ended.
     DiskWorked(DiskWorked),
+    /// What came of [`Command::Dial`].
+    Dialed {
+        address: String,
+        outcome: Result<LinkId, String>,
+    },
+    /// After [`Command::LeaveRole`]: nothing of the last role holds a disk any more.
+    RoleLeft,
     /// The window in which this node's console is shown has another size.
     ConsoleSize {
         cols: u16,
@@ -125,6 +133,15 @@ pub enum Command {
     FramesSafe {
         rx_seq: u64,
     },
+    /// The node has lost its role, as `halt` says, and looks for the primary from here on: its plug, recording
+    /// and disks are to be left as for that halt. [`Event::RoleLeft`] follows once the disks are released.
+    LeaveRole {
+        halt: Halt,
+    },
+    /// A connection to `address` is wanted, for the node's present identity; [`Event::Dialed`] follows.
+    Dial {
+        address: String,
+    },
     /// For people: a line on what has just happened.
     Tell(String),
     /// The node has ended; nothing follows.
@@ -162,8 +179,14 @@ pub enum Halt {
         generation: Generation,
         to: NodeId,
     },
-    /// The primary would not have us, or the transfer failed: nothing of value is lost.
+    /// The primary would not have us, or the transfer failed: nothing of value is lost. `for_good` when asking
+    /// again would not help.
     NotJoined {
+        why: String,
+        for_good: bool,
+    },
+    /// Nobody answered where a primary should be.
+    NoPrimary {
         why: String,
     },
     Diverged(Box<Divergence>),
@@ -219,8 +242,11 @@ pub struct NodeStatus {
     pub node: String,
     /// `primary`, `backup` or `halted`.
     pub role: String,
-    /// Where in the role: `alone`, `transfer`, `guarded`, `claiming`, `switching-over`, `joining`, `following`.
+    /// Where in the role: `alone`, `transfer`, `guarded`, `claiming`, `switching-over`, `joining`, `following`, or
+    /// `seeking`, while a node without a machine looks for the primary.
     pub phase: String,
+    /// What a seeking node is about.
+    pub seeking: Option<String>,
     pub generation: Generation,
     /// True once a backup counts for the output rule, and knows it; false while the switch refuses or fences
     /// this node, whose guest then reaches nobody.
@@ -262,7 +288,8 @@ impl NodeStatus {
     /// without a backup.
     pub fn troubles(&self) -> Vec<String> {
         let mut troubles = Vec::new();
-        if !self.protected && self.generation != Generation::ZERO {
+        let outside = self.role == "primary" && self.generation == Generation::ZERO;
+        if !self.protected && !outside {
             troubles.push(format!("not protected ({}, {})", self.role, self.phase));
         }
         if !matches!(self.switch.as_str(), "none" | "up") {
@@ -278,6 +305,7 @@ impl NodeStatus {
 pub(super) enum Role {
     Primary(Box<Primary>),
     Backup(Box<Backup>),
+    Seeking(Seeking),
     Halted { generation: Generation, icount: Icount },
 }
 
@@ -286,7 +314,7 @@ impl Role {
         match self {
             Role::Primary(primary) => primary.peer_link(),
             Role::Backup(backup) => backup.peer_link(),
-            Role::Halted { .. } => None,
+            Role::Seeking(_) | Role::Halted { .. } => None,
         }
     }
 }
@@ -309,6 +337,9 @@ pub(super) struct Common {
     pub records: bool,
     /// The machine that a joiner was told to expect.
     pub expects: Option<Box<MachineConfig>>,
+    pub seek: Seek,
+    /// The time of the event or turn that is being worked on.
+    now_ns: u64,
 }
 
 impl Common {
@@ -327,7 +358,33 @@ impl Common {
             fence_told: false,
             records: true,
             expects: None,
+            seek: Seek::default(),
+            now_ns: 0,
         }
+    }
+
+    /// Another node listens at `address`, it is said.
+    pub fn learn(&mut self, address: &str) {
+        self.seek.learn(address, self.listen.as_deref());
+    }
+
+    pub fn learn_all(&mut self, addresses: &[String]) {
+        addresses.iter().take(super::seek::TOLD_MAX).for_each(|address| self.learn(address));
+    }
+
+    /// Tells the peer where it may find other nodes.
+    pub fn say_known(&mut self, link: LinkId) {
+        let addresses = self.seek.known();
+        if !addresses.is_empty() {
+            self.send(link, Message::Known { addresses });
+        }
+    }
+
+    /// Tells a joiner to ask again, or elsewhere.
+    pub fn put_off(&mut self, link: LinkId, why: impl Into<String>) {
+        let known = self.seek.known();
+        self.send(link, Message::Later { why: why.into(), known });
+        self.commands.push(Command::Close { link });
     }
 
     /// Tells the peer where terminals reach this node.
@@ -358,6 +415,14 @@ impl Common {
         if self.arbiter_trouble != trouble {
             self.tell(trouble.as_deref().unwrap_or("the arbiter answers again"));
             self.arbiter_trouble = trouble;
+        }
+    }
+
+    /// An attempt to join has failed and another follows. Attempts come again and again: only what is new is told.
+    pub fn not_found(&mut self, why: String) {
+        if self.seek.last.as_ref() != Some(&why) {
+            self.tell(format!("{why}; this node tries again"));
+            self.seek.last = Some(why);
         }
     }
 
@@ -401,6 +466,7 @@ impl Node {
     pub fn primary(id: NodeId, vm: &str, boot: Boot, settings: Settings, now_ns: u64) -> Self {
         let mut common = Common::new(id, vm, settings);
         let primary = Primary::boot(&mut common, boot, now_ns);
+        common.seek.is_member_now();
         Self { common, role: Role::Primary(Box::new(primary)) }
     }
 
@@ -409,6 +475,26 @@ impl Node {
         let mut common = Common::new(id, vm, settings);
         let backup = Backup::join(&mut common, link, now_ns);
         Self { common, role: Role::Backup(Box::new(backup)) }
+    }
+
+    /// A node that looks for the primary of `vm` at `addresses`, for `wait_ns`, to become its backup.
+    pub fn seeking(
+        id: NodeId,
+        vm: &str,
+        addresses: Vec<String>,
+        wait_ns: u64,
+        settings: Settings,
+        now_ns: u64,
+    ) -> Self {
+        let mut common = Common::new(id, vm, settings);
+        common.seek = Seek::starting(addresses, wait_ns, now_ns);
+        Self { common, role: Role::Seeking(Seeking::Resting { until_ns: now_ns }) }
+    }
+
+    /// Has this node look for the primary, to become its backup, when it loses its place in the pair without a
+    /// fault of its own.
+    pub fn rejoins(&mut self) {
+        self.common.seek.rejoins = true;
     }
 
     /// Says where terminals reach this node, before anything happens to it.
@@ -436,6 +522,7 @@ impl Node {
 
     /// Takes an event in. Cheap: the work is done by [`Node::run`].
     pub fn step(&mut self, event: Event, now_ns: u64) {
+        self.common.now_ns = now_ns;
         if let Event::Message { link, message: Message::Status } = &event {
             let link = *link;
             let json = serde_json::to_string(&self.status(now_ns)).expect("a status serialises");
@@ -465,6 +552,7 @@ impl Node {
         let next = match &mut self.role {
             Role::Primary(primary) => primary.step(&mut self.common, event, now_ns),
             Role::Backup(backup) => backup.step(&mut self.common, event, now_ns),
+            Role::Seeking(_) => self.seeking_step(event, now_ns),
             Role::Halted { .. } => Next::Stay,
         };
         self.follow(next);
@@ -476,7 +564,7 @@ impl Node {
         let reign = match &self.role {
             Role::Primary(primary) => primary.reign(self.common.id),
             Role::Backup(backup) => backup.reign(),
-            Role::Halted { .. } => None,
+            Role::Seeking(_) | Role::Halted { .. } => None,
         };
         reign.filter(|(generation, _)| *generation != Generation::ZERO)
     }
@@ -503,8 +591,124 @@ impl Node {
         }
     }
 
+    /// An event for a node that looks for the primary.
+    fn seeking_step(&mut self, event: Event, now_ns: u64) -> Next {
+        let Role::Seeking(seeking) = &mut self.role else { return Next::Stay };
+        match event {
+            Event::RoleLeft => {
+                let until_ns = now_ns.saturating_add(self.common.seek.rest_ns());
+                *seeking = Seeking::Resting { until_ns };
+            }
+            Event::Dialed { address, outcome } => {
+                match seeking {
+                    Seeking::Dialing { address: wanted } if *wanted == address => {}
+                    _ => return Next::Stay,
+                }
+                match outcome {
+                    Ok(link) => {
+                        self.role = Role::Backup(Box::new(Backup::join(&mut self.common, link, now_ns)));
+                    }
+                    Err(error) => {
+                        let why = format!("the primary at {address} does not answer: {error}");
+                        let halt = Halt::NoPrimary { why: why.clone() };
+                        if !self.common.seek.goes_on_after(&halt, now_ns) {
+                            return Next::Halt(halt);
+                        }
+                        self.common.not_found(why);
+                        let rest_ns = self.common.seek.rest_ns();
+                        if rest_ns > 0 && self.common.seek.was_member() {
+                            // Nobody may be left, because there is nothing left to join.
+                            self.common.commands.push(Command::AskHolder);
+                        }
+                        let until_ns = now_ns.saturating_add(rest_ns);
+                        self.role = Role::Seeking(Seeking::Resting { until_ns });
+                    }
+                }
+            }
+            Event::Message { link, message } => match message {
+                Message::Join { .. } => self.common.put_off(link, "this node looks for the primary itself"),
+                Message::SwitchOver => self.common.refuse(link, "this node looks for its primary; ask that"),
+                _ => self.common.commands.push(Command::Close { link }),
+            },
+            Event::Quit => return Next::Halt(Halt::Quit),
+            _ => {}
+        }
+        Next::Stay
+    }
+
+    /// Tries the next address when it is time.
+    fn seeking_run<W: World>(&mut self, world: &mut W) -> Pace {
+        let Role::Seeking(seeking) = &mut self.role else { return Pace::Now };
+        match seeking {
+            Seeking::Resting { until_ns } if *until_ns <= self.common.now_ns => {
+                let Some(address) = self.common.seek.next() else { return Pace::At(u64::MAX) };
+                // What the arbiter and the logs know of this node under its last identity stays true of that one.
+                let mut bytes = [0; 8];
+                world.entropy(&mut bytes);
+                self.common.id = NodeId(u64::from_le_bytes(bytes));
+                self.common.terminals.node_is(self.common.id);
+                *seeking = Seeking::Dialing { address: address.clone() };
+                self.common.commands.push(Command::Dial { address });
+                Pace::At(u64::MAX)
+            }
+            Seeking::Resting { until_ns } => Pace::At(*until_ns),
+            Seeking::Leaving | Seeking::Dialing { .. } => Pace::At(u64::MAX),
+        }
+    }
+
+    /// Leaves a role that is lost, and looks for the primary.
+    fn seek(&mut self, halt: Halt) {
+        let common = &mut self.common;
+        match &self.role {
+            Role::Primary(primary) => common.seek.has_seen(primary.life(), primary.generation()),
+            Role::Backup(backup) if backup.generation() != Generation::ZERO => {
+                common.seek.has_seen(backup.life(), backup.generation());
+            }
+            Role::Backup(_) | Role::Seeking(_) | Role::Halted { .. } => {}
+        }
+        let newest = match (&halt, &self.role) {
+            (Halt::LostClaim { generation, .. }, Role::Primary(primary)) => {
+                Some((primary.life(), *generation))
+            }
+            (Halt::LostClaim { generation, .. }, Role::Backup(backup)) => Some((backup.life(), *generation)),
+            _ => None,
+        };
+        if let Some((life, generation)) = newest {
+            common.seek.has_seen(life, generation);
+        }
+        if let Some(link) = self.role.peer_link() {
+            let why = "this node has lost its place".to_owned();
+            common.send(link, Message::Bye { why });
+            common.commands.push(Command::Close { link });
+        }
+        match &halt {
+            Halt::LostClaim { generation, to } => common.tell(format!(
+                "generation {generation} belongs to node {to}, which carries the guest on: this node leaves its role \
+                 and looks for it, to be its backup"
+            )),
+            Halt::NotJoined { why, .. } | Halt::NoPrimary { why } => common.not_found(format!("not joined: {why}")),
+            _ => {}
+        }
+        if matches!(halt, Halt::LostClaim { .. }) {
+            self.farewell(&halt);
+            self.common.terminals.leave();
+        }
+        self.vacate();
+        let common = &mut self.common;
+        (common.switch, common.fence_told, common.arbiter_trouble) = (SwitchState::None, false, None);
+        common.commands.push(Command::LeaveRole { halt });
+        self.role = Role::Seeking(Seeking::Leaving);
+    }
+
     /// The arbiter says who holds the newest generation: this node lost if it is somebody else's.
     fn holder_seen(&mut self, seen: Result<Option<Holder>, ArbiterError>) {
+        if matches!(self.role, Role::Seeking(_)) {
+            if let Ok(Some(Holder { bid, ended: true })) = seen {
+                let why = format!("the guest has ended, in generation {}", bid.generation);
+                self.follow(Next::Halt(Halt::NotJoined { why, for_good: true }));
+            }
+            return;
+        }
         // A claim that is under way decides.
         let Some((generation, _)) = self.reign() else { return };
         match seen {
@@ -555,6 +759,7 @@ impl Node {
 
     /// Works for about one slice.
     pub fn run<W: World>(&mut self, world: &mut W) -> Pace {
+        self.common.now_ns = world.now_ns();
         let pace = self.run_role(world);
         let Common { terminals, commands, .. } = &mut self.common;
         let again_ns = terminals.show(world, commands);
@@ -568,6 +773,7 @@ impl Node {
         let (next, pace) = match &mut self.role {
             Role::Primary(primary) => primary.run(&mut self.common, world),
             Role::Backup(backup) => backup.run(&mut self.common, world),
+            Role::Seeking(_) => return self.seeking_run(world),
             Role::Halted { .. } => (Next::Stay, Pace::At(u64::MAX)),
         };
         match next {
@@ -587,23 +793,31 @@ impl Node {
     fn follow(&mut self, next: Next) {
         match next {
             Next::Stay => {}
-            Next::Halt(halt) => {
-                self.vacate();
-                self.farewell(&halt);
-                self.common.commands.push(Command::Halt(halt));
-            }
+            Next::Halt(halt) => self.end(halt),
             Next::Yield(to) => {
                 if let Role::Primary(primary) = self.vacate() {
                     match primary.into_backup(&mut self.common, to) {
                         Ok(backup) => self.role = Role::Backup(Box::new(backup)),
-                        Err(halt) => {
-                            self.farewell(&halt);
-                            self.common.commands.push(Command::Halt(halt));
-                        }
+                        Err(halt) => self.end(halt),
                     }
                 }
             }
             Next::GoLive => unreachable!("only a run goes live: it takes the world's clock"),
+        }
+    }
+
+    /// The present role is over: another is looked for, if that is this node's way.
+    fn end(&mut self, halt: Halt) {
+        let now_ns = self.common.now_ns;
+        if matches!(&self.role, Role::Backup(backup) if backup.is_taken_on()) {
+            self.common.seek.was_taken_on(now_ns);
+        }
+        if self.common.seek.goes_on_after(&halt, now_ns) {
+            self.seek(halt);
+        } else {
+            self.vacate();
+            self.farewell(&halt);
+            self.common.commands.push(Command::Halt(halt));
         }
     }
 
@@ -620,7 +834,9 @@ impl Node {
             }
             Halt::LimitReached | Halt::Quit => Message::Bye { why: "the operator ended this node".into() },
             Halt::LostClaim { .. } => Message::Bye { why: "another node carries the guest on".into() },
-            Halt::NotJoined { .. } => Message::Bye { why: "this node has not joined".into() },
+            Halt::NotJoined { .. } | Halt::NoPrimary { .. } => {
+                Message::Bye { why: "this node has not joined".into() }
+            }
             Halt::Diverged(_) => Message::Bye { why: "this node has diverged".into() },
             Halt::DiskFailed { .. } => Message::Bye { why: "this node has lost a disk".into() },
         };
@@ -643,6 +859,7 @@ impl Node {
         match &self.role {
             Role::Primary(primary) => primary.generation(),
             Role::Backup(backup) => backup.generation(),
+            Role::Seeking(_) => self.common.seek.generation(),
             Role::Halted { generation, .. } => *generation,
         }
     }
@@ -651,6 +868,7 @@ impl Node {
         match &self.role {
             Role::Primary(primary) => primary.icount(),
             Role::Backup(backup) => backup.icount(),
+            Role::Seeking(_) => Icount::ZERO,
             Role::Halted { icount, .. } => *icount,
         }
     }
@@ -660,7 +878,7 @@ impl Node {
         match &self.role {
             Role::Primary(primary) => Some(DiskStanding::Primary(primary.generation())),
             Role::Backup(backup) => Some(backup.disk_standing()),
-            Role::Halted { .. } => None,
+            Role::Seeking(_) | Role::Halted { .. } => None,
         }
     }
 
@@ -673,7 +891,7 @@ impl Node {
     pub fn role_name(&self) -> &'static str {
         match self.role {
             Role::Primary(_) => "primary",
-            Role::Backup(_) => "backup",
+            Role::Backup(_) | Role::Seeking(_) => "backup",
             Role::Halted { .. } => "halted",
         }
     }
@@ -692,6 +910,7 @@ impl Node {
             node: self.common.id.to_string(),
             role: self.role_name().into(),
             phase: "halted".into(),
+            seeking: None,
             generation: self.generation(),
             protected: false,
             icount: self.icount(),
@@ -717,6 +936,10 @@ impl Node {
         match &self.role {
             Role::Primary(primary) => primary.fill_status(&mut status, now_ns),
             Role::Backup(backup) => backup.fill_status(&mut status),
+            Role::Seeking(seeking) => {
+                (status.role, status.phase) = ("backup".into(), "seeking".into());
+                status.seeking = Some(self.common.seek.describe(seeking));
+            }
             Role::Halted { .. } => {}
         }
         status.protected &= self.common.switch.serves();

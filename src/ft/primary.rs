@@ -251,6 +251,10 @@ impl Primary {
         self.recorder.icount()
     }
 
+    pub fn life(&self) -> u64 {
+        self.life
+    }
+
     /// This node's reign, unless it is bidding for the next.
     pub fn reign(&self, id: NodeId) -> Option<(Generation, NodeId)> {
         (!matches!(self.peer, Peer::Claiming { .. })).then_some((self.generation, id))
@@ -282,7 +286,11 @@ impl Primary {
             Event::DiskWorked(worked) => self.disk_worked(common, worked),
             Event::ConsoleSize { cols, rows } => common.terminals.resize(cols, rows),
             // The node has taken it in.
-            Event::ArbiterSeen { .. } | Event::HolderSeen(_) | Event::Switch(_) => {}
+            Event::ArbiterSeen { .. }
+            | Event::HolderSeen(_)
+            | Event::Switch(_)
+            | Event::Dialed { .. }
+            | Event::RoleLeft => {}
             Event::Fenced { current } => self.fenced(common, current),
             Event::Quit => return self.quit(common, now_ns),
         }
@@ -347,8 +355,10 @@ impl Primary {
                 self.copying(common, |common, copy| copy.stored(common, disk));
             }
             Message::Whereabouts { listen } if from_peer => {
+                common.learn(&listen);
                 common.terminals.peer_lives_at(&listen, &mut common.commands);
             }
+            Message::Known { addresses } if from_peer => common.learn_all(&addresses),
             Message::Log(bytes) if from_peer => return self.reign_of_peer(common, link, bytes, now_ns),
             Message::Diverged(divergence) if from_peer => {
                 common.tell(format!("the backup reports a {divergence}"));

@@ -112,6 +112,17 @@ impl Terminals {
         }
     }
 
+    /// The node goes by another identity now.
+    pub fn node_is(&mut self, node: NodeId) {
+        self.place.node = node;
+    }
+
+    /// The node has no role any more: what is typed here is nobody's.
+    pub fn leave(&mut self) {
+        self.place.primary = false;
+        self.unsafe_typed.clear();
+    }
+
     pub fn count(&self) -> usize {
         self.terminals.len()
     }

@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
 use super::driver::plain;
 use super::keys::{HELP, Key};
-use super::link::{LinkEvent, Links};
+use super::link::{LinkEvent, Links, dial};
 use super::os::draw_u64;
 use super::say::say;
 use super::terminal;
@@ -253,7 +253,7 @@ impl Attachment {
         let link = LinkId(self.links_made);
         let inlet = self.inlet.events.clone();
         let sink = Arc::new(move |event| inlet.send(Event::Link(event)).is_ok());
-        match self.links.connect(link, &address, sink) {
+        match dial(&address).and_then(|stream| self.links.dialed(link, stream, sink)) {
             Ok(()) => {
                 let heard = Instant::now();
                 self.seat = Some(Seat {

@@ -5,8 +5,8 @@
 //! without waiting. Nothing here decides anything: that is [`crate::ft`]'s.
 
 use std::collections::VecDeque;
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 // Not crossbeam's: its receivers give up the processor several times before they sleep, and on a busy host
@@ -50,6 +50,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(1);
 /// How long an ending node waits for its disks to be synced.
 const DISK_LINGER: Duration = Duration::from_secs(30);
+/// How long a node that has lost its role waits for its disks before it joins another primary.
+const DISK_LEAVE: Duration = Duration::from_secs(3600);
+/// Recordings of one process, side by side.
+const RECORDINGS_MAX: u32 = 10_000;
 
 /// What a node is connected to.
 #[derive(Default)]
@@ -84,8 +88,20 @@ pub enum DriverError {
 enum HostEvent {
     Node(Event),
     Link(LinkEvent),
-    Port(PortEvent),
-    Disk(Answer),
+    /// Of the `n`-th plug of this process.
+    Port(u64, PortEvent),
+    /// Of the disks of the `n`-th role of this process.
+    Disk(u64, Answer),
+    /// What the arbiter says to a claim of this node's.
+    Claimed {
+        node: NodeId,
+        generation: Generation,
+        outcome: Result<Claim, ArbiterError>,
+    },
+    Dialed {
+        address: String,
+        outcome: std::io::Result<TcpStream>,
+    },
     /// Standard output is closed.
     ConsoleGone,
     /// Somebody at the terminal asks how the node is.
@@ -94,7 +110,7 @@ enum HostEvent {
 
 enum ArbiterJob {
     Claim(Bid),
-    End(Generation),
+    End(Generation, NodeId),
 }
 
 /// The connections and clocks of this process, as a node sees them.
@@ -158,6 +174,8 @@ pub struct Lived {
     pub node: Node,
     /// Standard output took all that the node let go of.
     pub console_shown: bool,
+    /// Where its last role was recorded.
+    pub record: Option<PathBuf>,
 }
 
 /// The queue into a node, and what is connected to it, before the node itself exists.
@@ -202,14 +220,6 @@ impl Driver {
             }
             events.send(HostEvent::Link(event)).is_ok()
         })
-    }
-
-    /// Opens a connection to another node.
-    pub fn connect(&mut self, to: &str) -> std::io::Result<LinkId> {
-        let link = LinkId(self.numbers.fetch_add(1, Ordering::Relaxed));
-        let sink = self.sink();
-        self.links.connect(link, to, sink)?;
-        Ok(link)
     }
 
     /// A function that asks the node to end, for signal handlers.
@@ -295,19 +305,18 @@ impl Driver {
             spawn_look(arbiter.another(), node.vm().to_owned(), reign.clone(), events.clone())
         });
         let looks = looks.transpose()?;
-        let claims =
-            arbiter.map(|arbiter| spawn_arbiter(arbiter, node.vm().to_owned(), node.id(), events.clone()));
+        let claims = arbiter.map(|arbiter| spawn_arbiter(arbiter, node.vm().to_owned(), events.clone()));
         let (claims, arbiter_thread) = match claims.transpose()? {
             Some((claims, thread)) => (Some(claims), Some(thread)),
             None => (None, None),
         };
         if let Some(listener) = wiring.listener.take() {
             node.listens_at(listener.local_addr()?.to_string());
-            link::accept(listener, numbers, sink)?;
+            link::accept(listener, numbers.clone(), sink.clone())?;
         }
         let answers = events.clone();
         let disks = Rack::new(std::mem::take(&mut wiring.disks), node.vm(), node.id(), move |answer| {
-            answers.send(HostEvent::Disk(answer)).is_ok()
+            answers.send(HostEvent::Disk(0, answer)).is_ok()
         })?;
         let waker = events.clone();
         let console = ConsoleOut::stdout(move || match waker.try_send(HostEvent::ConsoleGone) {
@@ -321,7 +330,12 @@ impl Driver {
             queue,
             message_bytes,
             links,
+            numbers,
+            sink,
             port: None,
+            plugs: 0,
+            roles: 0,
+            leaving: None,
             refused: VecDeque::new(),
             console,
             claims,
@@ -335,11 +349,17 @@ impl Driver {
         let halt = running.live();
         running.linger();
         let left = how_disks_are_left(&halt, running.life_ended);
-        let Running { node, console, claims, looks, writer, disks, queue, wiring, .. } = running;
+        let Running { node, console, claims, looks, writer, disks, leaving, queue, mut wiring, .. } = running;
+        let record = wiring.record.take();
         drop((claims, looks));
         // Whatever the disks still answer, nobody waits for it.
         drop(queue);
-        if !disks.finish(left, DISK_LINGER) {
+        let until = Instant::now() + DISK_LINGER;
+        while leaving.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let left_well = leaving.is_none_or(|thread| thread.is_finished());
+        if !disks.finish(left, until.saturating_duration_since(Instant::now())) || !left_well {
             say!("lockstep: the disks are not synced after {} s: not waited for", DISK_LINGER.as_secs());
         }
         let console_shown = !console.is_gone();
@@ -357,8 +377,23 @@ impl Driver {
         if let Some(writer) = writer {
             writer.close()?;
         }
-        Ok(Lived { halt, node, console_shown })
+        Ok(Lived { halt, node, console_shown, record })
     }
+}
+
+/// `DIR.2`, `DIR.3` and so on after `DIR`: the first that nobody has.
+fn next_recording(dir: &Path) -> Option<PathBuf> {
+    let name = dir.file_name()?.to_string_lossy().into_owned();
+    let (stem, number) = match name.rsplit_once('.') {
+        Some((stem, number)) if number.parse::<u32>().is_ok_and(|n| n >= 2) => {
+            (stem.to_owned(), number.parse().ok()?)
+        }
+        _ => (name, 1u32),
+    };
+    let mut later = (number..number.saturating_add(RECORDINGS_MAX)).skip(1);
+    later.find_map(|n| {
+        Some(dir.with_file_name(format!("{stem}.{n}"))).filter(|next| LogWriter::check(next).is_ok())
+    })
 }
 
 /// None when nobody can vouch for what is on them.
@@ -367,9 +402,14 @@ fn how_disks_are_left(halt: &Result<Halt, DriverError>, life_ended: bool) -> Opt
         Ok(Halt::Diverged(_) | Halt::DiskFailed { .. }) => None,
         Ok(Halt::GuestEnded(_)) => Some(State::Ended),
         _ if life_ended => Some(State::Ended),
-        Ok(Halt::LimitReached | Halt::LostClaim { .. } | Halt::NotJoined { .. } | Halt::Quit) | Err(_) => {
-            Some(State::Closed)
-        }
+        Ok(
+            Halt::LimitReached
+            | Halt::LostClaim { .. }
+            | Halt::NotJoined { .. }
+            | Halt::NoPrimary { .. }
+            | Halt::Quit,
+        )
+        | Err(_) => Some(State::Closed),
     }
 }
 
@@ -379,7 +419,6 @@ type ArbiterThread = (Sender<ArbiterJob>, std::thread::JoinHandle<()>);
 fn spawn_arbiter(
     mut arbiter: Box<dyn Arbiter>,
     vm: String,
-    node: NodeId,
     events: SyncSender<HostEvent>,
 ) -> std::io::Result<ArbiterThread> {
     // At most one claim and one end are ever under way.
@@ -388,13 +427,13 @@ fn spawn_arbiter(
         while let Ok(job) = todo.recv() {
             match job {
                 ArbiterJob::Claim(bid) => {
-                    let generation = bid.generation;
+                    let (node, generation) = (bid.node, bid.generation);
                     let outcome = arbiter.claim(&vm, &bid);
-                    if events.send(HostEvent::Node(Event::Claimed { generation, outcome })).is_err() {
+                    if events.send(HostEvent::Claimed { node, generation, outcome }).is_err() {
                         return;
                     }
                 }
-                ArbiterJob::End(generation) => {
+                ArbiterJob::End(generation, node) => {
                     if let Err(error) = arbiter.end(&vm, generation, node) {
                         say!("lockstep: the end of generation {generation} is not noted: {error}");
                     }
@@ -442,7 +481,14 @@ struct Running {
     queue: Receiver<HostEvent>,
     message_bytes: Arc<AtomicUsize>,
     links: Links,
+    numbers: LinkNumbers,
+    sink: Sink,
     port: Option<Port>,
+    /// Counts the plugs, and the roles that were left: what is heard of an older one is dropped.
+    plugs: u64,
+    roles: u64,
+    /// Syncs and closes the disks of the last role.
+    leaving: Option<std::thread::JoinHandle<()>>,
     /// Frames that may leave and that the port had no room for, oldest first.
     refused: VecDeque<(u64, Vec<u8>)>,
     console: ConsoleOut,
@@ -527,31 +573,100 @@ impl Running {
                 self.links.forget(link);
                 self.node.step(Event::LinkClosed { link, why }, now_ns);
             }
-            HostEvent::Disk(Answer::Done(done)) => self.node.step(Event::DiskDone(done), now_ns),
-            HostEvent::Disk(Answer::Worked(worked)) => self.node.step(Event::DiskWorked(worked), now_ns),
             // Worth knowing also where nothing else is told.
-            HostEvent::Disk(Answer::Tell(text)) => {
+            HostEvent::Disk(_, Answer::Tell(text)) => {
                 say::unless_blocked(format_args!("lockstep: {}", plain(&text)));
             }
-            HostEvent::Port(PortEvent::Frame { rx_seq, frame }) => {
-                self.node.step(Event::Frame { rx_seq, frame }, now_ns);
+            HostEvent::Disk(role, _) if role != self.roles => {}
+            HostEvent::Disk(_, Answer::Done(done)) => self.node.step(Event::DiskDone(done), now_ns),
+            HostEvent::Disk(_, Answer::Worked(worked)) => self.node.step(Event::DiskWorked(worked), now_ns),
+            HostEvent::Port(plug, event) => {
+                if plug == self.plugs && self.port.is_some() {
+                    self.port_event(event, now_ns);
+                }
             }
-            HostEvent::Port(PortEvent::Fenced { current }) => {
-                self.node.step(Event::Fenced { current }, now_ns);
+            HostEvent::Claimed { node, generation, outcome } => {
+                if node == self.node.id() {
+                    self.node.step(Event::Claimed { generation, outcome }, now_ns);
+                }
             }
-            HostEvent::Port(PortEvent::Room) => self.send_refused(),
-            HostEvent::Port(PortEvent::Attached { .. }) => {
+            HostEvent::Dialed { address, outcome } => {
+                let link = LinkId(self.numbers.fetch_add(1, Ordering::Relaxed));
+                let outcome = outcome.and_then(|stream| self.links.dialed(link, stream, self.sink.clone()));
+                let outcome = outcome.map(|()| link).map_err(|error| error.to_string());
+                self.node.step(Event::Dialed { address, outcome }, now_ns);
+            }
+        }
+    }
+
+    fn port_event(&mut self, event: PortEvent, now_ns: u64) {
+        match event {
+            PortEvent::Frame { rx_seq, frame } => self.node.step(Event::Frame { rx_seq, frame }, now_ns),
+            PortEvent::Fenced { current } => self.node.step(Event::Fenced { current }, now_ns),
+            PortEvent::Room => self.send_refused(),
+            PortEvent::Attached { .. } => {
                 self.node.step(Event::Switch(SwitchState::Up), now_ns);
                 self.send_refused();
             }
-            HostEvent::Port(PortEvent::Down { why }) => {
+            PortEvent::Down { why } => {
                 self.tell(&format!("no switch: {why}"));
                 self.node.step(Event::Switch(SwitchState::Down { why }), now_ns);
             }
-            HostEvent::Port(PortEvent::Refused { why }) => {
+            PortEvent::Refused { why } => {
                 self.tell(&format!("the switch refuses: {why}"));
                 self.node.step(Event::Switch(SwitchState::Refused { why }), now_ns);
             }
+        }
+    }
+
+    /// Opens a connection on a thread of its own: an address that does not answer takes seconds.
+    fn dial(&mut self, address: String) -> std::io::Result<()> {
+        self.disks.node_is(self.node.id());
+        let events = self.events.clone();
+        std::thread::Builder::new().name("dial".into()).spawn(move || {
+            let outcome = link::dial(&address);
+            match events.send(HostEvent::Dialed { address, outcome }) {
+                // The node has ended meanwhile.
+                Ok(()) | Err(_) => {}
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Gives up what belongs to a role that is lost. The process goes on: its listener, terminals and console stay.
+    fn leave_role(&mut self, halt: Halt) -> std::io::Result<()> {
+        self.port = None;
+        self.refused.clear();
+        self.roles += 1;
+        self.leave_recording();
+        let left = how_disks_are_left(&Ok(halt), self.life_ended);
+        self.life_ended = false;
+        let (role, answers) = (self.roles, self.events.clone());
+        let next = self.disks.empty_again(move |answer| answers.send(HostEvent::Disk(role, answer)).is_ok());
+        let disks = std::mem::replace(&mut self.disks, next);
+        let events = self.events.clone();
+        // A disk takes its time to sync; until it is released nobody can open it again.
+        let leaving = std::thread::Builder::new().name("disks-leave".into()).spawn(move || {
+            disks.finish(left, DISK_LEAVE);
+            match events.send(HostEvent::Node(Event::RoleLeft)) {
+                // The node has ended meanwhile.
+                Ok(()) | Err(_) => {}
+            }
+        })?;
+        self.leaving = Some(leaving);
+        Ok(())
+    }
+
+    /// Ends the recording of a role that is lost. The next role begins another, beside it: a recording has one
+    /// history.
+    fn leave_recording(&mut self) {
+        let Some(writer) = self.writer.take() else { return };
+        if let Err(error) = writer.close() {
+            self.tell(&format!("the recording's end: {error}"));
+        }
+        if let Some(next) = self.wiring.record.as_deref().and_then(next_recording) {
+            self.tell(&format!("what comes next is recorded into {}", next.display()));
+            self.wiring.record = Some(next);
         }
     }
 
@@ -653,7 +768,8 @@ impl Running {
             }
             Command::EndLife { generation } => {
                 self.life_ended = true;
-                self.arbitrate(ArbiterJob::End(generation), generation);
+                let node = self.node.id();
+                self.arbitrate(ArbiterJob::End(generation, node), generation);
             }
             Command::StartRecording { base, seq_next, generation } => {
                 if let Some(dir) = &self.wiring.record {
@@ -698,6 +814,8 @@ impl Running {
                     port.received(rx_seq);
                 }
             }
+            Command::LeaveRole { halt } => self.leave_role(halt)?,
+            Command::Dial { address } => self.dial(address)?,
             Command::Tell(text) => self.tell(&text),
             Command::Halt(halt) => return Ok(Some(halt)),
         }
@@ -719,8 +837,10 @@ impl Running {
         self.refused.clear();
         let why = "it has not answered yet".to_owned();
         self.node.step(Event::Switch(SwitchState::Down { why }), now_ns);
-        self.port =
-            Some(Port::connect(switch, attach, move |event| events.send(HostEvent::Port(event)).is_ok())?);
+        self.plugs += 1;
+        let plug = self.plugs;
+        let deliver = move |event| events.send(HostEvent::Port(plug, event)).is_ok();
+        self.port = Some(Port::connect(switch, attach, deliver)?);
         Ok(())
     }
 

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::net::{SendFlags, send};
@@ -20,11 +20,10 @@ use crate::ft::message::{
 };
 use crate::ft::{LinkId, Message};
 use crate::host::mortal::make_mortal;
+use crate::host::places::{Kind, Places};
 
 /// More unsent bytes than this, and the peer is too slow to be one.
 pub const OUTBOX_BYTES_MAX: usize = 64 << 20;
-/// Connections accepted at one time; further ones are closed at once.
-const ACCEPTED_MAX: usize = 64;
 /// A connection that has not said all of its first message by then is closed.
 const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(5);
 /// Whoever connects asks for something first, in few words.
@@ -47,13 +46,15 @@ pub enum LinkError {
     Stalled,
     #[error("a first message of {len} bytes was announced; 1 to {FIRST_MESSAGE_BYTES_MAX} are allowed")]
     LongFirst { len: usize },
+    #[error("there is no place for one more connection of its kind")]
+    NoPlace,
     #[error("nothing was answered within {} s", within.as_secs())]
     Unanswered { within: Duration },
 }
 
 /// What a connection tells its node's thread.
 pub enum LinkEvent {
-    /// Somebody has connected to us and passed the preamble.
+    /// Somebody has connected to us, and its first message follows.
     Up {
         link: LinkId,
         stream: TcpStream,
@@ -92,13 +93,12 @@ impl Links {
         self.links.insert(link, Link { stream, outbox: Vec::new(), sent: 0, closing: None });
     }
 
-    /// Opens a connection and starts reading from it.
-    pub fn connect(&mut self, link: LinkId, to: &str, sink: Sink) -> io::Result<()> {
-        let stream = dial(to)?;
+    /// Takes over a connection that [`dial`] has opened, and starts reading from it.
+    pub fn dialed(&mut self, link: LinkId, stream: TcpStream, sink: Sink) -> io::Result<()> {
         let reader = stream.try_clone()?;
         self.add(link, stream);
         std::thread::Builder::new().name("link-read".into()).spawn(move || {
-            let why = read_messages(&reader, link, &sink, false).to_string();
+            let why = read_messages(&reader, link, &sink, None).to_string();
             sink(LinkEvent::Closed { link, why });
         })?;
         Ok(())
@@ -211,9 +211,18 @@ pub fn dial(to: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
+/// Judges the first message of a connection that was accepted: false ends it.
+type Greeting<'a> = &'a mut dyn FnMut(&Message) -> bool;
+
 /// Reads messages from `stream` into `sink` until something ends it. An accepted connection starts
-/// with the opener's preamble and must say something soon.
-fn read_messages(stream: &TcpStream, link: LinkId, sink: &Sink, accepted: bool) -> LinkError {
+/// with the opener's preamble, must say something soon, and is judged by that.
+fn read_messages(
+    stream: &TcpStream,
+    link: LinkId,
+    sink: &Sink,
+    mut greeting: Option<Greeting<'_>>,
+) -> LinkError {
+    let accepted = greeting.is_some();
     let until = accepted.then(|| Instant::now() + FIRST_MESSAGE_WITHIN);
     let mut reader = io::BufReader::with_capacity(64 * 1024, Patient { stream, until });
     let mut first = accepted;
@@ -238,6 +247,9 @@ fn read_messages(stream: &TcpStream, link: LinkId, sink: &Sink, accepted: bool) 
             first = false;
             reader.get_mut().until = None;
             stream.set_read_timeout(None)?;
+            if !greeting.take().is_none_or(|welcome| welcome(&message)) {
+                return Err(LinkError::NoPlace);
+            }
         }
         Ok(message)
     };
@@ -294,42 +306,56 @@ fn read_body(header: Header, read: &mut Reading<'_>) -> Result<Message, LinkErro
     Ok(decode_body(header, &body)?)
 }
 
+/// The places of a port, shared by the threads that read from its connections.
+type SharedPlaces = Arc<Mutex<Places<TcpStream>>>;
+
+fn lock(places: &SharedPlaces) -> MutexGuard<'_, Places<TcpStream>> {
+    // Nothing that runs under the lock can panic half-way.
+    places.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Accepts connections for as long as the process lives.
 pub fn accept(listener: TcpListener, numbers: LinkNumbers, sink: Sink) -> io::Result<()> {
-    let open = Arc::new(AtomicUsize::new(0));
+    let places = SharedPlaces::default();
     std::thread::Builder::new().name("link-accept".into()).spawn(move || {
         for stream in listener.incoming() {
-            let Ok(stream) = stream else {
+            let arrived =
+                stream.and_then(|stream| Ok((stream.peer_addr()?.ip(), stream.try_clone()?, stream)));
+            let Ok((ip, handle, stream)) = arrived else {
                 // Out of file descriptors, most likely: give those that are open time to end.
                 std::thread::sleep(Duration::from_millis(50));
                 continue;
             };
-            if open.load(Ordering::Relaxed) >= ACCEPTED_MAX {
-                continue;
-            }
             let link = LinkId(numbers.fetch_add(1, Ordering::Relaxed));
-            let (sink, open) = (sink.clone(), open.clone());
-            open.fetch_add(1, Ordering::Relaxed);
-            let guard = open.clone();
+            if let Some(evicted) = lock(&places).arrive(link, ip, handle) {
+                shut(&evicted);
+            }
+            let (sink, theirs) = (sink.clone(), places.clone());
             let spawned = std::thread::Builder::new().name("link-read".into()).spawn(move || {
-                if let Some(why) = serve(&stream, link, &sink) {
+                if let Some(why) = serve(&stream, link, &sink, &theirs) {
                     sink(LinkEvent::Closed { link, why });
                 }
-                open.fetch_sub(1, Ordering::Relaxed);
+                lock(&theirs).leave(link);
             });
             if spawned.is_err() {
-                guard.fetch_sub(1, Ordering::Relaxed);
+                lock(&places).leave(link);
             }
         }
     })?;
     Ok(())
 }
 
-fn serve(stream: &TcpStream, link: LinkId, sink: &Sink) -> Option<String> {
+/// Reads what a connection says, from its greeting on; why it ended, if the node ever heard of it.
+fn serve(stream: &TcpStream, link: LinkId, sink: &Sink, places: &SharedPlaces) -> Option<String> {
     let mortal = stream.set_nodelay(true).and_then(|()| make_mortal(stream, UNSENT_MAX));
-    let writer = mortal.and_then(|()| stream.try_clone()).ok()?;
-    sink(LinkEvent::Up { link, stream: writer });
-    Some(read_messages(stream, link, sink, true).to_string())
+    let mut writer = Some(mortal.and_then(|()| stream.try_clone()).ok()?);
+    let mut welcome = |first: &Message| match writer.take() {
+        Some(stream) if lock(places).settle(link, Kind::of(first)) => sink(LinkEvent::Up { link, stream }),
+        _ => false,
+    };
+    let why = read_messages(stream, link, sink, Some(&mut welcome)).to_string();
+    shut(stream);
+    writer.is_none().then_some(why)
 }
 
 /// Says one thing to a node and waits for what it answers: for tools.

@@ -1,8 +1,8 @@
 //! The real world: clock, threads, sockets, files.
 //!
 //! Reading order: [`durable`] (files that a crash leaves whole), [`arbiter`] (a directory or an etcd), [`logdir`]
-//! (a recording on disk), [`disk`] (the guests' disks), [`link`] (connections between nodes; [`mortal`]: they end
-//! when the other host is gone), [`switch`] (the network's process), [`port`] (a node's plug into it), [`stop`]
+//! (a recording on disk), [`disk`] (the guests' disks), [`link`] (connections between nodes; `places`: who may be
+//! connected at one time; [`mortal`]: they end when the other host is gone), [`switch`] (the network's process), [`port`] (a node's plug into it), [`stop`]
 //! (ends poll loops), [`terminal`] and [`keys`] (the one we were started from), [`console`], [`attach`]
 //! (another node's console, over connections that die), [`driver`] (events in, commands out, one node), [`os`] (time of
 //! day, entropy, how a process dies), [`listeners`] (whose process listens at an address), [`say`] (what people are told), [`failure`] (a command's failure and its fix).
@@ -20,6 +20,7 @@ pub mod listeners;
 pub mod logdir;
 pub mod mortal;
 pub mod os;
+mod places;
 pub mod port;
 pub mod say;
 pub mod stop;

@@ -138,6 +138,8 @@ pub struct Cluster {
     /// Record every node's log under the directory.
     pub record: bool,
     pub silence_ms: Option<u64>,
+    /// A node that loses its place rejoins, as nodes do that are not told otherwise; here they end.
+    pub rejoins: bool,
     /// How the next node that is started reaches the others, where that is not straight.
     pub via: Via,
     /// What every node that is started gets on top: disks, for example.
@@ -185,6 +187,7 @@ impl Cluster {
             patience: READY_WITHIN,
             record: false,
             silence_ms: None,
+            rejoins: false,
             via: Via::default(),
             arguments: Vec::new(),
             switch,
@@ -230,10 +233,25 @@ impl Cluster {
         self.node("backup", &["backup", "--primary", &primary])
     }
 
+    /// A backup in the place of `gone`, listening where that did, that looks for its primary at `others`: what a
+    /// service manager starts again and again.
+    pub fn restarted(&mut self, gone: &Process, others: &[SocketAddr]) -> Result<Process, ClusterError> {
+        let others: Vec<String> = others.iter().map(SocketAddr::to_string).collect();
+        self.node_at("backup", gone.address, &["backup", "--primary", &others.join(",")])
+    }
+
     fn node(&mut self, role: &str, arguments: &[&str]) -> Result<Process, ClusterError> {
+        self.node_at(role, free_tcp()?, arguments)
+    }
+
+    fn node_at(
+        &mut self,
+        role: &str,
+        address: SocketAddr,
+        arguments: &[&str],
+    ) -> Result<Process, ClusterError> {
         self.started += 1;
         let name = format!("{role}-{}", self.started);
-        let address = free_tcp()?;
         let (listen, switch) =
             (address.to_string(), self.via.switch.unwrap_or(self.switch.address).to_string());
         let arbiter = self.via.arbiter.clone().unwrap_or_else(|| self.arbiter().display().to_string());
@@ -244,6 +262,9 @@ impl Cluster {
         all.extend(["--vm", &vm, "--listen", &listen, "--switch", &switch, "--arbiter", &arbiter]);
         if self.record {
             all.extend(["--record", &record]);
+        }
+        if !self.rejoins {
+            all.push("--once");
         }
         if let Some(silence) = &silence {
             all.extend(["--silence-ms", silence]);

@@ -558,6 +558,11 @@ impl<'a> City<'a> {
                 self.say_to_switch(slot, epoch, ToSwitch::Activate { generation, rx_seq });
             }
             Command::FramesSafe { rx_seq } => self.say_to_switch(slot, epoch, ToSwitch::Safe { rx_seq }),
+            Command::Dial { .. } | Command::LeaveRole { .. } => {
+                self.fail(format!(
+                    "slot {slot} looks for a primary by itself: this world restarts whoever halts"
+                ));
+            }
             Command::Tell(text) => self.note(|| format!("{slot}: {text}")),
             Command::Halt(halt) => self.halted(slot, halt),
         }
@@ -566,7 +571,10 @@ impl<'a> City<'a> {
     fn halted(&mut self, slot: usize, halt: Halt) {
         self.note(|| format!("{slot}: halts: {halt:?}"));
         match halt {
-            Halt::LostClaim { .. } | Halt::NotJoined { .. } | Halt::DiskFailed { .. } => {
+            Halt::LostClaim { .. }
+            | Halt::NotJoined { .. }
+            | Halt::NoPrimary { .. }
+            | Halt::DiskFailed { .. } => {
                 self.empty(slot);
                 let after = self.prng.between(5, 60) * MS;
                 self.later(after, Happening::Start { slot });

@@ -5,6 +5,7 @@ mod cli;
 #[allow(dead_code, reason = "a tool box that several test programs share")]
 #[path = "../common/mod.rs"]
 mod common;
+mod crowd;
 mod disk;
 mod elf;
 mod guests;

@@ -20,7 +20,8 @@ fn a_node_too_many_is_refused_and_the_pair_goes_on() {
     let load = load(&cluster, 1);
     let (arbiter, kv) = (cluster.arbiter().display().to_string(), guest("kv"));
     let another_backup = |vm: &str, of: &str| {
-        run(&["backup", "--vm", vm, "--primary", of, "--listen", "127.0.0.1:0", "--arbiter", &arbiter])
+        let (listen, wait) = (["--listen", "127.0.0.1:0"], ["--wait", "0"]);
+        run(&[&["backup", "--vm", vm, "--primary", of, "--arbiter", &arbiter][..], &listen, &wait].concat())
     };
     let (first, second) = (primary.address.to_string(), backup.address.to_string());
     for _ in 0..3 {

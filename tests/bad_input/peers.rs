@@ -302,6 +302,9 @@ impl Victim {
             &arbiter,
             "--record",
             &record,
+            "--wait",
+            "0",
+            "--once",
         ];
         let child = lockstep(&words).spawn().unwrap();
         let mut stream = listener.accept().unwrap().0;
@@ -482,7 +485,10 @@ fn a_backup_that_counts_takes_over_from_a_primary_that_turns_to_garbage() {
         loop {
             match hear(&mut victim.stream).unwrap() {
                 Message::Ack { received: Seq(2), .. } => break,
-                Message::Ack { .. } | Message::Heartbeat { .. } | Message::Whereabouts { .. } => {}
+                Message::Ack { .. }
+                | Message::Heartbeat { .. }
+                | Message::Whereabouts { .. }
+                | Message::Known { .. } => {}
                 other => panic!("{other:?}"),
             }
         }

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use crate::support::{Scene, beside, make_image, order, sleep_ms};
+use crate::support::{Scene, beside, last_flushed, make_image, order, records_on, sleep_ms, until};
 
 const CHUNK: u64 = 64 << 10;
 
@@ -33,6 +33,38 @@ fn a_returning_node_is_sent_only_what_changed() {
     assert!(copied * 2 < all, "{copied} of {all} chunks were sent again");
     drop(backup);
     drop(primary);
+}
+
+/// The loser's disks are the guest's no more, and a copy again, in one process.
+#[test]
+fn a_paused_primary_with_a_disk_is_the_backup_when_it_wakes() {
+    let mut scene = Scene::new();
+    scene.cluster.rejoins = true;
+    let (p, b) = (scene.path("p.img"), scene.path("b.img"));
+    make_image(&p, 4 << 20, 0);
+    // Both know both: the disk's own copy is named by each.
+    let mut primary = scene.primary(&p, &[]);
+    let mut backup = scene.protect(&mut primary, &b, &[]);
+    for (loser, winner) in [(0, 1), (1, 0)] {
+        let nodes = [&mut primary, &mut backup];
+        let before = nodes[loser].status().unwrap();
+        nodes[loser].stop().unwrap();
+        until("taken over", || nodes[winner].status().is_ok_and(|s| s.phase == "alone"));
+        nodes[loser].resume().unwrap();
+        until("a pair again", || {
+            let follows = nodes[loser].status().is_ok_and(|s| s.phase == "following" && s.protected);
+            follows && nodes[winner].status().is_ok_and(|s| s.protected && s.generation > before.generation)
+        });
+        let flushed = last_flushed(&scene.console(nodes[winner]));
+        until("writing on", || last_flushed(&scene.console(nodes[winner])) > flushed);
+    }
+    // What one that counted saw flushed is on its disk.
+    let flushed = last_flushed(&scene.console(&primary));
+    backup.kill().unwrap();
+    primary.kill().unwrap();
+    for image in [&p, &b] {
+        assert!(records_on(image) >= flushed, "{} lacks {flushed}", image.display());
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod kills;
 mod neighbours;
 mod pauses;
 mod recordings;
+mod rejoin;
 mod scene;
 mod switchover;
 mod transfer;

@@ -155,6 +155,8 @@ impl Scene {
         let wiring = ["--vm", "kv", "--listen", &listen, "--switch", &switch, "--arbiter", &arbiter]
             .map(str::to_owned);
         arguments.extend(wiring);
+        // Whoever loses here ends, for the test to see.
+        arguments.push("--once".to_owned());
         arguments.extend(self.arguments.clone());
         let mut process = self.start(host, &arguments);
         self.await_that("a node answers", || {

@@ -98,6 +98,11 @@ impl MemoryCopy {
         Ok(())
     }
 
+    /// Chunks that the joiner has taken.
+    pub fn taken_so_far(&self) -> u32 {
+        self.chunks_taken
+    }
+
     /// The last chunk took this long.
     pub fn packed(&mut self, took_ns: u64) {
         self.owed_ns = took_ns.saturating_mul(GUEST_SHARE);

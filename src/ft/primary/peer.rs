@@ -23,6 +23,8 @@ use crate::snapshot;
 
 /// A joiner is busy with the snapshot for long stretches and does not count yet: patience is free.
 const JOIN_SILENCE_NS: u64 = 10_000_000_000;
+/// A joiner that gets nowhere for so long, whatever else it says, makes way for another.
+pub(super) const JOIN_PROGRESS_NS: u64 = 30_000_000_000;
 /// A joiner counts once it is no further behind than this.
 const JOIN_LAG_NS: u64 = 20_000_000;
 
@@ -52,6 +54,43 @@ pub(super) struct Joining {
     pub acked: Option<Seq>,
     /// When it was first heard to have the state.
     pub restored_ns: Option<u64>,
+    /// How far its machine was when it last said so.
+    pub executed: Icount,
+    /// How far it had come when that last changed, and when that was.
+    pub progress: (Progress, u64),
+}
+
+/// How far a joiner has come. Heartbeats are no part of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    disks: (u64, u64),
+    memory_taken: u32,
+    state_sent: u32,
+    acked: Option<Seq>,
+    executed: Icount,
+}
+
+impl Joining {
+    fn progress_now(&self) -> Progress {
+        let disks = self.copy.as_ref().map(DiskCopy::progress);
+        Progress {
+            disks: disks.map_or((0, 0), |(compared, copied, _)| (compared, copied)),
+            memory_taken: self.memory.as_ref().map_or(0, MemoryCopy::taken_so_far),
+            state_sent: self.encoder.as_ref().map_or(0, snapshot::Encoder::chunks_done),
+            acked: self.acked,
+            executed: self.executed,
+        }
+    }
+
+    /// True when it has got nowhere for [`JOIN_PROGRESS_NS`].
+    pub fn is_stuck(&mut self, now_ns: u64) -> bool {
+        let now = self.progress_now();
+        let (last, since_ns) = &mut self.progress;
+        if *last != now {
+            (*last, *since_ns) = (now, now_ns);
+        }
+        now_ns.saturating_sub(*since_ns) >= JOIN_PROGRESS_NS
+    }
 }
 
 pub(super) struct Counting {
@@ -186,15 +225,24 @@ impl Primary {
             }
             _ if self.generation == Generation::ZERO => Some("this machine runs unprotected".into()),
             _ if self.ended.is_some() => Some("the guest has ended".into()),
-            Peer::Joining(_) => Some("another backup is joining".into()),
-            Peer::Counting(_) => Some("there is a backup already".into()),
-            Peer::Claiming { .. } => Some("the last backup's loss is not settled; try again".into()),
-            Peer::None => None,
+            _ => None,
         };
         if let Some(why) = refusal {
             common.refuse(link, why);
             return;
         }
+        // None of these lasts for ever.
+        let busy = match &self.peer {
+            Peer::Joining(_) => Some("another backup is joining"),
+            Peer::Counting(_) => Some("there is a backup already"),
+            Peer::Claiming { .. } => Some("the last backup's loss is not settled"),
+            Peer::None => None,
+        };
+        if let Some(why) = busy {
+            common.put_off(link, why);
+            return;
+        }
+        common.say_known(link);
         self.disks.forget_peer();
         let specs = self.recorder.machine().config().disks.clone();
         let at = self.icount();
@@ -213,6 +261,8 @@ impl Primary {
             lag: LagMeter::starting(at),
             acked: None,
             restored_ns: None,
+            executed: Icount::ZERO,
+            progress: (Progress::default(), now_ns),
         }));
         if !waits {
             self.send_memory(common);
@@ -395,6 +445,7 @@ impl Primary {
                 joining.acked = Some(received.max(joining.acked.unwrap_or_default()));
                 joining.restored_ns.get_or_insert(now_ns);
                 joining.lag.executed(executed);
+                joining.executed = executed.max(joining.executed);
             }
             Peer::Counting(counting) => {
                 counting.acked = received.max(counting.acked);

@@ -88,6 +88,13 @@ impl Primary {
         if self.detector().is_some_and(|detector| detector.suspects(now_ns)) {
             self.lose_peer(common, "it has been silent for too long");
         }
+        if let Peer::Joining(joining) = &mut self.peer
+            && joining.is_stuck(now_ns)
+        {
+            let (link, why) = (joining.link, "it makes no progress");
+            common.send(link, Message::Bye { why: why.into() });
+            self.lose_peer(common, why);
+        }
         self.heartbeat(common, world, now_ns);
         if let Peer::Counting(Counting { switching: Some(Switching { entry: None, .. }), .. }) = &self.peer {
             self.write_switch_over(common, now_ns);

@@ -1,5 +1,6 @@
 //! What a primary tells its guest, and when.
 
+use super::super::peer::JOIN_PROGRESS_NS;
 use super::*;
 use crate::base::{Generation, Icount, NodeId};
 use crate::devices::disk::{DiskDone, DiskOp, DiskSpec, DiskStatus};
@@ -122,4 +123,42 @@ fn a_flush_waits_while_nobody_knows_who_reigns() {
     assert!(!primary.inputs_ready(&common), "the lost backup may reign, and has not flushed");
     primary.step(&mut common, Event::Claimed { generation: Generation(2), outcome: Ok(Claim::Won) }, 2);
     assert!(primary.inputs_ready(&common), "this node's disk is the only one that counts");
+}
+
+/// Everything else that a joiner may say is no progress.
+#[test]
+fn a_joiner_that_only_says_that_it_lives_makes_way_for_another() {
+    const SECOND_NS: u64 = 1_000_000_000;
+    let mut common = Common::new(NodeId(1), "vm", Settings::default());
+    let boot = Boot { machine: machine(), generation: Generation(1), life: 1, limit: Icount::MAX };
+    let mut primary = Primary::boot(&mut common, boot, 0);
+    let mut host = Host { now_ns: 0, takes: true };
+    let join = |primary: &mut Primary, common: &mut Common, link, node, now_ns| {
+        let message = Message::Join { vm: "vm".into(), node: NodeId(node) };
+        common.commands.clear();
+        primary.step(common, Event::Message { link, message }, now_ns);
+        primary.peer_link() == Some(link)
+    };
+    assert!(join(&mut primary, &mut common, LinkId(9), 2, 0));
+    // The disk's comparison is what it does not answer.
+    for second in 1..=60 {
+        host.now_ns = second * SECOND_NS;
+        let message = Message::Heartbeat { ticks: 0, console_released: 0 };
+        primary.step(&mut common, Event::Message { link: LinkId(9), message }, host.now_ns);
+        primary.run(&mut common, &mut host);
+        let holds = primary.peer_link() == Some(LinkId(9));
+        assert_eq!(holds, host.now_ns < JOIN_PROGRESS_NS, "after {second} s");
+        if !holds {
+            break;
+        }
+        assert!(!join(&mut primary, &mut common, LinkId(10), 3, host.now_ns), "the place is taken");
+        assert!(matches!(
+            &common.commands[..],
+            [
+                Command::Send { link: LinkId(10), message: Message::Later { .. } },
+                Command::Close { link: LinkId(10) }
+            ]
+        ));
+    }
+    assert!(join(&mut primary, &mut common, LinkId(11), 4, host.now_ns));
 }

@@ -62,6 +62,28 @@ impl Rack {
         Ok(rack)
     }
 
+    /// A rack for what this node joins next: with the same places, and no disk open.
+    pub fn empty_again(&self, answer: impl Fn(Answer) -> bool + Send + Sync + 'static) -> Self {
+        let mut places = self.places.clone();
+        if !self.workers.is_empty() {
+            // What `--disk-reset` gives up was given up once: the disks are known as this vm's by now.
+            places.iter_mut().for_each(|place| place.reset = false);
+        }
+        Self {
+            workers: Vec::new(),
+            places,
+            vm: self.vm.clone(),
+            node: self.node,
+            answer: Arc::new(answer),
+            standing: None,
+        }
+    }
+
+    /// The node goes by this identity when it opens disks from here on.
+    pub fn node_is(&mut self, node: NodeId) {
+        self.node = node;
+    }
+
     fn spawn(&self, number: u8, disk: Option<OpenDisk>) -> std::io::Result<Worker> {
         // Bounded by the node: so many requests, jobs and bytes at a time.
         let (jobs, todo) = channel();

@@ -1,0 +1,152 @@
+//! Who may be connected to a node's port at one time.
+//!
+//! ```text
+//!  connected: a stranger --its first message is whole--> settled --closed--> gone
+//!                |
+//!                +-- too late, or a newer stranger needs the place --> gone
+//! ```
+//!
+//! A stranger costs a place only until a newer one needs it: of the address that has the most of them the oldest
+//! goes. So slow connections hold nobody up, however many there are, and whoever speaks at once is heard. Those that
+//! have said what they are have places of their own: terminals, which stay, cannot take those of nodes and tools,
+//! and one address cannot take all of them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+use crate::ft::{LinkId, Message};
+
+/// Connections that have not said anything whole yet.
+pub const STRANGERS_MAX: usize = 32;
+/// Connections that have said what they are.
+pub const SETTLED_MAX: usize = 64;
+/// Of them, from one address.
+pub const SETTLED_ADDRESS_MAX: usize = 48;
+/// Of them, terminals: the rest is kept for nodes and tools.
+pub const SETTLED_TERMINALS_MAX: usize = 40;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It stays.
+    Terminal,
+    /// A node, or a tool that asks one thing.
+    Other,
+}
+
+impl Kind {
+    pub fn of(first: &Message) -> Self {
+        match first {
+            Message::Attach { .. } => Self::Terminal,
+            _ => Self::Other,
+        }
+    }
+}
+
+struct Stranger<H> {
+    link: LinkId,
+    ip: IpAddr,
+    /// What ends the connection.
+    handle: H,
+}
+
+/// All places of one port.
+pub struct Places<H> {
+    /// The oldest first.
+    strangers: VecDeque<Stranger<H>>,
+    settled: BTreeMap<LinkId, (IpAddr, Kind)>,
+}
+
+impl<H> Default for Places<H> {
+    fn default() -> Self {
+        Self { strangers: VecDeque::new(), settled: BTreeMap::new() }
+    }
+}
+
+impl<H> Places<H> {
+    /// A connection has come. The handle of the one that has to go for it, if there was no place.
+    pub fn arrive(&mut self, link: LinkId, ip: IpAddr, handle: H) -> Option<H> {
+        let evicted = if self.strangers.len() >= STRANGERS_MAX { self.evict() } else { None };
+        self.strangers.push_back(Stranger { link, ip, handle });
+        evicted
+    }
+
+    fn evict(&mut self) -> Option<H> {
+        let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for stranger in &self.strangers {
+            *counts.entry(stranger.ip).or_default() += 1;
+        }
+        let (crowded, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        let oldest = self.strangers.iter().position(|stranger| stranger.ip == crowded)?;
+        self.strangers.remove(oldest).map(|stranger| stranger.handle)
+    }
+
+    /// A stranger has said what it is; false when there is no place for that, or it had to go already.
+    pub fn settle(&mut self, link: LinkId, kind: Kind) -> bool {
+        let Some(at) = self.strangers.iter().position(|stranger| stranger.link == link) else { return false };
+        let Some(Stranger { ip, .. }) = self.strangers.remove(at) else { return false };
+        let same_address = self.settled.values().filter(|(other, _)| *other == ip).count();
+        let terminals = self.settled.values().filter(|(_, kind)| *kind == Kind::Terminal).count();
+        let has_place = self.settled.len() < SETTLED_MAX
+            && same_address < SETTLED_ADDRESS_MAX
+            && (kind != Kind::Terminal || terminals < SETTLED_TERMINALS_MAX);
+        if has_place {
+            self.settled.insert(link, (ip, kind));
+        }
+        has_place
+    }
+
+    /// A connection is gone.
+    pub fn leave(&mut self, link: LinkId) {
+        self.strangers.retain(|stranger| stranger.link != link);
+        self.settled.remove(&link);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    #[test]
+    fn slow_strangers_make_way_for_newer_ones_and_the_crowd_before_the_single() {
+        let mut places = Places::default();
+        assert_eq!(places.arrive(LinkId(1000), ip(9), 1000), None);
+        for n in 0..STRANGERS_MAX as u64 - 1 {
+            assert_eq!(places.arrive(LinkId(n), ip(1), n), None);
+        }
+        for n in 100..200 {
+            let gone = places.arrive(LinkId(n), ip(1), n).expect("somebody has to go");
+            assert_eq!(gone, if n < 131 { n - 100 } else { n - 31 }, "the oldest of the crowd");
+        }
+        assert!(places.settle(LinkId(1000), Kind::Other), "whoever came first, alone, is still there");
+        assert!(!places.settle(LinkId(100), Kind::Other), "it had to go");
+        assert!(places.settle(LinkId(199), Kind::Other));
+    }
+
+    #[test]
+    fn terminals_leave_places_for_nodes_and_one_address_for_others() {
+        let mut places = Places::default();
+        let mut come = |n: u64, from: u8, kind| {
+            assert_eq!(places.arrive(LinkId(n), ip(from), ()), None);
+            places.settle(LinkId(n), kind)
+        };
+        for n in 0..SETTLED_TERMINALS_MAX as u64 {
+            assert!(come(n, 1, Kind::Terminal));
+        }
+        assert!(!come(100, 2, Kind::Terminal));
+        for n in 0..(SETTLED_ADDRESS_MAX - SETTLED_TERMINALS_MAX) as u64 {
+            assert!(come(200 + n, 1, Kind::Other));
+        }
+        assert!(!come(300, 1, Kind::Other));
+        for n in 0..(SETTLED_MAX - SETTLED_ADDRESS_MAX) as u64 {
+            assert!(come(400 + n, 2, Kind::Other));
+        }
+        assert!(!come(500, 3, Kind::Other));
+        places.leave(LinkId(400));
+        assert_eq!(places.arrive(LinkId(501), ip(3), ()), None);
+        assert!(places.settle(LinkId(501), Kind::Other));
+    }
+}
