@@ -1,4 +1,4 @@
-//! `--disk FILE[,ro][,overlay[=FILE]][,serial=NAME]`, for whoever runs a guest.
+//! `--disk FILE[,ro][,overlay[=FILE]][,serial=NAME][,slot=N]`, for whoever runs a guest.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,18 @@ use crate::ft::Holder;
 use crate::host::disk::open::open_boot;
 use crate::host::disk::{Claimant, DiskError, DiskPlace, Disks, OverlayPlace};
 use crate::host::say::say;
+use crate::machine::BoardModel;
 use crate::machine::config::DISK_SERIAL_BYTES_MAX;
+use crate::machine::map::VIRTIO_SLOTS;
 
 /// The same for `run`, `primary` and `backup`.
 #[derive(clap::Args, Clone, Default)]
 pub struct DiskArgs {
     /// A disk of the guest: a raw image; repeat it for more. `ro` forbids writes, `overlay` writes to a
-    /// temporary file instead, `overlay=FILE` to that file. A backup's is made if it is missing.
-    #[arg(long = "disk", value_name = "FILE[,ro][,overlay[=FILE]][,serial=NAME]", value_parser = place)]
+    /// temporary file instead, `overlay=FILE` to that file. A backup's is made if it is missing. `slot=N` plugs
+    /// it into virtio slot N, 0 to 7, at 0x10001000 + N * 0x1000 with interrupt N + 1 (a device that is there
+    /// makes room); a backup's slots are its primary's.
+    #[arg(long = "disk", value_name = "FILE[,ro][,overlay[=FILE]][,serial=NAME][,slot=N]", value_parser = place)]
     disks: Vec<DiskPlace>,
     /// Use the disks as they are, although they are another vm's, older than this vm's last reign, or
     /// replaced: what that guards is given up.
@@ -38,6 +42,13 @@ impl DiskArgs {
         Ok(self.disks.iter().map(|place| DiskPlace { reset, ..place.clone() }).collect())
     }
 
+    /// The board with the disks where they are wanted.
+    fn board(&self) -> Result<BoardModel, Failure> {
+        let slots: Vec<Option<u8>> = self.disks.iter().map(|place| place.slot).collect();
+        BoardModel::with_disks(&slots)
+            .map_err(|error| Failure::new(error).fix("choose another slot= for one of the disks"))
+    }
+
     /// A joiner's: opened when the primary has told what there is.
     pub fn to_join(&self) -> Result<Disks, Failure> {
         Ok(Disks { open: Vec::new(), places: self.places()? })
@@ -54,7 +65,8 @@ impl DiskArgs {
         let claimant = Claimant { vm, node, last, fault_tolerant };
         // The places are for a node that loses its role, and joins the next primary.
         let places = self.places()?.into_iter().map(|place| DiskPlace { reset: false, ..place }).collect();
-        let mut booted = Booted { disks: Disks { open: Vec::new(), places }, specs: Vec::new() };
+        let disks = Disks { open: Vec::new(), places };
+        let mut booted = Booted { disks, specs: Vec::new(), board: self.board()? };
         for (number, place) in self.places()?.into_iter().enumerate() {
             let disk = open_boot(&place, number as u8, &claimant).map_err(failure)?;
             for note in &disk.notes {
@@ -72,6 +84,8 @@ pub struct Booted {
     pub disks: Disks,
     /// What the machine is told of them.
     pub specs: Vec<DiskSpec>,
+    /// Where they are plugged in.
+    pub board: BoardModel,
 }
 
 impl Booted {
@@ -89,7 +103,7 @@ fn failure(error: DiskError) -> Failure {
     Failure::new(error).fix(fix)
 }
 
-/// `FILE[,ro][,overlay[=FILE]][,serial=NAME]`
+/// `FILE[,ro][,overlay[=FILE]][,serial=NAME][,slot=N]`
 fn place(text: &str) -> Result<DiskPlace, String> {
     let mut words = text.split(',');
     let file = words.next().unwrap_or_default();
@@ -101,6 +115,7 @@ fn place(text: &str) -> Result<DiskPlace, String> {
         read_only: false,
         overlay: OverlayPlace::None,
         serial: None,
+        slot: None,
         reset: false,
     };
     for word in words {
@@ -117,13 +132,14 @@ fn place(text: &str) -> Result<DiskPlace, String> {
                 place.overlay = OverlayPlace::File(PathBuf::from(file));
             }
             ("serial", Some(name)) if place.serial.is_none() => place.serial = Some(serial(name)?),
+            ("slot", Some(number)) if place.slot.is_none() => place.slot = Some(slot(number)?),
             ("ro", Some(_)) => return Err("ro stands alone".into()),
-            ("serial" | "overlay", _) | ("ro", None) => {
+            ("serial" | "overlay" | "slot", _) | ("ro", None) => {
                 return Err(format!("{word:?} is incomplete, or said twice"));
             }
             _ => {
                 return Err(format!(
-                    "{word:?} is none of ro, overlay, overlay=FILE, serial=NAME (a file's name cannot hold a comma here)"
+                    "{word:?} is none of ro, overlay, overlay=FILE, serial=NAME, slot=N (a file's name cannot hold a comma here)"
                 ));
             }
         }
@@ -132,6 +148,11 @@ fn place(text: &str) -> Result<DiskPlace, String> {
         return Err("ro forbids writes, overlay redirects them: choose one".into());
     }
     Ok(place)
+}
+
+fn slot(number: &str) -> Result<u8, String> {
+    let slot = number.parse().ok().filter(|slot| u64::from(*slot) < VIRTIO_SLOTS);
+    slot.ok_or_else(|| format!("{number:?} is no virtio slot: they are 0 to {}", VIRTIO_SLOTS - 1))
 }
 
 fn serial(name: &str) -> Result<String, String> {
@@ -162,6 +183,10 @@ mod tests {
         assert_eq!(place("x,serial=y,ro").unwrap().written(), None);
         assert_eq!(place("x,overlay").unwrap().overlay, OverlayPlace::Temporary);
         assert_eq!(place("x=y").unwrap().file, Path::new("x=y"));
+        assert_eq!(
+            (plain.slot, place("x,slot=0").unwrap().slot, place("x,slot=7").unwrap().slot),
+            (None, Some(0), Some(7))
+        );
     }
 
     #[test]
@@ -184,6 +209,12 @@ mod tests {
             "x,serial=é",
             "x,serial=a,serial=b",
             "x,overlay=a,b",
+            "x,slot",
+            "x,slot=",
+            "x,slot=8",
+            "x,slot=-1",
+            "x,slot=256",
+            "x,slot=1,slot=2",
         ] {
             assert!(place(bad).is_err(), "{bad:?}");
         }

@@ -7,7 +7,7 @@ use super::{Failure, arg, elf};
 use crate::devices::disk::DiskSpec;
 use crate::host::os::fill_entropy;
 use crate::machine::config::{MachineConfig, RAM_BYTES_DEFAULT, RAM_BYTES_MAX};
-use crate::machine::{BootOptions, Firmware, Kernel, KernelBoot, KernelError, Machine, mac_of};
+use crate::machine::{BoardModel, BootOptions, Firmware, Kernel, KernelBoot, KernelError, Machine, mac_of};
 use crate::net::Mac;
 
 /// A kernel's memory when nothing else is said.
@@ -54,16 +54,17 @@ pub struct GuestArgs {
 
 impl GuestArgs {
     /// Reads what there is to read and puts it into a machine of the vm `vm`.
-    pub fn boot(&self, vm: &str, disks: Vec<DiskSpec>) -> Result<Machine, Failure> {
+    pub fn boot(&self, vm: &str, disks: Vec<DiskSpec>, board: BoardModel) -> Result<Machine, Failure> {
         let mac = self.mac.map_or_else(|| mac_of(vm), |mac| mac.0);
         match (&self.kernel, &self.guest) {
-            (Some(kernel), _) => self.boot_kernel(kernel, mac, disks),
+            (Some(kernel), _) => self.boot_kernel(kernel, mac, disks, board),
             (None, Some(guest)) => {
                 let options = BootOptions {
                     mac,
                     ram_bytes: self.memory.unwrap_or(RAM_BYTES_DEFAULT),
                     ends_at_reset: self.no_reboot,
                     disks,
+                    board,
                     ..BootOptions::default()
                 };
                 arg::boot(guest, options)
@@ -75,7 +76,7 @@ impl GuestArgs {
     /// The machine that a backup is told to expect, if it is told. It is not run: who joins gets a machine.
     pub fn described(&self) -> Result<Option<MachineConfig>, Failure> {
         if self.kernel.is_some() || self.guest.is_some() {
-            let mut config = self.boot("", Vec::new())?.config().clone();
+            let mut config = self.boot("", Vec::new(), BoardModel::default())?.config().clone();
             // A primary may have been given another than its name's.
             config.mac = self.mac.unwrap_or_default().0;
             return Ok(Some(config));
@@ -87,7 +88,13 @@ impl GuestArgs {
         Ok(None)
     }
 
-    fn boot_kernel(&self, path: &Path, mac: [u8; 6], disks: Vec<DiskSpec>) -> Result<Machine, Failure> {
+    fn boot_kernel(
+        &self,
+        path: &Path,
+        mac: [u8; 6],
+        disks: Vec<DiskSpec>,
+        board: BoardModel,
+    ) -> Result<Machine, Failure> {
         let unusable = |path: &Path, error: KernelError| {
             let fix = fix(&error);
             Failure::new(format!("{}: {error}", path.display())).fix(fix)
@@ -113,6 +120,7 @@ impl GuestArgs {
             rng_seed,
             ends_at_reset: self.no_reboot,
             disks,
+            board,
             ..BootOptions::default()
         };
         let options = BootOptions { mac, ..options };

@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     arg::record(args.record.as_deref())?;
     let id = NodeId(draw_u64());
     let disks = args.disks.open(&args.vm, id, None, false)?;
-    let machine = args.guest.boot(&args.vm, disks.specs.clone())?;
+    let machine = args.guest.boot(&args.vm, disks.specs.clone(), disks.board)?;
     let listener = args.listen.map(arg::listen).transpose()?;
     let driver = Driver::new(Wiring {
         switch: args.switch,

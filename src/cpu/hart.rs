@@ -84,6 +84,17 @@ pub struct HartState {
     pub waiting: bool,
 }
 
+/// A guest that can only trap: the first instruction of its trap handler raises an exception that this
+/// handler is to handle. Unless an interrupt or a device changes something, it goes on so for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    /// Where that was first so.
+    pub at: Icount,
+    /// Of the handler.
+    pub pc: u64,
+    pub cause: Cause,
+}
+
 pub struct Hart {
     pub(super) x: Regs,
     pub(super) f: [u64; 32],
@@ -96,6 +107,8 @@ pub struct Hart {
     pub(super) waiting: bool,
 
     // What follows is no state: configuration, copies of the bus's, and caches.
+    /// The first time that the first instruction of a trap handler trapped into that handler.
+    pub(super) stuck: Option<Stuck>,
     /// The watched doubleword, in RAM.
     pub(super) tohost: Option<GuestPhys>,
     /// The interrupt lines as last seen.
@@ -131,6 +144,7 @@ impl Hart {
             csrs: Csrs::default(),
             reservation: None,
             waiting: false,
+            stuck: None,
             tohost: None,
             lines: 0,
             unsettled: true,
@@ -274,6 +288,12 @@ impl Hart {
         }
     }
 
+    /// Whether the guest has got to where it can only trap, since this hart was made, reset or restored. A
+    /// view for people: it decides nothing.
+    pub fn stuck(&self) -> Option<Stuck> {
+        self.stuck
+    }
+
     /// Goes on in a handler, or where a handler returns to.
     pub(super) fn resume_at(&mut self, entry: trap::Entry) {
         self.reservation = None;
@@ -285,6 +305,10 @@ impl Hart {
     /// The instruction at `pc` raised `trap`.
     fn take_exception(&mut self, trap: Trap) {
         let entry = trap::enter_exception(&mut self.csrs, self.privilege, self.pc, trap);
+        if entry.pc == self.pc && entry.privilege == self.privilege {
+            let stuck = Stuck { at: self.icount, pc: self.pc, cause: trap.cause };
+            self.stuck.get_or_insert(stuck);
+        }
         self.resume_at(entry);
         self.exceptions = self.exceptions.wrapping_add(1);
         self.icount = self.icount.next();

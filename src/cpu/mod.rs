@@ -24,4 +24,4 @@ mod zicsr;
 pub use ask::{Answer, Question};
 pub use bus::{Bus, BusFault, BusRead, Returned};
 pub use csr::{BadHartState, Privilege};
-pub use hart::{Hart, HartState, HartStop, NotAsking};
+pub use hart::{Hart, HartState, HartStop, NotAsking, Stuck};

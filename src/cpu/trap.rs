@@ -5,9 +5,12 @@
 //! fetch (page, then access fault, of the first and then of the second halfword), illegal
 //! instruction, misaligned AMO, page fault, access fault.
 
+use std::fmt;
+
 use super::csr::{Csrs, Privilege, status};
 
-/// A synchronous exception; its number is the code in `xcause`.
+/// A synchronous exception; its number is the code in `xcause`, and what it is shown as is its name in
+/// Priv. spec 3.1.15.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Cause {
@@ -24,6 +27,26 @@ pub enum Cause {
     FetchPage = 12,
     LoadPage = 13,
     StorePage = 15,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::FetchAccess => "instruction access fault",
+            Cause::Illegal => "illegal instruction",
+            Cause::Breakpoint => "breakpoint",
+            Cause::LoadMisaligned => "load address misaligned",
+            Cause::LoadAccess => "load access fault",
+            Cause::StoreMisaligned => "store/AMO address misaligned",
+            Cause::StoreAccess => "store/AMO access fault",
+            Cause::CallFromUser => "environment call from U-mode",
+            Cause::CallFromSupervisor => "environment call from S-mode",
+            Cause::CallFromMachine => "environment call from M-mode",
+            Cause::FetchPage => "instruction page fault",
+            Cause::LoadPage => "load page fault",
+            Cause::StorePage => "store/AMO page fault",
+        })
+    }
 }
 
 /// An exception with what `xtval` will say.

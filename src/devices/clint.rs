@@ -6,6 +6,9 @@
 //! | `0x4000` | `mtimecmp` |
 //! | `0xbff8` | `mtime` (read: a question to the world; writes are ignored) |
 //!
+//! Other offsets read 0 and ignore writes, those of harts that do not exist among them. Below `0x4000`
+//! registers are 4 bytes wide, from there on 4 or 8; another width is an access fault.
+//!
 //! Time is not the machine's to know. What it does know is `time_known`, the latest time that it
 //! was ever told: by an answer to a read of `mtime` or of the `time` CSR, or by a "timer due"
 //! input. A timer is due when *that* has reached its compare value, so that timer interrupts are a
@@ -18,6 +21,8 @@ use crate::cpu::{Answer, BusFault, BusRead, Question};
 const MSIP: u64 = 0x0000;
 const MTIMECMP: u64 = 0x4000;
 const MTIME: u64 = 0xbff8;
+/// No register's offset.
+const NOTHING: u64 = u64::MAX;
 
 /// Bits of `mip` (Priv. spec 3.1.9).
 pub const MIP_MSIP: u64 = 1 << 3;
@@ -42,10 +47,11 @@ impl Default for Clint {
 
 impl Clint {
     pub fn read(&mut self, offset: u64, size: u8, answer: Option<Answer>) -> Result<BusRead, BusFault> {
-        let (register, at) = self.register(offset, size)?;
+        let (register, at) = Self::register(offset, size)?;
         let value = match register {
             MSIP => u64::from(self.msip),
             MTIMECMP => self.mtimecmp,
+            NOTHING => 0,
             _ => match answer {
                 Some(Answer::Time(time)) => {
                     self.learn_time(time);
@@ -60,11 +66,11 @@ impl Clint {
 
     /// Whether a read there asks for the time.
     pub fn asks(&self, offset: u64, size: u8) -> bool {
-        matches!(self.register(offset, size), Ok((MTIME, _)))
+        matches!(Self::register(offset, size), Ok((MTIME, _)))
     }
 
     pub fn write(&mut self, offset: u64, size: u8, value: u64) -> Result<(), BusFault> {
-        let (register, at) = self.register(offset, size)?;
+        let (register, at) = Self::register(offset, size)?;
         match register {
             MSIP => self.msip = value & 1 != 0,
             MTIMECMP => {
@@ -76,12 +82,18 @@ impl Clint {
         Ok(())
     }
 
+    /// Whether an access of `size` at `offset` meets a register.
+    pub fn has_register(offset: u64, size: u8) -> bool {
+        matches!(Self::register(offset, size), Ok((register, _)) if register != NOTHING)
+    }
+
     /// The register that covers `offset`, and the byte in it where an access of `size` begins.
-    fn register(&self, offset: u64, size: u8) -> Result<(u64, u64), BusFault> {
+    fn register(offset: u64, size: u8) -> Result<(u64, u64), BusFault> {
         match (offset, size) {
             (MSIP, 4) => Ok((MSIP, 0)),
             (MTIMECMP | MTIME, 4 | 8) => Ok((offset, 0)),
             (0x4004 | 0xbffc, 4) => Ok((offset - 4, 4)),
+            (..MTIMECMP, 4) | (MTIMECMP.., 4 | 8) if offset.is_multiple_of(size.into()) => Ok((NOTHING, 0)),
             _ => Err(BusFault),
         }
     }
@@ -180,9 +192,30 @@ mod tests {
     }
 
     #[test]
-    fn other_offsets_and_widths_fault() {
+    fn registers_of_harts_that_do_not_exist_read_0_and_ignore_writes() {
         let mut clint = Clint::default();
-        for (offset, size) in [(0, 8), (0, 1), (4, 4), (0x4000, 2), (0x4004, 8), (0x4008, 4), (0xbffc, 8)] {
+        let fresh = clint.clone();
+        for (offset, size) in [
+            (4, 4),
+            (0x3ffc, 4),
+            (0x4008, 8),
+            (0x4008, 4),
+            (0x400c, 4),
+            (0xbff0, 8),
+            (0xc000, 4),
+            (0xfff8, 8),
+        ] {
+            assert_eq!(clint.write(offset, size, u64::MAX), Ok(()), "{offset:#x} {size}");
+            assert_eq!(value(&mut clint, offset, size), 0, "{offset:#x} {size}");
+            assert!(!clint.asks(offset, size));
+        }
+        assert_eq!(clint, fresh);
+    }
+
+    #[test]
+    fn other_widths_fault() {
+        let mut clint = Clint::default();
+        for (offset, size) in [(0, 8), (0, 1), (8, 8), (0x4000, 2), (0x4004, 8), (0x4009, 1), (0xbffc, 8)] {
             assert_eq!(clint.read(offset, size, None), Err(BusFault), "{offset:#x} {size}");
             assert_eq!(clint.write(offset, size, 0), Err(BusFault), "{offset:#x} {size}");
         }

@@ -95,6 +95,11 @@ impl Plic {
         self.pending |= self.level & !self.claimed;
     }
 
+    /// Whether a context has claimed `source` and not completed it.
+    pub fn is_claimed(&self, source: u32) -> bool {
+        self.claimed & (1 << source) != 0
+    }
+
     /// MEIP and SEIP as bits of `mip`.
     pub fn lines(&self) -> u64 {
         let line = |context: usize, bit: u64| {

@@ -58,6 +58,25 @@ const LSR_EMPTY: u8 = 0x60;
 /// Carrier, data set ready, clear to send.
 const MSR_CONNECTED: u8 = 0xb0;
 
+/// The cause "transmitter empty".
+///
+/// ```text
+///          a byte is sent, the interrupt is enabled
+///   Idle ------------------------------------------> Raised
+///    ^  IIR is read with this cause                    |  the interrupt controller is asked for a
+///    +------------------------- Claimed <--------------+  claim while IIR would show this cause
+/// ```
+///
+/// In `Claimed` IIR still shows the cause, but the line has fallen: a driver that handles the interrupt
+/// without reading IIR is not interrupted again for the same event (QEMU's `virt` behaves so).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Thre {
+    #[default]
+    Idle,
+    Raised,
+    Claimed,
+}
+
 /// The serial port's registers and receive queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Uart {
@@ -68,8 +87,7 @@ pub struct Uart {
     scr: u8,
     divisor: [u8; 2],
     overrun: bool,
-    /// "Transmitter empty" has yet to be reported by an interrupt.
-    thre_pending: bool,
+    thre: Thre,
     rx: VecDeque<u8>,
 }
 
@@ -84,7 +102,7 @@ impl Uart {
             2 => {
                 let cause = self.cause();
                 if cause == IIR_THRE {
-                    self.thre_pending = false;
+                    self.thre = Thre::Idle;
                 }
                 cause | if self.fcr & FCR_ENABLE != 0 { IIR_FIFOS } else { 0 }
             }
@@ -105,7 +123,7 @@ impl Uart {
         match offset & 7 {
             0 if self.dlab() => self.divisor[0] = value,
             0 => {
-                self.thre_pending = true;
+                self.thre = Thre::Raised;
                 if self.mcr & MCR_LOOP == 0 {
                     return Some(value);
                 }
@@ -115,7 +133,7 @@ impl Uart {
             1 => {
                 // Enabling the interrupt while the transmitter is empty raises it.
                 if value & IER_THRE != 0 && self.ier & IER_THRE == 0 {
-                    self.thre_pending = true;
+                    self.thre = Thre::Raised;
                 }
                 self.ier = value & IER_ALL;
             }
@@ -152,7 +170,18 @@ impl Uart {
 
     /// The level of the interrupt line.
     pub fn interrupt(&self) -> bool {
-        self.cause() != IIR_NONE
+        match self.cause() {
+            IIR_NONE => false,
+            IIR_THRE => self.thre == Thre::Raised,
+            _ => true,
+        }
+    }
+
+    /// The interrupt controller has handed the port's interrupt to the hart.
+    pub fn claimed(&mut self) {
+        if self.cause() == IIR_THRE {
+            self.thre = Thre::Claimed;
+        }
     }
 
     /// Looks at a state that came from outside.
@@ -183,7 +212,7 @@ impl Uart {
             IIR_LINE
         } else if self.ier & IER_RX != 0 && !self.rx.is_empty() {
             if self.rx.len() >= self.rx_trigger() { IIR_RX } else { IIR_TIMEOUT }
-        } else if self.ier & IER_THRE != 0 && self.thre_pending {
+        } else if self.ier & IER_THRE != 0 && self.thre != Thre::Idle {
             IIR_THRE
         } else {
             IIR_NONE

@@ -91,6 +91,26 @@ fn transmit_interrupt_is_raised_by_enabling_and_by_each_byte_and_cleared_by_iir(
 }
 
 #[test]
+fn a_claimed_transmit_interrupt_is_not_raised_again_unread_but_by_the_next_byte() {
+    let mut uart = Uart::default();
+    uart.write(IER, IER_THRE | IER_RX);
+    uart.claimed();
+    assert!(!uart.interrupt(), "the line falls with the claim");
+    assert_eq!(uart.cause(), IIR_THRE, "IIR would still say why");
+    uart.write(THR, b'a');
+    assert!(uart.interrupt(), "an event of its own");
+    uart.claimed();
+    assert_eq!(uart.read(IIR), IIR_THRE);
+    assert_eq!(uart.read(IIR), IIR_NONE);
+    // A claim for a received byte leaves the transmit cause to be raised after it.
+    uart.write(THR, b'a');
+    uart.receive(b"x");
+    uart.claimed();
+    assert_eq!(uart.read(RBR), b'x');
+    assert!(uart.interrupt());
+}
+
+#[test]
 fn iir_leaves_the_transmit_cause_when_it_reports_a_higher_one() {
     let mut uart = Uart::default();
     uart.write(IER, IER_THRE | IER_RX);

@@ -16,6 +16,7 @@ use super::settings::{SCROLLBACK_BYTES_MAX, Settings};
 use super::switch_state::SwitchState;
 use super::terminals::Terminals;
 use crate::base::{Generation, Icount, NodeId, Seq};
+use crate::cpu::Stuck;
 use crate::devices::disk::{DiskDone, DiskRequest};
 use crate::machine::{Exit, Machine, MachineConfig, Output, Saved};
 use crate::replay::Divergence;
@@ -144,6 +145,8 @@ pub enum Command {
     },
     /// For people: a line on what has just happened.
     Tell(String),
+    /// The same, of the guest itself: to be told also where nothing is told of the node.
+    Warn(String),
     /// The node has ended; nothing follows.
     Halt(Halt),
 }
@@ -340,6 +343,8 @@ pub(super) struct Common {
     pub seek: Seek,
     /// The time of the event or turn that is being worked on.
     now_ns: u64,
+    /// It has been told that the guest can only trap.
+    pub stuck_told: bool,
 }
 
 impl Common {
@@ -360,7 +365,20 @@ impl Common {
             expects: None,
             seek: Seek::default(),
             now_ns: 0,
+            stuck_told: false,
         }
+    }
+
+    /// Tells once if the guest has got to where it can only trap.
+    fn watch_for_stuck(&mut self, machine: &Machine) {
+        let Some(Stuck { at, pc, cause }) = machine.hart().stuck().filter(|_| !self.stuck_told) else {
+            return;
+        };
+        self.stuck_told = true;
+        self.commands.push(Command::Warn(format!(
+            "the guest only traps since {at}: its trap handler is at {pc:#x}, and the first instruction there \
+             raises: {cause}"
+        )));
     }
 
     /// Another node listens at `address`, it is said.
@@ -777,7 +795,12 @@ impl Node {
             Role::Halted { .. } => (Next::Stay, Pace::At(u64::MAX)),
         };
         match next {
-            Next::Stay => return pace,
+            Next::Stay => {
+                if let Role::Primary(primary) = &self.role {
+                    self.common.watch_for_stuck(primary.machine());
+                }
+                return pace;
+            }
             Next::GoLive => {
                 if let Role::Backup(backup) = self.vacate() {
                     let inheritance = backup.into_inheritance(&mut self.common, world.now_ns());

@@ -255,6 +255,11 @@ impl Primary {
         self.life
     }
 
+    /// The machine that it runs, to look at.
+    pub fn machine(&self) -> &Machine {
+        self.recorder.machine()
+    }
+
     /// This node's reign, unless it is bidding for the next.
     pub fn reign(&self, id: NodeId) -> Option<(Generation, NodeId)> {
         (!matches!(self.peer, Peer::Claiming { .. })).then_some((self.generation, id))

@@ -817,6 +817,8 @@ impl Running {
             Command::LeaveRole { halt } => self.leave_role(halt)?,
             Command::Dial { address } => self.dial(address)?,
             Command::Tell(text) => self.tell(&text),
+            Command::Warn(text) if self.wiring.narrates => self.tell(&text),
+            Command::Warn(text) => say::unless_blocked(format_args!("lockstep: {}", plain(&text))),
             Command::Halt(halt) => return Ok(Some(halt)),
         }
         Ok(None)

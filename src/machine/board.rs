@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::io::Exit;
+use super::model::{BoardModel, Occupant};
 use super::{map, sbi};
 use crate::base::GuestPhys;
 use crate::cpu::{Answer, Bus, BusFault, BusRead, Question, Returned};
@@ -49,10 +50,13 @@ pub struct Board {
     pub rx_seq: u64,
     /// Console bytes of the guest's life, those in `out` counted.
     pub console_bytes: u64,
-    /// In the order of their slots.
+    /// By their numbers.
     pub disks: Vec<Slot<Blk>>,
     /// The port that the last of them came from.
     pub console_spoke: Option<ConsolePort>,
+    /// What the configuration says; not state.
+    #[serde(skip)]
+    model: BoardModel,
     /// What has been said and not taken; not state.
     #[serde(skip)]
     pub out: Outbox,
@@ -75,8 +79,24 @@ impl Board {
             console_bytes: 0,
             disks: (0..).zip(disks).map(disk).collect(),
             console_spoke: None,
+            model: BoardModel::default(),
             out: Outbox::default(),
         }
+    }
+
+    /// Where the devices are, and how those of this revision behave.
+    pub fn set_model(&mut self, model: BoardModel) {
+        self.model = model;
+        let first = model.is_first();
+        self.net.set_first(first);
+        self.rng.set_first(first);
+        self.console.set_first(first);
+        self.disks.iter_mut().for_each(|disk| disk.set_first(first));
+    }
+
+    /// What is in a virtio slot.
+    fn occupant(&self, slot: u64) -> Occupant {
+        self.model.slots.get(slot as usize).copied().unwrap_or(Occupant::Nothing)
     }
 
     /// A frame arrives on the wire.
@@ -138,25 +158,20 @@ impl Board {
         taken
     }
 
-    /// The disk in a slot.
-    fn disk_in(&mut self, slot: u64) -> Option<&mut Slot<Blk>> {
-        let disk = slot.checked_sub(map::DISK_SLOT_FIRST)?;
-        self.disks.get_mut(disk as usize)
-    }
-
     /// Carries the devices' interrupt levels to the interrupt controller.
     fn wire(&mut self) {
         let level = |on: bool, irq: u32| u32::from(on) << irq;
-        let disks = (map::DISK_SLOT_FIRST..).zip(&self.disks);
-        let disks =
-            disks.fold(0, |levels, (slot, disk)| levels | level(disk.interrupt(), map::virtio_irq(slot)));
-        self.plic.set_levels(
-            level(self.uart.interrupt(), map::UART_IRQ)
-                | level(self.net.interrupt(), map::virtio_irq(map::NET_SLOT))
-                | level(self.rng.interrupt(), map::virtio_irq(map::RNG_SLOT))
-                | level(self.console.interrupt(), map::virtio_irq(map::CONSOLE_SLOT))
-                | disks,
-        );
+        let slots = (0..map::VIRTIO_SLOTS).fold(0, |levels, slot| {
+            let on = match self.occupant(slot) {
+                Occupant::Nothing => false,
+                Occupant::Net => self.net.interrupt(),
+                Occupant::Rng => self.rng.interrupt(),
+                Occupant::Console => self.console.interrupt(),
+                Occupant::Disk(disk) => self.disks.get(usize::from(disk)).is_some_and(Slot::interrupt),
+            };
+            levels | level(on, map::virtio_irq(slot))
+        });
+        self.plic.set_levels(level(self.uart.interrupt(), map::UART_IRQ) | slots);
     }
 
     /// The guest says something outside of any device.
@@ -185,7 +200,9 @@ impl Board {
             out: std::mem::take(&mut self.out),
             ..Self::new(self.net.device.mac(), &[], own_sbi)
         };
+        let model = self.model;
         *self = fresh;
+        self.set_model(model);
     }
 
     /// The first end is the end.
@@ -193,7 +210,19 @@ impl Board {
         self.exit.get_or_insert(exit);
     }
 
+    /// Whether an access that a later revision answers is a fault on a board of the first one.
+    fn faults_as_first(&self, at: GuestPhys, size: u8) -> bool {
+        let absent = || {
+            map::CLINT.offset(at).is_some_and(|offset| !Clint::has_register(offset, size))
+                || map::RTC.offset(at).is_some_and(|offset| !Rtc::has_register(offset, size))
+        };
+        self.model.is_first() && absent()
+    }
+
     fn read_device(&mut self, at: GuestPhys, size: u8, answer: Option<Answer>) -> Result<BusRead, BusFault> {
+        if self.faults_as_first(at, size) {
+            return Err(BusFault);
+        }
         if let Some(offset) = map::CLINT.offset(at) {
             return self.clint.read(offset, size, answer);
         }
@@ -203,16 +232,23 @@ impl Board {
         let value = if let Some(offset) = map::UART.offset(at) {
             u64::from(self.uart.read(offset))
         } else if let Some(offset) = map::PLIC.offset(at) {
-            u64::from(self.plic.read(offset, size)?)
+            let claimed = self.plic.is_claimed(map::UART_IRQ);
+            let value = self.plic.read(offset, size)?;
+            if self.plic.is_claimed(map::UART_IRQ) && !claimed && !self.model.is_first() {
+                self.uart.claimed();
+            }
+            u64::from(value)
         } else if let Some(offset) = map::VIRTIO.offset(at) {
             let (slot, offset) = (offset / SLOT_BYTES, offset % SLOT_BYTES);
-            match slot {
-                map::NET_SLOT => self.net.read(offset, size)?,
-                map::RNG_SLOT => self.rng.read(offset, size)?,
-                map::CONSOLE_SLOT => self.console.read(offset, size)?,
-                _ => match self.disk_in(slot) {
+            let first = self.model.is_first();
+            match self.occupant(slot) {
+                Occupant::Nothing => read_empty(offset, size, first)?,
+                Occupant::Net => self.net.read(offset, size)?,
+                Occupant::Rng => self.rng.read(offset, size)?,
+                Occupant::Console => self.console.read(offset, size)?,
+                Occupant::Disk(disk) => match self.disks.get_mut(usize::from(disk)) {
                     Some(disk) => disk.read(offset, size)?,
-                    None => read_empty(offset, size)?,
+                    None => read_empty(offset, size, first)?,
                 },
             }
         } else if map::FINISHER.offset(at).is_some() {
@@ -224,6 +260,9 @@ impl Board {
     }
 
     fn write_device(&mut self, ram: &mut Ram, at: GuestPhys, size: u8, value: u64) -> Result<(), BusFault> {
+        if self.faults_as_first(at, size) {
+            return Err(BusFault);
+        }
         if let Some(offset) = map::CLINT.offset(at) {
             self.clint.write(offset, size, value)
         } else if let Some(offset) = map::RTC.offset(at) {
@@ -238,10 +277,12 @@ impl Board {
             self.plic.write(offset, size, value as u32)
         } else if let Some(offset) = map::VIRTIO.offset(at) {
             let (slot, offset) = (offset / SLOT_BYTES, offset % SLOT_BYTES);
-            match slot {
-                map::NET_SLOT => self.net.write(ram, &mut self.out, offset, size, value),
-                map::RNG_SLOT => self.rng.write(ram, &mut self.out, offset, size, value),
-                map::CONSOLE_SLOT => {
+            let first = self.model.is_first();
+            match self.occupant(slot) {
+                Occupant::Nothing => read_empty(offset, size, first).map(|_| ()),
+                Occupant::Net => self.net.write(ram, &mut self.out, offset, size, value),
+                Occupant::Rng => self.rng.write(ram, &mut self.out, offset, size, value),
+                Occupant::Console => {
                     let before = self.out.console.len();
                     let written = self.console.write(ram, &mut self.out, offset, size, value);
                     if self.out.console.len() > before {
@@ -249,14 +290,10 @@ impl Board {
                     }
                     written
                 }
-                _ => {
-                    // Not `disk_in`: the outbox beside it is needed, too.
-                    let disk = slot.checked_sub(map::DISK_SLOT_FIRST).map(|disk| disk as usize);
-                    match disk.and_then(|disk| self.disks.get_mut(disk)) {
-                        Some(disk) => disk.write(ram, &mut self.out, offset, size, value),
-                        None => read_empty(offset, size).map(|_| ()),
-                    }
-                }
+                Occupant::Disk(disk) => match self.disks.get_mut(usize::from(disk)) {
+                    Some(disk) => disk.write(ram, &mut self.out, offset, size, value),
+                    None => read_empty(offset, size, first).map(|_| ()),
+                },
             }
         } else if let Some(offset) = map::FINISHER.offset(at) {
             match finish(offset, value as u32) {

@@ -38,6 +38,72 @@ fn every_device_answers_at_its_place() {
 }
 
 #[test]
+fn a_disk_in_slot_0_interrupts_with_source_1_and_the_network_makes_room() {
+    let spec = DiskSpec { sectors: 8, read_only: false, serial: String::new() };
+    let (mut board, mut ram) = (Board::new([0; 6], &[spec], false), Ram::new(RAM_BYTES));
+    board.set_model(BoardModel::with_disks(&[Some(0)]).unwrap());
+    let ids: Vec<u64> = (0..8).map(|slot| read(&mut board, 0x1000_1008 + 0x1000 * slot, 4)).collect();
+    assert_eq!(ids, [2, 4, 3, 0, 0, 0, 0, 1]);
+    // A ring that cannot be is told by a configuration interrupt.
+    for (register, value) in [(0x70, 3), (0x70, 11), (0x70, 15), (0x44, 1)] {
+        write(&mut board, &mut ram, 0x1000_1000 + register, 4, value);
+    }
+    assert_eq!(read(&mut board, 0xc00_1000, 4), 1 << 1, "source 1 is pending");
+    board.reset();
+    assert_eq!(read(&mut board, 0x1000_1008, 4), 2, "a reset moves nothing");
+}
+
+#[test]
+fn a_board_of_the_first_revision_is_what_old_recordings_met() {
+    let (mut board, mut ram) = board();
+    let vendors = |board: &mut Board| (read(board, 0x1000_100c, 4), read(board, 0x1000_800c, 4));
+    let (qemu, lock) = (u64::from(u32::from_le_bytes(*b"QEMU")), u64::from(u32::from_le_bytes(*b"lock")));
+    assert_eq!(vendors(&mut board), (qemu, qemu));
+    assert_eq!(read(&mut board, 0x200_4008, 8), 0);
+    board.set_model(BoardModel::FIRST);
+    assert_eq!(vendors(&mut board), (lock, lock));
+    for at in [0x200_0004, 0x200_4008, 0x10_1020] {
+        assert_eq!(board.read(GuestPhys(at), 4, None), Err(BusFault), "{at:#x}");
+        assert_eq!(board.write(&mut ram, GuestPhys(at), 4, 0), Err(BusFault), "{at:#x}");
+    }
+    // FEATURES_OK takes VERSION_1.
+    write(&mut board, &mut ram, 0x1000_1070, 4, 11);
+    assert_eq!(read(&mut board, 0x1000_1070, 4), 3);
+    assert_eq!(claims_of_one_unread_transmit_interrupt(&mut board, &mut ram), 5);
+}
+
+/// Enables the transmit interrupt, and answers how often of five times it can be claimed and completed.
+fn claims_of_one_unread_transmit_interrupt(board: &mut Board, ram: &mut Ram) -> usize {
+    for (at, size, value) in [(0xc00_0028, 4, 1), (0xc00_2000, 4, 1 << 10), (0x1000_0001, 1, 2)] {
+        write(board, ram, at, size, value);
+    }
+    let claims = (0..5).map(|_| {
+        let source = read(board, 0xc20_0004, 4);
+        write(board, ram, 0xc20_0004, 4, source);
+        source
+    });
+    claims.filter(|source| *source == 10).count()
+}
+
+#[test]
+fn a_transmit_interrupt_that_nobody_reads_comes_once_for_each_byte() {
+    let (mut board, mut ram) = board();
+    assert_eq!(claims_of_one_unread_transmit_interrupt(&mut board, &mut ram), 1);
+    assert_eq!(board.lines(), 0);
+    // A byte that is sent between claim and completion interrupts after it.
+    write(&mut board, &mut ram, 0x1000_0000, 1, b'a'.into());
+    assert_eq!(read(&mut board, 0xc20_0004, 4), 10);
+    write(&mut board, &mut ram, 0x1000_0000, 1, b'b'.into());
+    assert_eq!(board.lines(), 0, "it is claimed");
+    write(&mut board, &mut ram, 0xc20_0004, 4, 10);
+    assert_eq!(board.lines(), 1 << 11);
+    assert_eq!(read(&mut board, 0xc20_0004, 4), 10);
+    assert_eq!(read(&mut board, 0x1000_0002, 1), 2, "IIR says why");
+    write(&mut board, &mut ram, 0xc20_0004, 4, 10);
+    assert_eq!(board.lines(), 0);
+}
+
+#[test]
 fn nothing_answers_elsewhere() {
     let (mut board, mut ram) = board();
     let edges = [0, 0xf_fff8, 0x10_2000, 0x1ff_fff8, 0x201_0000, 0xbff_fff8, 0xc60_0000, 0x1000_0100];

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::model::{BoardModel, Occupant, REVISION};
 use crate::base::{Digest, GuestPhys, digest_bytes};
 use crate::devices::disk::{DISKS_MAX, DiskSpec};
 use crate::mem::PAGE_BYTES;
@@ -83,8 +84,10 @@ pub struct MachineConfig {
     pub ends_at_reset: bool,
     /// The digest of the [`BootImage`](super::boot::BootImage).
     pub boot_digest: Digest,
-    /// In the order of their slots.
+    /// By their numbers.
     pub disks: Vec<DiskSpec>,
+    /// The devices.
+    pub board: BoardModel,
 }
 
 /// A configuration that no machine can have.
@@ -94,6 +97,14 @@ pub enum BadConfig {
         "{bytes} bytes of RAM: must be whole pages of {PAGE_BYTES}, from {RAM_BYTES_MIN} to {RAM_BYTES_MAX}"
     )]
     RamBytes { bytes: u64 },
+    #[error("a board of revision {revision}, this program knows 1 to {REVISION}")]
+    Board { revision: u8 },
+    #[error("virtio slot {slot} is chosen for two disks")]
+    SlotTwice { slot: u8 },
+    #[error("there is no virtio slot {slot}: they are 0 to 7")]
+    NoSuchSlot { slot: u8 },
+    #[error("{device:?} is plugged into {times} virtio slots, not one")]
+    Unplugged { device: Occupant, times: usize },
     #[error("{count} symbols, at most {SYMBOLS_MAX} are kept")]
     Symbols { count: usize },
     #[error("symbol {index} is out of order or its name too long")]
@@ -111,6 +122,7 @@ impl MachineConfig {
     pub fn check(&self) -> Result<(), BadConfig> {
         check_ram_bytes(self.ram_bytes)?;
         check_disks(&self.disks)?;
+        self.board.check(self.disks.len())?;
         if self.symbols.len() > SYMBOLS_MAX {
             return Err(BadConfig::Symbols { count: self.symbols.len() });
         }

@@ -182,6 +182,29 @@ fn a_guest_that_starts_over_is_seeded_anew_and_alike_on_each_replica() {
 }
 
 #[test]
+fn a_guest_that_can_only_trap_is_found_out_at_one_position_however_it_is_run() {
+    use crate::cpu::Stuck;
+    use crate::cpu::trap::Cause;
+    // stvec is 0, where no memory is: an illegal instruction, then fetches that fail.
+    let code = [addi(T0, 0, 1), addi(T0, 0, 2), u32::MAX];
+    let stuck = Some(Stuck { at: Icount(4), pc: 0, cause: Cause::FetchAccess });
+    let mut whole = boot(&code, &options());
+    assert_eq!(whole.run_until(Icount(3)), Stop::Reached);
+    assert_eq!(whole.hart().stuck(), None);
+    assert_eq!(whole.run_until(Icount(1000)), Stop::Reached);
+    assert_eq!((whole.hart().stuck(), whole.hart().pc()), (stuck, 0));
+    let mut pieces = boot(&code, &options());
+    (1..=1000).for_each(|to| assert_eq!(pieces.run_until(Icount(to)), Stop::Reached));
+    assert_eq!((pieces.hart().stuck(), pieces.digest()), (stuck, whole.digest()));
+    // It is no state, and a trap that is handled is none.
+    assert_eq!(Machine::restore(whole.save()).expect("it was saved so").hart().stuck(), None);
+    let handled = [li(T0, 0x8020_0000u32 as i32 as u32 & 0x7fff_ffff), vec![ECALL; 3]].concat();
+    let mut machine = boot(&handled, &options());
+    machine.run_until(Icount(6));
+    assert_eq!(machine.hart().stuck(), None);
+}
+
+#[test]
 fn a_panic_is_told_from_a_reboot() {
     let end = |arguments| run(&mut boot(&call(SRST, 0, arguments), &options()), 1000).1;
     assert_eq!(end([2, 0, 0]), Stop::Halted(Exit::Panic));

@@ -16,6 +16,7 @@ pub mod fdt;
 pub mod io;
 pub mod kernel;
 pub mod map;
+pub mod model;
 pub mod saved;
 mod sbi;
 mod stranger;
@@ -26,6 +27,7 @@ pub use config::{BadConfig, MAC_DEFAULT, MachineConfig, Platform, Symbol, mac_of
 pub use elf::{Elf, LeftOut, LoadError, symbols_of};
 pub use io::{Channel, Exit, Input, Output, Request, Stop};
 pub use kernel::{Firmware, Kernel, KernelBoot, KernelError};
+pub use model::{BoardModel, Occupant};
 pub use saved::{RestoreError, Saved};
 pub use vm::{BootOptions, Machine, Undeliverable};
 

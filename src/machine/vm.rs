@@ -24,6 +24,7 @@ use super::elf::{Elf, LoadError};
 use super::fdt;
 use super::io::{Exit, Input, Output, Request, Stop};
 use super::kernel::{self, BOOTARGS_BYTES_MAX, Firmware, KernelBoot, KernelError};
+use super::model::BoardModel;
 use crate::base::{Digest, GuestPhys, Icount, digest_bytes};
 use crate::cpu::{Answer, Hart, HartState, HartStop, NotAsking, Privilege};
 use crate::devices::disk::{DiskRequest, DiskSpec};
@@ -45,8 +46,9 @@ pub struct BootOptions {
     pub rng_seed: Vec<u8>,
     /// A reset ends the guest instead of starting it over.
     pub ends_at_reset: bool,
-    /// In the order of their slots.
+    /// By their numbers.
     pub disks: Vec<DiskSpec>,
+    pub board: BoardModel,
 }
 
 impl Default for BootOptions {
@@ -59,6 +61,7 @@ impl Default for BootOptions {
             rng_seed: Vec::new(),
             ends_at_reset: false,
             disks: Vec::new(),
+            board: BoardModel::default(),
         }
     }
 }
@@ -74,6 +77,7 @@ impl BootOptions {
             rng_seed: self.rng_seed.clone(),
             ends_at_reset: self.ends_at_reset,
             disks: self.disks.clone(),
+            board: self.board,
             ..MachineConfig::default()
         }
     }
@@ -124,6 +128,7 @@ impl Machine {
     pub fn boot(image: &Elf<'_>, options: &BootOptions) -> Result<Self, LoadError> {
         check_ram_bytes(options.ram_bytes)?;
         check_disks(&options.disks)?;
+        options.board.check(options.disks.len())?;
         let config = MachineConfig {
             guest_digest: image.digest(),
             tohost: image.tohost(),
@@ -142,6 +147,7 @@ impl Machine {
     pub fn boot_kernel(boot: &KernelBoot<'_>, options: &BootOptions) -> Result<Self, KernelError> {
         check_ram_bytes(options.ram_bytes)?;
         check_disks(&options.disks)?;
+        options.board.check(options.disks.len())?;
         let bytes = options.bootargs.len();
         if bytes > BOOTARGS_BYTES_MAX {
             return Err(KernelError::CommandLine { bytes });
@@ -189,7 +195,8 @@ impl Machine {
         let mut hart = Hart::new();
         hart.set_tohost(config.tohost);
         hart.restart(start.mode, start.pc, start.a1, start.a2);
-        let board = Board::new(config.mac, &config.disks, config.platform == Platform::OwnSbi);
+        let mut board = Board::new(config.mac, &config.disks, config.platform == Platform::OwnSbi);
+        board.set_model(config.board);
         Self { hart, ram, board, config, boot }
     }
 
@@ -198,10 +205,11 @@ impl Machine {
         config: MachineConfig,
         mut hart: Hart,
         ram: Ram,
-        board: Board,
+        mut board: Board,
         boot: BootImage,
     ) -> Self {
         hart.set_tohost(config.tohost);
+        board.set_model(config.board);
         Self { config, hart, ram, board, boot }
     }
 

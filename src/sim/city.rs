@@ -563,7 +563,7 @@ impl<'a> City<'a> {
                     "slot {slot} looks for a primary by itself: this world restarts whoever halts"
                 ));
             }
-            Command::Tell(text) => self.note(|| format!("{slot}: {text}")),
+            Command::Tell(text) | Command::Warn(text) => self.note(|| format!("{slot}: {text}")),
             Command::Halt(halt) => self.halted(slot, halt),
         }
     }

@@ -14,7 +14,7 @@
 //!
 //! head
 //! 13      8       magic, "LKSTPSNP"
-//! 21      4       format version, 2
+//! 21      4       format version, 3 (2 is read: its configuration has no board)
 //! 25      4       chunks in all, this one included
 //! 29      8       RAM size in bytes
 //! 37      8       position
@@ -47,7 +47,9 @@ use crate::base::{Digest, Icount};
 use crate::mem::PAGE_BYTES;
 
 pub const MAGIC: [u8; 8] = *b"LKSTPSNP";
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
+/// The oldest version that is read: its configuration ends before what version 3 has added.
+pub const VERSION_OLDEST: u32 = 2;
 /// The longest chunk, prefix included.
 pub const CHUNK_BYTES_MAX: usize = 256 << 10;
 /// Length and CRC.
@@ -72,6 +74,8 @@ pub enum Kind {
 /// What the head chunk says of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
+    /// Of the format.
+    pub version: u32,
     pub chunks: u32,
     pub ram_bytes: u64,
     pub icount: Icount,
@@ -143,7 +147,7 @@ pub(super) fn open(chunk: &[u8]) -> Result<(Kind, u32, &[u8]), SnapshotError> {
 impl Head {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&self.version.to_le_bytes());
         out.extend_from_slice(&self.chunks.to_le_bytes());
         out.extend_from_slice(&self.ram_bytes.to_le_bytes());
         out.extend_from_slice(&self.icount.get().to_le_bytes());
@@ -161,10 +165,11 @@ impl Head {
             return Err(SnapshotError::BadMagic { found });
         }
         let version = u32::from_le_bytes(take(bytes)?);
-        if version != VERSION {
+        if !(VERSION_OLDEST..=VERSION).contains(&version) {
             return Err(SnapshotError::BadVersion { found: version });
         }
         let head = Self {
+            version,
             chunks: u32::from_le_bytes(take(bytes)?),
             ram_bytes: u64::from_le_bytes(take(bytes)?),
             icount: Icount(u64::from_le_bytes(take(bytes)?)),

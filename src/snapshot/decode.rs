@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::chunk::{self, Head, Kind};
 use crate::base::varint::{self, VarintError};
-use crate::machine::{MachineConfig, Saved};
+use crate::machine::{BoardModel, MachineConfig, Saved};
 use crate::mem::PAGE_BYTES;
 
 /// The most configuration, and the most state, that a snapshot may hold.
@@ -159,7 +159,11 @@ impl Decoder {
         if done != total || !is_all_there {
             return Err(unfinished);
         }
-        let (config, rest) = postcard::take_from_bytes::<MachineConfig>(&parts.config)
+        let mut config = parts.config;
+        if head.version < chunk::VERSION {
+            config.extend(postcard::to_allocvec(&BoardModel::FIRST).expect("plain data always encodes"));
+        }
+        let (config, rest) = postcard::take_from_bytes::<MachineConfig>(&config)
             .map_err(|why| SnapshotError::BadConfig { why: why.to_string() })?;
         if !rest.is_empty() {
             return Err(SnapshotError::TrailingBytes { len: rest.len() });

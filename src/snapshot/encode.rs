@@ -53,6 +53,7 @@ impl<S: Borrow<Saved>> Encoder<S> {
         let saved = self.saved.borrow();
         let mut out = chunk::begin(Kind::Head, 0);
         let head = Head {
+            version: chunk::VERSION,
             chunks: self.chunks_total(),
             ram_bytes: saved.config.ram_bytes,
             icount: saved.icount,

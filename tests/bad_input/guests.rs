@@ -21,6 +21,17 @@ fn a_jump_into_nowhere_is_a_trap_and_the_limit_holds() {
 }
 
 #[test]
+fn a_guest_that_only_traps_is_told_so_once_with_pc_and_cause() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = crate::support::path(&dir, "Image");
+    // An instruction that is none, and no trap handler: stvec is 0.
+    std::fs::write(&image, crate::common::kernel::image(&[u32::MAX])).unwrap();
+    let ran = run(&["run", "--kernel", &image, "--memory", "8M", "--max-instructions", "1000000"]);
+    ran.ends(124, &["the guest only traps since 2: ", "at 0x0,", "instruction access fault"]);
+    assert_eq!(ran.err.matches("only traps").count(), 1, "{}", ran.said());
+}
+
+#[test]
 fn endless_printing_ends_when_nobody_reads_any_more() {
     let mut child = lockstep(&["run", &guest("loop_print"), "--memory", "4M"]).spawn().unwrap();
     let mut out = child.stdout.take().unwrap();

@@ -13,3 +13,4 @@ mod faults;
 mod pairs;
 mod rejoin;
 mod support;
+mod teaching;

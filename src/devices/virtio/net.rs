@@ -2,7 +2,8 @@
 //!
 //! Features: MAC, STATUS (the link is always up). Queue 0 receives, queue 1 transmits; each buffer
 //! begins with the 12-byte header, which is zero but for `num_buffers` = 1 on receive and is not
-//! looked at on transmit.
+//! looked at on transmit. A driver that has not accepted VERSION_1 has a header of 10 bytes, without
+//! `num_buffers` (virtio 1.2, 5.1.6.1).
 //!
 //! Frames are dropped, and counted, when there is nowhere to put them (no receive buffer, or one
 //! too small) or when they are no frames (shorter than an Ethernet header, longer than
@@ -25,12 +26,18 @@ pub const FRAME_BYTES_MAX: u64 = 65_550;
 const RX: usize = 0;
 const TX: usize = 1;
 const HEADER_BYTES: u64 = 12;
+const HEADER_BYTES_LEGACY: u64 = 10;
 /// `num_buffers` of a received frame's header.
 const HEADER_BUFFERS_AT: usize = 10;
 
 const FEATURE_MAC: u64 = 1 << 5;
 const FEATURE_STATUS: u64 = 1 << 16;
 const LINK_UP: u16 = 1;
+
+/// The header that the driver puts before a frame and expects before one.
+fn header_bytes(transport: &Transport) -> u64 {
+    if transport.is_modern() { HEADER_BYTES } else { HEADER_BYTES_LEGACY }
+}
 
 /// The network device's own state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,10 +68,11 @@ impl Net {
         for _ in 0..transport.queue(TX).size() {
             let Some(chain) = transport.queue(TX).peek(ram)? else { break };
             transport.queue(TX).take();
-            let frame_bytes = chain.readable_bytes().saturating_sub(HEADER_BYTES);
+            let header_bytes = header_bytes(transport);
+            let frame_bytes = chain.readable_bytes().saturating_sub(header_bytes);
             if (FRAME_BYTES_MIN..=FRAME_BYTES_MAX).contains(&frame_bytes) {
                 self.tx_frames += 1;
-                let frame = chain.read(ram, HEADER_BYTES, FRAME_BYTES_MAX as usize)?;
+                let frame = chain.read(ram, header_bytes, FRAME_BYTES_MAX as usize)?;
                 out.frames.push((self.tx_frames, frame));
             } else {
                 self.tx_dropped += 1;
@@ -80,12 +88,15 @@ impl Net {
             return Ok(false);
         }
         let Some(chain) = transport.queue(RX).peek(ram)? else { return Ok(false) };
-        if chain.writable_bytes() < HEADER_BYTES + frame.len() as u64 {
+        let header_bytes = header_bytes(transport);
+        if chain.writable_bytes() < header_bytes + frame.len() as u64 {
             return Ok(false);
         }
         transport.queue(RX).take();
-        let mut bytes = vec![0; HEADER_BYTES as usize];
-        bytes[HEADER_BUFFERS_AT] = 1;
+        let mut bytes = vec![0; header_bytes as usize];
+        if let Some(buffers) = bytes.get_mut(HEADER_BUFFERS_AT) {
+            *buffers = 1;
+        }
         bytes.extend_from_slice(frame);
         let written = chain.write(ram, &bytes)?;
         transport.give_back(RX, ram, chain.head, written)?;

@@ -29,6 +29,20 @@ fn frames_are_sent_at_the_notify_numbered_and_without_their_header() {
 }
 
 #[test]
+fn a_driver_without_version_1_has_a_header_of_10_bytes() {
+    let mut driver = Driver::running_legacy(Net::new([2, 0, 0, 0, 0, 9]));
+    driver.ram.write(buffer(TX, 0), b"hhhhhhhhhhfirst frame...").unwrap();
+    driver.offer_buffer(TX, 0, 24, 0);
+    driver.notify(TX);
+    assert_eq!(driver.out.frames, [(1, b"first frame...".to_vec())]);
+    driver.offer_buffer(RX, 0, 24, WRITE);
+    driver.ram.write(buffer(RX, 0), &[0xff; 24]).unwrap();
+    driver.slot.receive(&mut driver.ram, b"second frame..");
+    assert_eq!(driver.bytes(buffer(RX, 0), 24), b"\0\0\0\0\0\0\0\0\0\0second frame..");
+    assert_eq!(driver.used_element(RX, 0), (0, 24));
+}
+
+#[test]
 fn a_frame_in_pieces_is_one_frame() {
     let mut driver = driver();
     driver.describe(desc(TX), 0, buffer(TX, 0), 5, NEXT, 1);

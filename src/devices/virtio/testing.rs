@@ -46,6 +46,21 @@ impl<D: Device> Driver<D> {
         driver
     }
 
+    /// The same by a driver that reads and writes only the low half of the features: no VERSION_1.
+    pub fn running_legacy(device: D) -> Self {
+        let mut driver = Self::new(device);
+        driver.set(0x70, 3);
+        let offered = driver.get(0x10);
+        driver.set(0x20, offered & !(1 << 28));
+        driver.set(0x70, ACCEPTED);
+        assert_eq!(driver.get(0x70), ACCEPTED);
+        for queue in 0..D::QUEUES {
+            driver.set_up_queue(queue);
+        }
+        driver.set(0x70, RUNNING);
+        driver
+    }
+
     pub fn negotiate(&mut self) {
         self.offered = [0; 2];
         self.set(0x70, 0);

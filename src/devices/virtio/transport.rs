@@ -6,7 +6,7 @@
 //! | `0x000` | MagicValue | `virt` |
 //! | `0x004` | Version | 2 |
 //! | `0x008` | DeviceID | 0 in an empty slot |
-//! | `0x00c` | VendorID | |
+//! | `0x00c` | VendorID | `QEMU` |
 //! | `0x010`, `0x014` | DeviceFeatures, DeviceFeaturesSel | |
 //! | `0x020`, `0x024` | DriverFeatures, DriverFeaturesSel | until FEATURES_OK |
 //! | `0x030` | QueueSel | |
@@ -22,6 +22,8 @@
 //! | `0x100`.. | the device's configuration | any width; writes are ignored |
 //!
 //! Registers below `0x100` are 4 bytes wide; another width is an access fault.
+//!
+//! A driver that does not accept VERSION_1 gets FEATURES_OK all the same, and the legacy layouts.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +38,10 @@ pub const SLOT_BYTES: u64 = 0x1000;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"virt");
 const VERSION: u32 = 2;
-const VENDOR: u32 = u32::from_le_bytes(*b"lock");
+/// As in QEMU, because some drivers look for just this one.
+const VENDOR: u32 = u32::from_le_bytes(*b"QEMU");
+/// The vendor of boards of the first revision.
+const VENDOR_FIRST: u32 = u32::from_le_bytes(*b"lock");
 
 const INDIRECT_DESC: u64 = 1 << 28;
 const VERSION_1: u64 = 1 << 32;
@@ -124,6 +129,12 @@ impl Transport {
         self.driver_features & features == features
     }
 
+    /// True when the driver has accepted VERSION_1: it keeps to virtio 1. One that has not keeps to the
+    /// legacy layouts (virtio 1.2, 5.1.6.1) on the same registers.
+    pub fn is_modern(&self) -> bool {
+        self.has_accepted(VERSION_1)
+    }
+
     /// One of the device's queues; `index` is below [`Device::QUEUES`].
     pub fn queue(&mut self, index: usize) -> &mut Queue {
         &mut self.queues[index]
@@ -186,9 +197,11 @@ impl Transport {
         }
     }
 
-    fn set_status(&mut self, value: u8, offered: u64) {
+    /// `modern_only`: FEATURES_OK takes VERSION_1.
+    fn set_status(&mut self, value: u8, offered: u64, modern_only: bool) {
         let mut status = value & STATUS_DRIVERS;
-        let acceptable = self.driver_features & !offered == 0 && self.driver_features & VERSION_1 != 0;
+        let modern = self.is_modern() || !modern_only;
+        let acceptable = self.driver_features & !offered == 0 && modern;
         if self.status & STATUS_FEATURES_OK == 0 && !acceptable {
             status &= !STATUS_FEATURES_OK;
         }
@@ -224,11 +237,19 @@ impl Transport {
 pub struct Slot<D> {
     pub transport: Transport,
     pub device: D,
+    /// On a board of the first revision; from the configuration, not state.
+    #[serde(skip)]
+    first: bool,
 }
 
 impl<D: Device> Slot<D> {
     pub fn new(device: D) -> Self {
-        Self { transport: Transport::new(D::QUEUES), device }
+        Self { transport: Transport::new(D::QUEUES), device, first: false }
+    }
+
+    /// Whether it behaves as on a board of the first revision.
+    pub fn set_first(&mut self, first: bool) {
+        self.first = first;
     }
 
     fn offered(&self) -> u64 {
@@ -251,7 +272,7 @@ impl<D: Device> Slot<D> {
             0x000 => MAGIC,
             0x004 => VERSION,
             0x008 => D::ID,
-            0x00c => VENDOR,
+            0x00c => vendor(self.first),
             0x010 => match transport.device_features_sel {
                 0 => offered as u32,
                 1 => (offered >> 32) as u32,
@@ -309,7 +330,7 @@ impl<D: Device> Slot<D> {
                 *transport = Transport::new(D::QUEUES);
                 self.device.reset();
             }
-            0x070 => transport.set_status(value as u8, offered),
+            0x070 => transport.set_status(value as u8, offered, self.first),
             0x080 => transport.set_address(|queue| &mut queue.desc, false, value),
             0x084 => transport.set_address(|queue| &mut queue.desc, true, value),
             0x090 => transport.set_address(|queue| &mut queue.avail, false, value),
@@ -359,12 +380,16 @@ impl<D: Device> Slot<D> {
     }
 }
 
+fn vendor(first: bool) -> u32 {
+    if first { VENDOR_FIRST } else { VENDOR }
+}
+
 /// Reads a register of a slot with no device in it: "there is a slot, and nothing in it".
-pub fn read_empty(offset: u64, size: u8) -> Result<u64, BusFault> {
+pub fn read_empty(offset: u64, size: u8, first: bool) -> Result<u64, BusFault> {
     match (offset, size) {
         (0x000, 4) => Ok(u64::from(MAGIC)),
         (0x004, 4) => Ok(u64::from(VERSION)),
-        (0x00c, 4) => Ok(u64::from(VENDOR)),
+        (0x00c, 4) => Ok(u64::from(vendor(first))),
         (0x100.., _) | (_, 4) => Ok(0),
         _ => Err(BusFault),
     }

@@ -43,11 +43,16 @@ fn registers_are_four_bytes_wide() {
 }
 
 #[test]
-fn features_are_accepted_only_when_they_were_offered_and_modern() {
+fn features_are_accepted_only_when_they_were_offered() {
     let mut driver = net();
+    driver.slot.set_first(true);
     driver.set(0x70, 3);
     driver.set(0x70, ACCEPTED);
-    assert_eq!(driver.get(0x70), 3, "VERSION_1 is missing");
+    assert_eq!(driver.get(0x70), 3, "VERSION_1 is missing, which the first revision insists on");
+    driver.slot.set_first(false);
+    driver.set(0x20, 1 << 3);
+    driver.set(0x70, ACCEPTED);
+    assert_eq!(driver.get(0x70), 3, "not offered, for a legacy driver either");
     driver.set(0x24, 1);
     driver.set(0x20, 1);
     driver.set(0x24, 0);
@@ -140,11 +145,11 @@ fn a_broken_running_device_says_so_by_interrupt_until_it_is_reset() {
 
 #[test]
 fn an_empty_slot_has_device_0() {
-    assert_eq!(read_empty(0, 4), Ok(0x7472_6976));
-    assert_eq!(read_empty(8, 4), Ok(0));
-    assert_eq!(read_empty(0x70, 4), Ok(0));
-    assert_eq!(read_empty(0x100, 1), Ok(0));
-    assert_eq!(read_empty(8, 1), Err(BusFault));
+    assert_eq!(read_empty(0, 4, false), Ok(0x7472_6976));
+    assert_eq!(read_empty(8, 4, false), Ok(0));
+    assert_eq!(read_empty(0x70, 4, false), Ok(0));
+    assert_eq!(read_empty(0x100, 1, false), Ok(0));
+    assert_eq!(read_empty(8, 1, false), Err(BusFault));
 }
 
 #[test]

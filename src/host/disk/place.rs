@@ -21,6 +21,8 @@ pub struct DiskPlace {
     pub overlay: OverlayPlace,
     /// What the guest reads as the disk's serial; none takes the disk's number.
     pub serial: Option<String>,
+    /// The virtio slot that it is plugged into; none leaves the choice to the machine.
+    pub slot: Option<u8>,
     /// The operator gives up what the file's identity guards.
     pub reset: bool,
 }

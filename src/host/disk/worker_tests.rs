@@ -17,7 +17,7 @@ const VM: &str = "db";
 
 fn place(path: &Path) -> DiskPlace {
     let (file, overlay) = (path.to_owned(), OverlayPlace::None);
-    DiskPlace { file, read_only: false, overlay, serial: None, reset: false }
+    DiskPlace { file, read_only: false, overlay, serial: None, slot: None, reset: false }
 }
 
 /// Carries `jobs` out on a disk; everything that was answered.

@@ -131,6 +131,7 @@ fn cut_and_flipped_chunks_are_refused_at_every_byte() {
 fn a_head_that_lies_about_sizes_is_refused() {
     let forge = |change: fn(&mut Head)| {
         let mut head = Head {
+            version: chunk::VERSION,
             chunks: 9,
             ram_bytes: RAM,
             icount: Icount(1),
@@ -231,6 +232,7 @@ fn a_configuration_that_lies_is_refused() {
         let mut head = begin(Kind::Head, 0);
         let (config_bytes, digest) = (config.len() as u64, Digest(0));
         Head {
+            version: chunk::VERSION,
             chunks: 2,
             ram_bytes: RAM,
             icount: Icount(0),
