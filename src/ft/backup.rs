@@ -39,8 +39,6 @@ use crate::snapshot::{
     ahead::{self, Ahead},
 };
 
-/// Until a backup counts, a primary busy with its snapshot is given this long.
-const JOIN_SILENCE_NS: u64 = 10_000_000_000;
 /// Whoever is the primary, and runs, answers a joiner sooner than this.
 const ANSWER_NS: u64 = 3_000_000_000;
 /// The most chunks that a snapshot of that much RAM takes.
@@ -152,7 +150,7 @@ impl Backup {
         backup.reigning = common.id;
         backup.counting = true;
         backup.in_step = true;
-        backup.detector = Detector::new(to.now_ns, common.settings.silence_ns, common.settings.heartbeat_ns);
+        backup.detector = common.settings.detector(to.now_ns);
         backup.answer_to = Some(to.asked_by);
         for ended in backup.mirror.take_over(follows.disks) {
             match ended {
@@ -187,7 +185,7 @@ impl Backup {
             state,
             counting: false,
             in_step: false,
-            detector: Detector::new(now_ns, ANSWER_NS, settings.heartbeat_ns),
+            detector: settings.detector_with(now_ns, ANSWER_NS),
             is_answered: false,
             bid: None,
             handed_over: false,
@@ -254,7 +252,7 @@ impl Backup {
         match event {
             Event::Message { link, message } if link == self.link && self.linked => {
                 if !self.is_answered && !self.counting {
-                    self.detector = Detector::new(now_ns, JOIN_SILENCE_NS, common.settings.heartbeat_ns);
+                    self.detector = common.settings.detector_of_joining(now_ns);
                 }
                 self.is_answered = true;
                 self.detector.heard(now_ns);
@@ -548,8 +546,7 @@ impl Backup {
         if joined && !self.counting {
             self.counting = true;
             common.seek.is_member_now();
-            let settings = &common.settings;
-            self.detector = Detector::new(now_ns, settings.silence_ns, settings.heartbeat_ns);
+            self.detector = common.settings.detector(now_ns);
             common.tell("this backup counts");
         }
         Ok(())
@@ -617,8 +614,11 @@ impl Backup {
             let after = self.reigning;
             common.commands.push(Command::Claim { generation: bid.generation, keeps, after });
         }
-        if self.linked && self.detector.suspects(now_ns) {
-            let next = self.lose_primary(common, "it has been silent for too long");
+        if self.linked
+            && let Some(suspicion) = self.detector.suspects(now_ns, world.signs(self.link))
+        {
+            common.suspicions += 1;
+            let next = self.lose_primary(common, &suspicion.to_string());
             if !matches!(next, Next::Stay) {
                 return (next, Pace::Now);
             }
@@ -766,6 +766,7 @@ impl Backup {
         status.last_audit = self.last_audit;
         status.audits_agreed = self.audits_agreed;
         status.disk_transfer = self.fetch.as_ref().map(DiskFetch::progress);
+        status.watch = self.linked.then(|| self.detector.watch());
         match &self.state {
             State::Asking => status.phase = "joining".into(),
             State::Receiving { chunks, chunks_done, .. } => {
@@ -821,5 +822,6 @@ fn name(message: &Message) -> &'static str {
         Message::Whereabouts { .. } => "Whereabouts",
         Message::Later { .. } => "Later",
         Message::Known { .. } => "Known",
+        Message::Pulse { .. } => "Pulse",
     }
 }

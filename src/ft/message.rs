@@ -125,6 +125,9 @@ pub enum Message {
     Later { why: String, known: Vec<String> },
     /// Where other nodes of this vm listen, as far as the sender knows.
     Known { addresses: Vec<String> },
+    /// From a primary to its peer: another connection to where this one leads, which begins with this very message,
+    /// is to carry [beats](super::beat). The message as the first of a connection does that.
+    Pulse { token: u64 },
 }
 
 /// A position at which the digests of both sides agreed.
@@ -236,7 +239,8 @@ impl Message {
             | Message::DisksComplete
             | Message::Flushed { .. }
             | Message::Memory { .. }
-            | Message::MemoryTaken { .. } => 0,
+            | Message::MemoryTaken { .. }
+            | Message::Pulse { .. } => 0,
         }
     }
 
@@ -293,6 +297,7 @@ mod tests {
             Message::Memory { ram_bytes: 64 << 20, chunks: 3 },
             Message::MemoryChunk(vec![1, 2]),
             Message::MemoryTaken { chunks: u32::MAX },
+            Message::Pulse { token: u64::MAX },
             Message::Attach { life: 1, from: Some(u64::MAX), session: 3 },
             Message::ConsoleData { offset: 300, bytes: b"login: ".to_vec() },
             Message::Scrollback { offset: 1, bytes: vec![2, 3], typed: vec![(u64::MAX, 4)] },
@@ -329,7 +334,7 @@ mod tests {
         for _ in 0..20_000 {
             let mut body = vec![0; prng.between(1, 64) as usize];
             prng.fill(&mut body);
-            body[0] %= 38;
+            body[0] %= 39;
             let header = Header { len: body.len(), crc: crc32fast::hash(&body) };
             if let Ok(message) = decode_body(header, &body) {
                 let mut again = Vec::new();

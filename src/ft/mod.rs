@@ -30,6 +30,7 @@
 
 pub mod arbiter;
 pub mod backup;
+pub mod beat;
 pub mod clock;
 pub mod detector;
 pub mod disk;

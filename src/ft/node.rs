@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::arbiter::{ArbiterError, Claim, Holder};
 use super::backup::Backup;
+use super::detector::{Signs, Watch};
 use super::disk::{DiskJob, DiskWorked};
 use super::message::{Audit, Message};
 use super::primary::{Primary, Yield};
@@ -216,6 +217,10 @@ pub trait World {
     fn outputs_blocked(&mut self) -> bool;
     /// Console bytes released and not yet written: they would die with this process.
     fn console_pending(&mut self) -> u64;
+    /// What is known of the peer at `link` besides its messages; None in a world where messages are all.
+    fn signs(&mut self, _link: LinkId) -> Option<Signs> {
+        None
+    }
 }
 
 /// What a node's disks are good for.
@@ -280,6 +285,12 @@ pub struct NodeStatus {
     pub switch: String,
     /// Why the switch is down or refuses.
     pub switch_trouble: Option<String>,
+    /// How the peer is watched; none while there is no peer.
+    pub watch: Option<Watch>,
+    /// Peers that this process has suspected.
+    pub suspicions: u64,
+    /// What the host lets the thread that sends and hears beats have of its processors; none without that thread.
+    pub beats_run: Option<String>,
     /// Terminals that are attached.
     pub terminals: usize,
     /// Console bytes of the guest's life that have left (primary) or been replayed (backup).
@@ -336,6 +347,10 @@ pub(super) struct Common {
     pub switch: SwitchState,
     /// It was told that the switch's fence is not the arbiter's doing.
     pub fence_told: bool,
+    /// Peers that were suspected.
+    pub suspicions: u64,
+    /// How beats are sent and heard here, for the status.
+    pub beats_run: Option<String>,
     /// Whether anybody wants the log, and the state that it begins with, to keep.
     pub records: bool,
     /// The machine that a joiner was told to expect.
@@ -361,6 +376,8 @@ impl Common {
             arbiter_trouble: None,
             switch: SwitchState::None,
             fence_told: false,
+            suspicions: 0,
+            beats_run: None,
             records: true,
             expects: None,
             seek: Seek::default(),
@@ -518,6 +535,21 @@ impl Node {
     /// Says where terminals reach this node, before anything happens to it.
     pub fn listens_at(&mut self, address: String) {
         self.common.listen = Some(address);
+    }
+
+    /// Says how the thread that sends and hears beats runs, for the status.
+    pub fn beats_run(&mut self, how: String) {
+        self.common.beats_run = Some(how);
+    }
+
+    /// The connection to the peer, joining or counting.
+    pub fn peer_link(&self) -> Option<LinkId> {
+        self.role.peer_link()
+    }
+
+    /// How often each side says something at least.
+    pub fn heartbeat_ns(&self) -> u64 {
+        self.common.settings.heartbeat_ns
     }
 
     /// Nobody records here: a backup need not put its state aside for that when it comes to life.
@@ -953,6 +985,9 @@ impl Node {
             arbiter_trouble: self.common.arbiter_trouble.clone(),
             switch: self.common.switch.to_string(),
             switch_trouble: self.common.switch.trouble().map(str::to_owned),
+            watch: None,
+            suspicions: self.common.suspicions,
+            beats_run: self.common.beats_run.clone(),
             terminals: self.common.terminals.count(),
             console_bytes: self.common.terminals.scrollback().end(),
         };

@@ -206,7 +206,7 @@ impl Primary {
             None => (OutputGate::open(), Peer::None),
             Some((link, node)) => {
                 let acked = Seq(seq.get() - 1);
-                let detector = Detector::new(now_ns, settings.silence_ns, settings.heartbeat_ns);
+                let detector = settings.detector(now_ns);
                 let lag = LagMeter::starting(recorder.icount());
                 let counting = Counting {
                     link,
@@ -410,6 +410,7 @@ impl Primary {
         status.audits_agreed = self.audits_agreed;
         status.outputs_released = self.outputs_released;
         status.inputs_dropped = self.inputs_dropped;
+        status.watch = self.watched().map(Detector::watch);
         status.transfer_pause_ms = self.pause_ns.map(|ns| ns as f64 / 1e6);
         let lag = match &self.peer {
             Peer::None => {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::detector::Detector;
 use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
 
 /// Durations are nanoseconds of the host's monotonic clock.
@@ -11,6 +12,9 @@ pub struct Settings {
     /// sooner; longer forgives a busy one. (A killed *process* is noticed at once by its closed
     /// connection, whatever this says.)
     pub silence_ns: u64,
+    /// A peer whose process is heard and whose node does nothing is given up after this. A busy host may keep a
+    /// node from its processor for a good part of a second; nothing but a fault does for longer.
+    pub hang_ns: u64,
     /// Each side says something at least this often. A fifth of `silence_ns` or less.
     pub heartbeat_ns: u64,
     /// While the guest computes, the log is flushed at least this often, so that the backup knows
@@ -54,10 +58,32 @@ pub const SCROLLBACK_BYTES_MAX: usize = 1 << 20;
 
 const MS: u64 = 1_000_000;
 
+/// While a state transfer is under way either side is busy with it for long stretches, and nobody counts yet: patience
+/// is free.
+const JOIN_SILENCE_NS: u64 = 10_000 * MS;
+
+impl Settings {
+    /// What watches a peer that counts, or is counted by.
+    pub(super) fn detector(&self, now_ns: u64) -> Detector {
+        self.detector_with(now_ns, self.silence_ns)
+    }
+
+    /// What watches a peer until then.
+    pub(super) fn detector_of_joining(&self, now_ns: u64) -> Detector {
+        self.detector_with(now_ns, JOIN_SILENCE_NS)
+    }
+
+    /// What watches a peer that is given `silence_ns` for this once.
+    pub(super) fn detector_with(&self, now_ns: u64, silence_ns: u64) -> Detector {
+        Detector::new(now_ns, silence_ns, self.hang_ns, self.heartbeat_ns)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             silence_ns: 120 * MS,
+            hang_ns: 3000 * MS,
             heartbeat_ns: 10 * MS,
             flush_ns: 4 * MS,
             slice_instructions: 8192,

@@ -157,7 +157,7 @@ impl Attachment {
             finder: wanted.until.clone().map(Finder::new),
             session,
             wanted,
-            links: Links::default(),
+            links: Links::new(Instant::now()),
             links_made: 0,
             seat: None,
             learned: Vec::new(),
@@ -253,7 +253,7 @@ impl Attachment {
         let link = LinkId(self.links_made);
         let inlet = self.inlet.events.clone();
         let sink = Arc::new(move |event| inlet.send(Event::Link(event)).is_ok());
-        match dial(&address).and_then(|stream| self.links.dialed(link, stream, sink)) {
+        match dial(&address).and_then(|stream| self.links.dialed(link, stream, &address, sink)) {
             Ok(()) => {
                 let heard = Instant::now();
                 self.seat = Some(Seat {

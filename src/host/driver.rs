@@ -21,14 +21,16 @@ use super::disk::identity::State;
 use super::disk::worker::Answer;
 use super::disk::{Disks, Rack};
 use super::keys::{HELP, Key};
-use super::link::{self, LinkEvent, LinkNumbers, Links, Sink};
+use super::link::{self, LinkEvent, LinkNumbers, Links, Reception, Sink};
 use super::logdir::{LogError, LogWriter};
 use super::os::{fill_entropy, wall_clock_ns, wall_clock_text};
 use super::port::{Port, PortEvent, SendRefused};
+use super::pulse::Pulse;
 use super::say::{self, say};
 use super::terminal;
 use crate::base::{Generation, NodeId, Seq};
 use crate::ft::arbiter::{Arbiter, ArbiterError};
+use crate::ft::detector::Signs;
 use crate::ft::node::Pace;
 use crate::ft::{Bid, Claim, Command, Event, Halt, LinkId, Message, Node, Plug, SwitchState, World};
 use crate::log::Lineage;
@@ -117,6 +119,7 @@ enum ArbiterJob {
 struct Here<'a> {
     started: Instant,
     links: &'a Links,
+    pulse: &'a Pulse,
     console: &'a ConsoleOut,
     /// Frames that the port would not take.
     refused: usize,
@@ -149,6 +152,11 @@ impl World for Here<'_> {
 
     fn console_pending(&mut self) -> u64 {
         self.console.pending()
+    }
+
+    fn signs(&mut self, link: LinkId) -> Option<Signs> {
+        let link_ns = self.links.arrived_ns(link)?;
+        Some(Signs { link_ns, beats: self.pulse.beats(link) })
     }
 }
 
@@ -193,12 +201,13 @@ pub struct Driver {
 impl Driver {
     pub fn new(wiring: Wiring) -> Self {
         let (events, queue) = sync_channel(EVENTS_WAITING_MAX);
+        let started = Instant::now();
         Self {
-            started: Instant::now(),
+            started,
             events,
             queue,
             message_bytes: Arc::default(),
-            links: Links::default(),
+            links: Links::new(started),
             numbers: Arc::new(AtomicU64::new(1)),
             wiring,
         }
@@ -299,6 +308,7 @@ impl Driver {
         let sink = self.sink();
         self.open_console()?;
         let Driver { started, events, queue, message_bytes, links, numbers, mut wiring } = self;
+        let pulse = Pulse::new(started, Duration::from_nanos(node.heartbeat_ns()))?;
         let arbiter = wiring.arbiter.take();
         let reign = Arc::new(AtomicU64::new(0));
         let looks = arbiter.as_ref().map(|arbiter| {
@@ -312,7 +322,8 @@ impl Driver {
         };
         if let Some(listener) = wiring.listener.take() {
             node.listens_at(listener.local_addr()?.to_string());
-            link::accept(listener, numbers.clone(), sink.clone())?;
+            let (numbers, sink) = (numbers.clone(), sink.clone());
+            link::accept(listener, Reception { numbers, sink, started, beats: pulse.adopter() })?;
         }
         let answers = events.clone();
         let disks = Rack::new(std::mem::take(&mut wiring.disks), node.vm(), node.id(), move |answer| {
@@ -332,6 +343,7 @@ impl Driver {
             links,
             numbers,
             sink,
+            pulse,
             port: None,
             plugs: 0,
             roles: 0,
@@ -483,6 +495,7 @@ struct Running {
     links: Links,
     numbers: LinkNumbers,
     sink: Sink,
+    pulse: Pulse,
     port: Option<Port>,
     /// Counts the plugs, and the roles that were left: what is heard of an older one is dropped.
     plugs: u64,
@@ -511,6 +524,7 @@ impl Running {
 
     fn live(&mut self) -> Result<Halt, DriverError> {
         loop {
+            self.pulse.moved(self.now_ns());
             for _ in 0..EVENTS_A_TURN {
                 let Ok(event) = self.queue.try_recv() else { break };
                 self.take_in(event);
@@ -525,6 +539,7 @@ impl Running {
             let mut here = Here {
                 started: self.started,
                 links: &self.links,
+                pulse: &self.pulse,
                 console: &self.console,
                 refused: self.refused.len(),
             };
@@ -534,6 +549,7 @@ impl Running {
             if let Some(halt) = self.carry_out()? {
                 return Ok(halt);
             }
+            self.beat();
             self.pump();
             if let Pace::At(at_ns) = pace {
                 self.wait(at_ns);
@@ -563,9 +579,15 @@ impl Running {
             // Only wakes: the console itself knows.
             HostEvent::ConsoleGone => {}
             HostEvent::AskStatus => self.say_status(),
-            HostEvent::Link(LinkEvent::Up { link, stream }) => self.links.add(link, stream),
+            HostEvent::Link(LinkEvent::Up { link, stream, arrivals }) => {
+                self.links.add(link, stream, arrivals)
+            }
             HostEvent::Link(LinkEvent::Message { link, message }) => {
                 self.message_bytes.fetch_sub(message.payload_bytes(), Ordering::Relaxed);
+                if let Message::Pulse { token } = message {
+                    self.dial_pulse(link, token);
+                    return;
+                }
                 let message = self.reachable(link, message);
                 self.node.step(Event::Message { link, message }, now_ns);
             }
@@ -592,7 +614,8 @@ impl Running {
             }
             HostEvent::Dialed { address, outcome } => {
                 let link = LinkId(self.numbers.fetch_add(1, Ordering::Relaxed));
-                let outcome = outcome.and_then(|stream| self.links.dialed(link, stream, self.sink.clone()));
+                let outcome =
+                    outcome.and_then(|stream| self.links.dialed(link, stream, &address, self.sink.clone()));
                 let outcome = outcome.map(|()| link).map_err(|error| error.to_string());
                 self.node.step(Event::Dialed { address, outcome }, now_ns);
             }
@@ -616,6 +639,44 @@ impl Running {
                 self.tell(&format!("the switch refuses: {why}"));
                 self.node.step(Event::Switch(SwitchState::Refused { why }), now_ns);
             }
+        }
+    }
+
+    /// Beats go to and fro with whoever is the peer: a primary asks a joiner for the connection that carries them.
+    fn beat(&mut self) {
+        let peer = self.node.peer_link();
+        if self.pulse.watched() == peer {
+            return;
+        }
+        match peer {
+            None => self.pulse.forget(),
+            Some(link) if self.node.is_primary() => {
+                match self.pulse.expect(link) {
+                    Ok(token) => self.send(link, &Message::Pulse { token }),
+                    Err(error) => self.tell(&format!("no beats to the peer: {error}")),
+                }
+                self.say_how_beats_run();
+            }
+            // It beats with this one as soon as it is asked to.
+            Some(_) => self.pulse.forget(),
+        }
+    }
+
+    /// A primary asks for the connection that carries beats: at most once for each link, and only its backup.
+    fn dial_pulse(&mut self, link: LinkId, token: u64) {
+        if self.node.peer_link() != Some(link) || self.pulse.watched() == Some(link) {
+            return;
+        }
+        let Some(to) = self.links.dialed_to(link).map(str::to_owned) else { return };
+        if let Err(error) = self.pulse.dial(link, to, token) {
+            self.tell(&format!("no beats to the peer: {error}"));
+        }
+        self.say_how_beats_run();
+    }
+
+    fn say_how_beats_run(&mut self) {
+        if let Some(how) = self.pulse.runs() {
+            self.node.beats_run(how.to_owned());
         }
     }
 
@@ -743,15 +804,17 @@ impl Running {
         }
     }
 
+    fn send(&mut self, link: LinkId, message: &Message) {
+        if let Err(why) = self.links.send(link, message) {
+            self.links.forget(link);
+            let now_ns = self.now_ns();
+            self.node.step(Event::LinkClosed { link, why }, now_ns);
+        }
+    }
+
     fn command(&mut self, command: Command) -> Result<Option<Halt>, DriverError> {
         match command {
-            Command::Send { link, message } => {
-                if let Err(why) = self.links.send(link, &message) {
-                    self.links.forget(link);
-                    let now_ns = self.now_ns();
-                    self.node.step(Event::LinkClosed { link, why }, now_ns);
-                }
-            }
+            Command::Send { link, message } => self.send(link, &message),
             Command::Close { link } => self.links.close(link),
             Command::Claim { generation, keeps, after } => {
                 let (node, wherefrom) = (self.node.id(), self.wiring.wherefrom.clone());

@@ -21,6 +21,7 @@ use crate::ft::message::{
 use crate::ft::{LinkId, Message};
 use crate::host::mortal::make_mortal;
 use crate::host::places::{Kind, Places};
+use crate::host::pulse::Adopter;
 
 /// More unsent bytes than this, and the peer is too slow to be one.
 pub const OUTBOX_BYTES_MAX: usize = 64 << 20;
@@ -58,6 +59,7 @@ pub enum LinkEvent {
     Up {
         link: LinkId,
         stream: TcpStream,
+        arrivals: Arrivals,
     },
     Message {
         link: LinkId,
@@ -72,16 +74,39 @@ pub enum LinkEvent {
 /// Where a reading thread puts what it reads; it may wait, and answers false once nobody listens.
 pub type Sink = Arc<dyn Fn(LinkEvent) -> bool + Send + Sync>;
 
+/// When bytes last came on a connection: noted by whoever reads them, as they come.
+#[derive(Clone, Debug)]
+pub struct Arrivals {
+    started: Instant,
+    last_ns: Arc<AtomicU64>,
+}
+
+impl Arrivals {
+    fn new(started: Instant) -> Self {
+        let arrivals = Self { started, last_ns: Arc::default() };
+        arrivals.note();
+        arrivals
+    }
+
+    fn note(&self) {
+        self.last_ns.store(self.started.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
 struct Link {
     stream: TcpStream,
+    /// Where it was dialled to; none for one that was accepted.
+    to: Option<String>,
+    arrivals: Arrivals,
     outbox: Vec<u8>,
     sent: usize,
     closing: Option<Instant>,
 }
 
 /// All connections of one node, owned by its thread.
-#[derive(Default)]
 pub struct Links {
+    /// When the time began that arrivals are noted in.
+    started: Instant,
     links: BTreeMap<LinkId, Link>,
 }
 
@@ -89,16 +114,26 @@ pub struct Links {
 pub type LinkNumbers = Arc<AtomicU64>;
 
 impl Links {
-    pub fn add(&mut self, link: LinkId, stream: TcpStream) {
-        self.links.insert(link, Link { stream, outbox: Vec::new(), sent: 0, closing: None });
+    pub fn new(started: Instant) -> Self {
+        Self { started, links: BTreeMap::new() }
     }
 
-    /// Takes over a connection that [`dial`] has opened, and starts reading from it.
-    pub fn dialed(&mut self, link: LinkId, stream: TcpStream, sink: Sink) -> io::Result<()> {
+    /// One that was accepted.
+    pub fn add(&mut self, link: LinkId, stream: TcpStream, arrivals: Arrivals) {
+        self.insert(link, stream, arrivals, None);
+    }
+
+    fn insert(&mut self, link: LinkId, stream: TcpStream, arrivals: Arrivals, to: Option<String>) {
+        self.links.insert(link, Link { stream, to, arrivals, outbox: Vec::new(), sent: 0, closing: None });
+    }
+
+    /// Takes over a connection that [`dial`] has opened to the address `to`, and starts reading from it.
+    pub fn dialed(&mut self, link: LinkId, stream: TcpStream, to: &str, sink: Sink) -> io::Result<()> {
         let reader = stream.try_clone()?;
-        self.add(link, stream);
+        let arrivals = Arrivals::new(self.started);
+        self.insert(link, stream, arrivals.clone(), Some(to.to_owned()));
         std::thread::Builder::new().name("link-read".into()).spawn(move || {
-            let why = read_messages(&reader, link, &sink, None).to_string();
+            let why = read_messages(&reader, link, (&sink, &arrivals), None).to_string();
             sink(LinkEvent::Closed { link, why });
         })?;
         Ok(())
@@ -122,6 +157,16 @@ impl Links {
     /// The host at the other end.
     pub fn peer_ip(&self, link: LinkId) -> Option<IpAddr> {
         self.links.get(&link).and_then(|l| l.stream.peer_addr().ok()).map(|address| address.ip())
+    }
+
+    /// When bytes last came.
+    pub fn arrived_ns(&self, link: LinkId) -> Option<u64> {
+        self.links.get(&link).map(|l| l.arrivals.last_ns.load(Ordering::Relaxed))
+    }
+
+    /// Where the connection was dialled to; none for one that was accepted.
+    pub fn dialed_to(&self, link: LinkId) -> Option<&str> {
+        self.links.get(&link).and_then(|l| l.to.as_deref())
     }
 
     pub fn outbox_bytes(&self, link: LinkId) -> usize {
@@ -219,12 +264,12 @@ type Greeting<'a> = &'a mut dyn FnMut(&Message) -> bool;
 fn read_messages(
     stream: &TcpStream,
     link: LinkId,
-    sink: &Sink,
+    (sink, arrivals): (&Sink, &Arrivals),
     mut greeting: Option<Greeting<'_>>,
 ) -> LinkError {
     let accepted = greeting.is_some();
     let until = accepted.then(|| Instant::now() + FIRST_MESSAGE_WITHIN);
-    let mut reader = io::BufReader::with_capacity(64 * 1024, Patient { stream, until });
+    let mut reader = io::BufReader::with_capacity(64 * 1024, Patient { stream, arrivals, until });
     let mut first = accepted;
     let read = |reader: &mut io::BufReader<Patient<'_>>, into: &mut [u8]| match reader.read_exact(into) {
         Ok(()) => Ok(()),
@@ -269,6 +314,7 @@ fn read_messages(
 /// the bytes come.
 struct Patient<'a> {
     stream: &'a TcpStream,
+    arrivals: &'a Arrivals,
     until: Option<Instant>,
 }
 
@@ -281,7 +327,9 @@ impl Read for Patient<'_> {
             }
             self.stream.set_read_timeout(Some(left))?;
         }
-        self.stream.read(into)
+        let bytes = self.stream.read(into)?;
+        self.arrivals.note();
+        Ok(bytes)
     }
 }
 
@@ -314,8 +362,19 @@ fn lock(places: &SharedPlaces) -> MutexGuard<'_, Places<TcpStream>> {
     places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What an accepting thread needs to make links of connections.
+#[derive(Clone)]
+pub struct Reception {
+    pub numbers: LinkNumbers,
+    pub sink: Sink,
+    /// When the time began that arrivals are noted in.
+    pub started: Instant,
+    /// Takes the connections that carry beats.
+    pub beats: Adopter,
+}
+
 /// Accepts connections for as long as the process lives.
-pub fn accept(listener: TcpListener, numbers: LinkNumbers, sink: Sink) -> io::Result<()> {
+pub fn accept(listener: TcpListener, reception: Reception) -> io::Result<()> {
     let places = SharedPlaces::default();
     std::thread::Builder::new().name("link-accept".into()).spawn(move || {
         for stream in listener.incoming() {
@@ -326,14 +385,14 @@ pub fn accept(listener: TcpListener, numbers: LinkNumbers, sink: Sink) -> io::Re
                 std::thread::sleep(Duration::from_millis(50));
                 continue;
             };
-            let link = LinkId(numbers.fetch_add(1, Ordering::Relaxed));
+            let link = LinkId(reception.numbers.fetch_add(1, Ordering::Relaxed));
             if let Some(evicted) = lock(&places).arrive(link, ip, handle) {
                 shut(&evicted);
             }
-            let (sink, theirs) = (sink.clone(), places.clone());
+            let (reception, theirs) = (reception.clone(), places.clone());
             let spawned = std::thread::Builder::new().name("link-read".into()).spawn(move || {
-                if let Some(why) = serve(&stream, link, &sink, &theirs) {
-                    sink(LinkEvent::Closed { link, why });
+                if let Some(why) = serve(&stream, link, &reception, &theirs) {
+                    (reception.sink)(LinkEvent::Closed { link, why });
                 }
                 lock(&theirs).leave(link);
             });
@@ -346,14 +405,28 @@ pub fn accept(listener: TcpListener, numbers: LinkNumbers, sink: Sink) -> io::Re
 }
 
 /// Reads what a connection says, from its greeting on; why it ended, if the node ever heard of it.
-fn serve(stream: &TcpStream, link: LinkId, sink: &Sink, places: &SharedPlaces) -> Option<String> {
+fn serve(stream: &TcpStream, link: LinkId, reception: &Reception, places: &SharedPlaces) -> Option<String> {
+    let Reception { sink, beats, .. } = reception;
+    let arrivals = Arrivals::new(reception.started);
     let mortal = stream.set_nodelay(true).and_then(|()| make_mortal(stream, UNSENT_MAX));
     let mut writer = Some(mortal.and_then(|()| stream.try_clone()).ok()?);
+    let mut is_pulse = false;
     let mut welcome = |first: &Message| match writer.take() {
-        Some(stream) if lock(places).settle(link, Kind::of(first)) => sink(LinkEvent::Up { link, stream }),
+        Some(stream) if lock(places).settle(link, Kind::of(first)) => {
+            if let Message::Pulse { token } = first {
+                is_pulse = true;
+                beats.adopt(*token, stream);
+                return false;
+            }
+            sink(LinkEvent::Up { link, stream, arrivals: arrivals.clone() })
+        }
         _ => false,
     };
-    let why = read_messages(stream, link, sink, Some(&mut welcome)).to_string();
+    let why = read_messages(stream, link, (sink, &arrivals), Some(&mut welcome)).to_string();
+    if is_pulse {
+        // Whoever took it reads on.
+        return None;
+    }
     shut(stream);
     writer.is_none().then_some(why)
 }

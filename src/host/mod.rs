@@ -22,6 +22,7 @@ pub mod mortal;
 pub mod os;
 mod places;
 pub mod port;
+mod pulse;
 pub mod say;
 pub mod stop;
 pub mod switch;

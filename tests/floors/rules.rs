@@ -113,6 +113,7 @@ pub fn crates_of(room: &str) -> &'static [&'static str] {
             "serde_json",
             "signal_hook",
             "thiserror",
+            "thread_priority",
             "tun_rs",
             "ureq",
             "xxhash_rust",

@@ -21,8 +21,6 @@ use crate::log::{self, Start};
 use crate::machine::Saved;
 use crate::snapshot;
 
-/// A joiner is busy with the snapshot for long stretches and does not count yet: patience is free.
-const JOIN_SILENCE_NS: u64 = 10_000_000_000;
 /// A joiner that gets nowhere for so long, whatever else it says, makes way for another.
 pub(super) const JOIN_PROGRESS_NS: u64 = 30_000_000_000;
 /// A joiner counts once it is no further behind than this.
@@ -135,6 +133,14 @@ impl Primary {
         match &mut self.peer {
             Peer::Joining(joining) => Some(&mut joining.detector),
             Peer::Counting(counting) => Some(&mut counting.detector),
+            Peer::None | Peer::Claiming { .. } => None,
+        }
+    }
+
+    pub(super) fn watched(&self) -> Option<&Detector> {
+        match &self.peer {
+            Peer::Joining(joining) => Some(&joining.detector),
+            Peer::Counting(counting) => Some(&counting.detector),
             Peer::None | Peer::Claiming { .. } => None,
         }
     }
@@ -254,7 +260,7 @@ impl Primary {
         self.peer = Peer::Joining(Box::new(Joining {
             link,
             node,
-            detector: Detector::new(now_ns, JOIN_SILENCE_NS, common.settings.heartbeat_ns),
+            detector: common.settings.detector_of_joining(now_ns),
             copy,
             memory: None,
             encoder: None,
@@ -412,7 +418,7 @@ impl Primary {
         self.peer = Peer::Counting(Counting {
             link,
             node,
-            detector: Detector::new(now_ns, settings.silence_ns, settings.heartbeat_ns),
+            detector: settings.detector(now_ns),
             lag: joining.lag,
             acked,
             since: self.recorder.seq_next(),

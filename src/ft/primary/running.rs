@@ -85,8 +85,10 @@ impl Primary {
             *asked = true;
             common.commands.push(Command::Claim { generation: *generation, keeps: None, after: *after });
         }
-        if self.detector().is_some_and(|detector| detector.suspects(now_ns)) {
-            self.lose_peer(common, "it has been silent for too long");
+        let signs = self.peer_link().and_then(|link| world.signs(link));
+        if let Some(suspicion) = self.detector().and_then(|detector| detector.suspects(now_ns, signs)) {
+            common.suspicions += 1;
+            self.lose_peer(common, &suspicion.to_string());
         }
         if let Peer::Joining(joining) = &mut self.peer
             && joining.is_stuck(now_ns)
