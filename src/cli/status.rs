@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Failure;
+use crate::ft::detector::Watch;
 use crate::ft::{Message, NodeStatus};
 use crate::host::driver::plain;
 use crate::host::link;
@@ -56,6 +57,13 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     put!("gate        {} outputs, {} bytes waiting", status.gated_outputs, status.gated_bytes)?;
     put!("audit       {audit}")?;
     put!("arbiter     {}", plain(status.arbiter_trouble.as_deref().unwrap_or("answers")))?;
+    if let Some(watch) = &status.watch {
+        put!("peer        {}", watched(watch))?;
+    }
+    put!("suspicions  {}", status.suspicions)?;
+    if let Some(how) = &status.beats_run {
+        put!("beats       sent and heard {}", plain(how))?;
+    }
     if let Some(ms) = status.transfer_pause_ms {
         put!("pause       {ms:.0} ms while the last backup's copy of the state was made")?;
     }
@@ -63,6 +71,25 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         if troubles.is_empty() { "yes".to_owned() } else { format!("no: {}", plain(&troubles.join("; "))) };
     put!("well        {well}")?;
     Ok(code)
+}
+
+/// How the peer is watched: what was set, and what was made of it.
+fn watched(watch: &Watch) -> String {
+    let Watch { silence_ms, allowed_ms, hang_ms, pause_here_ms, pause_there_ms, stalled_ms, beats } = watch;
+    let heard = if *beats { "its beats are heard" } else { "no beats of its are heard" };
+    let adapted = match allowed_ms > silence_ms {
+        true => format!(
+            " ({silence_ms:.0} set; beats were late by up to {pause_here_ms:.0} ms here, {pause_there_ms:.0} there)"
+        ),
+        false => String::new(),
+    };
+    let stalled = match *stalled_ms >= 100.0 {
+        true => format!("; its node has not moved for {stalled_ms:.0} ms"),
+        false => String::new(),
+    };
+    format!(
+        "{heard}; suspected after {allowed_ms:.0} ms of silence{adapted}, or {hang_ms:.0} ms without a move{stalled}"
+    )
 }
 
 fn unprotected_because(status: &NodeStatus) -> Option<&'static str> {

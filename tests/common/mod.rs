@@ -61,12 +61,18 @@ pub fn sleep_ms(ms: u64) {
 
 /// A node's next message; none when it has closed the connection.
 pub fn hear(stream: &mut TcpStream) -> Option<Message> {
-    let mut header = [0; HEADER_BYTES];
-    stream.read_exact(&mut header).ok()?;
-    let header = message::decode_header(&header).unwrap();
-    let mut body = vec![0; header.len];
-    stream.read_exact(&mut body).ok()?;
-    Some(message::decode_body(header, &body).unwrap())
+    loop {
+        let mut header = [0; HEADER_BYTES];
+        stream.read_exact(&mut header).ok()?;
+        let header = message::decode_header(&header).unwrap();
+        let mut body = vec![0; header.len];
+        stream.read_exact(&mut body).ok()?;
+        match message::decode_body(header, &body).unwrap() {
+            // Nobody here beats: the connection itself has to do.
+            Message::Pulse { .. } => {}
+            message => return Some(message),
+        }
+    }
 }
 
 /// The most memory that a process has had so far, in KiB; none once it is gone.

@@ -27,6 +27,7 @@ pub(super) const JOIN_PROGRESS_NS: u64 = 30_000_000_000;
 const JOIN_LAG_NS: u64 = 20_000_000;
 
 /// The one other node, as the primary sees it.
+#[expect(clippy::large_enum_variant, reason = "a primary has one, and lives in a box")]
 pub(super) enum Peer {
     /// Nobody: outputs leave at once.
     None,
