@@ -25,6 +25,12 @@ pub fn skipped(why: &str) {
     writeln!(std::io::stderr(), "SKIPPED: {why}").expect("stderr is open");
 }
 
+/// Whether there is such a command.
+pub fn has(program: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).any(|dir| dir.join(program).exists())
+}
+
 /// The path of a committed guest program.
 pub fn guest(name: &str) -> String {
     format!("{}/guest-programs/{name}/{name}.elf", env!("CARGO_MANIFEST_DIR"))

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::common::skipped;
+use crate::common::{has, skipped};
 
 /// Tells apart the networks of one process.
 static NETS: AtomicU32 = AtomicU32::new(0);
@@ -27,12 +27,6 @@ pub fn run(program: &str, arguments: &[&str]) {
     let output = Command::new(program).args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {}: {said}", arguments.join(" "));
-}
-
-/// Whether there is such a command.
-pub fn has(program: &str) -> bool {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&paths).any(|dir| dir.join(program).exists())
 }
 
 /// Takes away what tests that were killed have left.

@@ -9,9 +9,10 @@ use lockstep::lab::linux::Images;
 
 use super::common::linux::images;
 use super::common::skipped;
-use super::net::{Net, has};
+use super::net::Net;
 use super::passt::passt;
 use super::scene::*;
+use crate::common::has;
 
 /// Booting Linux takes its time on a busy machine.
 const BOOT: Duration = Duration::from_secs(180);
