@@ -27,6 +27,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use sha2::{Digest as _, Sha256};
+
 use super::message::Message;
 use super::node::{Command, LinkId, World};
 use super::scrollback::Scrollback;
@@ -79,10 +81,20 @@ struct Unsafe {
 struct Place {
     vm: String,
     node: NodeId,
+    /// As terminals are shown it.
     life: u64,
     primary: bool,
     /// Where the other node listens.
     peer: Option<String>,
+}
+
+/// What terminals are shown of the guest's life: enough to tell one life from another on every node, and
+/// nothing of the number itself, which is the nodes' proof to their switch. (SHA-256 of a label and the
+/// life, the first 8 bytes.)
+fn shown(life: u64) -> u64 {
+    let digest = Sha256::new().chain_update(b"lockstep life for terminals").chain_update(life.to_le_bytes());
+    let [a, b, c, d, e, f, g, h, ..] = digest.finalize().0;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// All terminals of a node, over all its roles, and what they are shown.
@@ -150,7 +162,7 @@ impl Terminals {
     /// The node's role or its guest's life is another one now: every terminal is told, and what was
     /// typed and not given to the guest is the new primary's.
     pub fn settle(&mut self, primary: bool, life: u64, commands: &mut Vec<Command>) {
-        (self.place.primary, self.place.life) = (primary, life);
+        (self.place.primary, self.place.life) = (primary, shown(life));
         self.unsafe_typed.clear();
         let links: Vec<LinkId> = self.terminals.keys().copied().collect();
         for link in links {

@@ -50,7 +50,7 @@ impl Scene {
     }
 
     fn attach(&mut self, link: LinkId, from: Option<u64>, session: u64) {
-        self.terminals.attach(link, (5, from, session), self.now_ns, &mut self.commands);
+        self.terminals.attach(link, (shown(5), from, session), self.now_ns, &mut self.commands);
     }
 
     fn say(&mut self, offset: u64, text: &[u8]) {
@@ -119,9 +119,26 @@ fn a_terminal_sees_what_is_known_and_then_what_comes_each_byte_once() {
     scene.show();
     assert_eq!(scene.data(B), [(10, b"gin: ".to_vec())]);
     let late = LinkId(11);
-    scene.terminals.attach(late, (4, Some(10), 3), 0, &mut scene.commands);
+    scene.terminals.attach(late, (shown(4), Some(10), 3), 0, &mut scene.commands);
     scene.show();
     assert_eq!(scene.data(late), [(0, b"booting\nlogin: ".to_vec())]);
+}
+
+#[test]
+fn a_greeting_tells_lives_apart_and_does_not_show_the_life_itself() {
+    let mut lives = Vec::new();
+    for (primary, life) in [(true, 5), (false, 5), (true, 6)] {
+        let mut scene = Scene::new(true);
+        scene.terminals.settle(primary, life, &mut scene.commands);
+        scene.attach(A, None, 1);
+        let greeting = scene.commands.iter().find_map(|command| match command {
+            Command::Send { message: Message::Attached { life, .. }, .. } => Some(*life),
+            _ => None,
+        });
+        lives.push(greeting.unwrap());
+    }
+    // SHA-256 over the label and the life in 8 little-endian bytes; the first 8 bytes of it.
+    assert_eq!(lives, [0x2b96_d9cc_5b18_35dc, 0x2b96_d9cc_5b18_35dc, 0xa7bf_d376_7712_f0f7]);
 }
 
 #[test]

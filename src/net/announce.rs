@@ -8,7 +8,7 @@
 //!
 //! Absent on purpose: duplicate address detection (the guest's own business), and sending.
 
-use core::net::Ipv6Addr;
+use core::net::{IpAddr, Ipv6Addr};
 
 use smoltcp::wire::{
     ArpHardware, ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Ipv4Address, Ipv4Packet,
@@ -89,7 +89,8 @@ impl Default for Addresses {
 }
 
 /// What a frame says about its sender.
-enum Says {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Says {
     /// This address is mine.
     OwnV4(Ipv4Address),
     OwnV6(Ipv6Addr),
@@ -98,7 +99,17 @@ enum Says {
     FromV6(Ipv6Addr),
 }
 
-fn said(frame: &[u8]) -> Option<Says> {
+impl Says {
+    pub(super) fn address(self) -> IpAddr {
+        match self {
+            Says::OwnV4(ip) | Says::FromV4(ip) => ip.into(),
+            Says::OwnV6(ip) | Says::FromV6(ip) => ip.into(),
+        }
+    }
+}
+
+/// What `frame` says about its sender, if it names an address.
+pub(super) fn said(frame: &[u8]) -> Option<Says> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     match frame.ethertype() {
         EthernetProtocol::Arp => {
@@ -174,6 +185,14 @@ impl Addresses {
             Some(Says::OwnV4(ip)) => self.v4.forget(ip),
             Some(Says::OwnV6(ip)) => self.v6.forget(ip),
             Some(Says::FromV4(_) | Says::FromV6(_)) | None => {}
+        }
+    }
+
+    /// Whether the address that a frame names as its sender's is one that this VM uses.
+    pub(super) fn has(&self, now: u64, says: Says) -> bool {
+        match says {
+            Says::OwnV4(ip) | Says::FromV4(ip) => self.v4.current(now).any(|known| known == ip),
+            Says::OwnV6(ip) | Says::FromV6(ip) => self.v6.current(now).any(|known| known == ip),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A guest's Ethernet or IPv4 address, used by somebody else: noted, and told to the operator.
+//! A guest's Ethernet or IP address, used by somebody else: noted, and told to the operator.
 //!
 //! Two stations with one address take each other's frames, and neither sees more than a network that loses
 //! some. The switch sees it. It tells the first time, and again after [`TELL_EVERY_NS`] if it goes on; the
@@ -6,12 +6,13 @@
 //!
 //! Absent on purpose: what becomes of the frame (`fabric`, `switch`), and who of the two is right.
 
+use core::net::IpAddr;
 use std::fmt;
 
 use serde::Serialize;
 
 use super::SECOND_NS;
-use super::ether::{Ipv4Address, Mac};
+use super::ether::Mac;
 
 /// One conflict is told this often at most.
 pub const TELL_EVERY_NS: u64 = 60 * SECOND_NS;
@@ -40,14 +41,15 @@ impl fmt::Display for Whence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Address {
     Mac(Mac),
-    Ip(Ipv4Address),
+    Ip(IpAddr),
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Mac(mac) => write!(f, "Ethernet address {mac}"),
-            Address::Ip(ip) => write!(f, "IPv4 address {ip}"),
+            Address::Ip(IpAddr::V4(ip)) => write!(f, "IPv4 address {ip}"),
+            Address::Ip(IpAddr::V6(ip)) => write!(f, "IPv6 address {ip}"),
         }
     }
 }

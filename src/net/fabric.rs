@@ -51,7 +51,7 @@ pub enum DropWhy {
     BadSource,
     /// The source belongs to another port or to the gateway.
     Spoofed,
-    /// The source says it has the gateway's IPv4 address.
+    /// The sender's IP address is the gateway's, or that of another VM which is attached.
     SpoofedIp,
     /// The destination lives on the port it came from.
     SamePort,
@@ -93,6 +93,12 @@ impl Fabric {
     /// Lets go of the address pinned to `port`: from now on it is learned like any other.
     pub fn unpin(&mut self, port: PortId) {
         self.places.retain(|_, place| !(place.pinned && place.port == port));
+    }
+
+    /// Forgets everything that `port` has taught, and what is pinned to it: another VM gets the port.
+    pub fn clear(&mut self, port: PortId) {
+        self.places.retain(|_, place| place.port != port);
+        self.learned.remove(&port);
     }
 
     /// Addresses known, pinned ones included.
@@ -229,6 +235,21 @@ mod tests {
             fabric.move_pin(mac(n), ONE);
         }
         assert_eq!((fabric.len(), fabric.pinned_to(mac(99))), (2, Some(ONE)));
+    }
+
+    #[test]
+    fn a_port_that_gets_another_vm_has_taught_nothing() {
+        let mut fabric = fabric();
+        fabric.move_pin(mac(1), ONE);
+        fabric.place(0, ONE, &frame(GATEWAY, mac(3)));
+        fabric.place(0, TWO, &frame(GATEWAY, mac(2)));
+        fabric.clear(ONE);
+        assert_eq!((fabric.len(), fabric.pinned_to(mac(1))), (2, None));
+        assert_eq!(fabric.place(0, TWO, &frame(mac(3), mac(2))), Fate::Flood);
+        for n in 0..LEARNED_PER_PORT_MAX as u8 {
+            fabric.place(0, ONE, &frame(GATEWAY, mac(100 + n)));
+        }
+        assert_eq!(fabric.len(), 2 + LEARNED_PER_PORT_MAX);
     }
 
     #[test]

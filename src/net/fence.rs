@@ -6,10 +6,19 @@
 //!
 //! Frame numbers are those of the guest's life: they go on over a takeover, because the successor is
 //! the same machine to the bit and says the same frames under the same numbers.
+//!
+//! A number far ahead would make every later frame of the guest a duplicate, so it is refused: a sender
+//! that has lost more frames than it keeps attaches again and says where it is ([`Fence::resume`]), and
+//! by the same statement a fence that was led ahead comes back.
 
 use serde::Serialize;
 
+use super::port::FRAMES_KEPT_MAX;
 use crate::base::Generation;
+
+/// At most this many numbers may be missing between two frames of one reign: a node keeps that many frames
+/// for its switch and sends them again, so it cannot have lost more without knowing.
+pub const GAP_MAX: u64 = FRAMES_KEPT_MAX as u64;
 
 /// What the fence says to a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +27,8 @@ pub enum Verdict {
     Accept,
     /// It passes, but numbers from `expected` on are missing: the sender lost them.
     Gap { expected: u64 },
+    /// More than [`GAP_MAX`] numbers from `expected` on are missing; it is dropped, and changes nothing.
+    Leap { expected: u64 },
     /// It has passed before, perhaps from an earlier generation; it is dropped.
     Duplicate,
     /// Its sender no longer reigns.
@@ -33,6 +44,8 @@ pub struct FenceCounts {
     pub duplicates: u64,
     pub stale: u64,
     pub gaps: u64,
+    /// Frames dropped because their number was too far ahead.
+    pub leaps: u64,
 }
 
 /// One VM's fence.
@@ -42,13 +55,16 @@ pub struct Fence {
     /// `None`: not known, because this switch is younger than the guest. The first frame passes,
     /// whatever its number.
     last: Option<u64>,
+    /// A reign has begun and nothing has passed in it: its first frame may have any number that is new,
+    /// because the guest may have spoken through another switch meanwhile.
+    fresh: bool,
     counts: FenceCounts,
 }
 
 impl Fence {
     /// A fence at which `generation` reigns and `last` was the last frame accepted.
     pub fn new(generation: Generation, last: Option<u64>) -> Self {
-        Self { current: generation, last, counts: FenceCounts::default() }
+        Self { current: generation, last, fresh: false, counts: FenceCounts::default() }
     }
 
     pub fn current(&self) -> Generation {
@@ -70,6 +86,7 @@ impl Fence {
         if generation < self.current {
             return Err(self.current);
         }
+        self.fresh |= generation > self.current;
         self.current = generation;
         Ok(())
     }
@@ -82,12 +99,24 @@ impl Fence {
         }
         self.current = generation;
         self.last = Some(0);
+        self.fresh = false;
         Ok(())
     }
 
-    /// Whoever reigned before this switch was there says that `last` was its last frame.
-    pub fn know(&mut self, last: u64) {
-        self.last.get_or_insert(last);
+    /// The node that reigns has connected, and says that `said` was its guest's last frame. `rises` is true
+    /// when its reign begins with that connection.
+    ///
+    /// A fence that knows no number takes it, and so does one that is more than [`GAP_MAX`] behind: what
+    /// is missing was lost. A fence more than that *ahead* of a reign's own word was led there by
+    /// numbers which the guest never used. (A node whose reign begins may know of fewer frames than its
+    /// predecessor sent.) In between the fence knows better.
+    pub fn resume(&mut self, said: u64, rises: bool) {
+        match self.last {
+            None => self.last = Some(said),
+            Some(last) if said > last.saturating_add(GAP_MAX) => self.last = Some(said),
+            Some(last) if !rises && last > said.saturating_add(GAP_MAX) => self.last = Some(said),
+            Some(_) => {}
+        }
     }
 
     /// Notes a frame whose sender does not reign, by word from elsewhere.
@@ -109,10 +138,15 @@ impl Fence {
                 self.counts.duplicates += 1;
                 return Verdict::Duplicate;
             }
-            Some(last) => last.saturating_add(1),
+            Some(last) if !self.fresh && seq - last > GAP_MAX => {
+                self.counts.leaps += 1;
+                return Verdict::Leap { expected: last + 1 };
+            }
+            Some(last) => last + 1,
             None => seq,
         };
         self.last = Some(seq);
+        self.fresh = false;
         self.counts.accepted += 1;
         if seq == expected {
             Verdict::Accept
@@ -163,6 +197,59 @@ mod tests {
         assert_eq!(fence.accept(G1, 4), Verdict::Gap { expected: 1 });
         assert_eq!(fence.accept(G1, 2), Verdict::Duplicate);
         assert_eq!(fence.counts().gaps, 1);
+    }
+
+    #[test]
+    fn a_number_beyond_what_a_port_keeps_changes_nothing() {
+        let mut fence = Fence::new(G1, Some(5));
+        assert_eq!(fence.accept(G1, u64::MAX), Verdict::Leap { expected: 6 });
+        assert_eq!(fence.accept(G1, 5 + GAP_MAX + 1), Verdict::Leap { expected: 6 });
+        assert_eq!(fence.accept(G1, 6), Verdict::Accept);
+        assert_eq!(fence.accept(G1, 6 + GAP_MAX), Verdict::Gap { expected: 7 });
+        assert_eq!((fence.last(), fence.counts().leaps), (6 + GAP_MAX, 2));
+    }
+
+    #[test]
+    fn the_first_frame_of_a_reign_may_be_far_ahead_and_only_that_one() {
+        let mut fence = Fence::new(G1, Some(5));
+        fence.activate(G1).unwrap();
+        assert_eq!(fence.accept(G1, 1_000_000), Verdict::Leap { expected: 6 }, "no new reign");
+        fence.activate(G2).unwrap();
+        assert_eq!(fence.accept(G2, 4), Verdict::Duplicate);
+        assert_eq!(fence.accept(G2, 1_000_000), Verdict::Gap { expected: 6 });
+        assert_eq!(fence.accept(G2, u64::MAX), Verdict::Leap { expected: 1_000_001 });
+        fence.restart(Generation(3)).unwrap();
+        assert_eq!(fence.accept(Generation(3), u64::MAX), Verdict::Leap { expected: 1 });
+    }
+
+    #[test]
+    fn what_a_reconnecting_node_says_does_not_override_what_the_fence_has_seen() {
+        let mut fence = Fence::new(G1, None);
+        fence.resume(90, false);
+        assert_eq!(fence.last(), 90);
+        for said in [0, 89, 91, 90 + GAP_MAX] {
+            fence.resume(said, false);
+            assert_eq!(fence.last(), 90, "{said}");
+        }
+        assert_eq!(fence.accept(G1, 90), Verdict::Duplicate);
+    }
+
+    #[test]
+    fn a_node_that_lost_more_than_it_keeps_says_so_and_goes_on() {
+        let mut fence = Fence::new(G1, Some(5));
+        fence.resume(6 + GAP_MAX, false);
+        assert_eq!(fence.accept(G1, 7 + GAP_MAX), Verdict::Accept);
+    }
+
+    #[test]
+    fn a_fence_that_was_led_ahead_comes_back_for_the_reign_but_not_for_a_new_one() {
+        let mut fence = Fence::new(G1, Some(5));
+        fence.resume(u64::MAX - 1, false);
+        assert_eq!(fence.accept(G1, 6), Verdict::Duplicate);
+        fence.resume(6, true);
+        assert_eq!(fence.last(), u64::MAX - 1, "a successor may know of fewer frames than were sent");
+        fence.resume(6, false);
+        assert_eq!(fence.accept(G1, 7), Verdict::Accept);
     }
 
     #[test]

@@ -297,6 +297,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_number_from_the_very_end_leaves_room_to_count_on() {
+        for liar in [u64::MAX, u64::MAX - 1, u64::MAX / 2 + 1] {
+            let mut inbound = Inbound::default();
+            inbound.resume_after(liar);
+            let first = inbound.push(frame(1)).unwrap();
+            assert_eq!(first, u64::MAX / 2 + 1, "{liar}");
+            inbound.push(frame(2));
+            assert_eq!(drain(&mut inbound), [first, first + 1]);
+            inbound.confirm(u64::MAX);
+            assert!(inbound.is_empty());
+            // The guest itself comes back, and hears what comes next.
+            inbound.resume_after(5);
+            assert_eq!(inbound.push(frame(3)), Some(first + 2));
+            assert_eq!(drain(&mut inbound), [first + 2]);
+        }
+    }
+
     /// Random kills: the frames that end in the surviving log are each one once and in order.
     #[test]
     fn over_random_takeovers_nothing_is_lost_and_nothing_comes_twice() {

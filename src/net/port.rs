@@ -44,6 +44,9 @@ pub const VERSION: u16 = 1;
 /// No message is longer than this, its length field excluded.
 pub const MESSAGE_BYTES_MAX: usize = 128 << 10;
 
+/// At most this many frames a node keeps for a switch that has not accepted them.
+pub const FRAMES_KEPT_MAX: usize = 4096;
+
 /// A VM's name is no longer than this.
 pub const NAME_BYTES_MAX: usize = 64;
 

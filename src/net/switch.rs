@@ -19,13 +19,19 @@
 //!   A second Active of the same life and generation replaces the first (it reconnected); one of a
 //!   higher generation fences it. A new life needs a higher generation, and numbers from 1 again.
 //! ```
+//!
+//! A guest's *life* is a number that only its nodes know, and so their proof of being its nodes. Whoever names
+//! another life, or a generation further ahead than the next, needs the arbiter's word ([`Switch::claimed`])
+//! or must wait until nobody speaks for the guest ([`LIVE_NS`]); without an arbiter a generation may be at most
+//! [`LEAP_MAX`] ahead. A place that nobody has held for [`ABANDONED_NS`] is free for another guest, and one that
+//! is held by nobody makes room when all [`VMS_MAX`] are taken.
 
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::announce::{Addresses, Rounds};
+use super::announce::{self, Addresses, Rounds};
 use super::elsewhere::{Address, Elsewhere, ElsewhereStatus, MOVING_NS, Whence};
 use super::ether::{Mac, addresses, claims_ip};
 use super::fabric::{DropWhy, Fabric, Fate, GATEWAY_PORT, PortId};
@@ -50,6 +56,14 @@ pub const ABANDONED_NS: u64 = 60 * SECOND_NS;
 /// A generation above that of the VM's connection has been claimed: the connection has this long to say
 /// that the claim was its own. It is not heard until then.
 pub const CLAIM_GRACE_NS: u64 = 200 * MILLISECOND_NS;
+
+/// A guest whose node has said something within this time lives here (a node pings its switch every second):
+/// another life, or a leap of generations, does not replace it without the arbiter's word.
+pub const LIVE_NS: u64 = 3 * SECOND_NS;
+
+/// Without an arbiter's word a generation is at most this far ahead of the newest one known: takeovers that
+/// this switch did not see.
+pub const LEAP_MAX: u64 = 64;
 
 /// Names one connection; given by the world outside, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +96,8 @@ pub enum CloseWhy {
     Stalled,
     /// Does not read what it is sent.
     SlowReader,
-    /// Too many connections.
+    /// Too many connections, or too many from one address: one that has not said who it is gives way to newer
+    /// ones.
     TooMany,
     /// A status was asked and given.
     Answered,
@@ -168,6 +183,13 @@ pub struct VmStatus {
     pub address_elsewhere: Option<ElsewhereStatus>,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Standby {
+    /// The generation that it followed when it came.
+    followed: Generation,
+    life: u64,
+}
+
 struct Vm {
     name: String,
     life: u64,
@@ -175,12 +197,19 @@ struct Vm {
     fence: Fence,
     inbound: Inbound,
     active: Option<PeerId>,
-    /// Each with the generation that it followed when it came.
-    standbys: BTreeMap<PeerId, Generation>,
+    standbys: BTreeMap<PeerId, Standby>,
     /// Since when nobody is attached, once a tick has seen it.
     alone_since: Option<u64>,
     /// It reigns here, or did and its successor may be about to.
     here: bool,
+    /// Some node has reigned here; until then no life is tied to the name.
+    reigned: bool,
+    /// When the connection that reigns has said something last.
+    heard: u64,
+    /// When any node of this life has.
+    heard_kin: u64,
+    /// The newest generation that the arbiter has named.
+    arbiter: Option<Generation>,
     /// The newest generation that is known to be claimed, if it is not the one that reigns here; and
     /// when that was heard.
     claimed: Option<(Generation, u64)>,
@@ -196,6 +225,59 @@ impl Vm {
         self.active.is_none() && self.standbys.is_empty()
     }
 
+    /// Whether a node speaks for the guest now.
+    fn is_live(&self, now: u64) -> bool {
+        self.active.is_some() && now.saturating_sub(self.heard) < LIVE_NS
+    }
+
+    /// Whether the guest has a node here that speaks for it or could.
+    fn has_kin(&self, now: u64) -> bool {
+        let any = self.active.is_some() || self.standbys.values().any(|standby| standby.life == self.life);
+        any && now.saturating_sub(self.heard_kin) < LIVE_NS
+    }
+
+    fn is_abandoned(&self, now: u64) -> bool {
+        self.is_alone() && self.alone_since.is_some_and(|since| now.saturating_sub(since) >= ABANDONED_NS)
+    }
+
+    /// Whether the place goes to a guest of another life, whatever was here before.
+    fn is_free(&self, now: u64) -> bool {
+        !self.reigned || self.is_abandoned(now)
+    }
+
+    /// Why `generation` may not begin to reign over the guest `life` here, although it is new. What
+    /// `has_arbiter` says decides whether a leap waits for the arbiter's word or is bounded.
+    fn objection(&self, now: u64, life: u64, generation: Generation, has_arbiter: bool) -> Option<String> {
+        let name = &self.name;
+        let newest =
+            self.claimed.map_or(self.fence.current(), |(claimed, _)| claimed.max(self.fence.current()));
+        let newest = self.arbiter.map_or(newest, |word| word.max(newest));
+        let ahead = generation.get().saturating_sub(newest.get());
+        if generation <= self.fence.current() || self.arbiter.is_some_and(|word| word >= generation) {
+            return None;
+        }
+        let fix = if has_arbiter {
+            "the arbiter does not say so yet; it is asked again"
+        } else {
+            "a switch with --arbiter could ask; without one, stop that node, or restart the switch"
+        };
+        if ahead > 1 && has_arbiter {
+            return Some(format!("generation {generation} of {name:?} comes after {newest} here: {fix}"));
+        }
+        if ahead > LEAP_MAX {
+            return Some(format!("generation {generation} of {name:?} is too far ahead of {newest}: {fix}"));
+        }
+        if life != self.life && self.has_kin(now) {
+            return Some(format!("another guest by the name {name:?} is here and lives: {fix}"));
+        }
+        if self.is_live(now) && ahead > 1 {
+            return Some(format!(
+                "generation {newest} of {name:?} lives, and {generation} is not the next: {fix}"
+            ));
+        }
+        None
+    }
+
     /// The generation in whose favour this VM's connection is not heard.
     fn overruled_by(&self, generation: Generation) -> Option<Generation> {
         self.claimed.map(|(claimed, _)| claimed).filter(|claimed| *claimed > generation)
@@ -208,7 +290,23 @@ impl Vm {
 
     /// Whether a standby here may be the one that has claimed `generation`.
     fn may_return(&self, generation: Generation) -> bool {
-        self.standbys.values().any(|followed| *followed < generation)
+        self.standbys.values().any(|standby| standby.life == self.life && standby.followed < generation)
+    }
+
+    /// Notes that `generation` has been claimed, if that is news.
+    fn suspect(&mut self, now: u64, generation: Generation) {
+        if generation > self.fence.current() && self.claimed.is_none_or(|(claimed, _)| generation > claimed) {
+            self.claimed = Some((generation, now));
+        }
+    }
+
+    /// Gives the place to another guest under the same name.
+    fn begin_anew(&mut self, life: u64, generation: Generation) {
+        self.life = life;
+        self.fence = Fence::new(generation, None);
+        self.inbound.restart();
+        self.claimed = None;
+        self.addresses = Addresses::default();
     }
 
     fn attached(&self) -> FromSwitch {
@@ -229,6 +327,9 @@ pub struct Switch {
     /// A VM's port is its index + 1.
     vms: Vec<Vm>,
     by_name: BTreeMap<String, usize>,
+    /// Changes with each name that comes or goes.
+    names_version: u64,
+    has_arbiter: bool,
     peers: BTreeMap<PeerId, Peer>,
     fabric: Fabric,
     gateway: Gateway,
@@ -256,6 +357,8 @@ impl Switch {
         Self {
             vms: Vec::new(),
             by_name: BTreeMap::new(),
+            names_version: 0,
+            has_arbiter: false,
             peers: BTreeMap::new(),
             fabric,
             gateway: Gateway::new(config.gateway),
@@ -278,6 +381,11 @@ impl Switch {
             return;
         }
         self.peers.insert(peer, Peer::Fresh);
+    }
+
+    /// Whether the connection has not said who it is.
+    pub fn is_fresh(&self, peer: PeerId) -> bool {
+        matches!(self.peers.get(&peer), Some(Peer::Fresh))
     }
 
     /// The connection is gone; what it stood for stays, for whoever comes next.
@@ -306,6 +414,15 @@ impl Switch {
     /// A message came. What a closed peer still had under way is ignored.
     pub fn message(&mut self, now: u64, peer: PeerId, message: ToSwitch, out: &mut Vec<Command>) {
         let Some(state) = self.peers.get(&peer) else { return };
+        if let Peer::Attached { vm, life, .. } = *state {
+            let place = &mut self.vms[vm];
+            if place.active == Some(peer) {
+                place.heard = now;
+            }
+            if place.life == life {
+                place.heard_kin = now;
+            }
+        }
         match (*state, message) {
             (Peer::Fresh, ToSwitch::Attach(attach)) => self.attach(now, peer, attach, out),
             (Peer::Fresh, ToSwitch::Status) => {
@@ -370,7 +487,17 @@ impl Switch {
         self.announce(now, out);
     }
 
-    /// The VMs that are known here; their number only grows.
+    /// From now on the arbiter's word is asked for: a leap of generations waits for it.
+    pub fn expect_arbiter(&mut self) {
+        self.has_arbiter = true;
+    }
+
+    /// Changes when [`vm_names`](Self::vm_names) does.
+    pub fn names_version(&self) -> u64 {
+        self.names_version
+    }
+
+    /// The VMs that are known here.
     pub fn vm_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.vms.iter().map(|vm| vm.name.as_str())
     }
@@ -379,9 +506,8 @@ impl Switch {
     /// one is not heard from now on, and after [`CLAIM_GRACE_NS`] is told so.
     pub fn claimed(&mut self, now: u64, name: &str, generation: Generation) {
         let Some(vm) = self.by_name.get(name).map(|vm| &mut self.vms[*vm]) else { return };
-        if generation > vm.fence.current() && vm.claimed.is_none_or(|(claimed, _)| generation > claimed) {
-            vm.claimed = Some((generation, now));
-        }
+        vm.arbiter = vm.arbiter.max(Some(generation));
+        vm.suspect(now, generation);
     }
 
     /// Parts from those whose reign is over by the arbiter's word, and who have had time to say otherwise.
@@ -495,6 +621,9 @@ impl Switch {
         if std::mem::take(&mut self.guest_moved) {
             self.gateway.tcp().guest_moved(now);
         }
+        for vm in self.vms.iter_mut().filter(|vm| vm.is_alone()) {
+            vm.alone_since.get_or_insert(now);
+        }
         let (present, room) = self.way_to_guest();
         self.gateway.flush_tcp(now, present, room, &mut from_gateway);
         self.carry(now, from_gateway, out);
@@ -509,11 +638,7 @@ impl Switch {
         self.tick_next = now.saturating_add(SECOND_NS);
         for vm in 0..self.vms.len() {
             let place = &mut self.vms[vm];
-            if !place.is_alone() {
-                continue;
-            }
-            let since = *place.alone_since.get_or_insert(now);
-            if now.saturating_sub(since) < ABANDONED_NS {
+            if !place.is_abandoned(now) {
                 continue;
             }
             if self.uplink.is_some() {
@@ -583,7 +708,7 @@ impl Switch {
     }
 
     fn attach(&mut self, now: u64, peer: PeerId, attach: Attach, out: &mut Vec<Command>) {
-        let vm = match self.place_of(&attach) {
+        let vm = match self.place_of(now, &attach) {
             Ok(vm) => vm,
             Err(why) => return self.refuse(peer, why, out),
         };
@@ -592,10 +717,17 @@ impl Switch {
             if self.vms[vm].standbys.len() >= STANDBYS_MAX {
                 return self.refuse(peer, "too many standbys for this VM".into(), out);
             }
-            self.vms[vm].standbys.insert(peer, attach.generation);
-            if attach.generation > self.vms[vm].fence.current() {
-                // It comes from a reign that was never seen here: at another switch, then.
-                self.claimed(now, &attach.vm, attach.generation);
+            let (place, generation) = (&mut self.vms[vm], attach.generation);
+            if attach.life != place.life && place.reigned && place.has_kin(now) {
+                let why = format!("another guest by the name {:?} is here and lives", place.name);
+                return self.refuse(peer, why, out);
+            }
+            place.standbys.insert(peer, Standby { followed: generation, life: attach.life });
+            // It comes from a reign that was never seen here: at another switch, then. A node of the same
+            // guest knows; whoever is not one is not believed.
+            let life = attach.life;
+            if life == place.life && place.objection(now, life, generation, self.has_arbiter).is_none() {
+                place.suspect(now, generation);
             }
         } else {
             let rises = attach.generation > self.vms[vm].fence.current();
@@ -603,7 +735,7 @@ impl Switch {
                 return;
             }
             self.free_addresses();
-            self.vms[vm].fence.know(attach.tx_seq_last);
+            self.vms[vm].fence.resume(attach.tx_seq_last, rises);
             let inbound = &mut self.vms[vm].inbound;
             inbound.resume_after(attach.rx_seq_last);
             if rises {
@@ -615,7 +747,7 @@ impl Switch {
     }
 
     /// The place of the VM that attaches, a new one if need be; or why it cannot have one.
-    fn place_of(&mut self, attach: &Attach) -> Result<usize, String> {
+    fn place_of(&mut self, now: u64, attach: &Attach) -> Result<usize, String> {
         let mac = attach.mac;
         if !mac.is_station() {
             return Err(format!("{mac} cannot be a VM's Ethernet address"));
@@ -635,12 +767,12 @@ impl Switch {
         if let Some(vm) = known {
             return Ok(vm);
         }
-        if self.vms.len() >= VMS_MAX {
-            return Err(format!("the switch already knows {VMS_MAX} VMs"));
-        }
+        let vm = self.free_place(now).ok_or_else(|| {
+            format!("the switch already knows {VMS_MAX} VMs, and all are in use or were a minute ago")
+        })?;
         // What a standby's primary has sent is not known: we have yet to meet it.
         let last = (!attach.standby).then_some(attach.tx_seq_last);
-        self.vms.push(Vm {
+        let place = Vm {
             name: attach.vm.clone(),
             life: attach.life,
             mac,
@@ -650,15 +782,38 @@ impl Switch {
             standbys: BTreeMap::new(),
             alone_since: None,
             here: false,
+            reigned: false,
+            heard: now,
+            heard_kin: now,
+            arbiter: None,
             claimed: None,
             addresses: Addresses::default(),
             rounds: Rounds::default(),
             reigns_since: 0,
             elsewhere: Elsewhere::default(),
-        });
-        let vm = self.vms.len() - 1;
+        };
+        if let Some(old) = self.vms.get_mut(vm) {
+            self.by_name.remove(&old.name);
+            *old = place;
+            self.fabric.clear(port_of(vm));
+        } else {
+            self.vms.push(place);
+        }
         self.by_name.insert(attach.vm.clone(), vm);
+        self.names_version += 1;
         Ok(vm)
+    }
+
+    /// The number of a place for a VM that is not known: a new one, or one that nobody holds. Those that have
+    /// said nothing go first, and of the others the one that has been alone for longest.
+    fn free_place(&self, now: u64) -> Option<usize> {
+        if self.vms.len() < VMS_MAX {
+            return Some(self.vms.len());
+        }
+        let spoke = |vm: &Vm| vm.fence.counts().accepted > 0;
+        let places = self.vms.iter().enumerate();
+        let free = places.filter(|(_, vm)| vm.is_alone() && (!spoke(vm) || vm.is_abandoned(now)));
+        free.min_by_key(|(_, vm)| (spoke(vm), vm.alone_since.unwrap_or(now))).map(|(place, _)| place)
     }
 
     /// Lets the attached `peer` reign over its VM under `generation`, and tells whoever reigned
@@ -671,7 +826,14 @@ impl Switch {
             return false;
         }
         let before = place.fence.current();
+        if life != place.life && place.is_free(now) {
+            place.begin_anew(life, generation);
+        }
         let another = life != place.life;
+        if let Some(why) = place.objection(now, life, generation, self.has_arbiter) {
+            self.refuse(peer, why, out);
+            return false;
+        }
         let allowed =
             if another { place.fence.restart(generation) } else { place.fence.activate(generation) };
         if let Err(current) = allowed {
@@ -689,19 +851,24 @@ impl Switch {
             place.inbound.restart();
         }
         place.claimed = None;
-        place.here = true;
-        place.reigns_since = now;
+        (place.here, place.reigned) = (true, true);
+        (place.heard, place.heard_kin, place.reigns_since) = (now, now, now);
         if (place.mac, place.life) != (mac, life) || another {
             place.addresses = Addresses::default();
         }
         self.guest_moved |= generation > before;
         place.mac = mac;
         place.standbys.remove(&peer);
+        let strangers = place.standbys.iter().filter(|(_, standby)| standby.life != life);
+        let strangers: Vec<PeerId> = strangers.map(|(peer, _)| *peer).collect();
         let old = place.active.replace(peer).filter(|old| *old != peer);
         self.fabric.move_pin(mac, port_of(vm));
         if place.active == Some(peer) && self.uplink.is_some() {
             place.rounds.begin(now);
             self.announce(now, out);
+        }
+        for stranger in strangers {
+            self.refuse(stranger, "another guest by this name reigns now".into(), out);
         }
         if let Some(old) = old {
             if generation > before {
@@ -733,11 +900,17 @@ impl Switch {
         match self.vms[vm].fence.accept(generation, seq) {
             Verdict::Accept | Verdict::Gap { .. } => {}
             Verdict::Duplicate => return,
+            // If it is the guest's own number, the node attaches again and says so.
+            Verdict::Leap { .. } => return self.fail(peer, CloseWhy::OutOfTurn, out),
             Verdict::Stale { current } => return self.fence_off(peer, current, out),
             Verdict::Unannounced { .. } => return self.fail(peer, CloseWhy::OutOfTurn, out),
         }
+        if self.is_spoofed(now, vm, frame) {
+            *self.dropped.entry(DropWhy::SpoofedIp).or_default() += 1;
+            return;
+        }
+        self.vms[vm].addresses.hear(now, frame);
         if self.uplink.is_some() {
-            self.vms[vm].addresses.hear(now, frame);
             if self.place(now, port_of(vm), frame)
                 && let Some(counts) = &mut self.uplink
             {
@@ -746,10 +919,7 @@ impl Switch {
             }
             return;
         }
-        if claims_ip(frame, self.gateway.config().ip)
-            || claims_ip(frame, DNS_IP)
-            || self.claims_anothers_ip(vm, frame)
-        {
+        if claims_ip(frame, self.gateway.config().ip) || claims_ip(frame, DNS_IP) {
             *self.dropped.entry(DropWhy::SpoofedIp).or_default() += 1;
             return;
         }
@@ -758,6 +928,25 @@ impl Switch {
             self.gateway.frame(now, frame, &mut from_gateway);
             self.carry(now, from_gateway, out);
         }
+    }
+
+    /// Whether `frame`, from `vm`, names an address as its sender's that another VM uses which is attached. An
+    /// address of one that is not attached may move: then its former owner has it no more.
+    fn is_spoofed(&mut self, now: u64, vm: usize, frame: &[u8]) -> bool {
+        let Some(says) = announce::said(frame) else { return false };
+        let users =
+            self.vms.iter().enumerate().filter(|(at, place)| *at != vm && place.addresses.has(now, says));
+        let users: Vec<usize> = users.map(|(user, _)| user).collect();
+        for user in users {
+            let whence = Whence::Vm(self.vms[vm].name.clone());
+            let place = &mut self.vms[user];
+            if !place.is_alone() {
+                place.elsewhere.see(Address::Ip(says.address()), whence);
+                return true;
+            }
+            place.addresses.hear_other(frame);
+        }
+        false
     }
 
     /// Does what the gateway wants, and keeps its list for the next time.
@@ -827,21 +1016,6 @@ impl Switch {
         }
     }
 
-    /// True when `frame` of the VM claims the IPv4 address that the gateway's forwards lead to, and another VM
-    /// that somebody is attached for has it.
-    fn claims_anothers_ip(&mut self, vm: usize, frame: &[u8]) -> bool {
-        let ip = self.gateway.config().guest_ip;
-        let holder = self.gateway.guest_mac().and_then(|mac| self.fabric.pinned_to(mac));
-        let Some(PortId(holder @ 1..)) = holder.filter(|holder| *holder != port_of(vm)) else { return false };
-        let holder = holder as usize - 1;
-        if self.vms[holder].is_alone() || !claims_ip(frame, ip) {
-            return false;
-        }
-        let whence = Whence::Vm(self.vms[vm].name.clone());
-        self.vms[holder].elsewhere.see(Address::Ip(ip), whence);
-        true
-    }
-
     /// Forgets what the gateway knows of guests whose VMs nobody is attached for: another may have their
     /// addresses.
     fn free_addresses(&mut self) {
@@ -859,9 +1033,7 @@ impl Switch {
             && !vm.here
         {
             counts.not_here += 1;
-        } else if vm.is_alone()
-            && vm.alone_since.is_some_and(|since| now.saturating_sub(since) >= ABANDONED_NS)
-        {
+        } else if vm.is_abandoned(now) {
             self.dropped_abandoned += 1;
         } else {
             // The number is found again when the frame is sent; a full queue has counted it.
@@ -884,9 +1056,12 @@ impl Switch {
         match self.peers.remove(&peer) {
             Some(Peer::Attached { vm, .. }) => {
                 let vm = &mut self.vms[vm];
-                vm.standbys.remove(&peer);
-                vm.active = vm.active.filter(|active| *active != peer);
-                vm.alone_since = None;
+                let held =
+                    vm.standbys.remove(&peer).is_some() || vm.active.take_if(|old| *old == peer).is_some();
+                // Whoever was refused has not held the place.
+                if held {
+                    vm.alone_since = None;
+                }
                 true
             }
             Some(Peer::Fresh) => true,

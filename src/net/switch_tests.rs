@@ -202,6 +202,10 @@ fn another_guest_by_the_same_name_needs_a_higher_generation() {
         assert!(why.contains("another guest"), "{why}");
         assert_eq!(out[1], Command::Close(P2, CloseWhy::Refused));
     }
+    // The higher generation does not help while the first guest lives; a node that has gone silent does not.
+    let out = world.attach(P2, Attach { life: 8, ..attach(G2) });
+    assert_refused(&out, "is here and lives");
+    world.now += LIVE_NS;
     let out = world.attach(P2, Attach { life: 8, ..attach(G2) });
     assert_eq!(out[..2], fenced(P1, G2));
     assert_eq!(out[2..], attached(P2, G2, 0));
@@ -310,10 +314,8 @@ fn frames_for_a_vm_that_nobody_comes_for_are_forgotten() {
 fn connections_names_and_standbys_are_bounded() {
     let mut world = World::new();
     for n in 0..VMS_MAX as u64 + 1 {
-        let mac = Mac([2, 0, 0, 0, 0, n as u8]);
-        let out = world.attach(PeerId(n), Attach { vm: format!("vm{n}"), mac, ..attach(G1) });
+        let out = world.attach(PeerId(n), nth(n));
         assert_eq!(matches!(out[0], Command::Send(_, FromSwitch::Attached { .. })), n < VMS_MAX as u64);
-        world.switch.closed(PeerId(n));
     }
     let mut world = World::new();
     for n in 0..=STANDBYS_MAX as u64 {
@@ -326,6 +328,192 @@ fn connections_names_and_standbys_are_bounded() {
     }
     assert_eq!(world.switch.peers.len(), PEERS_MAX);
     assert!(world.switch.status_json().len() < 100_000);
+}
+
+/// The `n`-th of many VMs.
+fn nth(n: u64) -> Attach {
+    Attach { vm: format!("vm{n}"), mac: Mac([2, 0, 0, 0, (n >> 8) as u8, n as u8]), ..attach(G1) }
+}
+
+fn assert_refused(out: &[Command], because: &str) {
+    let Command::Send(_, FromSwitch::Refused { why }) = &out[0] else { panic!("{out:?}") };
+    assert!(why.contains(because), "{why}");
+}
+
+fn is_attached(out: &[Command]) -> bool {
+    out.iter().any(|command| matches!(command, Command::Send(_, FromSwitch::Attached { .. })))
+}
+
+#[test]
+fn names_that_nobody_holds_make_room_for_new_ones() {
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    world.send(P1, G1, 1, announce());
+    world.switch.closed(P1);
+    let version = world.switch.names_version();
+    for n in 100..100 + 3 * VMS_MAX as u64 {
+        let out = world.attach(PeerId(n), nth(n));
+        assert!(is_attached(&out), "{n}: {out:?}");
+        world.switch.closed(PeerId(n));
+    }
+    assert_eq!(world.switch.vms.len(), VMS_MAX);
+    assert_eq!(world.switch.vm_names().collect::<std::collections::BTreeSet<_>>().len(), VMS_MAX);
+    assert_ne!(world.switch.names_version(), version);
+    // The guest that has spoken is remembered meanwhile, and its fence with it.
+    let out = world.attach(P2, Attach { tx_seq_last: 1, ..attach(Generation(0)) });
+    assert_eq!(out, fenced(P2, G1));
+    // What the former holders of a place have taught is forgotten with them.
+    assert!(world.switch.status().addresses <= VMS_MAX + 1);
+}
+
+#[test]
+fn guests_that_have_spoken_make_room_once_nobody_has_held_them_for_a_minute() {
+    let mut world = World::new();
+    let mut out = Vec::new();
+    for n in 0..VMS_MAX as u64 {
+        world.attach(PeerId(n), nth(n));
+        world.send(PeerId(n), G1, 1, vec![0; 64]);
+        world.switch.closed(PeerId(n));
+    }
+    world.switch.tick(world.now, &mut out);
+    assert_refused(&world.attach(PeerId(1000), nth(1000)), "128 VMs");
+    world.now += ABANDONED_NS;
+    world.switch.tick(world.now, &mut out);
+    assert!(is_attached(&world.attach(PeerId(1001), nth(1001))));
+}
+
+#[test]
+fn a_frame_numbered_at_the_very_end_does_not_mute_the_guest() {
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    world.send(P1, G1, 1, announce());
+    world.attach(P2, Attach { tx_seq_last: 1, ..attach(G1) });
+    let out = world.send(P2, G1, u64::MAX, announce());
+    assert_eq!(out, [Command::Close(P2, CloseWhy::OutOfTurn)]);
+    assert_eq!(world.attach(P3, Attach { tx_seq_last: 1, ..attach(G1) }), attached(P3, G1, 1));
+    world.send(P3, G1, 2, announce());
+    assert_eq!(world.switch.status().vms["kv"].tx_seq_last, 2);
+
+    // Nor does one that says before that it has sent as many.
+    let liar = PeerId(4);
+    world.attach(liar, Attach { tx_seq_last: u64::MAX - 1, ..attach(G1) });
+    world.send(liar, G1, u64::MAX, announce());
+    let guest = PeerId(5);
+    assert_eq!(world.attach(guest, Attach { tx_seq_last: 2, ..attach(G1) })[1..], attached(guest, G1, 2));
+    world.send(guest, G1, 3, announce());
+    assert_eq!(world.switch.status().vms["kv"].tx_seq_last, 3);
+}
+
+#[test]
+fn a_leap_of_generations_does_not_mute_a_guest_that_lives() {
+    let end = Generation(u64::MAX);
+    for life in [7, 8] {
+        let mut world = World::new();
+        world.attach(P1, attach(G1));
+        world.send(P1, G1, 1, announce());
+        for generation in [Generation(3), Generation(LEAP_MAX), end] {
+            assert_refused(&world.attach(P2, Attach { life, ..attach(generation) }), "\"kv\"");
+        }
+        // A standby's word counts for as much.
+        let out = world.attach(P3, Attach { life, ..standby(end) });
+        assert_eq!(is_attached(&out), life == 7);
+        world.now += CLAIM_GRACE_NS;
+        let mut out = Vec::new();
+        world.switch.tick(world.now, &mut out);
+        assert_eq!(out, []);
+        if life == 7 {
+            assert_refused(
+                &world.say(P3, ToSwitch::Activate { generation: end, rx_seq_last: 0 }),
+                "far ahead",
+            );
+        }
+        assert_eq!(world.send(P1, G1, 2, announce()), []);
+        assert_eq!(world.switch.status().vms["kv"].tx_seq_last, 2);
+        let out = world.say(P1, ToSwitch::Activate { generation: G2, rx_seq_last: 0 });
+        assert_eq!(out, attached(P1, G2, 2));
+    }
+}
+
+#[test]
+fn without_an_arbiter_a_leap_is_bounded_and_takeovers_that_were_not_seen_here_are_none() {
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    world.switch.closed(P1);
+    assert_refused(&world.attach(P2, attach(Generation(2 + LEAP_MAX))), "far ahead");
+    assert!(is_attached(&world.attach(P2, attach(Generation(1 + LEAP_MAX)))));
+}
+
+#[test]
+fn with_an_arbiter_a_leap_and_another_guest_wait_for_its_word() {
+    let mut world = World::new();
+    world.switch.expect_arbiter();
+    world.attach(P1, attach(G1));
+    world.switch.claimed(0, "kv", G1);
+    let leap = Generation(1000);
+    assert_refused(&world.attach(P2, attach(leap)), "arbiter");
+    assert_refused(&world.attach(P2, Attach { life: 8, ..attach(G2) }), "arbiter");
+    world.switch.claimed(0, "kv", G2);
+    let out = world.attach(P2, Attach { life: 8, ..attach(G2) });
+    assert_eq!(out[..2], fenced(P1, G2));
+    world.switch.claimed(0, "kv", leap);
+    assert!(is_attached(&world.attach(P3, Attach { life: 8, ..attach(leap) })));
+    // The next one needs nobody's word: a takeover does not wait.
+    let out = world.attach(P1, Attach { life: 8, ..attach(leap.next()) });
+    assert_eq!(out[..2], fenced(P3, leap.next()));
+}
+
+#[test]
+fn whoever_takes_a_name_before_its_guest_comes_does_not_keep_it() {
+    let mut world = World::new();
+    // As a standby: nobody has reigned under the name.
+    let stranger = Attach { life: 666, tx_seq_last: 9000, ..standby(Generation(u64::MAX)) };
+    assert!(is_attached(&world.attach(P1, stranger)));
+    let out = world.attach(P2, attach(G1));
+    assert_refused(&out, "reigns now");
+    assert_eq!(out[2..], attached(P2, G1, 0));
+    assert_refused(&world.attach(P1, Attach { life: 666, ..standby(G1) }), "lives");
+    // As a node that reigned and is gone: for a minute.
+    let mut world = World::new();
+    world.attach(P1, Attach { life: 666, ..attach(Generation(u64::MAX)) });
+    world.send(P1, Generation(u64::MAX), 1, announce());
+    world.switch.closed(P1);
+    let mut out = Vec::new();
+    world.switch.tick(world.now, &mut out);
+    assert_refused(&world.attach(P2, attach(G1)), "another guest");
+    world.now += ABANDONED_NS;
+    assert_eq!(world.attach(P2, attach(G1)), attached(P2, G1, 0));
+    world.send(P2, G1, 1, announce());
+    assert_eq!(world.switch.status().vms["kv"].tx_seq_last, 1);
+}
+
+#[test]
+fn another_guest_cannot_have_an_attached_ones_address() {
+    let thief = Station { mac: Mac([2, 0, 0, 0, 0, 2]), ip: GUEST_IP };
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    world.attach(P2, Attach { vm: "b".into(), mac: thief.mac, ..attach(G1) });
+    world.send(P1, G1, 1, announce());
+    world.frames(P2);
+    world.send(P2, G1, 1, ether::arp(ArpOperation::Request, thief, Mac::BROADCAST, GUEST_IP));
+    world.send(P2, G1, 2, ether::arp(ArpOperation::Reply, thief, GATEWAY_MAC, GATEWAY_IP));
+    world.send(P2, G1, 3, ether::udp(thief, 7, GATEWAY, 9, b"from me"));
+    assert_eq!(world.switch.status().dropped[&DropWhy::SpoofedIp], 3);
+    world.client(1, b"secret");
+    assert_eq!((world.frames(P1).len(), world.frames(P2)), (1, vec![]));
+    // While a successor is about to come, too.
+    world.attach(P3, standby(G1));
+    world.switch.closed(P1);
+    world.send(P2, G1, 4, ether::arp(ArpOperation::Request, thief, Mac::BROADCAST, GUEST_IP));
+    assert_eq!(world.switch.status().dropped[&DropWhy::SpoofedIp], 4);
+    // Once nobody holds the first, the address is free.
+    world.switch.closed(P3);
+    world.send(P2, G1, 5, ether::arp(ArpOperation::Request, thief, Mac::BROADCAST, GUEST_IP));
+    world.client(1, b"mine now");
+    assert_eq!(request(&world.frames(P2)[0].1).1, b"mine now");
+    // And then the first cannot have it back from whoever has it now.
+    world.attach(P1, Attach { tx_seq_last: 1, ..attach(G2) });
+    world.send(P1, G2, 2, announce());
+    assert_eq!(world.switch.status().dropped[&DropWhy::SpoofedIp], 5);
 }
 
 #[test]

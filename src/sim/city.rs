@@ -883,8 +883,15 @@ impl<'a> City<'a> {
                 let open = self.plan.sabotage == Some(Sabotage::Fence);
                 match verdict {
                     Verdict::Accept | Verdict::Gap { .. } => {}
-                    Verdict::Duplicate | Verdict::Stale { .. } | Verdict::Unannounced { .. } if open => {}
-                    Verdict::Duplicate | Verdict::Stale { .. } | Verdict::Unannounced { .. } => {
+                    Verdict::Duplicate
+                    | Verdict::Leap { .. }
+                    | Verdict::Stale { .. }
+                    | Verdict::Unannounced { .. }
+                        if open => {}
+                    Verdict::Duplicate
+                    | Verdict::Leap { .. }
+                    | Verdict::Stale { .. }
+                    | Verdict::Unannounced { .. } => {
                         self.switch.fenced += 1;
                         return;
                     }

@@ -96,7 +96,7 @@ pub fn crates_of(room: &str) -> &'static [&'static str] {
         "log" => &["crc32fast", "lz4_flex", "serde", "thiserror"],
         "snapshot" => &["crc32fast", "lz4_flex", "postcard", "thiserror"],
         "replay" => &["serde", "thiserror"],
-        "ft" => &["crc32fast", "lz4_flex", "postcard", "serde", "serde_json", "thiserror"],
+        "ft" => &["crc32fast", "lz4_flex", "postcard", "serde", "serde_json", "sha2", "thiserror"],
         "net" => &["serde", "serde_json", "smoltcp", "thiserror"],
         "inspect" => &["serde", "serde_json", "smoltcp", "thiserror"],
         "sim" => &["serde", "smoltcp"],

@@ -243,7 +243,10 @@ impl<D: FnMut(PortEvent) -> bool> Link<D> {
                     new.then_some(PortEvent::Frame { rx_seq, frame: bytes })
                 }
                 FromSwitch::Pong { tx_seq_last } => {
-                    self.shared.lock().ponged(tx_seq_last);
+                    if !self.shared.lock().ponged(tx_seq_last) {
+                        let why = format!("it has taken frame {tx_seq_last}, which this guest never sent");
+                        return Err(Ended::Lost(why));
+                    }
                     None
                 }
                 FromSwitch::Fenced { current } => {

@@ -9,10 +9,10 @@ use thiserror::Error;
 
 use super::PortCounts;
 use crate::base::Generation;
-use crate::net::{Attach, ToSwitch, port};
+use crate::net::{Attach, ToSwitch, fence, port};
 
 /// At most this many frames are kept for a switch that has not accepted them.
-pub const KEPT_FRAMES_MAX: usize = 4096;
+pub const KEPT_FRAMES_MAX: usize = port::FRAMES_KEPT_MAX;
 /// At most this many bytes of frames are kept.
 pub const KEPT_BYTES_MAX: usize = 4 << 20;
 /// Encoded bytes that may wait for the socket: what is kept and its headers, twice over.
@@ -252,9 +252,15 @@ impl State {
         self.accept(tx_seq_last);
     }
 
-    pub fn ponged(&mut self, tx_seq_last: u64) {
+    /// The switch answered a ping. False when it has counted numbers that this guest is far from having
+    /// used: somebody else used them, and attaching again sets that right.
+    pub fn ponged(&mut self, tx_seq_last: u64) -> bool {
         self.pings = self.pings.saturating_sub(1);
-        self.accept(tx_seq_last);
+        let plausible = self.handed.is_none_or(|handed| tx_seq_last <= handed.saturating_add(fence::GAP_MAX));
+        if plausible {
+            self.accept(tx_seq_last);
+        }
+        plausible
     }
 
     fn accept(&mut self, tx_seq_last: u64) {

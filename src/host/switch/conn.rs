@@ -1,7 +1,7 @@
 //! One VM's connection at the switch: bytes in, bytes out, and how long it has been stuck.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub enum Heard {
 #[derive(Debug)]
 pub struct Conn {
     stream: TcpStream,
+    /// From where it comes.
+    pub address: IpAddr,
     unframer: Unframer,
     out: Vec<u8>,
     out_start: usize,
@@ -46,12 +48,13 @@ pub struct Conn {
 }
 
 impl Conn {
-    pub fn new(stream: TcpStream, now: u64) -> io::Result<Self> {
+    pub fn new(stream: TcpStream, address: IpAddr, now: u64) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         make_mortal(&stream, UNSENT_MAX)?;
         Ok(Self {
             stream,
+            address,
             unframer: Unframer::default(),
             out: Vec::new(),
             out_start: 0,

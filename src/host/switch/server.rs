@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Instant;
 
@@ -31,7 +31,18 @@ const ACCEPT_PAUSE_NS: u64 = SECOND_NS / 10;
 /// How often clients and guest get to say something before frames are sent.
 const CLIENT_ROUNDS: usize = 4;
 /// Connections that are only still being told their last word.
-const LINGERING_MAX: usize = 256;
+const LINGERING_MAX: usize = 128;
+/// Connections accepted before those that are established get their turn again.
+const ACCEPTS_AT_ONCE: usize = 32;
+/// Connections of one address that have not said who they are; the oldest gives way to the newest. More than
+/// are accepted at once, so that each is heard before it could have to give way.
+const NEWCOMERS_PER_ADDRESS_MAX: usize = 2 * ACCEPTS_AT_ONCE;
+/// Connections of all addresses that have not said who they are; the same.
+const NEWCOMERS_MAX: usize = 2 * NEWCOMERS_PER_ADDRESS_MAX;
+/// VMs' connections from one address: those that the others may always have are kept free.
+const PEERS_PER_ADDRESS_MAX: usize = PEERS_MAX / 4 * 3;
+/// Connections that the kernel holds until we accept them: a flood must not make it turn away a successor.
+const BACKLOG: i32 = 1024;
 
 #[derive(Debug, Error)]
 pub enum BindError {
@@ -66,6 +77,8 @@ pub struct SwitchReport {
     pub datagrams_unsent: u64,
     /// Connections that the kernel could not give us.
     pub accept_failures: u64,
+    /// Connections closed without a word because too many came, from one address or from all.
+    pub turned_away: u64,
     /// How the uplink fared, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uplink_wire: Option<UplinkReport>,
@@ -82,8 +95,8 @@ pub struct SwitchServer {
     outlets: Outlets,
     uplink: Option<Uplink>,
     claims: Option<Watch>,
-    /// VMs that the arbiter is asked for.
-    watched: usize,
+    /// The version of the VMs' names that the arbiter is asked for.
+    watched: u64,
     switch: Switch,
     conns: BTreeMap<PeerId, Conn>,
     peer_next: u64,
@@ -93,6 +106,7 @@ pub struct SwitchServer {
     accept_after: u64,
     datagrams_unsent: u64,
     accept_failures: u64,
+    turned_away: u64,
 }
 
 /// What `poll` found, in the order of the descriptors.
@@ -117,7 +131,11 @@ impl SwitchServer {
     pub fn open(listen: SocketAddr, options: SwitchOptions) -> Result<Self, BindError> {
         let SwitchOptions { forwards, outbound, resolvers, uplink } = options;
         let listener = TcpListener::bind(listen)
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .and_then(|listener| {
+                listener.set_nonblocking(true)?;
+                rustix::net::listen(&listener, BACKLOG)?;
+                Ok(listener)
+            })
             .map_err(|error| BindError::Listen { at: listen, error })?;
         raise_descriptor_limit();
         let kernel = |error| BindError::Kernel { error };
@@ -152,12 +170,14 @@ impl SwitchServer {
             accept_after: 0,
             datagrams_unsent: 0,
             accept_failures: 0,
+            turned_away: 0,
         })
     }
 
     /// Lets the switch hear from `arbiter` of claims that are made known at another switch.
     pub fn watch_claims(&mut self, arbiter: Box<dyn Arbiter>) -> io::Result<()> {
         self.claims = Some(Watch::start(arbiter)?);
+        self.switch.expect_arbiter();
         Ok(())
     }
 
@@ -179,6 +199,7 @@ impl SwitchServer {
             switch: self.switch.status(),
             datagrams_unsent: self.datagrams_unsent,
             accept_failures: self.accept_failures,
+            turned_away: self.turned_away,
             uplink_wire: self.uplink.as_ref().map(Uplink::report),
             clients: self.clients.counts(),
         }
@@ -244,7 +265,7 @@ impl SwitchServer {
     /// Sleeps until something happens or is due.
     fn wait(&self, stop: &Stop) -> io::Result<Ready> {
         let now = self.now();
-        let accepting = now >= self.accept_after && self.conns.len() < PEERS_MAX + LINGERING_MAX;
+        let accepting = now >= self.accept_after;
         let mut fds = vec![PollFd::new(stop, PollFlags::IN)];
         let listening = if accepting { PollFlags::IN } else { PollFlags::empty() };
         fds.push(PollFd::new(&self.listener, listening));
@@ -290,27 +311,62 @@ impl SwitchServer {
         Ok(Ready { stop, accept, clients, outlets, datagrams, uplink, claims, conns })
     }
 
+    /// Takes a bounded number of new connections, and hears at once what they have to say: whoever says who it
+    /// is, as nodes do with their first segment, is no newcomer any more when the next ones come.
     fn accept(&mut self, now: u64) {
-        while self.conns.len() < PEERS_MAX + LINGERING_MAX {
-            let conn = match self.listener.accept() {
-                Ok((stream, _)) => Conn::new(stream, now),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+        for _ in 0..ACCEPTS_AT_ONCE {
+            let accepted = match self.listener.accept() {
+                Ok((stream, from)) => Conn::new(stream, from.ip().to_canonical(), now),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => Err(error),
             };
-            match conn {
-                Ok(conn) => {
-                    let peer = PeerId(self.peer_next);
-                    self.peer_next += 1;
-                    self.conns.insert(peer, conn);
-                    self.switch.opened(peer, &mut self.commands);
-                }
-                Err(_) => {
-                    self.accept_failures += 1;
-                    self.accept_after = now + ACCEPT_PAUSE_NS;
-                    return;
-                }
+            let Ok(conn) = accepted else {
+                self.accept_failures += 1;
+                self.accept_after = now + ACCEPT_PAUSE_NS;
+                break;
+            };
+            let address = conn.address;
+            if self.attached().filter(|(_, conn)| conn.address == address).count() >= PEERS_PER_ADDRESS_MAX {
+                // Dropped without a word: words, and waiting until they are read, are what a flood would take.
+                self.turned_away += 1;
+                continue;
             }
+            self.make_room(address);
+            let peer = PeerId(self.peer_next);
+            self.peer_next += 1;
+            self.conns.insert(peer, conn);
+            self.switch.opened(peer, &mut self.commands);
+            self.hear(now, peer);
+        }
+    }
+
+    fn attached(&self) -> impl Iterator<Item = (&PeerId, &Conn)> {
+        self.conns.iter().filter(|(peer, conn)| !conn.is_finished() && !self.switch.is_fresh(**peer))
+    }
+
+    /// Parts from the oldest newcomer where there are too many, of `address` or of all, and from the oldest
+    /// connection that is only told its last word.
+    fn make_room(&mut self, address: IpAddr) {
+        let newcomers = self.conns.iter().filter(|(peer, _)| self.switch.is_fresh(**peer));
+        let (of_all, of_it): (Vec<_>, Vec<_>) =
+            newcomers.map(|(peer, conn)| (*peer, conn.address)).partition(|(_, other)| *other != address);
+        let oldest = match (of_it.first(), of_all.first()) {
+            (Some((peer, _)), _) if of_it.len() >= NEWCOMERS_PER_ADDRESS_MAX => Some(*peer),
+            (mine, others) if of_it.len() + of_all.len() >= NEWCOMERS_MAX => {
+                mine.into_iter().chain(others).map(|(peer, _)| *peer).min()
+            }
+            _ => None,
+        };
+        if let Some(peer) = oldest {
+            self.turned_away += 1;
+            self.switch.closed(peer);
+            self.conns.remove(&peer);
+        }
+        let lingering = self.conns.iter().filter(|(_, conn)| conn.is_finished());
+        let lingering: Vec<PeerId> = lingering.map(|(peer, _)| *peer).collect();
+        if lingering.len() >= LINGERING_MAX {
+            self.conns.remove(&lingering[0]);
         }
     }
 
@@ -341,10 +397,9 @@ impl SwitchServer {
                 self.switch.claimed(now, &name, generation);
             }
         }
-        let known = self.switch.vm_names();
-        if known.len() != self.watched {
-            self.watched = known.len();
-            claims.ask_for(known);
+        if self.switch.names_version() != self.watched {
+            self.watched = self.switch.names_version();
+            claims.ask_for(self.switch.vm_names());
         }
     }
 
