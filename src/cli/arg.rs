@@ -12,8 +12,8 @@ use crate::machine::{BootOptions, Machine};
 use crate::net::Mac;
 use crate::net::gateway::GATEWAY_MAC;
 
-/// `128M`, `1G`, `65536K` or bytes; a whole number of 4 KiB pages.
-pub fn memory(text: &str) -> Result<u64, String> {
+/// `128M`, `1G`, `65536K` or bytes, where the letters stand for powers of 1024.
+pub fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
         "" | "B" => 0,
@@ -24,7 +24,12 @@ pub fn memory(text: &str) -> Result<u64, String> {
     };
     let count: u64 =
         digits.parse().map_err(|_| format!("{digits:?} is no number; write for example 128M"))?;
-    let bytes = count.checked_mul(1 << shift).ok_or("more than this machine can address")?;
+    count.checked_mul(1 << shift).ok_or_else(|| "more bytes than can be counted".into())
+}
+
+/// The same, as a whole number of 4 KiB pages.
+pub fn memory(text: &str) -> Result<u64, String> {
+    let bytes = bytes(text)?;
     if !(RAM_BYTES_MIN..=RAM_BYTES_MAX).contains(&bytes) {
         return Err(format!("a guest has {}M to {}G of memory", RAM_BYTES_MIN >> 20, RAM_BYTES_MAX >> 30));
     }

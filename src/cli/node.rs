@@ -37,6 +37,13 @@ pub struct Site {
     /// Record into this directory.
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
+    /// End the recording before its directory would hold more than this, like 2G; the node goes on.
+    #[arg(long, value_name = "SIZE", requires = "record", value_parser = arg::bytes)]
+    record_max: Option<u64>,
+    /// End this node when its recording fails, as on a full disk. Otherwise only the recording ends, `status`
+    /// says so, and the guest goes on.
+    #[arg(long, requires = "record")]
+    record_fatal: bool,
     /// A peer silent for this many milliseconds is suspected. Shorter takes over a frozen host
     /// sooner; longer forgives a busy one. A killed process is noticed at once in any case.
     #[arg(long, default_value_t = Settings::default().silence_ns / 1_000_000, value_name = "MS",
@@ -87,6 +94,8 @@ impl Site {
             arbiter: Some(arbiter),
             wherefrom: self.wherefrom(role),
             record: self.record.clone(),
+            record_fatal: self.record_fatal,
+            record_max: self.record_max,
             disks,
             console: self.console.open(false)?,
             ends_with_console: false,
@@ -132,8 +141,8 @@ fn hangup_is_ignored() -> bool {
     mask.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
 }
 
-/// The first SIGINT or SIGTERM calls `quit`; a second one ends the process. SIGHUP does what `hangup`
-/// says. With `resize` the terminal is ours: SIGWINCH calls `resize`, and the terminal is given back for as
+/// The first SIGINT or SIGTERM calls `quit`, and so does the second at a node of a pair, which may have refused
+/// the first; the next one ends the process. SIGHUP does what `hangup` says. With `resize` the terminal is ours: SIGWINCH calls `resize`, and the terminal is given back for as
 /// long as SIGTSTP stops us.
 pub fn obey_signals(
     quit: impl Fn() + Send + 'static,
@@ -153,7 +162,9 @@ pub fn obey_signals(
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
-            let mut asked = false;
+            let mut asked = 0;
+            // Who is there for others may refuse to end, and is asked once more.
+            let asks = if hangup == Hangup::GoesOn { 2 } else { 1 };
             for signal in signals.forever() {
                 match signal {
                     SIGWINCH => resize.iter().for_each(|resize| resize()),
@@ -173,13 +184,13 @@ pub fn obey_signals(
                         say!("lockstep: the terminal is gone (SIGHUP); this node goes on");
                     }
                     // A shell that ends and the terminal itself each send one.
-                    SIGHUP if asked => {}
-                    _ if asked => {
+                    SIGHUP if asked > 0 => {}
+                    _ if asked >= asks => {
                         terminal::restore();
                         std::process::exit(128 + signal);
                     }
                     _ => {
-                        asked = true;
+                        asked += 1;
                         if signal == SIGHUP {
                             say!("lockstep: the terminal is gone (SIGHUP): this is the end");
                         }
@@ -255,8 +266,8 @@ fn report(lived: &Lived, name: &str, record: Option<&Path>) -> u8 {
         }
         Halt::DiskFailed { disk, tag } => {
             say!(
-                "lockstep {name}: disk {disk} of this node failed request {tag}, which the guest's disk has done: \
-                 this node is no replica any more"
+                "lockstep {name}: disk {disk} of this node failed request {tag}: this node has left, and the other \
+                 one carries the guest on with its own disk"
             );
             1
         }

@@ -20,6 +20,9 @@ pub struct Args {
     /// Record the run into this directory, for `lockstep replay` and `lockstep log`.
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
+    /// End the recording before its directory would hold more than this, like 2G; the guest goes on.
+    #[arg(long, value_name = "SIZE", requires = "record", value_parser = arg::bytes)]
+    record_max: Option<u64>,
     #[command(flatten)]
     console: ConsoleArgs,
     /// Terminals (`lockstep attach`) and tools connect here.
@@ -51,6 +54,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let driver = Driver::new(Wiring {
         switch: args.switch,
         record: args.record.clone(),
+        // Whoever records a guest that runs alone wants the recording.
+        record_fatal: true,
+        record_max: args.record_max,
         disks: disks.intend()?,
         console: args.console.open(true)?,
         listener,

@@ -49,6 +49,16 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         put!("seeking     {}", plain(seeking))?;
     }
     put!("protected   {}", unprotected_because(&status).unwrap_or("yes"))?;
+    put!("peer        {}", plain(status.peer.as_deref().unwrap_or("none")))?;
+    put!(
+        "node        lockstep {}, up {:.0} s, {} takeovers, {} suspicions",
+        plain(&status.version),
+        status.uptime_s,
+        status.takeovers,
+        status.suspicions
+    )?;
+    let ended = status.recording_trouble.as_ref().map_or(String::new(), |why| format!(": {}", plain(why)));
+    put!("recording   {}{ended}", plain(&status.recording))?;
     let why = status.switch_trouble.as_ref().map_or(String::new(), |why| format!(": {}", plain(why)));
     put!("switch      {}{why}", plain(&status.switch))?;
     put!("position    {} (log entry {})", status.icount, status.log_seq)?;

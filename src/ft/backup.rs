@@ -151,7 +151,7 @@ impl Backup {
         backup.counting = true;
         backup.in_step = true;
         backup.detector = common.settings.detector(to.now_ns);
-        backup.answer_to = Some(to.asked_by);
+        backup.answer_to = to.asked_by;
         for ended in backup.mirror.take_over(follows.disks) {
             match ended {
                 Ended::Quietly => {}
@@ -280,7 +280,8 @@ impl Backup {
             | Event::HolderSeen(_)
             | Event::Switch(_)
             | Event::Dialed { .. }
-            | Event::RoleLeft => Next::Stay,
+            | Event::RoleLeft
+            | Event::Recording(_) => Next::Stay,
             Event::Fenced { current } => {
                 if current > self.generation && self.bid.is_none() {
                     common.tell(format!("the switch serves generation {current}: asking the arbiter"));
@@ -289,6 +290,18 @@ impl Backup {
                 Next::Stay
             }
             Event::Quit => {
+                let last = self.counting && !self.linked && self.ended.is_none();
+                let lost = "the primary is lost, and this node, which is about to go on in its place, holds the only \
+                            copy of the guest";
+                if last && !common.is_insisted_on(now_ns, lost) {
+                    return Next::Stay;
+                }
+                common.tell(match last {
+                    true => "ending as asked: the guest's life ends with this node".to_owned(),
+                    false => {
+                        format!("ending as asked: the primary {} goes on without a backup", self.primary)
+                    }
+                });
                 let why = "the operator ended the backup".to_owned();
                 common.send(self.link, Message::Bye { why });
                 Next::Halt(Halt::Quit)

@@ -52,7 +52,7 @@ mod terminals;
 
 pub use arbiter::{Arbiter, ArbiterError, Bid, Claim, Holder};
 pub use message::Message;
-pub use node::{Boot, Command, DiskStanding, Event, Halt, LinkId, Node, NodeStatus, Plug, World};
+pub use node::{Boot, Command, DiskStanding, Event, Halt, LinkId, Node, NodeStatus, Plug, Recording, World};
 pub use seek::GIVEN_MAX;
 pub use settings::Settings;
 pub use switch_state::SwitchState;

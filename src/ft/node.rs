@@ -78,8 +78,10 @@ pub enum Event {
     Fenced {
         current: Generation,
     },
-    /// The operator wants this node to end. A primary that is alone ends its guest's life; one
-    /// that has a backup just goes.
+    /// The recording is in another state.
+    Recording(Recording),
+    /// The operator wants this node to end. One whose guest another node holds goes. One that is alone with its
+    /// guest refuses, and says what would be lost; asked again within [`INSIST_NS`] it ends its guest's life.
     Quit,
 }
 
@@ -150,6 +152,22 @@ pub enum Command {
     Warn(String),
     /// The node has ended; nothing follows.
     Halt(Halt),
+}
+
+/// A second request to end a node that refused the first counts as one within this time.
+pub const INSIST_NS: u64 = 60_000_000_000;
+
+/// What has become of a recording that was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Recording {
+    /// None was asked for, or there is no state to begin it with.
+    #[default]
+    None,
+    On,
+    /// It goes no further; the node does.
+    Ended {
+        why: String,
+    },
 }
 
 /// How a node introduces its guest to the switch.
@@ -291,6 +309,24 @@ pub struct NodeStatus {
     pub suspicions: u64,
     /// What the host lets the thread that sends and hears beats have of its processors; none without that thread.
     pub beats_run: Option<String>,
+    /// Where the other node listens, while there is one.
+    #[serde(default)]
+    pub peer: Option<String>,
+    /// Of the program.
+    #[serde(default)]
+    pub version: String,
+    /// Since this node began, in seconds.
+    #[serde(default)]
+    pub uptime_s: f64,
+    /// Guests that this node has taken over from a primary that was lost.
+    #[serde(default)]
+    pub takeovers: u64,
+    /// `none`, `on`, or `ended`.
+    #[serde(default)]
+    pub recording: String,
+    /// Why the recording has ended.
+    #[serde(default)]
+    pub recording_trouble: Option<String>,
     /// Terminals that are attached.
     pub terminals: usize,
     /// Console bytes of the guest's life that have left (primary) or been replayed (backup).
@@ -308,6 +344,9 @@ impl NodeStatus {
         }
         if !matches!(self.switch.as_str(), "none" | "up") {
             troubles.push(format!("switch {}", self.switch));
+        }
+        if let Some(trouble) = &self.recording_trouble {
+            troubles.push(format!("the recording has ended: {trouble}"));
         }
         if let Some(trouble) = &self.arbiter_trouble {
             troubles.push(format!("arbiter: {trouble}"));
@@ -351,6 +390,14 @@ pub(super) struct Common {
     pub suspicions: u64,
     /// How beats are sent and heard here, for the status.
     pub beats_run: Option<String>,
+    /// When this node began.
+    pub born_ns: u64,
+    /// Of the program, for its status.
+    pub version: &'static str,
+    pub takeovers: u64,
+    pub recording: Recording,
+    /// When the operator was last refused to end this node.
+    quit_refused_ns: Option<u64>,
     /// Whether anybody wants the log, and the state that it begins with, to keep.
     pub records: bool,
     /// The machine that a joiner was told to expect.
@@ -378,6 +425,11 @@ impl Common {
             fence_told: false,
             suspicions: 0,
             beats_run: None,
+            born_ns: 0,
+            version: "",
+            takeovers: 0,
+            recording: Recording::None,
+            quit_refused_ns: None,
             records: true,
             expects: None,
             seek: Seek::default(),
@@ -420,6 +472,22 @@ impl Common {
         let known = self.seek.known();
         self.send(link, Message::Later { why: why.into(), known });
         self.commands.push(Command::Close { link });
+    }
+
+    /// Whether this request to end the node repeats one that was refused a short time ago; tells `lost`, what
+    /// its end would destroy, if it does not.
+    pub fn is_insisted_on(&mut self, now_ns: u64, lost: &str) -> bool {
+        if self.quit_refused_ns.is_some_and(|at| now_ns.saturating_sub(at) < INSIST_NS) {
+            return true;
+        }
+        self.quit_refused_ns = Some(now_ns);
+        let at = self.listen.as_deref().unwrap_or("ADDR");
+        self.tell(format!(
+            "not ended: {lost}. Join it first with `lockstep backup --primary {at}`, or ask once more within {} s to end \
+             it all the same",
+            INSIST_NS / 1_000_000_000
+        ));
+        false
     }
 
     /// Tells the peer where terminals reach this node.
@@ -500,6 +568,7 @@ impl Node {
     /// A primary at the beginning of its guest's life.
     pub fn primary(id: NodeId, vm: &str, boot: Boot, settings: Settings, now_ns: u64) -> Self {
         let mut common = Common::new(id, vm, settings);
+        common.born_ns = now_ns;
         let primary = Primary::boot(&mut common, boot, now_ns);
         common.seek.is_member_now();
         Self { common, role: Role::Primary(Box::new(primary)) }
@@ -508,6 +577,7 @@ impl Node {
     /// A backup that introduces itself to the primary at the other end of `link`.
     pub fn backup(id: NodeId, vm: &str, link: LinkId, settings: Settings, now_ns: u64) -> Self {
         let mut common = Common::new(id, vm, settings);
+        common.born_ns = now_ns;
         let backup = Backup::join(&mut common, link, now_ns);
         Self { common, role: Role::Backup(Box::new(backup)) }
     }
@@ -522,6 +592,7 @@ impl Node {
         now_ns: u64,
     ) -> Self {
         let mut common = Common::new(id, vm, settings);
+        common.born_ns = now_ns;
         common.seek = Seek::starting(addresses, wait_ns, now_ns);
         Self { common, role: Role::Seeking(Seeking::Resting { until_ns: now_ns }) }
     }
@@ -550,6 +621,11 @@ impl Node {
     /// How often each side says something at least.
     pub fn heartbeat_ns(&self) -> u64 {
         self.common.settings.heartbeat_ns
+    }
+
+    /// Names the program's version, for the node's status.
+    pub fn version_is(&mut self, version: &'static str) {
+        self.common.version = version;
     }
 
     /// Nobody records here: a backup need not put its state aside for that when it comes to life.
@@ -591,6 +667,10 @@ impl Node {
         match &event {
             Event::Switch(state) => {
                 self.common.switch = state.clone();
+                return;
+            }
+            Event::Recording(recording) => {
+                self.common.recording = recording.clone();
                 return;
             }
             Event::Fenced { current } => self.common.switch = SwitchState::Fenced { by: *current },
@@ -988,6 +1068,20 @@ impl Node {
             watch: None,
             suspicions: self.common.suspicions,
             beats_run: self.common.beats_run.clone(),
+            peer: self.role.peer_link().and(self.common.terminals.peer().map(str::to_owned)),
+            version: self.common.version.into(),
+            uptime_s: now_ns.saturating_sub(self.common.born_ns) as f64 / 1e9,
+            takeovers: self.common.takeovers,
+            recording: match &self.common.recording {
+                Recording::None => "none",
+                Recording::On => "on",
+                Recording::Ended { .. } => "ended",
+            }
+            .into(),
+            recording_trouble: match &self.common.recording {
+                Recording::Ended { why } => Some(why.clone()),
+                Recording::None | Recording::On => None,
+            },
             terminals: self.common.terminals.count(),
             console_bytes: self.common.terminals.scrollback().end(),
         };

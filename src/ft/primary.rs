@@ -64,7 +64,7 @@ pub(super) struct Inheritance {
 pub(super) struct Yield {
     pub link: LinkId,
     pub node: NodeId,
-    pub asked_by: LinkId,
+    pub asked_by: Option<LinkId>,
     pub log: Vec<u8>,
     pub now_ns: u64,
 }
@@ -200,6 +200,7 @@ impl Primary {
         let ended = machine.halted();
         let mut recorder = Recorder::new(machine, seq_next);
         let why = if from.old_primary.is_some() { Start::SwitchOver } else { Start::Takeover };
+        common.takeovers += u64::from(why == Start::Takeover);
         let seq = recorder.record(log::Event::Generation { generation, node: common.id, why });
         let settings = &common.settings;
         let (gate, peer) = match from.old_primary {
@@ -294,6 +295,7 @@ impl Primary {
             Event::ArbiterSeen { .. }
             | Event::HolderSeen(_)
             | Event::Switch(_)
+            | Event::Recording(_)
             | Event::Dialed { .. }
             | Event::RoleLeft => {}
             Event::Fenced { current } => self.fenced(common, current),
@@ -378,6 +380,24 @@ impl Primary {
     }
 
     fn quit(&mut self, common: &mut Common, now_ns: u64) -> Next {
+        let backup = match &self.peer {
+            Peer::Counting(counting) => Some(counting.node),
+            Peer::None | Peer::Joining(_) | Peer::Claiming { .. } => None,
+        };
+        if backup.is_none() && self.generation != Generation::ZERO && self.ended.is_none() {
+            let lost = format!(
+                "no backup counts, and with this node the guest would be lost: its memory, and what it has done since \
+                 its start ({} instructions ago) and not written to a disk",
+                self.icount()
+            );
+            if !common.is_insisted_on(now_ns, &lost) {
+                return Next::Stay;
+            }
+        }
+        common.tell(match backup {
+            Some(node) => format!("ending as asked: the backup {node} carries the guest on"),
+            None => "ending as asked: the guest's life ends with this node".into(),
+        });
         self.take_outputs(common);
         self.recorder.record_digest();
         self.flush(common, now_ns, true);

@@ -174,6 +174,10 @@ impl Terminals {
     }
 
     /// The other node listens at `address`.
+    pub fn peer(&self) -> Option<&str> {
+        self.place.peer.as_deref()
+    }
+
     pub fn peer_lives_at(&mut self, address: &str, commands: &mut Vec<Command>) {
         if address.len() > ADDRESS_BYTES_MAX || self.place.peer.as_deref() == Some(address) {
             return;

@@ -32,7 +32,9 @@ use crate::base::{Generation, NodeId, Seq};
 use crate::ft::arbiter::{Arbiter, ArbiterError};
 use crate::ft::detector::Signs;
 use crate::ft::node::Pace;
-use crate::ft::{Bid, Claim, Command, Event, Halt, LinkId, Message, Node, Plug, SwitchState, World};
+use crate::ft::{
+    Bid, Claim, Command, Event, Halt, LinkId, Message, Node, Plug, Recording, SwitchState, World,
+};
 use crate::log::Lineage;
 use crate::machine::Output;
 use crate::net::{Attach, ether::Mac};
@@ -69,6 +71,10 @@ pub struct Wiring {
     pub wherefrom: String,
     /// Record into this directory.
     pub record: Option<PathBuf>,
+    /// A recording that fails ends the node, and not only itself.
+    pub record_fatal: bool,
+    /// The recording ends before its directory would hold more bytes.
+    pub record_max: Option<u64>,
     pub disks: Disks,
     /// Where the guest's console input comes from.
     pub console: ConsoleIn,
@@ -306,6 +312,7 @@ impl Driver {
     /// Lives the node's life.
     pub fn run(self, mut node: Node) -> Result<Lived, DriverError> {
         let sink = self.sink();
+        node.version_is(env!("CARGO_PKG_VERSION"));
         self.open_console()?;
         let Driver { started, events, queue, message_bytes, links, numbers, mut wiring } = self;
         let pulse = Pulse::new(started, Duration::from_nanos(node.heartbeat_ns()))?;
@@ -376,6 +383,7 @@ impl Driver {
         }
         let console_shown = !console.is_gone();
         console.finish();
+        let record_fatal = wiring.record_fatal;
         // The terminal is given back before anybody is told how it ended.
         drop(wiring);
         if let Some(thread) = arbiter_thread {
@@ -386,8 +394,10 @@ impl Driver {
         }
         // What went wrong first is what there is to tell.
         let halt = halt?;
-        if let Some(writer) = writer {
-            writer.close()?;
+        match writer.map_or(Ok(()), LogWriter::close) {
+            Err(error) if record_fatal => return Err(error.into()),
+            Err(error) => say!("lockstep: the end of the recording may not be on the disk: {error}"),
+            Ok(()) => {}
         }
         Ok(Lived { halt, node, console_shown, record })
     }
@@ -721,11 +731,14 @@ impl Running {
     /// Ends the recording of a role that is lost. The next role begins another, beside it: a recording has one
     /// history.
     fn leave_recording(&mut self) {
-        let Some(writer) = self.writer.take() else { return };
-        if let Err(error) = writer.close() {
+        if let Err(error) = self.writer.take().map_or(Ok(()), LogWriter::close) {
             self.tell(&format!("the recording's end: {error}"));
         }
-        if let Some(next) = self.wiring.record.as_deref().and_then(next_recording) {
+        let now_ns = self.now_ns();
+        self.node.step(Event::Recording(Recording::None), now_ns);
+        // Also one that ended before its role did.
+        let used = self.wiring.record.as_deref().filter(|dir| LogWriter::check(dir).is_err());
+        if let Some(next) = used.and_then(next_recording) {
             self.tell(&format!("what comes next is recorded into {}", next.display()));
             self.wiring.record = Some(next);
         }
@@ -838,13 +851,12 @@ impl Running {
                 if let Some(dir) = &self.wiring.record {
                     let lineage = Lineage::of(self.node.vm(), &base, Seq(seq_next.get() - 1));
                     let base = snapshot::Encoder::new(*base);
-                    self.writer = Some(LogWriter::create(dir, lineage, generation, base)?);
+                    let writer = LogWriter::create(dir, lineage, generation, base);
+                    self.begin_recording(writer)?;
                 }
             }
             Command::Append { bytes } => {
-                if let Some(writer) = &mut self.writer {
-                    writer.append(&bytes)?;
-                }
+                self.record(&bytes)?;
             }
             Command::Release(Output::Console { bytes, .. }) => self.console.write(bytes),
             Command::Release(Output::Net { seq, frame }) => {
@@ -885,6 +897,57 @@ impl Running {
             Command::Halt(halt) => return Ok(Some(halt)),
         }
         Ok(None)
+    }
+
+    fn begin_recording(&mut self, begun: Result<LogWriter, LogError>) -> Result<(), DriverError> {
+        match begun {
+            Ok(writer) => {
+                self.writer = Some(writer);
+                let now_ns = self.now_ns();
+                self.node.step(Event::Recording(Recording::On), now_ns);
+                Ok(())
+            }
+            Err(error) => self.recording_failed(error),
+        }
+    }
+
+    /// Appends a frame to the recording, if there is one, and ends it before it would grow past its bound.
+    fn record(&mut self, frame: &[u8]) -> Result<(), DriverError> {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        if let Some(max) = self.wiring.record_max
+            && !writer.has_room(frame.len(), max)
+        {
+            let last = writer.next_seq().get() - 1;
+            match self.writer.take().map_or(Ok(()), LogWriter::close) {
+                Ok(()) => self.end_recording(format!(
+                    "the next frame would take it past --record-max, {max} bytes; it is whole, and replays up to entry {last}"
+                )),
+                Err(error) => return self.recording_failed(error),
+            }
+            return Ok(());
+        }
+        match writer.append(frame) {
+            Ok(()) => Ok(()),
+            Err(error) => self.recording_failed(error),
+        }
+    }
+
+    /// The guest is worth more than its recording, unless the operator says otherwise.
+    fn recording_failed(&mut self, error: LogError) -> Result<(), DriverError> {
+        if self.wiring.record_fatal {
+            return Err(error.into());
+        }
+        self.writer = None;
+        let fix = error.fix().map_or(String::new(), |fix| format!(" (fix: {fix})"));
+        self.end_recording(format!("{error}{fix}"));
+        Ok(())
+    }
+
+    fn end_recording(&mut self, why: String) {
+        let line = format!("the recording has ended, the guest goes on: {why}");
+        say::unless_blocked(format_args!("lockstep: {}", plain(&line)));
+        let now_ns = self.now_ns();
+        self.node.step(Event::Recording(Recording::Ended { why }), now_ns);
     }
 
     fn plug_in(&mut self, plug: Plug) -> std::io::Result<()> {

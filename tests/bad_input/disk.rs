@@ -57,10 +57,76 @@ fn a_file_size_limit_is_an_error_and_not_a_silent_death() {
 }
 
 #[test]
+fn recordings_on_two_disks_of_one_size_end_and_both_nodes_go_on() {
+    let dir = TempDir::new().unwrap();
+    let mut cluster = cluster(&dir);
+    cluster.record = true;
+    let small = [1, 2].map(|n| SmallDisk::mount(&cluster.record_dir(n), 400 << 10));
+    let [Some(first), Some(second)] = &small else { return };
+    let (mut primary, mut backup) = cluster.pair().unwrap();
+    let load = load(&cluster, 1);
+    for node in [&mut primary, &mut backup] {
+        let status = cluster.await_status(node, "without a recording", |s| s.recording == "ended").unwrap();
+        assert!(status.protected, "{status:?}");
+        assert!(status.recording_trouble.unwrap().contains("No space left"));
+        assert!(node.told().contains("the recording has ended, the guest goes on"), "{}", node.told());
+    }
+    let before = load.snapshot().answers;
+    until("serving on", Duration::from_secs(5), || load.snapshot().answers > before + 100);
+    // Each is still as good as the other.
+    primary.kill().unwrap();
+    cluster.await_status(&mut backup, "the primary", |status| status.role == "primary").unwrap();
+    let before = load.snapshot().answers;
+    until("serving again", Duration::from_secs(5), || load.snapshot().answers > before + 100);
+    clean(load);
+    for log in [first, second] {
+        left_usable(&log.at.display().to_string());
+    }
+}
+
+#[test]
+fn a_bounded_recording_stops_whole_and_replays_to_its_end() {
+    let dir = TempDir::new().unwrap();
+    let mut cluster = cluster(&dir);
+    cluster.record = true;
+    cluster.arguments = vec!["--record-max".into(), "300K".into()];
+    let (mut primary, mut backup) = cluster.pair().unwrap();
+    let load = load(&cluster, 1);
+    for node in [&mut primary, &mut backup] {
+        let status = cluster.await_status(node, "without a recording", |s| s.recording == "ended").unwrap();
+        assert!(status.recording_trouble.unwrap().contains("--record-max"));
+    }
+    clean(load);
+    for n in [1, 2] {
+        let log = cluster.record_dir(n);
+        let files = std::fs::read_dir(&log).unwrap();
+        let bytes: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        assert!((200 << 10..=300 << 10).contains(&bytes), "{bytes}");
+        let log = log.display().to_string();
+        let verified = run(&["log", "verify", &log]);
+        assert!(String::from_utf8_lossy(&verified.ends(0, &[]).out).contains("whole"));
+        run(&["replay", &log]).ends(0, &["digest"]);
+    }
+}
+
+#[test]
+fn a_bounded_recording_of_a_lone_guest_stops_and_the_guest_goes_on() {
+    let dir = TempDir::new().unwrap();
+    let log = dir.path().join("log").display().to_string();
+    run(&["run", &guest("clock"), "--memory", "4M", "--record", &log, "--record-max", "48K"])
+        .ends(0, &["the recording has ended, the guest goes on"]);
+    let verified = run(&["log", "verify", &log]);
+    assert!(String::from_utf8_lossy(&verified.ends(0, &[]).out).contains("whole"));
+    run(&["replay", &log]).ends(0, &[]);
+    run(&["run", &guest("clock"), "--record-max", "48K"]).refuses(&["--record"]);
+}
+
+#[test]
 fn a_protected_primary_whose_disk_fills_is_taken_over_and_nothing_is_lost() {
     let dir = TempDir::new().unwrap();
     let mut cluster = cluster(&dir);
     cluster.record = true;
+    cluster.arguments.push("--record-fatal".into());
     let Some(small) = SmallDisk::mount(&cluster.record_dir(1), 400 << 10) else { return };
     let (mut primary, mut backup) = cluster.pair().unwrap();
     let load = load(&cluster, 1);
@@ -83,6 +149,7 @@ fn a_backup_whose_disk_fills_is_dropped_and_nothing_is_lost() {
     let dir = TempDir::new().unwrap();
     let mut cluster = cluster(&dir);
     cluster.record = true;
+    cluster.arguments.push("--record-fatal".into());
     let Some(_small) = SmallDisk::mount(&cluster.record_dir(2), 400 << 10) else { return };
     let (mut primary, mut backup) = cluster.pair().unwrap();
     let load = load(&cluster, 2);

@@ -54,6 +54,11 @@ impl Node {
     /// Asks it to end in an orderly way.
     fn ends_well(mut self) {
         self.signal(Signal::TERM);
+        // Alone with its guest it refuses once, whoever hears that; a signal that comes too early is lost.
+        std::thread::sleep(Duration::from_millis(100));
+        if self.child.try_wait().unwrap().is_none() {
+            self.signal(Signal::TERM);
+        }
         until("ended", PATIENCE, || self.child.try_wait().unwrap().is_some());
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }

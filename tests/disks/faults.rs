@@ -1,8 +1,10 @@
 //! Disks that fail: the guest gets its error, and whoever replays it sees the same.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
+use lockstep::ft::NodeStatus;
+use lockstep::lab::cluster::Process;
 use tempfile::TempDir;
 
 use crate::common::skipped;
@@ -74,22 +76,78 @@ fn a_full_file_system_is_the_guests_error() {
     drop(small);
 }
 
+/// Asserts that `primary` has left for its disk, that `backup` goes on alone, and its guest without an error.
+#[track_caller]
+fn assert_given_up(scene: &Scene, mut primary: Process, backup: &mut Process, error: &str) {
+    assert_eq!(primary.wait(crate::support::PATIENCE), Some(1), "{}", primary.told());
+    let told = primary.told();
+    for words in [error, "goes on with its own, and this node leaves", "this node has left"] {
+        assert!(told.contains(words), "no {words:?} in {told}");
+    }
+    let alone = |status: &NodeStatus| (&status.role[..], &status.phase[..]) == ("primary", "alone");
+    scene.cluster.await_status(backup, "alone", alone).unwrap();
+    let before = crate::support::last_flushed(&scene.console(backup));
+    scene.await_flushed(backup, before + 20);
+    let console = scene.console(&primary) + &scene.console(backup);
+    assert!(!console.contains("failed"), "the guest noticed: {console}");
+}
+
 #[test]
-fn a_primarys_full_disk_is_the_guests_error_on_both_sides() {
+fn a_primary_whose_disk_fails_gives_up_its_place_and_the_guest_sees_no_error() {
+    let faults = [
+        ("fdatasync", "EIO", "a flush failed: Input/output error"),
+        ("pwrite64", "EIO", "a write failed: Input/output error"),
+        ("pwrite64", "ENOSPC", "a write failed: No space left"),
+    ];
+    for (call, errno, error) in faults {
+        let mut scene = Scene::new();
+        let (image, other) = (scene.path("p.img"), scene.path("b.img"));
+        make_image(&image, 32 << 20, 0);
+        let mut primary = scene.primary(&image, &[]);
+        let mut backup = scene.protect(&mut primary, &other, &[]);
+        let Some(tracer) = fail_from_now_on(&primary, call, errno) else { return };
+        assert_given_up(&scene, primary, &mut backup, error);
+        drop(tracer);
+    }
+}
+
+#[test]
+fn two_disks_that_fail_alike_hand_the_guest_over_once_and_then_tell_it() {
     let mut scene = Scene::new();
-    let Some(small) = SmallDisk::mount(&scene.path("small"), 2 << 20) else { return };
-    let (image, other) = (small.at.join("p.img"), scene.path("b.img"));
+    let (image, other) = (scene.path("p.img"), scene.path("b.img"));
     make_image(&image, 32 << 20, 0);
     let mut primary = scene.primary(&image, &[]);
-    // It may be full before the backup counts.
-    let backup = scene.backup(&primary, &other, &[]);
-    assert_eq!(primary.wait(crate::support::PATIENCE), Some(3), "{}", primary.told());
-    assert!(primary.told().contains("No space left"), "{}", primary.told());
-    assert!(scene.console(&primary).contains("write failed with 1"), "{}", scene.console(&primary));
-    let ended = scene.end_of(backup);
-    assert!(!ended.err.contains("diverge"), "{ended:?}");
-    drop(primary);
-    drop(small);
+    let mut backup = scene.protect(&mut primary, &other, &[]);
+    let Some(first) = fail_from_now_on(&primary, "fdatasync", "EIO") else { return };
+    assert_eq!(primary.wait(crate::support::PATIENCE), Some(1), "{}", primary.told());
+    // Alone it passes its own error on: the guest ends by it.
+    let second = fail_from_now_on(&backup, "fdatasync", "EIO");
+    assert_eq!(backup.wait(crate::support::PATIENCE), Some(3), "{}", backup.told());
+    let console = scene.console(&backup);
+    assert!(console.contains("flush failed with 1"), "{console}");
+    drop((first, second));
+}
+
+/// From here on each of these system calls of `node` fails; until the process that sees to it is dropped.
+fn fail_from_now_on(node: &Process, call: &str, errno: &str) -> Option<Tracer> {
+    let pid = node.child.id().to_string();
+    let (trace, inject) = (format!("trace={call}"), format!("inject={call}:error={errno}"));
+    let words = ["-f", "-qq", "-p", &pid, "-e", &trace, "-e", &inject, "-o", "/dev/null"];
+    match Command::new("strace").args(words).stdin(Stdio::null()).spawn() {
+        Ok(child) => Some(Tracer(child)),
+        Err(_) => {
+            skipped("strace is not installed");
+            None
+        }
+    }
+}
+
+struct Tracer(Child);
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        lockstep::lab::cluster::end(&mut self.0);
+    }
 }
 
 #[test]

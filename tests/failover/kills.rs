@@ -115,6 +115,7 @@ fn a_protected_primary_asked_to_end_is_taken_over_at_once() {
     let sent = std::time::Instant::now();
     terminate(&primary);
     assert_eq!(primary.wait(PATIENCE), Some(0), "{}", primary.told());
+    assert!(primary.told().contains("carries the guest on"), "{}", primary.told());
     println!("SIGTERM: {:.1} ms to the next answer", await_answer_ms(&load, sent, std::time::Instant::now()));
     scene.await_reign(&mut backup, &before);
     assert!(load.verify_all(), "{}", backup.told());
@@ -126,8 +127,22 @@ fn an_unprotected_primary_asked_to_end_ends_the_life_and_another_may_begin() {
     let mut scene = Scene::kv();
     let mut primary = scene.cluster.primary().unwrap();
     assert_eq!(scene.ask("SET colour green"), "OK");
+    // The first time it says what would be lost, and how to keep it.
+    terminate(&primary);
+    let until = std::time::Instant::now() + PATIENCE;
+    while !primary.told().contains("not ended: ") {
+        assert!(std::time::Instant::now() < until, "{}", primary.told());
+        sleep_ms(2);
+    }
+    let told = primary.told();
+    for words in ["would be lost", "ask once more", &format!("lockstep backup --primary {}", primary.address)]
+    {
+        assert!(told.contains(words), "no {words:?} in {told}");
+    }
+    assert_eq!(scene.ask("GET colour"), "VALUE green");
     terminate(&primary);
     assert_eq!(primary.wait(PATIENCE), Some(0), "{}", primary.told());
+    assert!(primary.told().contains("the guest's life ends"), "{}", primary.told());
     let mut next = scene.cluster.primary().unwrap();
     scene.await_alone(&mut next);
     assert_eq!(scene.ask("GET colour"), "NONE");
@@ -136,4 +151,38 @@ fn an_unprotected_primary_asked_to_end_ends_the_life_and_another_may_begin() {
     let mut refused = scene.cluster.primary().unwrap();
     assert_eq!(refused.wait(PATIENCE), Some(2), "{}", refused.told());
     assert!(refused.told().contains("--fresh"), "{}", refused.told());
+}
+
+#[test]
+fn a_primary_that_refused_to_end_is_protected_and_ended_without_loss() {
+    let mut scene = Scene::kv();
+    let mut primary = scene.cluster.primary().unwrap();
+    assert_eq!(scene.ask("SET colour green"), "OK");
+    terminate(&primary);
+    let mut backup = scene.protect(&mut primary);
+    let before = primary.status().unwrap();
+    terminate(&primary);
+    assert_eq!(primary.wait(PATIENCE), Some(0), "{}", primary.told());
+    let now = scene.await_reign(&mut backup, &before);
+    assert_eq!((now.takeovers, now.suspicions, now.peer), (1, 0, None));
+    assert_eq!(scene.ask("GET colour"), "VALUE green");
+}
+
+#[test]
+fn status_tells_the_peer_the_version_and_the_age_of_both_nodes() {
+    let mut scene = Scene::kv();
+    let (mut primary, backup) = scene.cluster.pair().unwrap();
+    let other = backup.address.to_string();
+    let status = scene
+        .cluster
+        .await_status(&mut primary, "told of its peer", |status| status.peer.as_deref() == Some(&other))
+        .unwrap();
+    assert_eq!(status.version, env!("CARGO_PKG_VERSION"));
+    assert_eq!((status.takeovers, &status.recording[..], &status.recording_trouble), (0, "none", &None));
+    assert!(status.uptime_s > 0.0 && status.uptime_s < 600.0, "{status:?}");
+    assert_eq!(backup.status().unwrap().peer, Some(primary.address.to_string()));
+    let words = said(&lockstep(&["status", &primary.address.to_string()]));
+    for word in [&format!("peer        {other}"), "0 takeovers, 0 suspicions", env!("CARGO_PKG_VERSION")] {
+        assert!(words.contains(word), "no {word:?} in {words}");
+    }
 }

@@ -36,7 +36,7 @@ fn recordings_of_both_sides_replay_and_agree_up_to_the_kill() {
     terminate(&primary);
     assert_eq!(primary.wait(PATIENCE), Some(0));
     scene.await_alone(&mut backup);
-    terminate(&backup);
+    terminate_for_good(&backup);
     assert_eq!(backup.wait(PATIENCE), Some(0));
 
     let dirs: Vec<String> =

@@ -77,6 +77,17 @@ pub fn terminate(node: &Process) {
     kill_process(Pid::from_child(&node.child), Signal::TERM).unwrap();
 }
 
+/// SIGTERM to a node that is alone with its guest: it says what would be lost and goes on; then once more.
+pub fn terminate_for_good(node: &Process) {
+    terminate(node);
+    let until = Instant::now() + PATIENCE;
+    while !node.told().contains("not ended: ") {
+        assert!(Instant::now() < until, "{}", node.told());
+        sleep_ms(2);
+    }
+    terminate(node);
+}
+
 /// Kills it; when the signal was sent, and when the process was gone.
 pub fn kill(node: &mut Process) -> (Instant, Instant) {
     let sent = Instant::now();

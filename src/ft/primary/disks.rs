@@ -6,7 +6,9 @@
 //!                                  a flush waits here, too, until the backup that counts has flushed
 //! ```
 //!
-//! Invariant: what a guest sees flushed while a backup counts is on both nodes' disks. An end that is
+//! Invariant: what a guest sees flushed while a backup counts is on both nodes' disks, and a failure of this
+//! node's disk alone is not the guest's while a backup counts: its end stays here, and the node gives up its
+//! place ([`GuestDisks::failed`]). An end that is
 //! not the next one's belongs to an earlier asking (this node's own, when it was the backup): the later
 //! asking ends, too, and that end is taken.
 
@@ -78,6 +80,14 @@ impl GuestDisks {
         }
     }
 
+    /// A request that the host's disk has failed, and whose end is not delivered.
+    pub fn failed(&self) -> Option<(u8, u64)> {
+        (0..).zip(&self.disks).find_map(|(number, disk)| {
+            let failed = disk.ended.iter().find(|done| done.status == DiskStatus::IoError)?;
+            Some((number, failed.tag))
+        })
+    }
+
     /// True when there is something to deliver; `guarded` while a backup counts.
     pub fn is_ready(&self, guarded: bool) -> bool {
         self.disks.iter().any(|disk| disk.is_ready(guarded))
@@ -112,8 +122,10 @@ impl GuestDisks {
 impl GuestDisk {
     fn is_ready(&self, guarded: bool) -> bool {
         let (Some(next), Some(done)) = (self.under_way.front(), self.ended.front()) else { return false };
-        // A flush that failed here is bad news enough.
-        !(next.flush && guarded && done.status == DiskStatus::Ok && self.peer_flushed < next.tag)
+        if !guarded {
+            return true;
+        }
+        done.status == DiskStatus::Ok && !(next.flush && self.peer_flushed < next.tag)
     }
 }
 
@@ -164,12 +176,19 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_that_failed_here_is_told_at_once() {
-        let mut disks = GuestDisks::default();
-        disks.issued(&request(1, DiskOp::Flush));
-        let failed = DiskDone { status: DiskStatus::IoError, ..done(1) };
-        disks.ended(failed.clone());
-        assert_eq!(disks.take(true), Some(failed));
+    fn a_failure_is_the_guests_only_when_nobody_else_has_the_disk() {
+        for op in
+            [DiskOp::Flush, DiskOp::Read { sector: 0, bytes: 512 }, DiskOp::Write { sector: 0, data: vec![] }]
+        {
+            let mut disks = GuestDisks::default();
+            disks.issued(&request(1, op));
+            assert_eq!(disks.failed(), None);
+            let failed = DiskDone { status: DiskStatus::IoError, ..done(1) };
+            disks.ended(failed.clone());
+            disks.peer_flushed(1, 1);
+            assert_eq!((disks.failed(), disks.is_ready(true), disks.take(true)), (Some((1, 1)), false, None));
+            assert_eq!((disks.take(false), disks.failed()), (Some(failed), None));
+        }
     }
 
     #[test]

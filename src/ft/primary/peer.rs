@@ -108,7 +108,8 @@ pub(super) struct Counting {
 /// A planned switch-over on its way: the guest stands at the entry `SwitchOver`.
 #[derive(Clone, Copy)]
 pub(super) struct Switching {
-    pub asked_by: LinkId,
+    /// The tool that asked for it; none when this node gives up its place by itself.
+    pub asked_by: Option<LinkId>,
     /// The entry, once it is written.
     pub entry: Option<Seq>,
 }
@@ -162,9 +163,9 @@ impl Primary {
             Peer::Counting(counting) => {
                 common.tell(format!("the backup {} is lost: {why}", counting.node));
                 common.commands.push(Command::Close { link: counting.link });
-                if let Some(switching) = counting.switching {
+                if let Some(asked_by) = counting.switching.and_then(|switching| switching.asked_by) {
                     let why = "the backup was lost during the switch-over";
-                    common.refuse(switching.asked_by, why);
+                    common.refuse(asked_by, why);
                 }
                 self.bid(common, self.generation.next(), common.id);
             }
@@ -477,12 +478,29 @@ impl Primary {
     pub(super) fn ask_switch_over(&mut self, common: &mut Common, link: LinkId) {
         match &mut self.peer {
             Peer::Counting(counting) if counting.switching.is_none() && self.ended.is_none() => {
-                counting.switching = Some(Switching { asked_by: link, entry: None });
+                counting.switching = Some(Switching { asked_by: Some(link), entry: None });
             }
             Peer::Counting(_) => common.refuse(link, "a switch-over or the guest's end is under way"),
             Peer::None | Peer::Joining(_) | Peer::Claiming { .. } => {
                 common.refuse(link, "there is no backup that counts: start one with `lockstep backup`");
             }
+        }
+    }
+
+    /// Hands the guest to the backup when this node's disk has failed: the backup has a disk of its own, which
+    /// does the request anew. A node that gives up its place so leaves ([`Primary::into_backup`]), and does not
+    /// come back by itself: two failing disks do not hand the guest to and fro.
+    pub(super) fn give_up_place_if_disk_failed(&mut self, common: &mut Common) {
+        let Some((disk, tag)) = self.disks.failed() else { return };
+        if let Peer::Counting(counting) = &mut self.peer
+            && counting.switching.is_none()
+            && self.ended.is_none()
+        {
+            counting.switching = Some(Switching { asked_by: None, entry: None });
+            common.tell(format!(
+                "disk {disk} of this node failed request {tag}: the backup {} goes on with its own, and this node leaves",
+                counting.node
+            ));
         }
     }
 
@@ -525,6 +543,14 @@ impl Primary {
 
     /// Stops being the primary: the machine stands at `SwitchOver`, and follows from there.
     pub fn into_backup(self, common: &mut Common, to: Yield) -> Result<Backup, Halt> {
+        if let Some((disk, tag)) = self.disks.failed() {
+            let why = format!("disk {disk} of the old primary failed request {tag}");
+            common.send(to.link, Message::Bye { why });
+            if let Some(link) = to.asked_by {
+                common.refuse(link, "switched over, but the old primary left: its disk has failed");
+            }
+            return Err(Halt::DiskFailed { disk, tag });
+        }
         let (mut machine, seq_next) = self.recorder.into_parts();
         let requests = machine.take_disk_requests();
         debug_assert!(requests.is_empty(), "a guest that stands asks nothing");

@@ -98,6 +98,7 @@ impl Primary {
             self.lose_peer(common, why);
         }
         self.heartbeat(common, world, now_ns);
+        self.give_up_place_if_disk_failed(common);
         if let Peer::Counting(Counting { switching: Some(Switching { entry: None, .. }), .. }) = &self.peer {
             self.write_switch_over(common, now_ns);
         }

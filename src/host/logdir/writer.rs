@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::{BASE_NAME, BASE_PART_NAME, CREATE_DIR, LogError, SEGMENT_BYTES_MAX, segment_name, segments_in};
 use crate::base::{Generation, Seq};
+use crate::log::segment::HEADER_BYTES_MAX;
 use crate::log::{Frame, Lineage, SegmentHeader};
 
 /// The one writer of a log's directory.
@@ -25,6 +26,7 @@ pub struct LogWriter {
     /// The number that the next frame must start with.
     next: Seq,
     bytes_total: u64,
+    base_bytes: u64,
     broken: bool,
 }
 
@@ -66,7 +68,7 @@ impl LogWriter {
             }
             _ => refuse_occupied(dir)?,
         }
-        write_base(dir, base)?;
+        let base_bytes = write_base(dir, base)?;
         let next = lineage.base_seq.next();
         let (file, path, segment_bytes) = begin_segment(dir, &lineage, generation, next)?;
         Ok(Self {
@@ -79,6 +81,7 @@ impl LogWriter {
             segment_bytes_max,
             next,
             bytes_total: segment_bytes,
+            base_bytes,
             broken: false,
         })
     }
@@ -96,6 +99,12 @@ impl LogWriter {
     /// Bytes in all segments.
     pub const fn bytes_total(&self) -> u64 {
         self.bytes_total
+    }
+
+    /// Whether the directory stays within `bytes_max` when a frame of `frame_bytes` is appended.
+    pub const fn has_room(&self, frame_bytes: usize, bytes_max: u64) -> bool {
+        let more = frame_bytes as u64 + HEADER_BYTES_MAX as u64;
+        self.base_bytes + self.bytes_total + more <= bytes_max
     }
 
     /// Appends one frame. It has reached the operating system when this comes back (so it survives
@@ -116,7 +125,12 @@ impl LogWriter {
         if self.segment_bytes + bytes.len() as u64 > self.segment_bytes_max {
             self.rotate()?;
         }
-        self.file.write_all(bytes).map_err(LogError::io("write to", &self.path))?;
+        if let Err(why) = self.file.write_all(bytes) {
+            // What was written of the frame goes, if the file system lets it: the log then ends with a whole one.
+            match self.file.set_len(self.segment_bytes) {
+                Ok(()) | Err(_) => return Err(LogError::io("write to", &self.path)(why)),
+            }
+        }
         self.broken = false;
         self.segment_bytes += bytes.len() as u64;
         self.bytes_total += bytes.len() as u64;
@@ -166,8 +180,8 @@ fn refuse_occupied(dir: &Path) -> Result<(), LogError> {
 }
 
 /// Writes `base.snap`, complete or not at all. Creating the `.part` file is what decides between
-/// two recorders that start at once: one of them finds the other's.
-fn write_base(dir: &Path, base: impl IntoIterator<Item = Vec<u8>>) -> Result<(), LogError> {
+/// two recorders that start at once: one of them finds the other's. Answers with its length.
+fn write_base(dir: &Path, base: impl IntoIterator<Item = Vec<u8>>) -> Result<u64, LogError> {
     let (part, path) = (dir.join(BASE_PART_NAME), dir.join(BASE_NAME));
     let mut file = match create_new(&part) {
         Err(LogError::Io { why, .. }) if why.kind() == io::ErrorKind::AlreadyExists => {
@@ -180,12 +194,14 @@ fn write_base(dir: &Path, base: impl IntoIterator<Item = Vec<u8>>) -> Result<(),
         std::fs::remove_file(&part).map_err(LogError::io("remove", &part))?;
         return Err(LogError::Occupied { dir: dir.to_owned(), found: BASE_NAME.into() });
     }
+    let mut bytes = 0;
     for chunk in base {
+        bytes += chunk.len() as u64;
         file.write_all(&chunk).map_err(LogError::io("write to", &part))?;
     }
     file.sync_all().map_err(LogError::io("sync", &part))?;
     std::fs::rename(&part, &path).map_err(LogError::io("rename", &part))?;
-    sync_dir(dir)
+    sync_dir(dir).map(|()| bytes)
 }
 
 /// Creates the segment that starts with entry `first` and writes its header.
