@@ -283,3 +283,44 @@ fn what_redis_called_durable_is_there_after_both_nodes_died() {
     assert_eq!(scene.ask(redis::GET_COLOUR), "green");
     assert!(again.status().unwrap().role == "primary");
 }
+
+/// Transfers between the bank's accounts, each a transaction of its own.
+const TRANSFERS: u64 = 1000;
+
+#[test]
+fn a_bank_in_sqlite_balances_after_its_primary_was_killed_in_mid_work() {
+    let Some(images) = images("no SQLite under fault tolerance") else { return };
+    let mut scene = Scene::of(tiny_words(&images, "lockstep.root=/dev/vda"), "160M");
+    scene.cluster.arguments = disk_words(&images, &scene.dir.path().join("a"));
+    let mut primary = scene.start();
+    scene.await_text(redis::PROMPT);
+    scene.cluster.arguments = disk_words(&images, &scene.dir.path().join("b"));
+    let mut backup = scene.protect(&mut primary);
+
+    let tables = "create table a(i integer primary key,n);create table d(k integer primary key);";
+    assert_eq!(scene.ask(&format!("sqlite3 bank.db \"{tables}\"")), "");
+    let accounts = "BEGIN{print\"begin;\";for(i=0;i<100;i++)print\"insert into a values(\"i\",1000);\";print\"commit;\"}";
+    assert_eq!(scene.ask(&format!("awk '{accounts}' | sqlite3 bank.db")), "");
+    // After each hundredth, how many are kept: char() spells " kept".
+    let transfers = format!(
+        "BEGIN{{for(k=1;k<={TRANSFERS};k++){{print\"begin;update a set n=n-7 where i=\"k*37%100\";\";\
+         print\"update a set n=n+7 where i=\"k*53%100\";insert into d values(\"k\");commit;\";\
+         if(k%100==0)print\"select count(*)||char(32,107,101,112,116) from d;\"}}}}"
+    );
+    scene.console().types(&format!("awk '{transfers}' | sqlite3 bank.db &\n")).unwrap();
+    let kept = |shown: &str| {
+        let numbers = shown.lines().filter_map(|line| {
+            let line = witness::plain(line);
+            line.trim().strip_suffix(" kept")?.rsplit(' ').next()?.parse::<u64>().ok()
+        });
+        numbers.max()
+    };
+    let before = scene.wait("some transfers", 0, |shown| kept(shown).filter(|n| *n >= 200));
+    assert!(before < TRANSFERS, "it is in mid-work");
+    primary.kill().unwrap();
+    scene.cluster.await_status(&mut backup, "the primary", |status| status.role == "primary").unwrap();
+    scene.wait("all transfers", 0, |shown| kept(shown).filter(|n| *n == TRANSFERS));
+    let audit = "select sum(n),count(*) from a;select count(*) from d;pragma integrity_check";
+    let found = scene.ask(&format!("sqlite3 bank.db '{audit}'"));
+    assert_eq!(found, format!("100000|100 {TRANSFERS} ok"));
+}

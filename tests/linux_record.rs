@@ -129,3 +129,28 @@ fn a_recording_cut_by_sigkill_replays_to_its_end() {
     // What somebody has read was in the log before.
     assert!(replayed >= 500, "{replayed} lines of 500 that were seen");
 }
+
+#[test]
+fn sqlite_replays_to_the_same_digests_and_console() {
+    let Some(images) = images("SQLite was not recorded") else { return };
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = dir.path().join("sqlite");
+    let sql = "create table a(n integer primary key,t text);\
+               with recursive c(x) as (select 1 union all select x+1 from c where x<20000)\
+               insert into a select x,hex(x*2654435761) from c;create index i on a(t);\
+               select count(*),sum(n),length(group_concat(t)) from (select n,t from a order by t);\
+               pragma integrity_check;";
+    let words = format!(r#"lockstep.exec="sqlite3 /tmp/t.db '{sql}'" lockstep.poweroff"#);
+    let run = recorded(&images, &images.initrd_all, &words, &log).output().expect("lockstep runs");
+    assert!(run.status.success(), "{}", said(&run));
+    let console = String::from_utf8_lossy(&run.stdout);
+    // hex() of a number is that of its decimal digits: two for each.
+    let digits: u64 = (1..=20_000u64).map(|x| (x * 2_654_435_761).to_string().len() as u64).sum();
+    let answer = format!("20000|200010000|{}", 2 * digits + 19_999);
+    for words in [answer.as_str(), "\nok", "exec ended with 0"] {
+        assert!(console.contains(words), "{words}: {}", said(&run));
+    }
+    let again = Command::new(BINARY).arg("replay").arg(&log).output().expect("lockstep runs");
+    assert_eq!(again.status.code(), Some(0), "{}", said(&again));
+    assert_eq!(again.stdout, run.stdout, "the console says the same");
+}
