@@ -851,10 +851,16 @@ impl Node {
                 self.follow(Next::Halt(Halt::LostClaim { generation: bid.generation, to: bid.node }));
             }
             Ok(_) => {
-                if let SwitchState::Fenced { by } = self.common.switch
-                    && by > generation
-                    && !self.common.fence_told
+                let SwitchState::Fenced { by } = self.common.switch else { return };
+                if by <= generation {
+                    return;
+                }
+                if let Role::Primary(primary) = &mut self.role
+                    && primary.outbid(&mut self.common, by)
                 {
+                    return;
+                }
+                if !self.common.fence_told {
                     self.common.fence_told = true;
                     self.common.tell(format!(
                         "the arbiter has given away no generation after {generation}, yet the switch serves generation \

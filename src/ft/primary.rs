@@ -40,6 +40,9 @@ use memory::MemoryCopy;
 use peer::{Counting, Peer};
 use running::Live;
 
+/// So many generations at most are claimed one after the other to get past one that only the switch knows of: each
+/// is a record at the arbiter for ever.
+const OUTBID_MAX: u64 = 16;
 /// Console input waiting for the guest, in bytes.
 const CONSOLE_WAITING_MAX: usize = 64 * 1024;
 
@@ -304,24 +307,28 @@ impl Primary {
         Next::Stay
     }
 
-    /// The switch takes this node for stale. The arbiter knows: alone, a bid decides it; with another node
-    /// that would be lost by a bid, the arbiter is only asked.
+    /// The switch takes this node for stale. The arbiter knows.
     fn fenced(&mut self, common: &mut Common, current: Generation) {
         if current <= self.generation || self.generation == Generation::ZERO {
             return;
         }
-        match &self.peer {
-            Peer::None => {
-                common.tell(format!("the switch serves generation {current}: asking the arbiter"));
-                self.bid(common, self.generation.next(), common.id);
-            }
-            Peer::Joining(_) | Peer::Counting(_) => {
-                common.tell(format!("the switch serves generation {current}: asking the arbiter"));
-                common.commands.push(Command::AskHolder);
-            }
-            // The claim under way decides.
-            Peer::Claiming { .. } => {}
+        // A claim that is under way decides.
+        if !matches!(self.peer, Peer::Claiming { .. }) {
+            common.tell(format!("the switch serves generation {current}: asking the arbiter"));
+            common.commands.push(Command::AskHolder);
         }
+    }
+
+    /// The arbiter knows of nobody newer, and yet the switch serves generation `by`: it remembers an older life, or
+    /// takes a stranger's word. Alone, this node claims its way past a generation that is near; with another node,
+    /// which a claim would cost, it does not. False when nothing was done.
+    pub fn outbid(&mut self, common: &mut Common, by: Generation) -> bool {
+        let is_near = by.get().saturating_sub(self.generation.get()) <= OUTBID_MAX;
+        let outbids = matches!(self.peer, Peer::None) && is_near;
+        if outbids {
+            self.bid(common, self.generation.next(), common.id);
+        }
+        outbids
     }
 
     fn frame(&mut self, common: &mut Common, rx_seq: u64, frame: Vec<u8>) {

@@ -51,13 +51,20 @@ fn drawn(n: u8) -> NodeId {
     NodeId(u64::from_le_bytes([n; 8]))
 }
 
-/// A primary with a joiner that listens at 10.0.0.2:7.
-fn primary(rejoins: bool) -> Node {
+/// A primary that is alone.
+fn alone() -> Node {
     let options = BootOptions { ram_bytes: 8 << 20, ..BootOptions::default() };
     let guest = include_bytes!("../../guest-programs/kv/kv.elf");
     let machine = Machine::boot(&Elf::parse(guest).expect("an ELF"), &options).expect("it boots");
     let boot = Boot { machine, generation: Generation(1), life: 5, limit: Icount::MAX };
     let mut node = Node::primary(NodeId(1), "vm", boot, Settings::default(), 0);
+    node.take_commands();
+    node
+}
+
+/// A primary with a joiner that listens at 10.0.0.2:7.
+fn primary(rejoins: bool) -> Node {
+    let mut node = alone();
     if rejoins {
         node.rejoins();
     }
@@ -234,4 +241,23 @@ fn a_fenced_primary_with_a_joiner_asks_the_arbiter_and_obeys_it() {
     node.step(holder(3, OTHER, None, false), 0);
     let expected = Halt::LostClaim { generation: Generation(3), to: OTHER };
     assert!(matches!(node.take_commands().last(), Some(Command::LeaveRole { halt }) if *halt == expected));
+}
+
+/// Each claim is a record at the arbiter for ever: a stranger's generation must not make this node write many.
+#[test]
+fn a_fenced_primary_that_is_alone_outbids_what_is_near_and_nothing_else() {
+    for (by, bids) in [(2, true), (17, true), (18, false), (u64::MAX, false)] {
+        let mut node = alone();
+        node.step(Event::Fenced { current: Generation(by) }, 0);
+        let commands = node.take_commands();
+        assert!(matches!(&commands[..], [Command::Tell(_), Command::AskHolder]), "{by}: {commands:?}");
+        node.step(holder(1, NodeId(1), None, false), 0);
+        let commands = node.take_commands();
+        let expected = match &commands[..] {
+            [Command::Claim { generation: Generation(2), keeps: None, after: NodeId(1) }] => true,
+            [Command::Tell(text)] if text.contains("uses another arbiter") => false,
+            other => panic!("{by}: {other:?}"),
+        };
+        assert_eq!(expected, bids, "{by}");
+    }
 }

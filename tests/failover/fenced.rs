@@ -9,16 +9,22 @@ use lockstep::host::arbiter::FileArbiter;
 use lockstep::host::port::Port;
 use lockstep::host::switch::query;
 use lockstep::lab::cluster::Process;
+use lockstep::machine::mac_of;
 use lockstep::net::{Attach, Mac};
 
 use super::scene::*;
 
 /// Another node under the same vm's name, attached to the scene's switch as `generation`.
 fn foreign(scene: &Scene, generation: u64) -> Port {
+    attached(scene, "kv", generation)
+}
+
+/// A node of `vm` that has the address of the vm `kv`.
+fn attached(scene: &Scene, vm: &str, generation: u64) -> Port {
     let attach = Attach {
-        vm: "kv".into(),
+        vm: vm.into(),
         life: 4711,
-        mac: Mac([0x52, 0x54, 0, 0x4c, 0x53, 9]),
+        mac: Mac(mac_of("kv")),
         generation: Generation(generation),
         standby: false,
         rx_seq_last: 0,
@@ -115,4 +121,20 @@ fn a_node_without_its_switch_is_not_well() {
     let (code, text) = status_command(&primary);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("switch      down: ") && text.contains("; switch down"), "{text}");
+}
+
+#[test]
+fn a_pair_that_the_switch_refuses_is_not_protected() {
+    let mut scene = Scene::kv();
+    let _squatter = attached(&scene, "other", 1);
+    let mut primary = scene.cluster.primary().unwrap();
+    scene.cluster.await_status(&mut primary, "refused", |now| now.switch == "refused").unwrap();
+    let _backup = scene.cluster.backup(&primary).unwrap();
+    let status = scene.cluster.await_status(&mut primary, "guarded", |now| now.phase == "guarded").unwrap();
+    assert!(!status.protected && status.switch == "refused", "{status:?}");
+    let (code, text) = status_command(&primary);
+    assert_eq!(code, Some(1), "{text}");
+    for line in ["switch      refused: ", "protected   no: the switch refuses this node", "well        no"] {
+        assert!(text.contains(line), "no {line:?} in {text}");
+    }
 }
