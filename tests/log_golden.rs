@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use lockstep::base::{Digest, Generation, GuestPhys, Icount, NodeId, Seq};
-use lockstep::cpu::Answer;
+use lockstep::cpu::{Answer, Cpu};
 use lockstep::devices::disk::{DiskDone, DiskSpec, DiskStatus};
 use lockstep::log::scan::Scan;
 use lockstep::log::{Entry, Event, FrameBuilder, HeaderError, Lineage, OutputMark, SegmentHeader, Start};
@@ -160,7 +160,7 @@ fn decode(bytes: &[u8]) -> Result<Saved, SnapshotError> {
     let (mut rest, mut decoder) = (bytes, Decoder::new(8 << 20));
     while let Some(prefix) = rest.first_chunk() {
         let (chunk, more) = rest.split_at(lockstep::snapshot::chunk_len(*prefix).unwrap());
-        decoder.push(chunk).unwrap();
+        decoder.push(chunk)?;
         rest = more;
     }
     decoder.finish()
@@ -172,9 +172,10 @@ fn todays_decoder_reads_the_golden_snapshot() {
 }
 
 #[test]
-fn a_snapshot_of_the_second_version_has_the_board_of_its_time() {
+fn a_snapshot_of_the_second_version_has_the_board_and_the_hart_of_its_time() {
     let mut expected = saved();
     expected.config.board = BoardModel::FIRST;
+    expected.config.cpu = Cpu::FIRST;
     assert_eq!(decode(&golden("base-v2.snap")), Ok(expected));
 }
 

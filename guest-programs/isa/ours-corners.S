@@ -118,18 +118,47 @@
     .endr
     csrw    mie, zero
 
-    # PMP has a granularity of a page: no NA4, and W without R is not stored.
+    # PMP has a granularity of four bytes; W without R is not stored.
     csrw    pmpaddr3, zero
     li      a5, -1
     csrw    pmpaddr3, a5
     csrr    a5, pmpaddr3
-    CHECK   a5, (1 << 54) - 1024
+    CHECK   a5, (1 << 54) - 1
     li      a5, 0x1200001f
     csrw    pmpcfg0, a5
     csrr    a5, pmpcfg0
-    CHECK   a5, 0x1f
+    CHECK   a5, 0x1000001f
 
-    # Identity, and what the vendor and extensions have not: no Zicbom, no Svpbmt, no Smepmp.
+    # There are trigger registers, and no trigger.
+    .irp    register, 0x7a0, 0x7a1, 0x7a2, 0x7a3
+    li      a5, -1
+    csrw    \register, a5
+    csrr    a5, \register
+    CHECK   a5, 0
+    .endr
+    csrr    a5, 0x7a4
+    CHECK   a5, 1
+
+    # Cache-block operations of the 64 bytes that hold an address.
+    la      a5, block
+    .word   0x0017a00f              # cbo.clean (a5)
+    .word   0x0027a00f              # cbo.flush (a5)
+    .word   0x0007a00f              # cbo.inval (a5)
+    ld      a0, 64(a5)
+    CHECK   a0, 2
+    addi    a5, a5, 64 + 63
+    .word   0x0047a00f              # cbo.zero (a5)
+    la      a5, block
+    ld      a0, 56(a5)
+    CHECK   a0, 1
+    ld      a0, 64(a5)
+    CHECK   a0, 0
+    ld      a0, 120(a5)
+    CHECK   a0, 0
+    ld      a0, 128(a5)
+    CHECK   a0, 3
+
+    # Identity, and what the vendor and extensions have not: no Svadu unless asked for, no Svpbmt, no Smepmp.
     csrr    a5, mvendorid
     CHECK   a5, 0
     csrr    a5, marchid
@@ -139,12 +168,12 @@
     li      a5, -1
     csrw    menvcfg, a5
     csrr    a5, menvcfg
-    CHECK   a5, 1 << 63 | 1
+    CHECK   a5, 1 << 63 | 0xf1
     csrw    menvcfg, zero
     li      a5, -1
     csrw    senvcfg, a5
     csrr    a5, senvcfg
-    CHECK   a5, 1
+    CHECK   a5, 0xf1
     li      a5, -1
     csrw    mseccfg, a5
     csrr    a5, mseccfg
@@ -190,3 +219,10 @@ seeds:
     csrrw   a5, 0x015, zero
     ecall
     TABLES
+
+    .data
+    .balign 64
+block:
+    .dword  0, 0, 0, 0, 0, 0, 0, 1
+    .dword  2, 2, 2, 2, 2, 2, 2, 2
+    .dword  3

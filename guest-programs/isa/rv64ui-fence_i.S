@@ -34,9 +34,6 @@
     .word   0xfff5158f | 0x1000     # fence.i with all of them
     .word   0x2ff5058f              # fence with a reserved mode, and registers
     CHECK   a0, 3
-    # cbo.inval and the like: no Zicbom.
-    ILLEGAL 0x0005200f
-    ILLEGAL 0x0025200f
     END
 
     .section .text.patched, "ax"

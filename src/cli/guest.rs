@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Failure, arg, elf};
+use crate::cpu::Cpu;
 use crate::devices::disk::DiskSpec;
 use crate::host::os::fill_entropy;
 use crate::machine::config::{MachineConfig, RAM_BYTES_DEFAULT, RAM_BYTES_MAX};
@@ -47,6 +48,10 @@ pub struct GuestArgs {
     /// The guest's Ethernet address [default: one made from the vm's name].
     #[arg(long, value_name = "52:54:..", value_parser = arg::mac)]
     mac: Option<Mac>,
+    /// The hart and its properties, as in `rv64,svadu=on`: svadu (page-table bits A and D are set by
+    /// hardware; off), zicbom and zicboz (cache-block operations; on).
+    #[arg(long, value_name = "rv64[,PROPERTY=on|off...]", default_value_t)]
+    cpu: Cpu,
     /// End when the guest resets its machine, instead of starting it over.
     #[arg(long)]
     no_reboot: bool,
@@ -65,6 +70,7 @@ impl GuestArgs {
                     ends_at_reset: self.no_reboot,
                     disks,
                     board,
+                    cpu: self.cpu,
                     ..BootOptions::default()
                 };
                 arg::boot(guest, options)
@@ -81,8 +87,8 @@ impl GuestArgs {
             config.mac = self.mac.unwrap_or_default().0;
             return Ok(Some(config));
         }
-        if self.memory.is_some() || self.no_reboot || self.mac.is_some() {
-            return Err(Failure::new("--memory, --mac and --no-reboot describe no machine without a guest")
+        if self.memory.is_some() || self.no_reboot || self.mac.is_some() || self.cpu != Cpu::default() {
+            return Err(Failure::new("--memory, --mac, --cpu and --no-reboot describe no machine without a guest")
                 .fix("name the guest as the primary does, or leave them out: a backup gets its machine from its primary"));
         }
         Ok(None)
@@ -121,6 +127,7 @@ impl GuestArgs {
             ends_at_reset: self.no_reboot,
             disks,
             board,
+            cpu: self.cpu,
             ..BootOptions::default()
         };
         let options = BootOptions { mac, ..options };

@@ -4,16 +4,21 @@
 //!
 //! A misaligned access to RAM succeeds; where it crosses pages, both are checked before any byte is
 //! stored, the lower first, and `xtval` is the first address of the part that failed. A misaligned
-//! access to anything else is an access fault.
+//! access to anything else is an access fault. PMP sees each part as one access.
+//!
+//! Svadu: the bits A and D of an instruction's accesses are set once it is certain that none of them
+//! faults in translation and that the instruction asks the world nothing (or has its answer); so a
+//! page table never shows that the hart stopped before an instruction. A fetch sets A before its
+//! instruction does anything. Setting bits ends no reservation, and is no store to `tohost`.
 
 use super::ask::{Answer, Question};
 use super::bus::{Bus, BusRead};
-use super::csr::{Privilege, status};
+use super::csr::{ADUE, Privilege, status};
 use super::hart::Hart;
 use super::tlb::{Entry, PAGE_MASK, Space, slot};
 use super::trap::{Cause, Trap};
 use crate::base::{GuestPhys, GuestVirt};
-use crate::mem::sv39::{self, Mapping, PTE_VALID, Rights, WalkFault};
+use crate::mem::sv39::{self, Mapping, PTE_VALID, Rights, Update, WalkFault};
 use crate::mem::{Access, PAGE_BYTES, PageFlags, RAM_BASE, Ram};
 
 /// Why an instruction did not retire.
@@ -33,12 +38,32 @@ impl From<Trap> for Halt {
 
 const PAGE: u64 = PAGE_BYTES as u64;
 
+/// A cache block, as Zicbom and Zicboz see it.
+pub const BLOCK_BYTES: usize = 64;
+
+/// Where (a part of) an access goes.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// The physical address.
+    pub at: u64,
+    /// Accesses of this kind to all of its page go the same way.
+    whole_page: bool,
+    update: Option<Update>,
+}
+
 /// The parts of an access that touches one or two pages.
 enum Span {
-    /// Everything on one page, from this physical address.
-    One(u64),
-    /// The first bytes (so many) end a page at the first address; the rest starts another.
-    Two(u64, usize, u64),
+    /// Everything on one page.
+    One(Place),
+    /// The first bytes (so many) end a page at the first place; the rest starts another.
+    Two(Place, usize, Place),
+}
+
+fn fault(fault: WalkFault, access: Access, at: u64) -> Trap {
+    match fault {
+        WalkFault::Page => page_fault(access, at),
+        WalkFault::Access => access_fault(access, at),
+    }
 }
 
 fn page_fault(access: Access, at: u64) -> Trap {
@@ -88,9 +113,15 @@ impl Hart {
         }
     }
 
-    /// The physical address that `va` stands for, and the entries that say so where tables do.
+    /// Where `bytes` bytes at `va`, all on one page, are, and the entries that say so where tables do.
     /// A pure function of the state.
-    fn resolve(&self, ram: &Ram, va: u64, access: Access) -> Result<(u64, Option<Mapping>), Trap> {
+    fn resolve(
+        &self,
+        ram: &Ram,
+        va: u64,
+        bytes: usize,
+        access: Access,
+    ) -> Result<(Place, Option<Mapping>), WalkFault> {
         let privilege = if access == Access::Fetch { self.privilege } else { self.data_privilege() };
         let machine = privilege == Privilege::Machine;
         let mapping = match self.csrs.translation_root() {
@@ -99,38 +130,65 @@ impl Hart {
                     user: privilege == Privilege::User,
                     sum: self.csrs.mstatus & status::SUM != 0,
                     mxr: self.csrs.mstatus & status::MXR != 0,
+                    updates: self.csrs.menvcfg & ADUE != 0,
                 };
-                let walk = sv39::walk(ram, &self.csrs.pmp, root, va, access, rights);
-                Some(walk.map_err(|fault| match fault {
-                    WalkFault::Page => page_fault(access, va),
-                    WalkFault::Access => access_fault(access, va),
-                })?)
+                Some(sv39::walk(ram, &self.csrs.pmp, root, va, access, rights)?)
             }
             _ => None,
         };
         let at = mapping.map_or(va, |mapping| mapping.at);
-        if self.csrs.pmp.allows(at, access, machine) {
-            Ok((at, mapping))
-        } else {
-            Err(access_fault(access, va))
+        let verdict = self.csrs.pmp.check(at, bytes, access, machine);
+        if !verdict.allowed {
+            return Err(WalkFault::Access);
         }
+        let update = mapping.and_then(|mapping| mapping.update);
+        Ok((Place { at, whole_page: verdict.whole_page, update }, mapping))
     }
 
-    /// As [`Hart::resolve`], for a result that will be cached: remembers which pages of tables it
+    /// As [`Hart::resolve`], for a result that may be cached: remembers which pages of tables it
     /// hangs on.
-    fn translate(&mut self, ram: &mut Ram, va: u64, access: Access) -> Result<u64, Trap> {
-        let (at, mapping) = self.resolve(ram, va, access)?;
+    fn place(&mut self, ram: &mut Ram, va: u64, bytes: usize, access: Access) -> Result<Place, Trap> {
+        let (place, mapping) = self.resolve(ram, va, bytes, access).map_err(|f| fault(f, access, va))?;
         if let Some(mapping) = mapping {
             for &table in &mapping.tables[..mapping.levels] {
                 self.flag(ram, table, PageFlags::TABLE);
             }
         }
-        Ok(at)
+        Ok(place)
+    }
+
+    /// Sets the bits that the access to `place` has to set. No cached translation hangs on them: each
+    /// was put in with the bits that it needs, and an entry that is a leaf stays one.
+    pub(super) fn set_bits(&mut self, ram: &mut Ram, place: Place) {
+        let Some(Update { at, bits }) = place.update else { return };
+        let entry = ram.read_u64(GuestPhys(at)).expect("the walk has read it");
+        let page = ram.page_of(GuestPhys(at)).expect("the walk has read it");
+        if ram.flags(page).intersects(PageFlags::CODE) {
+            self.code.forget_bytes(page, (at % PAGE) as usize, 8);
+        }
+        ram.mark_dirty(page);
+        let start = page as usize * PAGE_BYTES + (at % PAGE) as usize;
+        ram.bytes_mut()[start..start + 8].copy_from_slice(&(entry | bits).to_le_bytes());
+    }
+
+    /// Sets A for the fetch of the instruction at `pc`.
+    pub(super) fn set_accessed(&mut self, ram: &mut Ram) -> Result<(), Trap> {
+        if self.csrs.menvcfg & ADUE == 0 {
+            return Ok(());
+        }
+        let pc = self.pc;
+        let (low, first) = self.fetch_half(ram, pc)?;
+        if crate::isa::decode::is_wide(low) {
+            let (_, second) = self.fetch_half(ram, pc.wrapping_add(2))?;
+            self.set_bits(ram, second);
+        }
+        self.set_bits(ram, first);
+        Ok(())
     }
 
     /// The physical address that a load from `va` would go to now, for whoever looks on.
     pub fn physical(&self, ram: &Ram, va: GuestVirt) -> Option<GuestPhys> {
-        self.resolve(ram, va.get(), Access::Load).ok().map(|(at, _)| GuestPhys(at))
+        self.resolve(ram, va.get(), 1, Access::Load).ok().map(|(place, _)| GuestPhys(place.at))
     }
 
     /// The word of the next instruction, for whoever looks on; nothing when its fetch will fault.
@@ -147,15 +205,19 @@ impl Hart {
         }
     }
 
-    /// Translates an instruction fetch at `pc` to the page of RAM and the index of its slots.
-    pub(super) fn fetch_page(&mut self, ram: &mut Ram, pc: u64) -> Result<u64, Trap> {
+    /// Translates an instruction fetch at `pc` to the page of RAM and the index of its slots; none when
+    /// this fetch does not speak for its whole page.
+    pub(super) fn fetch_page(&mut self, ram: &mut Ram, pc: u64) -> Result<Option<u64>, Trap> {
         let space = self.fetch_space();
         let entry = self.tlb.space(space).fetch[slot(pc)];
         if entry.tag == pc & PAGE_MASK {
-            return Ok(entry.delta);
+            return Ok(Some(entry.delta));
         }
-        let at = self.translate(ram, pc, Access::Fetch)?;
-        let page = ram.page_of(GuestPhys(at)).ok_or(access_fault(Access::Fetch, pc))?;
+        let place = self.place(ram, pc, 2, Access::Fetch)?;
+        let page = ram.page_of(GuestPhys(place.at)).ok_or(access_fault(Access::Fetch, pc))?;
+        if !place.whole_page || place.update.is_some() {
+            return Ok(None);
+        }
         let index = match self.code.find(page) {
             Some(index) => index,
             None => {
@@ -167,32 +229,34 @@ impl Hart {
             }
         };
         self.tlb.fill(space).fetch[slot(pc)] = Entry { tag: pc & PAGE_MASK, delta: index };
-        Ok(index)
+        Ok(Some(index))
     }
 
     /// The instruction word at `pc`; its high half is 0 when the low half is an instruction.
     pub(super) fn fetch_word(&self, ram: &Ram, pc: u64) -> Result<u32, Trap> {
-        let low = self.fetch_half(ram, pc)?;
+        let (low, _) = self.fetch_half(ram, pc)?;
         if !crate::isa::decode::is_wide(low) {
             return Ok(low.into());
         }
-        let high = self.fetch_half(ram, pc.wrapping_add(2))?;
+        let (high, _) = self.fetch_half(ram, pc.wrapping_add(2))?;
         Ok(u32::from(low) | u32::from(high) << 16)
     }
 
-    fn fetch_half(&self, ram: &Ram, at: u64) -> Result<u16, Trap> {
-        let (physical, _) = self.resolve(ram, at, Access::Fetch)?;
-        ram.read_u16(GuestPhys(physical)).map_err(|_| access_fault(Access::Fetch, at))
+    fn fetch_half(&self, ram: &Ram, at: u64) -> Result<(u16, Place), Trap> {
+        let (place, _) = self.resolve(ram, at, 2, Access::Fetch).map_err(|f| fault(f, Access::Fetch, at))?;
+        let half = ram.read_u16(GuestPhys(place.at)).map_err(|_| access_fault(Access::Fetch, at))?;
+        Ok((half, place))
     }
 
-    /// The physical address of `size` bytes at `va`, when the cache knows them to be on one page of
-    /// RAM that may be read (or written, without anybody to tell).
-    fn cached(&self, va: u64, size: usize, access: Access) -> Option<u64> {
+    /// The place of `size` bytes at `va`, when the cache knows them to be on one page of RAM that may be
+    /// read (or written, without anybody to tell).
+    fn cached(&self, va: u64, size: usize, access: Access) -> Option<Place> {
         let space = self.tlb.space(self.data_space());
         let entries = if access == Access::Load { &space.read } else { &space.write };
         let entry = entries[slot(va)];
         let fits = va % PAGE + size as u64 <= PAGE;
-        (fits && entry.tag == va & PAGE_MASK).then(|| RAM_BASE.get() + va.wrapping_add(entry.delta))
+        let at = || RAM_BASE.get() + va.wrapping_add(entry.delta);
+        (fits && entry.tag == va & PAGE_MASK).then(|| Place { at: at(), whole_page: true, update: None })
     }
 
     /// Translates `size` bytes at `va`.
@@ -200,18 +264,18 @@ impl Hart {
         if let Some(at) = self.cached(va, size, access) {
             return Ok(Span::One(at));
         }
-        let first = self.translate(ram, va, access)?;
         let in_page = (PAGE - va % PAGE) as usize;
         if in_page >= size {
-            return Ok(Span::One(first));
+            return Ok(Span::One(self.place(ram, va, size, access)?));
         }
-        let next = va.wrapping_add(in_page as u64);
+        let first = self.place(ram, va, in_page, access)?;
         // What lies outside RAM cannot be reached misaligned.
-        if ram.page_of(GuestPhys(first)).is_none() {
+        if ram.page_of(GuestPhys(first.at)).is_none() {
             return Err(access_fault(access, va));
         }
-        let second = self.translate(ram, next, access)?;
-        if ram.page_of(GuestPhys(second)).is_none() {
+        let next = va.wrapping_add(in_page as u64);
+        let second = self.place(ram, next, size - in_page, access)?;
+        if ram.page_of(GuestPhys(second.at)).is_none() {
             return Err(access_fault(access, next));
         }
         Ok(Span::Two(first, in_page, second))
@@ -228,24 +292,32 @@ impl Hart {
     ) -> Result<u64, Halt> {
         let mut bytes = [0; 8];
         match self.span(ram, va, size, Access::Load)? {
-            Span::One(at) if ram.read(GuestPhys(at), &mut bytes[..size]).is_ok() => {
-                self.cache_data(ram, va, at, Access::Load);
+            Span::One(place) if ram.page_of(GuestPhys(place.at)).is_some() => {
+                self.set_bits(ram, place);
+                ram.read(GuestPhys(place.at), &mut bytes[..size]).expect("a page is in RAM or not");
+                self.cache_data(ram, va, place, Access::Load);
             }
-            Span::One(at) => {
+            Span::One(place) => {
                 if !va.is_multiple_of(size as u64) {
                     return Err(access_fault(Access::Load, va).into());
                 }
                 self.bus_used = true;
-                return match bus.read(GuestPhys(at), size as u8, answer) {
+                let read = bus.read(GuestPhys(place.at), size as u8, answer);
+                if let Ok(BusRead::Ask(question)) = read {
+                    return Err(Halt::Ask(question));
+                }
+                self.set_bits(ram, place);
+                return match read {
                     Ok(BusRead::Value(value)) => Ok(value & (u64::MAX >> (64 - 8 * size))),
-                    Ok(BusRead::Ask(question)) => Err(Halt::Ask(question)),
-                    Err(_) => Err(access_fault(Access::Load, va).into()),
+                    _ => Err(access_fault(Access::Load, va).into()),
                 };
             }
             Span::Two(first, len, second) => {
+                self.set_bits(ram, first);
+                self.set_bits(ram, second);
                 let read = ram
-                    .read(GuestPhys(first), &mut bytes[..len])
-                    .and_then(|()| ram.read(GuestPhys(second), &mut bytes[len..size]));
+                    .read(GuestPhys(first.at), &mut bytes[..len])
+                    .and_then(|()| ram.read(GuestPhys(second.at), &mut bytes[len..size]));
                 read.expect("both pages are RAM");
             }
         }
@@ -263,25 +335,25 @@ impl Hart {
     ) -> Result<(), Halt> {
         let bytes = &value.to_le_bytes()[..size];
         match self.span(ram, va, size, Access::Store)? {
-            Span::One(at) => match ram.page_of(GuestPhys(at)) {
-                Some(_) => {
-                    self.store_bytes(ram, bus, at, bytes);
-                    self.cache_data(ram, va, at, Access::Store);
+            Span::One(place) if ram.page_of(GuestPhys(place.at)).is_some() => {
+                self.store_at(ram, bus, va, place, bytes);
+            }
+            Span::One(place) => {
+                if !va.is_multiple_of(size as u64) {
+                    return Err(access_fault(Access::Store, va).into());
                 }
-                None => {
-                    if !va.is_multiple_of(size as u64) {
-                        return Err(access_fault(Access::Store, va).into());
-                    }
-                    let value = value & (u64::MAX >> (64 - 8 * size));
-                    self.bus_used = true;
-                    if bus.write(ram, GuestPhys(at), size as u8, value).is_err() {
-                        return Err(access_fault(Access::Store, va).into());
-                    }
+                self.set_bits(ram, place);
+                let value = value & (u64::MAX >> (64 - 8 * size));
+                self.bus_used = true;
+                if bus.write(ram, GuestPhys(place.at), size as u8, value).is_err() {
+                    return Err(access_fault(Access::Store, va).into());
                 }
-            },
+            }
             Span::Two(first, len, second) => {
-                self.store_bytes(ram, bus, first, &bytes[..len]);
-                self.store_bytes(ram, bus, second, &bytes[len..]);
+                self.set_bits(ram, first);
+                self.set_bits(ram, second);
+                self.store_bytes(ram, bus, first.at, &bytes[..len]);
+                self.store_bytes(ram, bus, second.at, &bytes[len..]);
             }
         }
         Ok(())
@@ -289,51 +361,86 @@ impl Hart {
 
     /// The physical address of an aligned load of `size` bytes that would go to the bus.
     pub(super) fn io_place(&self, ram: &Ram, va: u64, size: usize) -> Option<u64> {
-        let (at, _) = self.resolve(ram, va, Access::Load).ok()?;
-        (va.is_multiple_of(size as u64) && ram.page_of(GuestPhys(at)).is_none()).then_some(at)
+        if !va.is_multiple_of(size as u64) {
+            return None;
+        }
+        let (place, _) = self.resolve(ram, va, size, Access::Load).ok()?;
+        ram.page_of(GuestPhys(place.at)).is_none().then_some(place.at)
     }
 
-    /// The physical address of an aligned atomic access of `size` bytes, which must be RAM.
+    /// The place of an aligned atomic access of `size` bytes, which must be RAM.
     pub(super) fn atomic_place(
         &mut self,
         ram: &mut Ram,
         va: u64,
         size: usize,
         access: Access,
-    ) -> Result<u64, Trap> {
+    ) -> Result<Place, Trap> {
         if !va.is_multiple_of(size as u64) {
             let cause = if access == Access::Load { Cause::LoadMisaligned } else { Cause::StoreMisaligned };
             return Err(Trap::new(cause, va));
         }
-        if let Some(at) = self.cached(va, size, access) {
-            return Ok(at);
+        if let Some(place) = self.cached(va, size, access) {
+            return Ok(place);
         }
-        let at = self.translate(ram, va, access)?;
-        if ram.page_of(GuestPhys(at)).is_none() {
+        let place = self.place(ram, va, size, access)?;
+        if ram.page_of(GuestPhys(place.at)).is_none() {
             return Err(access_fault(access, va));
         }
         if access == Access::Load {
-            self.cache_data(ram, va, at, access);
+            self.set_bits(ram, place);
+            self.cache_data(ram, va, place, access);
         }
-        Ok(at)
+        Ok(place)
     }
 
-    /// Stores what an atomic instruction has made, at the place of `va`.
-    pub(super) fn store_atomic<B: Bus>(
+    /// Stores `bytes`, all on one page of RAM, at `place`, where `va` leads.
+    pub(super) fn store_at<B: Bus>(
         &mut self,
         ram: &mut Ram,
         bus: &mut B,
         va: u64,
-        at: u64,
+        place: Place,
         bytes: &[u8],
     ) {
-        self.store_bytes(ram, bus, at, bytes);
-        self.cache_data(ram, va, at, Access::Store);
+        self.set_bits(ram, place);
+        self.store_bytes(ram, bus, place.at, bytes);
+        self.cache_data(ram, va, place, Access::Store);
     }
 
-    /// May this hart also read at the physical address `at` that it may write? (PMP can say no.)
-    pub(super) fn may_read(&self, at: u64) -> bool {
-        self.csrs.pmp.allows(at, Access::Load, self.data_privilege() == Privilege::Machine)
+    /// May this hart also read the `size` bytes at the physical address `at` that it may write? (PMP can
+    /// say no.)
+    pub(super) fn may_read(&self, at: u64, size: usize) -> bool {
+        self.csrs.pmp.allows(at, size, Access::Load, self.data_privilege() == Privilege::Machine)
+    }
+
+    /// `cbo.inval`, `cbo.clean`, `cbo.flush` of the block that holds `va` (CMO spec 2.5.2, 2.5.3): may be
+    /// done wherever a load may, and changes no more than a load does, since no cache ever shows. Faults
+    /// are those of a store. A device's block is like any other.
+    pub(super) fn manage_block(&mut self, ram: &mut Ram, va: u64) -> Result<(), Trap> {
+        let (place, _) = self
+            .resolve(ram, va & !(BLOCK_BYTES as u64 - 1), BLOCK_BYTES, Access::Load)
+            .map_err(|f| fault(f, Access::Store, va))?;
+        self.set_bits(ram, place);
+        Ok(())
+    }
+
+    /// `cbo.zero` of the block that holds `va`, which must be RAM: a store of all its bytes; faults name
+    /// `va` itself.
+    pub(super) fn zero_block<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, va: u64) -> Result<(), Trap> {
+        let block = va & !(BLOCK_BYTES as u64 - 1);
+        let place = match self.cached(block, BLOCK_BYTES, Access::Store) {
+            Some(place) => place,
+            None => {
+                let place = self.place(ram, block, BLOCK_BYTES, Access::Store);
+                place.map_err(|trap| Trap { value: va, ..trap })?
+            }
+        };
+        if ram.page_of(GuestPhys(place.at)).is_none() {
+            return Err(access_fault(Access::Store, va));
+        }
+        self.store_at(ram, bus, block, place, &[0; BLOCK_BYTES]);
+        Ok(())
     }
 
     /// Stores to one page of RAM and tells everybody who has to know.
@@ -390,10 +497,13 @@ impl Hart {
         }
     }
 
-    /// Remembers that the page of `va` is the RAM page of `at` for this kind of access, if nobody
+    /// Remembers that the page of `va` is the RAM page of `place` for this kind of access, if nobody
     /// needs to see the next one.
-    fn cache_data(&mut self, ram: &Ram, va: u64, at: u64, access: Access) {
-        let Some(page) = ram.page_of(GuestPhys(at)) else { return };
+    fn cache_data(&mut self, ram: &Ram, va: u64, place: Place, access: Access) {
+        if !place.whole_page {
+            return;
+        }
+        let Some(page) = ram.page_of(GuestPhys(place.at)) else { return };
         let entry =
             Entry { tag: va & PAGE_MASK, delta: (u64::from(page) * PAGE).wrapping_sub(va & PAGE_MASK) };
         let space = self.data_space();

@@ -5,12 +5,15 @@
 //!
 //! Implemented: the M-, S- and U-mode registers of RV64GC with Sstc, Zkr and Zicntr, sixteen PMP
 //! entries, and the custom `lockstep_hostid`. Absent (an access is an illegal instruction): debug
-//! and trigger registers, `mstateen`, hypervisor and vector registers. The `hpm` counters and
-//! events exist and read 0.
+//! registers, `mstateen`, hypervisor and vector registers. The `hpm` counters and events exist and
+//! read 0. The trigger registers exist and say that there is no trigger.
+//!
+//! What some fields can hold depends on the [`Cpu`].
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::model::Cpu;
 use super::trap::irq;
 use crate::mem::Pmp;
 
@@ -53,6 +56,8 @@ pub mod number {
     pub const PMPADDR0: u16 = 0x3b0;
     pub const PMPADDR15: u16 = 0x3bf;
     pub const MSECCFG: u16 = 0x747;
+    pub const TSELECT: u16 = 0x7a0;
+    pub const TINFO: u16 = 0x7a4;
     pub const MCYCLE: u16 = 0xb00;
     pub const MINSTRET: u16 = 0xb02;
     pub const MHPMCOUNTER3: u16 = 0xb03;
@@ -105,7 +110,7 @@ pub const VENDOR_ID: u64 = 0;
 /// `marchid`: not allocated; "lockstep" in ASCII has too many letters, so "lock". Bit 63 is clear,
 /// as the spec asks of a non-commercial implementation.
 pub const ARCH_ID: u64 = 0x6c6f_636b;
-/// `mimpid`: the revision of the machine's guest-visible behaviour.
+/// `mimpid`: constant. What differs between the revisions of the [`Cpu`] is found by probing.
 pub const IMPLEMENTATION_ID: u64 = 1;
 /// `misa`: RV64 with A, C, D, F, I, M, S, U; constant.
 pub const MISA: u64 = 2 << 62
@@ -129,8 +134,20 @@ const COUNTEREN: u64 = 7;
 const COUNTINHIBIT: u64 = 5;
 /// `menvcfg.STCE`: S-mode has `stimecmp`.
 pub const STCE: u64 = 1 << 63;
+/// `menvcfg.ADUE`: the hart sets A and D (Svadu).
+pub const ADUE: u64 = 1 << 61;
 /// `xenvcfg.FIOM`: stored; fences order everything anyway.
 const FIOM: u64 = 1;
+/// `xenvcfg.CBIE`: may the mode below use `cbo.inval`? 0 no; 1 and 3 yes (what it invalidates or flushes
+/// is invisible here); 2 is reserved.
+pub const CBIE: u64 = 3 << 4;
+const CBIE_RESERVED: u64 = 2 << 4;
+/// `xenvcfg.CBCFE`: may the mode below use `cbo.clean` and `cbo.flush`?
+pub const CBCFE: u64 = 1 << 6;
+/// `xenvcfg.CBZE`: may the mode below use `cbo.zero`?
+pub const CBZE: u64 = 1 << 7;
+/// `tinfo`: no type of trigger can be had (Debug spec 5.7.7).
+pub const TINFO_NONE: u64 = 1;
 /// `mseccfg.USEED`: U-mode may read `seed`.
 pub const USEED: u64 = 1 << 8;
 /// `mseccfg.SSEED`: S-mode may read `seed`.
@@ -208,16 +225,31 @@ pub struct Csrs {
 }
 
 impl Csrs {
+    /// The registers after reset.
+    pub fn at_reset(cpu: Cpu) -> Self {
+        let mut csrs = Self { menvcfg: if cpu.svadu { ADUE } else { 0 }, ..Self::default() };
+        csrs.adopt(cpu);
+        csrs
+    }
+
+    /// These are registers of `cpu`: sets what is no state.
+    pub fn adopt(&mut self, cpu: Cpu) {
+        if !cpu.has_fine_pmp() {
+            self.pmp.use_page_grain();
+        }
+    }
+
     /// What a firmware leaves behind for a kernel in S-mode: every exception but S-mode's calls and every
-    /// supervisor interrupt delegated, counters, `stimecmp` and `seed` enabled, all memory allowed.
-    pub fn hand_over(&mut self) {
+    /// supervisor interrupt delegated, counters, `stimecmp`, `seed` and cache-block operations enabled, all
+    /// memory allowed.
+    pub fn hand_over(&mut self, cpu: Cpu) {
         const CALL_FROM_SUPERVISOR: u64 = 1 << 9;
         const NAPOT_RWX: u64 = 0x1f;
         self.write_medeleg(!CALL_FROM_SUPERVISOR);
         self.write_mideleg(u64::MAX);
         self.mcounteren = COUNTEREN;
         self.scounteren = COUNTEREN;
-        self.write_menvcfg(STCE);
+        self.write_menvcfg(self.menvcfg | STCE | CBIE | CBCFE | CBZE, cpu);
         self.write_mseccfg(SSEED);
         self.pmp.set_address(0, u64::MAX);
         self.pmp.set_config(0, NAPOT_RWX);
@@ -295,12 +327,12 @@ impl Csrs {
         *register = value & COUNTEREN;
     }
 
-    pub fn write_menvcfg(&mut self, value: u64) {
-        self.menvcfg = value & (STCE | FIOM);
+    pub fn write_menvcfg(&mut self, value: u64, cpu: Cpu) {
+        self.menvcfg = legal_envcfg(self.menvcfg, value) & menvcfg_mask(cpu);
     }
 
-    pub fn write_senvcfg(&mut self, value: u64) {
-        self.senvcfg = value & FIOM;
+    pub fn write_senvcfg(&mut self, value: u64, cpu: Cpu) {
+        self.senvcfg = legal_envcfg(self.senvcfg, value) & senvcfg_mask(cpu);
     }
 
     pub fn write_mseccfg(&mut self, value: u64) {
@@ -356,7 +388,7 @@ impl Csrs {
     }
 
     /// An error when a register holds what no write can have put there.
-    pub fn check(&self) -> Result<(), BadHartState> {
+    pub fn check(&self, cpu: Cpu) -> Result<(), BadHartState> {
         let within = |register, value: u64, mask: u64| {
             if value & !mask == 0 { Ok(()) } else { Err(BadHartState { register, value }) }
         };
@@ -371,8 +403,13 @@ impl Csrs {
         within("mcounteren", self.mcounteren, COUNTEREN)?;
         within("scounteren", self.scounteren, COUNTEREN)?;
         within("mcountinhibit", self.mcountinhibit, COUNTINHIBIT)?;
-        within("menvcfg", self.menvcfg, STCE | FIOM)?;
-        within("senvcfg", self.senvcfg, FIOM)?;
+        within("menvcfg", self.menvcfg, menvcfg_mask(cpu))?;
+        within("senvcfg", self.senvcfg, senvcfg_mask(cpu))?;
+        for (register, value) in [("menvcfg", self.menvcfg), ("senvcfg", self.senvcfg)] {
+            if value & CBIE == CBIE_RESERVED {
+                return Err(BadHartState { register, value });
+            }
+        }
         within("mseccfg", self.mseccfg, SSEED | USEED)?;
         within("mtvec", self.mtvec, !2)?;
         within("stvec", self.stvec, !2)?;
@@ -386,4 +423,21 @@ impl Csrs {
         }
         Ok(())
     }
+}
+
+/// What `senvcfg` holds.
+const fn senvcfg_mask(cpu: Cpu) -> u64 {
+    let management = if cpu.zicbom { CBIE | CBCFE } else { 0 };
+    let zero = if cpu.zicboz { CBZE } else { 0 };
+    FIOM | management | zero
+}
+
+const fn menvcfg_mask(cpu: Cpu) -> u64 {
+    let adue = if cpu.svadu { ADUE } else { 0 };
+    senvcfg_mask(cpu) | STCE | adue
+}
+
+/// A write of `new` to `xenvcfg`: the reserved value of CBIE leaves it.
+const fn legal_envcfg(old: u64, new: u64) -> u64 {
+    if new & CBIE == CBIE_RESERVED { new & !CBIE | old & CBIE } else { new }
 }

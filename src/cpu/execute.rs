@@ -5,7 +5,7 @@ use super::alu::sext32;
 use super::ask::{Answer, Question};
 use super::bus::Bus;
 use super::code::Slot;
-use super::csr::{Privilege, status};
+use super::csr::{CBCFE, CBIE, CBZE, Privilege, status};
 use super::hart::Hart;
 use super::trap::{Cause, Trap, irq, leave_machine, leave_supervisor};
 use crate::base::GuestPhys;
@@ -126,6 +126,14 @@ impl Hart {
                 self.waiting = true;
                 self.unsettled = true;
             }
+            Op::CboInval | Op::CboClean | Op::CboFlush => {
+                self.require_block_operation(slot.op)?;
+                self.manage_block(ram, self.x.get(slot.rs1))?;
+            }
+            Op::CboZero => {
+                self.require_block_operation(slot.op)?;
+                self.zero_block(ram, bus, self.x.get(slot.rs1))?;
+            }
             // Translation is coherent by itself.
             Op::SfenceVma => self.require_supervisor(status::TVM)?,
             _ => self.execute_float(slot)?,
@@ -180,6 +188,21 @@ impl Hart {
         })
     }
 
+    /// The hart has the cache-block operation `op`, and `xenvcfg` lets the current mode use it (CMO spec 2.4).
+    fn require_block_operation(&self, op: Op) -> Result<(), Halt> {
+        let (here, field) = match op {
+            Op::CboInval => (self.cpu.zicbom, CBIE),
+            Op::CboZero => (self.cpu.zicboz, CBZE),
+            _ => (self.cpu.zicbom, CBCFE),
+        };
+        let enabled = match self.privilege {
+            Privilege::Machine => true,
+            Privilege::Supervisor => self.csrs.menvcfg & field != 0,
+            Privilege::User => self.csrs.menvcfg & field != 0 && self.csrs.senvcfg & field != 0,
+        };
+        self.require(here && enabled)
+    }
+
     /// The floating-point unit is on, if it is `needed`.
     pub(super) fn require_float(&self, needed: bool) -> Result<(), Halt> {
         self.require(!needed || self.csrs.mstatus & status::FS != 0)
@@ -191,7 +214,7 @@ impl Hart {
 
     fn load_reserved(&mut self, ram: &mut Ram, slot: Slot) -> Result<(), Halt> {
         let size = if slot.op == Op::LrW { 4 } else { 8 };
-        let at = self.atomic_place(ram, self.x.get(slot.rs1), size, Access::Load)?;
+        let at = self.atomic_place(ram, self.x.get(slot.rs1), size, Access::Load)?.at;
         let value = read_sized(ram, at, size);
         self.reservation = Some(at & !7);
         self.x.set(slot.rd, value);
@@ -201,11 +224,11 @@ impl Hart {
     fn store_conditional<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, slot: Slot) -> Result<(), Halt> {
         let size = if slot.op == Op::ScW { 4 } else { 8 };
         let va = self.x.get(slot.rs1);
-        let at = self.atomic_place(ram, va, size, Access::Store)?;
-        let held = self.reservation.take() == Some(at & !7);
+        let place = self.atomic_place(ram, va, size, Access::Store)?;
+        let held = self.reservation.take() == Some(place.at & !7);
         if held {
             let bytes = self.x.get(slot.rs2).to_le_bytes();
-            self.store_atomic(ram, bus, va, at, &bytes[..size]);
+            self.store_at(ram, bus, va, place, &bytes[..size]);
         }
         self.x.set(slot.rd, u64::from(!held));
         Ok(())
@@ -213,11 +236,12 @@ impl Hart {
 
     fn amo<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, slot: Slot, size: usize) -> Result<(), Halt> {
         let va = self.x.get(slot.rs1);
-        let at = self.atomic_place(ram, va, size, Access::Store)?;
-        if !self.may_read(at) {
+        let place = self.atomic_place(ram, va, size, Access::Store)?;
+        if !self.may_read(place.at, size) {
             return Err(Trap::new(Cause::StoreAccess, va).into());
         }
-        let old = read_sized(ram, at, size);
+        self.set_bits(ram, place);
+        let old = read_sized(ram, place.at, size);
         // The 32-bit forms work on sign-extended operands; the order of two of them is the same
         // unsigned as signed-extended to 64 bits and compared unsigned.
         let source = self.x.get(slot.rs2);
@@ -234,7 +258,7 @@ impl Hart {
             Op::AmomaxuW | Op::AmomaxuD => old.max(operand),
             _ => return Err(Halt::Illegal),
         };
-        self.store_atomic(ram, bus, va, at, &new.to_le_bytes()[..size]);
+        self.store_at(ram, bus, va, place, &new.to_le_bytes()[..size]);
         self.x.set(slot.rd, old);
         Ok(())
     }

@@ -30,7 +30,8 @@ use super::access::Halt;
 use super::ask::{Answer, Question};
 use super::bus::Bus;
 use super::code::{CodeCache, HALFWORDS, Slot, Slots};
-use super::csr::{BadHartState, Csrs, Privilege, status};
+use super::csr::{ADUE, BadHartState, Csrs, Privilege, status};
+use super::model::Cpu;
 use super::regs::Regs;
 use super::straight::{self, Leave, Work};
 use super::tlb::{PAGE_MASK, Tlb};
@@ -109,6 +110,7 @@ pub struct Hart {
     // What follows is no state: configuration, copies of the bus's, and caches.
     /// The first time that the first instruction of a trap handler trapped into that handler.
     pub(super) stuck: Option<Stuck>,
+    pub(super) cpu: Cpu,
     /// The watched doubleword, in RAM.
     pub(super) tohost: Option<GuestPhys>,
     /// The interrupt lines as last seen.
@@ -125,23 +127,18 @@ pub struct Hart {
     pub(super) table_stores: u32,
 }
 
-impl Default for Hart {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Hart {
     /// A hart as after reset, at address 0.
-    pub fn new() -> Self {
+    pub fn new(cpu: Cpu) -> Self {
         Self {
+            cpu,
             x: Regs::new(),
             f: [0; 32],
             pc: 0,
             icount: Icount::ZERO,
             exceptions: 0,
             privilege: Privilege::Machine,
-            csrs: Csrs::default(),
+            csrs: Csrs::at_reset(cpu),
             reservation: None,
             waiting: false,
             stuck: None,
@@ -158,7 +155,7 @@ impl Hart {
 
     /// Resets the hart: M-mode at `pc`, everything else 0 but a0 and a1. What is watched stays so.
     pub fn reset(&mut self, pc: u64, a0: u64, a1: u64) {
-        *self = Self { tohost: self.tohost, pc: pc & !1, ..Self::new() };
+        *self = Self { tohost: self.tohost, pc: pc & !1, ..Self::new(self.cpu) };
         self.x.set(10, a0);
         self.x.set(11, a1);
     }
@@ -172,7 +169,7 @@ impl Hart {
         self.x.set(12, a2);
         if mode == Privilege::Supervisor {
             self.privilege = mode;
-            self.csrs.hand_over();
+            self.csrs.hand_over(self.cpu);
         }
     }
 
@@ -219,8 +216,8 @@ impl Hart {
         }
     }
 
-    /// A hart in this state. [`Hart::set_tohost`] is the caller's to repeat.
-    pub fn restore(state: HartState) -> Result<Self, BadHartState> {
+    /// A hart `cpu` in this state. [`Hart::set_tohost`] is the caller's to repeat.
+    pub fn restore(cpu: Cpu, mut state: HartState) -> Result<Self, BadHartState> {
         let bad = |register, value| Err(BadHartState { register, value });
         if state.x[0] != 0 {
             return bad("x0", state.x[0]);
@@ -239,7 +236,8 @@ impl Hart {
         {
             return bad("reservation", at);
         }
-        state.csrs.check()?;
+        state.csrs.adopt(cpu);
+        state.csrs.check(cpu)?;
         let mut x = Regs::new();
         x.load(&state.x);
         Ok(Self {
@@ -252,7 +250,7 @@ impl Hart {
             csrs: state.csrs,
             reservation: state.reservation,
             waiting: state.waiting,
-            ..Self::new()
+            ..Self::new(cpu)
         })
     }
 
@@ -346,11 +344,11 @@ impl Hart {
     /// interrupt, so that the next instruction is the handler's.
     pub fn answer<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, answer: Answer) -> Result<(), NotAsking> {
         self.begin(ram, bus);
-        let next = if self.waiting { None } else { self.fetch_word(ram, self.pc).ok() };
-        let slot = next.map(|word| Slot::from(decode(word)));
-        let asked = slot.and_then(|slot| self.question(ram, bus, slot));
-        match slot {
+        let next = if self.waiting { None } else { self.next_slot(ram) };
+        let asked = next.and_then(|slot| self.question(ram, bus, slot));
+        match next {
             Some(slot) if asked == Some(answer.question()) => {
+                self.set_accessed(ram).expect("it has just been fetched");
                 // Whether the bus wants a stop now is for the caller to look at.
                 self.execute_one(ram, bus, slot, Some(answer));
                 Ok(())
@@ -359,10 +357,16 @@ impl Hart {
         }
     }
 
+    /// The instruction at `pc`; nothing when its fetch will fault.
+    fn next_slot(&self, ram: &Ram) -> Option<Slot> {
+        self.fetch_word(ram, self.pc).ok().map(|word| Slot::from(decode(word)))
+    }
+
     /// Runs at most `count` (> 0) instructions, usually fewer, and none when the next one asks.
     fn advance<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, count: u64) -> Option<HartStop> {
         let index = match self.fetch_page(ram, self.pc) {
-            Ok(index) => index,
+            Ok(Some(index)) => index,
+            Ok(None) => return self.advance_uncached(ram, bus),
             Err(trap) => {
                 self.take_exception(trap);
                 self.settle();
@@ -382,10 +386,19 @@ impl Hart {
         }
     }
 
-    /// The next instruction cannot be cached: it straddles two pages, or is illegal.
+    /// The next instruction cannot be cached: it straddles two pages, is illegal, is on a page that PMP
+    /// cuts, or its fetch has to set A.
     #[cold]
     fn advance_uncached<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B) -> Option<HartStop> {
-        let slot = match self.fetch_word(ram, self.pc).map(|word| (word, decode(word))) {
+        let mut word = self.fetch_word(ram, self.pc);
+        if self.csrs.menvcfg & ADUE != 0 {
+            // Where a question stops the hart, nothing of the instruction has happened yet.
+            if let Some(question) = self.next_slot(ram).and_then(|slot| self.question(ram, bus, slot)) {
+                return Some(HartStop::Ask(question));
+            }
+            word = word.and_then(|word| self.set_accessed(ram).map(|()| word));
+        }
+        let slot = match word.map(|word| (word, decode(word))) {
             Ok((word, insn)) if insn.op == Op::Illegal => Err(Trap::new(Cause::Illegal, word.into())),
             Ok((_, insn)) => Ok(Slot::from(insn)),
             Err(trap) => Err(trap),

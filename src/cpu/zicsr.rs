@@ -5,7 +5,8 @@ use super::ask::{Answer, Question};
 use super::bus::Bus;
 use super::code::Slot;
 use super::csr::{
-    ARCH_ID, Csrs, IMPLEMENTATION_ID, MISA, Privilege, SSEED, STCE, USEED, VENDOR_ID, number, status,
+    ARCH_ID, Csrs, IMPLEMENTATION_ID, MISA, Privilege, SSEED, STCE, TINFO_NONE, USEED, VENDOR_ID, number,
+    status,
 };
 use super::hart::Hart;
 use super::trap::irq;
@@ -116,6 +117,7 @@ impl Hart {
                 machine || csrs.mcounteren & bit != 0 && (supervisor || csrs.scounteren & bit != 0)
             }
             number::STIMECMP => machine || csrs.menvcfg & STCE != 0 && csrs.mcounteren & 2 != 0,
+            number::TSELECT..=number::TINFO => self.cpu.has_trigger_registers(),
             number::SATP => !(supervisor && csrs.mstatus & status::TVM != 0),
             number::HOSTID
             | number::SSTATUS
@@ -180,7 +182,8 @@ impl Hart {
             number::MVENDORID => VENDOR_ID,
             number::MARCHID => ARCH_ID,
             number::MIMPID => IMPLEMENTATION_ID,
-            // One hart, number 0; no configuration structure; counters and events that are not there.
+            number::TINFO => TINFO_NONE,
+            // One hart, number 0; no configuration structure; triggers, counters and events that are not there.
             _ => 0,
         }
     }
@@ -198,7 +201,7 @@ impl Hart {
             number::SIE => csrs.write_mie(value, csrs.mideleg),
             number::STVEC => Csrs::write_tvec(&mut csrs.stvec, value),
             number::SCOUNTEREN => Csrs::write_counteren(&mut csrs.scounteren, value),
-            number::SENVCFG => csrs.write_senvcfg(value),
+            number::SENVCFG => csrs.write_senvcfg(value, self.cpu),
             number::SSCRATCH => csrs.sscratch = value,
             number::SEPC => Csrs::write_epc(&mut csrs.sepc, value),
             number::SCAUSE => csrs.scause = value,
@@ -220,7 +223,7 @@ impl Hart {
             number::MIE => csrs.write_mie(value, u64::MAX),
             number::MTVEC => Csrs::write_tvec(&mut csrs.mtvec, value),
             number::MCOUNTEREN => Csrs::write_counteren(&mut csrs.mcounteren, value),
-            number::MENVCFG => csrs.write_menvcfg(value),
+            number::MENVCFG => csrs.write_menvcfg(value, self.cpu),
             number::MCOUNTINHIBIT => csrs.write_mcountinhibit(value, cycles, instructions),
             number::MSCRATCH => csrs.mscratch = value,
             number::MEPC => Csrs::write_epc(&mut csrs.mepc, value),
@@ -238,7 +241,7 @@ impl Hart {
             number::MSECCFG => csrs.write_mseccfg(value),
             number::MCYCLE => csrs.set_cycle(value, cycles),
             number::MINSTRET => csrs.set_instret(value, instructions),
-            // `misa`, `seed`, and the counters and events that are not there.
+            // `misa`, `seed`, and the triggers, counters and events that are not there.
             _ => {}
         }
         self.unsettled = true;

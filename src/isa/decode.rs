@@ -144,8 +144,20 @@ fn misc_mem(w: u32) -> Insn {
     match funct3(w) {
         0 => Insn { op: Op::Fence, imm: (w >> 20) as i32, ..ILLEGAL },
         1 => Insn { op: Op::FenceI, ..ILLEGAL },
+        2 if rd(w) == 0 => cache_block(w),
         _ => ILLEGAL,
     }
+}
+
+fn cache_block(w: u32) -> Insn {
+    let op = match w >> 20 {
+        0 => Op::CboInval,
+        1 => Op::CboClean,
+        2 => Op::CboFlush,
+        4 => Op::CboZero,
+        _ => return ILLEGAL,
+    };
+    Insn { op, rs1: rs1(w), ..ILLEGAL }
 }
 
 fn op_imm(w: u32) -> Insn {

@@ -1,9 +1,10 @@
 //! A decoded instruction: what it does and with what, without its encoding.
 //!
 //! A compressed instruction decodes to the [`Insn`] of its expansion and differs in
-//! [`len`](Insn::len) only. Encodings that RV64GC reserves are [`Op::Illegal`].
+//! [`len`](Insn::len) only. Encodings that are reserved are [`Op::Illegal`].
 
-/// What an instruction does. One name for each RV64GC + Zicsr + Zifencei + privileged mnemonic.
+/// What an instruction does. One name for each mnemonic of RV64GC with Zicsr, Zifencei,
+/// Zicbom, Zicboz and the privileged instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 #[rustfmt::skip]
@@ -24,6 +25,8 @@ pub enum Op {
     Csrrw, Csrrs, Csrrc, Csrrwi, Csrrsi, Csrrci,
     // Privileged
     Mret, Sret, Wfi, SfenceVma,
+    // Zicbom, Zicboz
+    CboInval, CboClean, CboFlush, CboZero,
     // M
     Mul, Mulh, Mulhsu, Mulhu, Div, Divu, Rem, Remu,
     Mulw, Divw, Divuw, Remw, Remuw,

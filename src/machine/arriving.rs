@@ -81,7 +81,7 @@ impl Arriving {
         if let Some(disk) = (0..disks).find(differs) {
             return Err(RestoreError::Disk { disk });
         }
-        let hart = Hart::restore(hart)?;
+        let hart = Hart::restore(config.cpu, hart)?;
         if hart.icount() != icount {
             return Err(RestoreError::Position { saved: icount, hart: hart.icount() });
         }

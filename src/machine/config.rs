@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::model::{BoardModel, Occupant, REVISION};
 use crate::base::{Digest, GuestPhys, digest_bytes};
+use crate::cpu::Cpu;
 use crate::devices::disk::{DISKS_MAX, DiskSpec};
 use crate::mem::PAGE_BYTES;
 
@@ -88,6 +89,8 @@ pub struct MachineConfig {
     pub disks: Vec<DiskSpec>,
     /// The devices.
     pub board: BoardModel,
+    /// The hart.
+    pub cpu: Cpu,
 }
 
 /// A configuration that no machine can have.
@@ -105,6 +108,8 @@ pub enum BadConfig {
     NoSuchSlot { slot: u8 },
     #[error("{device:?} is plugged into {times} virtio slots, not one")]
     Unplugged { device: Occupant, times: usize },
+    #[error("a hart of revision {revision}, which a newer version of this program may know")]
+    Cpu { revision: u8 },
     #[error("{count} symbols, at most {SYMBOLS_MAX} are kept")]
     Symbols { count: usize },
     #[error("symbol {index} is out of order or its name too long")]
@@ -123,6 +128,9 @@ impl MachineConfig {
         check_ram_bytes(self.ram_bytes)?;
         check_disks(&self.disks)?;
         self.board.check(self.disks.len())?;
+        if !self.cpu.is_known() {
+            return Err(BadConfig::Cpu { revision: self.cpu.revision });
+        }
         if self.symbols.len() > SYMBOLS_MAX {
             return Err(BadConfig::Symbols { count: self.symbols.len() });
         }
@@ -152,6 +160,9 @@ impl MachineConfig {
         }
         if self.platform != described.platform {
             return Some(format!("its platform is {:?}, not {:?}", self.platform, described.platform));
+        }
+        if self.cpu != described.cpu {
+            return Some(format!("its hart is {}, not {}", self.cpu, described.cpu));
         }
         if self.guest_digest != described.guest_digest {
             let (has, named) = (self.guest_digest, described.guest_digest);
@@ -230,6 +241,7 @@ mod tests {
         assert_eq!(running.difference(&described), None);
         for (other, word) in [
             (MachineConfig { ram_bytes: 64 << 20, ..config(&[]) }, "not 64 MiB"),
+            (MachineConfig { cpu: "rv64,svadu=on".parse().unwrap(), ..config(&[]) }, "not rv64,svadu=on"),
             (MachineConfig { platform: Platform::OwnSbi, ..config(&[]) }, "platform"),
             (MachineConfig { guest_digest: Digest(1), ..config(&[]) }, "other files"),
             (MachineConfig { bootargs: "quiet".into(), ..config(&[]) }, "command line"),
@@ -268,6 +280,8 @@ mod tests {
         for serial in ["x".repeat(21).as_str(), "a b", "\u{e4}", "\n"] {
             assert_eq!(with(vec![disk(1, serial)]), Err(BadConfig::DiskSerial { index: 0 }));
         }
+        let cpu = Cpu { revision: 3, ..Cpu::default() };
+        assert_eq!(MachineConfig { cpu, ..config(&[]) }.check(), Err(BadConfig::Cpu { revision: 3 }));
         for bytes in [0, 4096, RAM_BYTES_DEFAULT + 1, RAM_BYTES_MAX + 4096, u64::MAX] {
             let config = MachineConfig { ram_bytes: bytes, ..config(&[]) };
             assert_eq!(config.check(), Err(BadConfig::RamBytes { bytes }));

@@ -6,22 +6,41 @@ use vm_fdt::{Error, FdtWriter};
 use super::config::{MachineConfig, Platform};
 use super::map::{self, Region};
 use crate::base::GuestPhys;
+use crate::cpu::{BLOCK_BYTES, Cpu};
 use crate::devices::finisher::{POWEROFF, REBOOT};
 use crate::devices::plic::SOURCES;
 use crate::mem::RAM_BASE;
 
-/// The extensions that every guest is told of.
-const ISA_EXTENSIONS: [&str; 10] = ["i", "m", "a", "f", "d", "c", "zicsr", "zifencei", "zicntr", "sstc"];
-/// Entropy, which a kernel under a firmware is not told of: it would read `seed` at once, and the
-/// firmware in use leaves that forbidden to it.
-const ZKR: &str = "zkr";
-
-fn isa_extensions(platform: Platform) -> Vec<&'static str> {
-    let zkr = match platform {
-        Platform::Bare | Platform::OwnSbi => Some(ZKR),
-        Platform::Firmware => None,
-    };
-    ISA_EXTENSIONS.into_iter().chain(zkr).collect()
+/// What a guest is told of this hart, in canonical order (Unprivileged spec 36.8).
+///
+/// Not told to a kernel under a firmware: Zkr, because it would read `seed` at once, and the firmware in
+/// use leaves that forbidden to it. Of Svade and Svadu just one is named: that says which of them holds
+/// from the start (`riscv,isa-extensions` in Linux's bindings).
+fn isa_extensions(config: &MachineConfig) -> Vec<&'static str> {
+    let Cpu { revision, svadu, zicbom, zicboz } = config.cpu;
+    let zkr = config.platform != Platform::Firmware;
+    if revision < 2 {
+        let first = ["i", "m", "a", "f", "d", "c", "zicsr", "zifencei", "zicntr", "sstc"];
+        return first.into_iter().chain(zkr.then_some("zkr")).collect();
+    }
+    let told = [
+        ("i", true),
+        ("m", true),
+        ("a", true),
+        ("f", true),
+        ("d", true),
+        ("c", true),
+        ("zicbom", zicbom),
+        ("zicboz", zicboz),
+        ("zicntr", true),
+        ("zicsr", true),
+        ("zifencei", true),
+        ("zkr", zkr),
+        ("sstc", true),
+        ("svade", !svadu),
+        ("svadu", svadu),
+    ];
+    told.into_iter().filter(|(_, here)| *here).map(|(name, _)| name).collect()
 }
 
 /// The same as `riscv,isa` spells it: single letters together, the rest with underscores.
@@ -50,7 +69,7 @@ pub fn build(config: &MachineConfig) -> Result<Vec<u8>, Error> {
     fdt.property_string("model", "lockstep,virt")?;
     chosen(&mut fdt, config)?;
     memory(&mut fdt, config.ram_bytes)?;
-    cpus(&mut fdt, config.platform)?;
+    cpus(&mut fdt, config)?;
     soc(&mut fdt)?;
     switch(&mut fdt, "poweroff", "syscon-poweroff", POWEROFF)?;
     switch(&mut fdt, "reboot", "syscon-reboot", REBOOT)?;
@@ -81,8 +100,8 @@ fn memory(fdt: &mut FdtWriter, ram_bytes: u64) -> Result<(), Error> {
     fdt.end_node(node)
 }
 
-fn cpus(fdt: &mut FdtWriter, platform: Platform) -> Result<(), Error> {
-    let extensions = isa_extensions(platform);
+fn cpus(fdt: &mut FdtWriter, config: &MachineConfig) -> Result<(), Error> {
+    let extensions = isa_extensions(config);
     let cpus = fdt.begin_node("cpus")?;
     fdt.property_u32("#address-cells", 1)?;
     fdt.property_u32("#size-cells", 0)?;
@@ -96,6 +115,12 @@ fn cpus(fdt: &mut FdtWriter, platform: Platform) -> Result<(), Error> {
     fdt.property_string("riscv,isa-base", "rv64i")?;
     fdt.property_string_list("riscv,isa-extensions", strings(&extensions))?;
     fdt.property_string("mmu-type", "riscv,sv39")?;
+    if config.cpu.zicbom {
+        fdt.property_u32("riscv,cbom-block-size", BLOCK_BYTES as u32)?;
+    }
+    if config.cpu.zicboz {
+        fdt.property_u32("riscv,cboz-block-size", BLOCK_BYTES as u32)?;
+    }
     let intc = fdt.begin_node("interrupt-controller")?;
     fdt.property_string("compatible", "riscv,cpu-intc")?;
     fdt.property_u32("#interrupt-cells", 1)?;

@@ -26,7 +26,7 @@ use super::io::{Exit, Input, Output, Request, Stop};
 use super::kernel::{self, BOOTARGS_BYTES_MAX, Firmware, KernelBoot, KernelError};
 use super::model::BoardModel;
 use crate::base::{Digest, GuestPhys, Icount, digest_bytes};
-use crate::cpu::{Answer, Hart, HartState, HartStop, NotAsking, Privilege};
+use crate::cpu::{Answer, Cpu, Hart, HartState, HartStop, NotAsking, Privilege};
 use crate::devices::disk::{DiskRequest, DiskSpec};
 use crate::mem::{RAM_BASE, Ram};
 
@@ -49,6 +49,7 @@ pub struct BootOptions {
     /// By their numbers.
     pub disks: Vec<DiskSpec>,
     pub board: BoardModel,
+    pub cpu: Cpu,
 }
 
 impl Default for BootOptions {
@@ -62,6 +63,7 @@ impl Default for BootOptions {
             ends_at_reset: false,
             disks: Vec::new(),
             board: BoardModel::default(),
+            cpu: Cpu::default(),
         }
     }
 }
@@ -78,6 +80,7 @@ impl BootOptions {
             ends_at_reset: self.ends_at_reset,
             disks: self.disks.clone(),
             board: self.board,
+            cpu: self.cpu,
             ..MachineConfig::default()
         }
     }
@@ -192,7 +195,7 @@ impl Machine {
     fn at_reset(mut config: MachineConfig, start: Start, ram: Ram) -> Self {
         let boot = BootImage::of(start, &ram);
         config.boot_digest = boot.digest();
-        let mut hart = Hart::new();
+        let mut hart = Hart::new(config.cpu);
         hart.set_tohost(config.tohost);
         hart.restart(start.mode, start.pc, start.a1, start.a2);
         let mut board = Board::new(config.mac, &config.disks, config.platform == Platform::OwnSbi);

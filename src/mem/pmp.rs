@@ -1,8 +1,11 @@
-//! Physical memory protection (Priv. spec 3.7): sixteen entries with a granularity of a page.
+//! Physical memory protection (Priv. spec 3.7): sixteen entries with a granularity of four bytes.
 //!
-//! The granularity (G = 10, 4 KiB) makes the answer the same for a whole page, so that the hart's
-//! translation caches can hold it. Therefore NA4 cannot be chosen, and the low bits of an address
-//! register read as the spec says for that G. Smepmp (`mseccfg.MML` and the like) is absent.
+//! [`Pmp::check`] also says whether the answer is the same for the whole page, so that the hart's
+//! translation caches can hold it; almost always it is. An entry that an access touches must hold
+//! all of its bytes, or the access fails, in M-mode too (Priv. spec 3.7.1.3).
+//!
+//! The first revision of the hart had a granularity of 4 KiB (G = 10): [`Pmp::use_page_grain`].
+//! Smepmp (`mseccfg.MML` and the like) is absent.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,21 +19,31 @@ const W: u8 = 2;
 const X: u8 = 4;
 const A_SHIFT: u32 = 3;
 const LOCKED: u8 = 0x80;
-const OFF: u8 = 0;
 const TOR: u8 = 1;
 const NA4: u8 = 2;
 const NAPOT: u8 = 3;
 
 /// `pmpaddr` holds bits 55..2 of an address.
 const ADDR_MASK: u64 = (1 << 54) - 1;
-/// Bits of `pmpaddr` below the granularity in the modes OFF and TOR.
-const GRAIN: u64 = (1 << 10) - 1;
+/// Bits of `pmpaddr` below a granularity of a page in the modes OFF and TOR.
+const PAGE_GRAIN: u64 = (1 << 10) - 1;
 
 /// The registers `pmpcfg0..15` (as bytes) and `pmpaddr0..15`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pmp {
     cfg: [u8; PMP_ENTRIES],
     addr: [u64; PMP_ENTRIES],
+    /// Bits of `pmpaddr` below the granularity in the modes OFF and TOR. Not state: the hart's model says it.
+    #[serde(skip)]
+    grain: u64,
+}
+
+/// The answer to an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub allowed: bool,
+    /// The same holds for every access of this kind to this page.
+    pub whole_page: bool,
 }
 
 const fn mode(cfg: u8) -> u8 {
@@ -38,17 +51,24 @@ const fn mode(cfg: u8) -> u8 {
 }
 
 impl Pmp {
+    /// From now on the granularity is a page.
+    pub fn use_page_grain(&mut self) {
+        self.grain = PAGE_GRAIN;
+    }
+
     /// Eight configuration bytes from entry `first`, as `pmpcfg0` and `pmpcfg2` show them.
     pub fn config(&self, first: usize) -> u64 {
         (0..8).fold(0, |value, i| value | u64::from(self.cfg[first + i]) << (8 * i))
     }
 
-    /// Writes eight configuration bytes. A locked entry keeps its own; a byte that asks for NA4 or
-    /// for W without R (both not to be had here) leaves its field A, or R, W and X, as they were.
+    /// Writes eight configuration bytes. A locked entry keeps its own; a byte that asks for W
+    /// without R leaves R, W and X as they were, and one that asks for NA4 where the granularity is a
+    /// page leaves its field A.
     pub fn set_config(&mut self, first: usize, value: u64) {
+        let grain = self.grain;
         for (cfg, byte) in self.cfg[first..first + 8].iter_mut().zip(value.to_le_bytes()) {
             if *cfg & LOCKED == 0 {
-                *cfg = legal_config(*cfg, byte);
+                *cfg = legal_config(*cfg, byte, grain);
             }
         }
     }
@@ -56,7 +76,7 @@ impl Pmp {
     pub fn address(&self, entry: usize) -> u64 {
         let addr = self.addr[entry];
         // Priv. spec 3.7.1: bits G-2..0 read as ones for NAPOT, bits G-1..0 as zeros otherwise.
-        if mode(self.cfg[entry]) == NAPOT { addr | GRAIN >> 1 } else { addr & !GRAIN }
+        if mode(self.cfg[entry]) == NAPOT { addr | self.grain >> 1 } else { addr & !self.grain }
     }
 
     /// Writes an address register; nothing happens when the entry is locked, or when it is the
@@ -68,47 +88,68 @@ impl Pmp {
         }
     }
 
-    /// May `access` touch the page that holds physical address `at`? `machine`: from M-mode, which
-    /// only locked entries bind.
-    pub fn allows(&self, at: u64, access: Access, machine: bool) -> bool {
+    /// The first and the last byte of an entry that is on and holds any.
+    fn range(&self, entry: usize) -> Option<(u64, u64)> {
+        let addr = self.addr[entry];
+        match mode(self.cfg[entry]) {
+            TOR => {
+                let bottom = if entry == 0 { 0 } else { self.addr[entry - 1] & !self.grain };
+                let top = addr & !self.grain;
+                (bottom < top).then(|| (bottom << 2, (top << 2) - 1))
+            }
+            NA4 => Some((addr << 2, addr << 2 | 3)),
+            NAPOT => {
+                let addr = addr | self.grain >> 1;
+                // The trailing ones and the zero above them do not take part.
+                let free = addr ^ (addr + 1);
+                Some(((addr & !free) << 2, (addr | free) << 2 | 3))
+            }
+            _ => None,
+        }
+    }
+
+    /// May `access` touch the `bytes` (> 0) bytes at physical address `at`, which are all on one page?
+    /// `machine`: from M-mode, which only locked entries bind.
+    pub fn check(&self, at: u64, bytes: usize, access: Access, machine: bool) -> Verdict {
         let wanted = match access {
             Access::Fetch => X,
             Access::Load => R,
             Access::Store => W,
         };
-        let at = at >> 2;
+        debug_assert!(at % 0x1000 + bytes as u64 <= 0x1000);
+        let last = at + (bytes as u64 - 1);
+        let (page, page_last) = (at & !0xfff, at | 0xfff);
+        let mut whole_page = true;
         for (entry, &cfg) in self.cfg.iter().enumerate() {
-            let hit = match mode(cfg) {
-                TOR => {
-                    let bottom = if entry == 0 { 0 } else { self.addr[entry - 1] & !GRAIN };
-                    bottom <= at && at < self.addr[entry] & !GRAIN
-                }
-                NAPOT => {
-                    let addr = self.addr[entry] | GRAIN >> 1;
-                    // The trailing ones and the zero above them do not take part.
-                    let free = addr ^ addr.wrapping_add(1);
-                    (at ^ addr) & !free == 0
-                }
-                _ => false,
-            };
-            if hit {
-                return cfg & wanted != 0 || (machine && cfg & LOCKED == 0);
+            let Some((from, to)) = self.range(entry) else { continue };
+            if to < page || from > page_last {
+                continue;
+            }
+            whole_page &= from <= page && page_last <= to;
+            if from <= last && at <= to {
+                let all = from <= at && last <= to;
+                let allowed = all && (cfg & wanted != 0 || (machine && cfg & LOCKED == 0));
+                return Verdict { allowed, whole_page };
             }
         }
-        machine
+        Verdict { allowed: machine, whole_page }
+    }
+
+    /// [`Pmp::check`] for whoever caches nothing.
+    pub fn allows(&self, at: u64, bytes: usize, access: Access, machine: bool) -> bool {
+        self.check(at, bytes, access, machine).allowed
     }
 
     /// False when the registers hold what no write can have put there.
     pub fn is_legal(&self) -> bool {
-        self.cfg.iter().all(|&cfg| legal_config(0, cfg) == cfg)
+        self.cfg.iter().all(|&cfg| legal_config(0, cfg, self.grain) == cfg)
             && self.addr.iter().all(|a| a & !ADDR_MASK == 0)
     }
 }
 
-fn legal_config(old: u8, new: u8) -> u8 {
+fn legal_config(old: u8, new: u8, grain: u64) -> u8 {
     let rwx = if new & (R | W) == W { old } else { new } & (R | W | X);
-    let a = if mode(new) == NA4 { mode(old) } else { mode(new) };
-    debug_assert!(matches!(a, OFF | TOR | NAPOT));
+    let a = if mode(new) == NA4 && grain != 0 { mode(old) } else { mode(new) };
     (new & LOCKED) | a << A_SHIFT | rwx
 }
 

@@ -1,6 +1,7 @@
 //! Sv39 address translation as a pure walk of the tables in RAM (Priv. spec 12.3.2, 12.4).
 //!
-//! Hardware never sets A or D (Svade): a leaf without A, or without D on a store, is a page fault.
+//! A leaf without A, or without D on a store, is a page fault (Svade), or the walk says which bits are
+//! to be set (Svadu, [`Rights::updates`]). It sets none itself: a walk changes nothing.
 //! Svnapot and Svpbmt are absent: their bits are reserved and fault. Tables outside RAM are an
 //! access fault.
 
@@ -31,6 +32,17 @@ pub struct Rights {
     pub sum: bool,
     /// `mstatus.MXR`: loads may read executable pages.
     pub mxr: bool,
+    /// `menvcfg.ADUE`: A and D are set, not asked for.
+    pub updates: bool,
+}
+
+/// Bits that an access has to set in the entry that it went through (Priv. spec 12.3.2, step 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The entry, in RAM; PMP lets S-mode write it.
+    pub at: u64,
+    /// A, D or both.
+    pub bits: u64,
 }
 
 /// What a walk found.
@@ -42,6 +54,8 @@ pub struct Mapping {
     pub tables: [u32; LEVELS],
     /// How many of `tables` count.
     pub levels: usize,
+    /// What is to be set before the access is made.
+    pub update: Option<Update>,
 }
 
 /// Why a walk ended without a mapping; which exception it is follows from the access.
@@ -69,7 +83,7 @@ pub fn walk(
     for level in (0..LEVELS).rev() {
         let shift = 12 + 9 * level;
         let at = table + (va >> shift & 0x1ff) * 8;
-        if !pmp.allows(at, Access::Load, false) {
+        if !pmp.allows(at, 8, Access::Load, false) {
             return Err(WalkFault::Access);
         }
         let pte = ram.read_u64(GuestPhys(at)).map_err(|_| WalkFault::Access)?;
@@ -91,12 +105,24 @@ pub fn walk(
         if !permits(pte, access, rights) || base & span != 0 {
             return Err(WalkFault::Page);
         }
-        return Ok(Mapping { at: base | va & span, tables, levels: LEVELS - level });
+        let bits = match access {
+            Access::Store => A | D,
+            Access::Load | Access::Fetch => A,
+        } & !pte;
+        if bits != 0 && !rights.updates {
+            return Err(WalkFault::Page);
+        }
+        if bits != 0 && !pmp.allows(at, 8, Access::Store, false) {
+            return Err(WalkFault::Access);
+        }
+        let update = (bits != 0).then_some(Update { at, bits });
+        return Ok(Mapping { at: base | va & span, tables, levels: LEVELS - level, update });
     }
     // A pointer in the last level.
     Err(WalkFault::Page)
 }
 
+/// Whether the entry lets the access through; A and D are looked at by themselves.
 fn permits(pte: u64, access: Access, rights: Rights) -> bool {
     let page_is_user = pte & U != 0;
     let mode_fits =
@@ -104,9 +130,9 @@ fn permits(pte: u64, access: Access, rights: Rights) -> bool {
     let needed = match access {
         Access::Fetch => pte & X != 0,
         Access::Load => pte & R != 0 || (rights.mxr && pte & X != 0),
-        Access::Store => pte & W != 0 && pte & D != 0,
+        Access::Store => pte & W != 0,
     };
-    mode_fits && needed && pte & A != 0
+    mode_fits && needed
 }
 
 const _: () = assert!(PAGE_BYTES == 1 << 12);

@@ -14,7 +14,7 @@
 //!
 //! head
 //! 13      8       magic, "LKSTPSNP"
-//! 21      4       format version, 3 (2 is read: its configuration has no board)
+//! 21      4       format version, 3 (2 is read: its configuration has neither board nor hart)
 //! 25      4       chunks in all, this one included
 //! 29      8       RAM size in bytes
 //! 37      8       position

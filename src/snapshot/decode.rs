@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::chunk::{self, Head, Kind};
 use crate::base::varint::{self, VarintError};
+use crate::cpu::Cpu;
 use crate::machine::{BoardModel, MachineConfig, Saved};
 use crate::mem::PAGE_BYTES;
 
@@ -162,6 +163,7 @@ impl Decoder {
         let mut config = parts.config;
         if head.version < chunk::VERSION {
             config.extend(postcard::to_allocvec(&BoardModel::FIRST).expect("plain data always encodes"));
+            config.extend(postcard::to_allocvec(&Cpu::FIRST).expect("plain data always encodes"));
         }
         let (config, rest) = postcard::take_from_bytes::<MachineConfig>(&config)
             .map_err(|why| SnapshotError::BadConfig { why: why.to_string() })?;

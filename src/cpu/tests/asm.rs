@@ -104,6 +104,10 @@ pub fn sw(rs2: u32, rs1: u32, imm: i32) -> u32 {
 pub fn sd(rs2: u32, rs1: u32, imm: i32) -> u32 {
     s(0x23, 3, rs1, rs2, imm)
 }
+/// `cbo.inval` (0), `clean` (1), `flush` (2) or `zero` (4).
+pub fn cbo(which: i32, rs1: u32) -> u32 {
+    i(0x0f, 2, 0, rs1, which)
+}
 pub fn csrrw(rd: u32, csr: u16, rs1: u32) -> u32 {
     i(0x73, 1, rd, rs1, csr.into())
 }

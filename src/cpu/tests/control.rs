@@ -3,6 +3,7 @@
 use super::asm::*;
 use super::world::{BASE, World};
 use crate::base::Icount;
+use crate::cpu::Cpu;
 use crate::cpu::{Hart, HartStop};
 
 #[test]
@@ -109,11 +110,11 @@ fn straddling_instructions_run_like_others() {
 #[test]
 fn a_state_that_no_hart_can_have_is_refused() {
     let good = World::new(&[]).hart.state();
-    assert!(Hart::restore(good.clone()).is_ok());
+    assert!(Hart::restore(Cpu::default(), good.clone()).is_ok());
     let refused = |change: fn(&mut crate::cpu::HartState)| {
         let mut state = good.clone();
         change(&mut state);
-        Hart::restore(state).err().map(|e| e.register)
+        Hart::restore(Cpu::default(), state).err().map(|e| e.register)
     };
     assert_eq!(refused(|s| s.x[0] = 1), Some("x0"));
     assert_eq!(refused(|s| s.pc = 1), Some("pc"));

@@ -2,7 +2,7 @@
 
 use super::asm::*;
 use super::world::{BASE, World};
-use crate::cpu::{Answer, HartStop, Privilege, Question};
+use crate::cpu::{Answer, Cpu, HartStop, Privilege, Question};
 
 /// Writes `value` to a register that held `before` and reads it back.
 fn write(number: u16, before: u64, value: u64) -> u64 {
@@ -26,7 +26,7 @@ fn each_register_holds_what_it_can() {
         (0x104, 0, 0),
         (0x105, ALL & !2, 0),
         (0x106, 7, 0),
-        (0x10a, 1, 0),
+        (0x10a, 0xf1, 0),
         (0x140, ALL, 0),
         (0x141, ALL & !1, 0),
         (0x142, ALL, 0),
@@ -40,7 +40,7 @@ fn each_register_holds_what_it_can() {
         (0x304, 0xaaa, 0),
         (0x305, ALL & !2, 0),
         (0x306, 7, 0),
-        (0x30a, 1 << 63 | 1, 0),
+        (0x30a, 1 << 63 | 0xf1, 0),
         (0x320, 5, 0),
         (0x323, 0, 0),
         (0x33f, 0, 0),
@@ -50,9 +50,14 @@ fn each_register_holds_what_it_can() {
         (0x343, ALL, 0),
         (0x344, 0x222, 0),
         (0x747, 0x300, 0),
+        (0x7a0, 0, 0),
+        (0x7a1, 0, 0),
+        (0x7a2, 0, 0),
+        (0x7a3, 0, 0),
+        (0x7a4, 1, 1),
         (0xb03, 0, 0),
         (0xb1f, 0, 0),
-        (0x3b0, ((1 << 54) - 1) & !0x3ff, 0),
+        (0x3b0, (1 << 54) - 1, 0),
         // Every entry NAPOT, RWX, locked; the second write is then ignored.
         (0x3a2, 0x9f9f_9f9f_9f9f_9f9f, 0x9f9f_9f9f_9f9f_9f9f),
     ] {
@@ -76,6 +81,11 @@ fn fields_with_holes_keep_what_they_had() {
     // xtvec: a reserved mode becomes the one below it.
     assert_eq!(write(0x305, 0, 0x1002), 0x1000);
     assert_eq!(write(0x105, 0, 0x1003), 0x1001);
+    // CBIE: 2 is reserved; its neighbours are written all the same.
+    for number in [0x10a, 0x30a] {
+        assert_eq!(write(number, 0x10, 0xe0), 0xd0, "{number:x}");
+        assert_eq!(write(number, 0x30, 0x21), 0x31, "{number:x}");
+    }
     // The rounding mode can hold reserved values.
     assert_eq!(write(0x002, 0, 5), 5);
 }
@@ -290,4 +300,47 @@ fn a_kernel_begins_with_what_a_firmware_leaves_behind() {
     world.hart.pc = BASE + 12;
     world.step(1);
     assert_eq!(world.hart.exceptions, 0);
+}
+
+#[test]
+fn what_the_hart_has_not_cannot_be_enabled() {
+    let held = |cpu, number| {
+        let mut world = World::of(cpu, &[csrr(8, number), csrw(number, 5), csrr(7, number)]);
+        world.set_x(5, !0x20);
+        world.step(3);
+        assert_eq!(world.hart.exceptions, 0);
+        (world.x(8), world.x(7))
+    };
+    let bare = Cpu { zicbom: false, zicboz: false, ..Cpu::default() };
+    const STCE: u64 = 1 << 63;
+    const ADUE: u64 = 1 << 61;
+    for (cpu, menvcfg) in [
+        (bare, (0, STCE | 1)),
+        (Cpu { zicbom: true, ..bare }, (0, STCE | 0x51)),
+        (Cpu { zicboz: true, ..bare }, (0, STCE | 0x81)),
+        // Hardware updates are on at reset, as on QEMU.
+        (Cpu { svadu: true, ..bare }, (ADUE, STCE | ADUE | 1)),
+        (Cpu::FIRST, (0, STCE | 1)),
+    ] {
+        assert_eq!(held(cpu, 0x30a), menvcfg, "{cpu}");
+        assert_eq!(held(cpu, 0x10a), (0, menvcfg.1 & 0xff), "{cpu}");
+    }
+}
+
+#[test]
+fn the_first_revision_has_no_trigger_registers_and_large_pmp_grains() {
+    for number in 0x7a0..=0x7a8 {
+        for (cpu, here) in [(Cpu::FIRST, false), (Cpu::default(), number <= 0x7a4)] {
+            let mut world = World::of(cpu, &[csrr(7, number)]);
+            world.step(1);
+            assert_eq!(world.hart.exceptions == 0, here, "{number:x} of {cpu}");
+        }
+    }
+    let mut world = World::of(Cpu::FIRST, &[csrw(0x3b0, 5), csrr(7, 0x3b0), csrr(8, 0x3b0)]);
+    world.set_x(5, u64::MAX);
+    world.step(2);
+    assert_eq!(world.x(7), ((1 << 54) - 1) & !0x3ff);
+    let mut world = world.reborn();
+    world.step(1);
+    assert_eq!(world.x(8), world.x(7), "a restored hart is the same one");
 }

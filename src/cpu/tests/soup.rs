@@ -8,6 +8,7 @@
 use super::asm::*;
 use super::world::{BASE, DMA, DMA_LATCH, LATCH, LINES, MTIME, STOP, World};
 use crate::base::{GuestPhys, GuestVirt, Prng};
+use crate::cpu::Cpu;
 use crate::cpu::{Answer, Hart, HartStop, Privilege, Question};
 
 const SOUP: u64 = BASE + 0x4000;
@@ -108,8 +109,12 @@ fn handler(machine: bool) -> Vec<u32> {
     c.0
 }
 
-fn boot() -> Vec<u32> {
+fn boot(prng: &mut Prng) -> Vec<u32> {
     let mut c = Code::default();
+    // Two entries of PMP that begin and end anywhere in the soup and behind it, then all memory.
+    let mut cut = || ((BASE + 0x4000 + prng.below(0xc000)) >> 2) | (prng.below(2) * prng.below(16));
+    let cuts = [cut(), cut()];
+    let config = 0x1f_0000 | [0, 0x0810, 0x0918, 0x1d08, 0x0d1b, 0x1311][prng.below(6) as usize];
     for (csr, value) in [
         (0x305, HANDLER_M | 1), // vectored: handlers of interrupts are further on
         (0x105, HANDLER_S),
@@ -118,10 +123,14 @@ fn boot() -> Vec<u32> {
         (0x304, 0xaaa),
         (0x306, 7),
         (0x106, 3),
-        (0x30a, 1 << 63),
+        // All that there is, but ADUE not always.
+        (0x30a, 1 << 63 | prng.below(2) << 61 | 0xf0),
+        (0x10a, 0xf0),
         (0x747, 0x200),
-        (0x3b0, u64::MAX),
-        (0x3a0, 0x1f),
+        (0x3b0, cuts[0]),
+        (0x3b1, cuts[1]),
+        (0x3b2, u64::MAX),
+        (0x3a0, config),
         (0x180, 8 << 60 | TABLES >> 12),
         (0x300, 0x2_2000 ^ 0x2_0000),
     ] {
@@ -142,7 +151,7 @@ fn random_word(prng: &mut Prng, words: &mut Vec<u32>) {
         let offset = prng.below(4096) as i32 - 2048;
         if prng.chance(1, 8) { offset } else { offset & !7 }
     };
-    match prng.below(32) {
+    match prng.below(35) {
         0..=4 => {
             let f7 = [0, 0x20, 1][prng.below(3) as usize];
             let opcode = if prng.chance(1, 3) { 0x3b } else { 0x33 };
@@ -242,6 +251,27 @@ fn random_word(prng: &mut Prng, words: &mut Vec<u32>) {
         29 => words.push([ECALL, EBREAK, MRET, SRET, WFI, SFENCE][prng.below(6) as usize]),
         30 if prng.chance(1, 8) => words.push(csrrsi(0, 0x144, 2)),
         30 => words.push(csrrs(rd, [0xc00, 0xc02, 0xc01, 0xcc0][prng.below(4) as usize], 0)),
+        31 => {
+            words.push(near(prng));
+            words.push(addi(pointer, pointer, offset(prng)));
+            words.push(cbo([0, 1, 2, 4, 4, 4][prng.below(6) as usize], pointer));
+        }
+        32 => {
+            // Another boundary of PMP, where the mode lets it be moved.
+            words.push(near(prng));
+            words.push(srli(pointer, pointer, 2));
+            words.push(csrw(0x3b0 + prng.below(2) as u16, pointer));
+        }
+        33 => {
+            // A and D are taken from some entries.
+            let mut c = Code::default();
+            c.li(pointer, TABLES + [0x2000, 0x4000][prng.below(2) as usize]);
+            c.li(28, prng.next_u64() & 0xc0);
+            words.extend(c.0);
+            let at = prng.below(64) as i32 * 8;
+            words.extend([ld(29, pointer, at), r(0x33, 7, 0, 27, 29, 28)]);
+            words.extend([xor(29, 29, 27), sd(29, pointer, at)]);
+        }
         _ => words.push([NOP, 0x100f, 0x0ff0_000f][prng.below(3) as usize]),
     }
 }
@@ -267,7 +297,9 @@ impl Recipe {
 
     fn world(&self) -> World {
         let mut prng = Prng::new(self.seed);
-        let mut world = World::new(&boot());
+        let cpu = Cpu { svadu: !self.seed.is_multiple_of(3), ..Cpu::default() };
+        let code = boot(&mut prng);
+        let mut world = World::of(cpu, &code);
         let (m, s) = (handler(true), handler(false));
         world.put(HANDLER_M, &[jal(0, 0x100)]);
         for code in 1..12 {
@@ -287,6 +319,8 @@ impl Recipe {
             // Some pages of the soup and its surroundings have rights of their own.
             let odd = matches!(offset & 0xfff, 0x20..0x1000) && offset > 0x2000 && prng.chance(1, 12);
             let entry = if odd { entry & !0xff | prng.next_u64() & 0xff | 1 } else { entry };
+            let leaf = entry & 0xe != 0;
+            let entry = if leaf && cpu.svadu { entry & !(prng.next_u64() & 0xc0) } else { entry };
             world.put_u64(TABLES + offset, entry);
         }
         world.hart.set_tohost(Some(GuestPhys(TOHOST)));
@@ -410,7 +444,8 @@ fn a_damaged_state_is_refused_or_runs() {
                 let at = prng.below(bytes.len() as u64) as usize;
                 bytes[at] ^= 1 << prng.below(8);
             }
-            let hart = postcard::from_bytes(&bytes).ok().and_then(|state| Hart::restore(state).ok());
+            let hart =
+                postcard::from_bytes(&bytes).ok().and_then(|state| Hart::restore(Cpu::default(), state).ok());
             match hart {
                 None => refused += 1,
                 Some(hart) => {

@@ -28,6 +28,11 @@ impl Tables {
         Self { root: BASE + 0x10_0000, free: BASE + 0x10_1000 }
     }
 
+    /// Further mappings beside those that are there, from tables of their own.
+    pub fn continued() -> Self {
+        Self { free: BASE + 0x18_0000, ..Self::new() }
+    }
+
     /// The place of the entry for `va` on `level`; makes the tables above it.
     fn place(&mut self, world: &mut World, va: u64, level: u32) -> u64 {
         let mut table = self.root;

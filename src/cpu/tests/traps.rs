@@ -3,6 +3,7 @@
 use super::asm::*;
 use super::translation::{LEAF, Tables};
 use super::world::{BASE, LINES, World};
+use crate::cpu::Cpu;
 use crate::cpu::Privilege;
 
 const U: u64 = 0x10;
@@ -69,7 +70,7 @@ fn what_a_mode_may_not_is_illegal_with_its_bits() {
     }
     // Registers that do not exist, and writes to read-only ones.
     for insn in
-        [csrr(5, 0x7a0), csrr(5, 0x3a1), csrr(5, 0x5a8), csrr(5, 0xda0), csrw(0xc00, 0), csrw(0xf14, 0)]
+        [csrr(5, 0x7a5), csrr(5, 0x3a1), csrr(5, 0x5a8), csrr(5, 0xda0), csrw(0xc00, 0), csrw(0xf14, 0)]
     {
         assert!(illegal(3, insn, 0), "{insn:08x}");
     }
@@ -243,7 +244,7 @@ fn a_call_from_s_mode_is_the_machines_to_answer_when_it_is_its_own_firmware() {
     let call = |own_sbi: bool, a7: u64| {
         let mut world = World::new(&[ECALL]);
         world.hart.privilege = Privilege::Supervisor;
-        world.hart.csrs.hand_over();
+        world.hart.csrs.hand_over(Cpu::default());
         world.bus.own_sbi = own_sbi;
         (world.hart.csrs.mtvec, world.hart.csrs.stvec) = (BASE + 0x100, BASE + 0x200);
         world.hart.reservation = Some(BASE);

@@ -11,7 +11,7 @@
 //! | 0x1000_4000 | | device write of the latch (8 bytes) at that address of RAM |
 
 use crate::base::{Digest, GuestPhys, Icount};
-use crate::cpu::{Answer, Bus, BusFault, BusRead, Hart, HartState, HartStop, Question, Returned};
+use crate::cpu::{Answer, Bus, BusFault, BusRead, Cpu, Hart, HartState, HartStop, Question, Returned};
 use crate::mem::{RAM_BASE, Ram};
 
 pub const BASE: u64 = RAM_BASE.0;
@@ -126,7 +126,12 @@ pub struct World {
 impl World {
     /// 2 MiB of RAM, the hart in M-mode at [`BASE`], where `code` is.
     pub fn new(code: &[u32]) -> Self {
-        let mut world = Self { hart: Hart::new(), ram: Ram::new(2 << 20), bus: TestBus::default() };
+        Self::of(Cpu::default(), code)
+    }
+
+    /// The same with another hart.
+    pub fn of(cpu: Cpu, code: &[u32]) -> Self {
+        let mut world = Self { hart: Hart::new(cpu), ram: Ram::new(2 << 20), bus: TestBus::default() };
         world.hart.reset(BASE, 0, 0);
         world.put(BASE, code);
         world
@@ -181,7 +186,7 @@ impl World {
             ram.load_page(page, self.ram.page(page)).unwrap();
         }
         let state = postcard::to_allocvec(&self.hart.state()).unwrap();
-        let mut hart = Hart::restore(postcard::from_bytes(&state).unwrap()).unwrap();
+        let mut hart = Hart::restore(self.hart.cpu, postcard::from_bytes(&state).unwrap()).unwrap();
         hart.set_tohost(self.hart.tohost);
         Self { hart, ram, bus: self.bus.clone() }
     }

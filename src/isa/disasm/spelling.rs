@@ -91,6 +91,11 @@ pub fn spelling(op: Op) -> (&'static str, &'static str) {
         Op::Sret => ("sret", ""),
         Op::Wfi => ("wfi", ""),
         Op::SfenceVma => ("sfence.vma", "s,t"),
+        // Zicbom, Zicboz
+        Op::CboInval => ("cbo.inval", "("),
+        Op::CboClean => ("cbo.clean", "("),
+        Op::CboFlush => ("cbo.flush", "("),
+        Op::CboZero => ("cbo.zero", "("),
         // M
         Op::Mul => ("mul", "d,s,t"),
         Op::Mulh => ("mulh", "d,s,t"),

@@ -1,0 +1,156 @@
+//! Which hart a machine has: what `--cpu` chooses, and what a recording keeps.
+//!
+//! A guest finds out what its hart can do, so two replicas must have the same one, and a recording
+//! must be replayed on the one that it was made on. Therefore the [`Cpu`] is part of the machine's
+//! configuration. The *revision* stands for what cannot be chosen.
+//!
+//! | revision | PMP granularity | `tselect`, `tdata1..3`, `tinfo` | `svade` in the device tree |
+//! |---|---|---|---|
+//! | 1 | 4 KiB, so no NA4 | absent | no |
+//! | 2 | 4 bytes | there, without a trigger | unless Svadu is there |
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The hart that a machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cpu {
+    /// 1 or 2.
+    pub revision: u8,
+    /// The hart sets A and D in page-table entries while `menvcfg.ADUE` is set, which it is at reset.
+    pub svadu: bool,
+    /// `cbo.inval`, `cbo.clean` and `cbo.flush`.
+    pub zicbom: bool,
+    /// `cbo.zero`.
+    pub zicboz: bool,
+}
+
+/// The newest revision.
+pub const REVISION: u8 = 2;
+
+/// The one model that `--cpu` knows.
+const MODEL: &str = "rv64";
+
+impl Default for Cpu {
+    fn default() -> Self {
+        Self { revision: REVISION, svadu: false, zicbom: true, zicboz: true }
+    }
+}
+
+impl Cpu {
+    /// The hart of recordings and snapshots from before there was a choice.
+    pub const FIRST: Self = Self { revision: 1, svadu: false, zicbom: false, zicboz: false };
+
+    /// Does PMP tell apart what is less than a page?
+    pub const fn has_fine_pmp(self) -> bool {
+        self.revision >= 2
+    }
+
+    /// Are there trigger registers (which select no trigger)?
+    pub const fn has_trigger_registers(self) -> bool {
+        self.revision >= 2
+    }
+
+    /// False when no machine has such a hart.
+    pub const fn is_known(self) -> bool {
+        1 <= self.revision && self.revision <= REVISION
+    }
+
+    fn property(&mut self, name: &str) -> Option<&mut bool> {
+        match name {
+            "svadu" => Some(&mut self.svadu),
+            "zicbom" => Some(&mut self.zicbom),
+            "zicboz" => Some(&mut self.zicboz),
+            _ => None,
+        }
+    }
+}
+
+/// What `--cpu` cannot mean.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BadCpu {
+    #[error(
+        "there is no hart {name:?}: `{MODEL}` is the one, and its properties follow it, as in `{MODEL},svadu=on`"
+    )]
+    Model { name: String },
+    #[error("{MODEL} has no property {name:?}: there are svadu, zicbom and zicboz")]
+    Property { name: String },
+    #[error("{name} is on or off, not {value:?}")]
+    Value { name: String, value: String },
+}
+
+impl FromStr for Cpu {
+    type Err = BadCpu;
+
+    /// QEMU's syntax: the model, then `,property=on` or `,property=off` as often as wanted. A property
+    /// alone is on.
+    fn from_str(text: &str) -> Result<Self, BadCpu> {
+        let mut words = text.split(',');
+        let name = words.next().unwrap_or_default();
+        if name != MODEL {
+            return Err(BadCpu::Model { name: name.into() });
+        }
+        let mut cpu = Self::default();
+        for word in words {
+            let (name, value) = word.split_once('=').unwrap_or((word, "on"));
+            let property = cpu.property(name).ok_or_else(|| BadCpu::Property { name: name.into() })?;
+            *property = match value {
+                "on" | "true" | "yes" => true,
+                "off" | "false" | "no" => false,
+                _ => return Err(BadCpu::Value { name: name.into(), value: value.into() }),
+            };
+        }
+        Ok(cpu)
+    }
+}
+
+impl fmt::Display for Cpu {
+    /// As `--cpu` takes it, with the revision of an older hart behind.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { revision, svadu, zicbom, zicboz } = *self;
+        f.write_str(MODEL)?;
+        for (name, on) in [("svadu", svadu), ("zicbom", zicbom), ("zicboz", zicboz)] {
+            write!(f, ",{name}={}", if on { "on" } else { "off" })?;
+        }
+        if revision == REVISION { Ok(()) } else { write!(f, " (revision {revision})") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hart_is_chosen_as_for_qemu() {
+        let cpu = |text: &str| text.parse::<Cpu>();
+        assert_eq!(cpu("rv64"), Ok(Cpu::default()));
+        assert_eq!(cpu("rv64,svadu=on"), Ok(Cpu { svadu: true, ..Cpu::default() }));
+        assert_eq!(cpu("rv64,svadu"), cpu("rv64,svadu=true"));
+        let none = Cpu { zicbom: false, zicboz: false, ..Cpu::default() };
+        assert_eq!(cpu("rv64,zicboz=off,zicbom=off,svadu=on,svadu=off"), Ok(none));
+        for cpu in [none, Cpu::default(), Cpu { svadu: true, ..none }] {
+            assert_eq!(cpu.to_string().parse(), Ok(cpu));
+        }
+        assert_eq!(Cpu::FIRST.to_string(), "rv64,svadu=off,zicbom=off,zicboz=off (revision 1)");
+    }
+
+    #[test]
+    fn what_is_no_hart_is_refused_by_name() {
+        let refused = |text: &str| text.parse::<Cpu>().unwrap_err().to_string();
+        assert!(refused("").contains("`rv64`"));
+        assert!(refused("max,svadu=on").contains("no hart \"max\""));
+        assert!(refused("rv64,h=off").contains("no property \"h\""));
+        assert!(refused("rv64,").contains("no property \"\""));
+        assert!(refused("rv64,svadu=maybe").contains("svadu is on or off, not \"maybe\""));
+    }
+
+    #[test]
+    fn revisions_are_bounded() {
+        let revision = |revision| Cpu { revision, ..Cpu::default() };
+        assert!(Cpu::FIRST.is_known() && Cpu::default().is_known());
+        assert!(!revision(0).is_known() && !revision(REVISION + 1).is_known());
+    }
+}
