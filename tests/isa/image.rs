@@ -35,6 +35,8 @@ pub const LOG_M: u64 = BASE + 0x40_0000;
 pub const LOG_S: u64 = BASE + 0x100_0000;
 /// Virtual: 512 pages that are all `DATA`, with random rights.
 pub const WINDOW: u64 = 0x4000_0000;
+/// The table of its entries.
+pub const WINDOW_TABLE: std::ops::Range<u64> = TABLES + 0x2000..TABLES + 0x3000;
 /// Virtual: RAM for U-mode begins so much behind RAM.
 const ALIAS: u64 = 0x4000_0000;
 /// Nothing is there on either machine, and no table knows it.
@@ -97,12 +99,13 @@ pub struct Image(pub Vec<u8>);
 
 impl Image {
     /// An image whose program is `words`, run in `mode` with the exceptions `delegated` going to
-    /// S-mode (not `ecall`, which is the way out); everything else is drawn from `prng`.
-    pub fn new(prng: &mut Prng, mode: Mode, delegated: u64, words: &[u32]) -> Self {
+    /// S-mode (not `ecall`, which is the way out); everything else is drawn from `prng`. With `fine`, PMP
+    /// cuts the page that every access goes to.
+    pub fn new(prng: &mut Prng, mode: Mode, delegated: u64, fine: bool, words: &[u32]) -> Self {
         let end = CODE + 4 * words.len() as u64;
         assert!(end < LOG_M);
         let mut image = Self(vec![0; (LOG_M - BASE) as usize]);
-        image.put(BASE, &boot(prng, mode, delegated));
+        image.put(BASE, &boot(prng, mode, delegated, fine));
         image.put(HANDLER_M, &handler(0x300, Some(end)));
         image.put(HANDLER_S, &handler(0x100, None));
         image.tables(prng, mode);
@@ -134,20 +137,21 @@ impl Image {
         self.put_u64(TABLES + 0x1008, BASE >> 2 | leaf);
         self.put_u64(TABLES + 0x1010, (BASE + 0x1000) >> 2 | leaf);
         for page in 0..512 {
-            let mut entry = DATA >> 2 | prng.next_u64() & 0x33f | 0xc1;
+            let mut entry = DATA >> 2 | prng.next_u64() & 0x3ff | 1;
             if prng.chance(1, 2) {
                 entry |= 6;
             } else if prng.chance(1, 8) {
                 entry |= prng.next_u64() << 54;
             }
-            self.put_u64(TABLES + 0x2000 + 8 * page, entry);
+            self.put_u64(WINDOW_TABLE.start + 8 * page, entry);
         }
     }
 }
 
 /// Sets up mode, delegation, tables, rights and registers, and starts the program.
-fn boot(prng: &mut Prng, mode: Mode, delegated: u64) -> Vec<u32> {
+fn boot(prng: &mut Prng, mode: Mode, delegated: u64, fine: bool) -> Vec<u32> {
     let mut c = Code::default();
+    let protection = protection(prng, fine);
     let sum_mxr = prng.next_u64() & 3 << 18;
     for (csr, value) in [
         (0x305, HANDLER_M),
@@ -156,14 +160,15 @@ fn boot(prng: &mut Prng, mode: Mode, delegated: u64) -> Vec<u32> {
         (0x140, LOG_S),
         (0x302, delegated),
         (0x303, 0),
-        (0x3b0, u64::MAX),
-        (0x3a0, 0x1f),
         (0x341, mode.sees(CODE)),
         (0x306, 0),
         (0x106, 0),
         (0x180, if mode == Mode::Machine { 0 } else { 8 << 60 | TABLES >> 12 }),
         (0x300, 0x2000 | (mode as u64) << 11 | sum_mxr),
-    ] {
+    ]
+    .into_iter()
+    .chain(protection)
+    {
         c.li(5, value);
         c.put(csrw(csr, 5));
     }
@@ -177,6 +182,28 @@ fn boot(prng: &mut Prng, mode: Mode, delegated: u64) -> Vec<u32> {
     }
     c.put(MRET);
     c.0
+}
+
+/// PMP: registers and values. The last entry is all of memory; before it, where `fine`, come regions of 8
+/// to 64 bytes with rights of their own, some of them locked.
+///
+/// (None of four bytes: QEMU does not see one that lies inside of a misaligned access.)
+fn protection(prng: &mut Prng, fine: bool) -> Vec<(u16, u64)> {
+    // The first is where `lr` and `sc` go: what an `sc` does that must fail anyway is free.
+    let mut registers = vec![(0x3b0, (DATA + 0x800) >> 2 | 1), (0x3b7, u64::MAX)];
+    let mut config = 0x1f << 56 | if fine { 0x1f } else { 0 };
+    for entry in (1..7).filter(|_| fine) {
+        let bytes = 8 << prng.below(4);
+        let at = (DATA + 0x7c0 + prng.below(0x1a0)) & !(bytes - 1);
+        // NAPOT, or TOR above the address of the entry before; W only with R.
+        let mode = if prng.chance(1, 4) { 0x08 } else { 0x18 };
+        let rights = [0, 1, 3, 4, 5, 7][prng.below(6) as usize] | prng.below(2) << 7;
+        let address = if mode == 0x08 { (at + bytes) >> 2 } else { at >> 2 | (bytes / 8 - 1) };
+        registers.push((0x3b0 + entry, address));
+        config |= (mode | rights) << (8 * entry);
+    }
+    registers.push((0x3a0, config));
+    registers
 }
 
 /// Writes an [`Entry`] and goes on behind the instruction. `csrs` is the first register of the

@@ -14,8 +14,12 @@ use lockstep::machine::{BootOptions, Elf, Exit, Input, Machine, Stop};
 use crate::common::skipped;
 use crate::image::{BASE, COMPARED_BYTES, RAM_BYTES};
 
-/// Extensions beyond RV64GC are off (their encodings are reserved here), the hpm counters all there.
+/// Extensions that this machine has not are off (their encodings are reserved here), the hpm counters all
+/// there.
 const QEMU_CPU: &str = "rv64,h=off,zba=off,zbb=off,zbc=off,zbs=off,pmu-num=29";
+
+/// The hart that is most like QEMU's: QEMU 7.2 sets A and D by itself and knows no cache blocks.
+pub const LIKE_QEMU: &str = "rv64,svadu=on,zicbom=off,zicboz=off";
 
 /// More than any of our programs needs.
 const QEMU_PATIENCE: Duration = Duration::from_secs(60);
@@ -82,10 +86,10 @@ pub fn on_qemu(image: &[u8], directory: &Path) -> Vec<u8> {
     ram
 }
 
-/// RAM after this machine has run the program.
-pub fn on_lockstep(image: &[u8]) -> Vec<u8> {
+/// RAM after this machine, with the hart `cpu`, has run the program.
+pub fn on_lockstep(image: &[u8], cpu: &str) -> Vec<u8> {
     let file = elf(image);
-    let options = BootOptions { ram_bytes: RAM_BYTES, ..BootOptions::default() };
+    let options = BootOptions { ram_bytes: RAM_BYTES, cpu: cpu.parse().unwrap(), ..BootOptions::default() };
     let mut machine = Machine::boot(&Elf::parse(&file).unwrap(), &options).unwrap();
     let mut asked = 0;
     loop {
