@@ -4,6 +4,7 @@
 //! Each test has a switch, an arbiter and nodes of its own. Run them one at a time: they measure.
 
 mod arbiter;
+mod busy;
 #[allow(dead_code, reason = "a tool box that several test programs share")]
 #[path = "../common/mod.rs"]
 mod common;
