@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,13 +30,14 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 pub struct Shared {
     state: Mutex<State>,
     accepted: Condvar,
+    waiting: AtomicUsize,
     wake: OwnedFd,
 }
 
 impl Shared {
     pub fn new(state: State) -> io::Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { state: Mutex::new(state), accepted: Condvar::new(), wake })
+        Ok(Self { state: Mutex::new(state), accepted: Condvar::new(), waiting: AtomicUsize::new(0), wake })
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
@@ -49,8 +51,22 @@ impl Shared {
         rustix::io::write(&self.wake, &1u64.to_ne_bytes()).ok();
     }
 
+    /// Waits for the switch to accept something. The state is held whenever `waiting` is looked at or changed.
     pub fn wait<'a>(&self, state: MutexGuard<'a, State>, patience: Duration) -> MutexGuard<'a, State> {
-        self.accepted.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let state = self.accepted.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        state
+    }
+
+    /// The switch may have accepted something. To wake nobody would cost a system call, too.
+    fn tell_waiting(&self) {
+        let state = self.lock();
+        let waits = self.waiting.load(Ordering::Relaxed) > 0;
+        drop(state);
+        if waits {
+            self.accepted.notify_all();
+        }
     }
 }
 
@@ -158,8 +174,11 @@ impl<D: FnMut(PortEvent) -> bool> Link<D> {
             Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
         // Whatever `poll` complains about, the sockets tell better when they are used.
         poll(fds, Some(&timeout)).ok();
-        let mut count = [0; 8];
-        rustix::io::read(&self.shared.wake, &mut count).ok();
+        // The last of them is always the wake-up.
+        if fds.last().is_some_and(|wake| wake.revents().contains(PollFlags::IN)) {
+            let mut count = [0; 8];
+            rustix::io::read(&self.shared.wake, &mut count).ok();
+        }
     }
 
     /// Lives with one connection until it ends.
@@ -262,7 +281,7 @@ impl<D: FnMut(PortEvent) -> bool> Link<D> {
                 FromSwitch::Status { .. } => None,
             };
             let room = self.shared.lock().take_room().then_some(PortEvent::Room);
-            self.shared.accepted.notify_all();
+            self.shared.tell_waiting();
             for event in event.into_iter().chain(room) {
                 if !(self.deliver)(event) {
                     return Err(Ended::Stop);
