@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 /// A question whose answer the machine cannot compute for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Question {
-    /// The `time` CSR or the CLINT's `mtime`.
+    /// The `time` CSR or the CLINT's `mtime`, past the position up to which the machine computes the
+    /// time by itself ([`Hart::derive_time_before`](super::Hart::derive_time_before)).
     Time,
     /// The `seed` CSR (Zkr).
     Entropy,

@@ -1,7 +1,7 @@
 //! What the hart needs of the machine around it: memory-mapped I/O, interrupt lines, time.
 
 use super::ask::{Answer, Question};
-use crate::base::GuestPhys;
+use crate::base::{GuestPhys, Icount};
 use crate::mem::Ram;
 
 /// Nothing answers at this physical address, or not at this width: the guest gets an access fault.
@@ -60,7 +60,11 @@ pub trait Bus {
     /// request to serve, power-off). Reading it clears nothing.
     fn wants_stop(&self) -> bool;
 
-    /// The `time` CSR has been answered: the machine now knows that this time has come, and timers
+    /// The guest's time (ticks) at position `at`, which is not before the last one asked for: a function
+    /// of the position and of the bus's state.
+    fn time_at(&self, at: Icount) -> u64;
+
+    /// The `time` CSR has been read: the machine now knows that this time has come, and timers
     /// that compare with it follow.
     fn learn_time(&mut self, time: u64);
 

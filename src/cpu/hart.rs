@@ -111,6 +111,8 @@ pub struct Hart {
     /// The first time that the first instruction of a trap handler trapped into that handler.
     pub(super) stuck: Option<Stuck>,
     pub(super) cpu: Cpu,
+    /// A read of the time before this position takes it from the bus; one at or past it asks.
+    pub(super) derive_time_before: Icount,
     /// The watched doubleword, in RAM.
     pub(super) tohost: Option<GuestPhys>,
     /// The interrupt lines as last seen.
@@ -142,6 +144,7 @@ impl Hart {
             reservation: None,
             waiting: false,
             stuck: None,
+            derive_time_before: Icount::ZERO,
             tohost: None,
             lines: 0,
             unsettled: true,
@@ -155,7 +158,8 @@ impl Hart {
 
     /// Resets the hart: M-mode at `pc`, everything else 0 but a0 and a1. What is watched stays so.
     pub fn reset(&mut self, pc: u64, a0: u64, a1: u64) {
-        *self = Self { tohost: self.tohost, pc: pc & !1, ..Self::new(self.cpu) };
+        let Self { tohost, derive_time_before, .. } = *self;
+        *self = Self { tohost, derive_time_before, pc: pc & !1, ..Self::new(self.cpu) };
         self.x.set(10, a0);
         self.x.set(11, a1);
     }
@@ -200,6 +204,13 @@ impl Hart {
     /// touches it is told to [`Bus::tohost`].
     pub fn set_tohost(&mut self, at: Option<GuestPhys>) {
         self.tohost = at.map(|at| GuestPhys(at.get() & !7));
+    }
+
+    /// A read of the time before position `end` is answered with [`Bus::time_at`] and does not end the run;
+    /// one at or past it asks, as every read does of a new hart. No state: where a recorder looks at its
+    /// clock, and whether anybody does, never shows in what the guest reads.
+    pub fn derive_time_before(&mut self, end: Icount) {
+        self.derive_time_before = end;
     }
 
     pub fn state(&self) -> HartState {
@@ -454,6 +465,11 @@ impl Hart {
             Ok(next) => {
                 self.pc = next;
                 self.icount = self.icount.next();
+            }
+            Err(Halt::Ask(Question::Time)) if self.icount < self.derive_time_before => {
+                self.bus_used = false;
+                let time = Answer::Time(bus.time_at(self.icount));
+                return self.execute_one(ram, bus, slot, Some(time));
             }
             Err(Halt::Ask(question)) => {
                 self.bus_used = false;

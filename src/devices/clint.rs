@@ -4,18 +4,21 @@
 //! |---|---|
 //! | `0x0000` | `msip` (bit 0) |
 //! | `0x4000` | `mtimecmp` |
-//! | `0xbff8` | `mtime` (read: a question to the world; writes are ignored) |
+//! | `0xbff8` | `mtime` (read: a question, which the hart answers from `time_at` or stops at; writes are ignored) |
 //!
 //! Other offsets read 0 and ignore writes, those of harts that do not exist among them. Below `0x4000`
 //! registers are 4 bytes wide, from there on 4 or 8; another width is an access fault.
 //!
-//! Time is not the machine's to know. What it does know is `time_known`, the latest time that it
-//! was ever told: by an answer to a read of `mtime` or of the `time` CSR, or by a "timer due"
-//! input. A timer is due when *that* has reached its compare value, so that timer interrupts are a
-//! function of state. Sstc's `stimecmp` lives here too, beside the time that it is compared with.
+//! The guest's clock is a function of the position ([`Timebase`]) whose anchors the world sets. Timers compare
+//! with `time_known`: the latest time that the guest has read (from `mtime` or the `time` CSR) or that the
+//! world has set. So a timer never fires by itself in the middle of a run: it is due where the guest reads a
+//! time at or past its compare value, or where an input says so, and both are the same on every replica.
+//! Sstc's `stimecmp` lives here too, beside the time that it is compared with.
 
 use serde::{Deserialize, Serialize};
 
+use super::timebase::Timebase;
+use crate::base::Icount;
 use crate::cpu::{Answer, BusFault, BusRead, Question};
 
 const MSIP: u64 = 0x0000;
@@ -36,12 +39,21 @@ pub struct Clint {
     mtimecmp: u64,
     stimecmp: u64,
     time_known: u64,
+    /// Encoded by whoever saves the machine, behind everything else: before there were rates it was not there.
+    #[serde(skip)]
+    pub timebase: Timebase,
 }
 
 impl Default for Clint {
     /// No timer armed, time 0.
     fn default() -> Self {
-        Self { msip: false, mtimecmp: u64::MAX, stimecmp: u64::MAX, time_known: 0 }
+        Self {
+            msip: false,
+            mtimecmp: u64::MAX,
+            stimecmp: u64::MAX,
+            time_known: 0,
+            timebase: Timebase::default(),
+        }
     }
 }
 
@@ -100,7 +112,7 @@ impl Clint {
 
     /// As after power-on, at the same time.
     pub fn restarted(&self) -> Self {
-        Self { time_known: self.time_known, ..Self::default() }
+        Self { time_known: self.time_known, timebase: self.timebase.clone(), ..Self::default() }
     }
 
     /// This time has come. Never goes back.
@@ -108,9 +120,27 @@ impl Clint {
         self.time_known = self.time_known.max(time);
     }
 
-    /// The latest time that the machine was told, in ticks.
+    /// The latest time that the guest has read or the world has set, in ticks.
     pub fn time_known(&self) -> u64 {
         self.time_known
+    }
+
+    /// The guest's clock at position `at`, in ticks; never before what is known.
+    pub fn time_at(&self, at: Icount) -> u64 {
+        self.timebase.time_at(at).max(self.time_known)
+    }
+
+    /// From position `at` on the clock goes on from `time`, or from where it is if that is later, at `rate` if
+    /// one is given; that time has come.
+    pub fn set_clock(&mut self, at: Icount, time: u64, rate: Option<u16>) {
+        let time = time.max(self.time_at(at));
+        self.timebase.anchor(at, time, rate);
+        self.learn_time(time);
+    }
+
+    /// The clock's rate, in ticks in 65,536 instructions.
+    pub fn rate(&self) -> u16 {
+        self.timebase.rate()
     }
 
     pub fn stimecmp(&self) -> u64 {

@@ -4,7 +4,7 @@
 //! | device | file | its state is |
 //! |---|---|---|
 //! | 16550 serial port | [`uart`] | registers, bytes received and not yet read |
-//! | core-local interruptor | [`clint`] | `msip`, the compare values, the latest time that is known |
+//! | core-local interruptor | [`clint`] | `msip`, the compare values, the latest time that is known, the guest's clock ([`timebase`]) |
 //! | platform interrupt controller | [`plic`] | priorities, enables, pending and claimed sources |
 //! | power switch | [`finisher`] | nothing: it ends the machine |
 //! | virtio over memory-mapped I/O | [`virtio`] | transport registers, ring positions, each device's own |
@@ -21,6 +21,7 @@ pub mod finisher;
 pub mod outbox;
 pub mod plic;
 pub mod rtc;
+pub mod timebase;
 pub mod uart;
 pub mod virtio;
 

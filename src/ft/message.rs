@@ -22,7 +22,7 @@ use crate::replay::Divergence;
 
 pub const PREAMBLE_MAGIC: &[u8; 8] = b"LKSTPEER";
 /// Moves with every change of a message's meaning or encoding.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;
 pub const PREAMBLE_BYTES: usize = 10;
 pub const HEADER_BYTES: usize = 8;
 /// A log frame or snapshot chunk with room to spare.

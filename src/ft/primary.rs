@@ -128,7 +128,7 @@ impl Primary {
         common.commands.push(Command::PlugIn(Plug::of(&machine, life, generation, false)));
         let base = Box::new(machine.save());
         common.commands.push(Command::StartRecording { base, seq_next: Seq(1), generation });
-        let ticks = machine.time_known();
+        let ticks = machine.time();
         let mut primary = Self::with(
             Recorder::new(machine, Seq(1)),
             generation,
@@ -225,7 +225,7 @@ impl Primary {
                 (OutputGate::guarded(acked), Peer::Counting(counting))
             }
         };
-        let clock = GuestClock::starting(now_ns, ticks.max(recorder.machine().time_known()));
+        let clock = GuestClock::starting(now_ns, ticks.max(recorder.machine().time()));
         let mut primary = Self::with(recorder, generation, life, clock, gate, peer, now_ns);
         primary.recorder.digest_every(common.settings.digest_instructions);
         primary.ended = ended.map(|exit| (exit, seq));

@@ -56,6 +56,7 @@ kinds! {
     ConsoleIn  "console-in"  Inputs  Some("console");
     ConsoleSize "console-size" Inputs Some("console");
     Timer      "timer"       Inputs  Some("timer");
+    Clock      "clock"       Inputs  None;
     Entropy    "entropy"     Inputs  Some("entropy");
     DiskDone   "disk-done"   Inputs  Some("disk");
     NetOut     "net-out"     Outputs None;
@@ -100,6 +101,7 @@ impl Kind {
             Event::Input(Input::Console(_)) => Kind::ConsoleIn,
             Event::Input(Input::ConsoleSize { .. }) => Kind::ConsoleSize,
             Event::Input(Input::TimerDue { .. }) => Kind::Timer,
+            Event::Input(Input::Clock { .. }) => Kind::Clock,
             Event::Input(Input::Entropy(_)) => Kind::Entropy,
             Event::Input(Input::DiskDone(_)) => Kind::DiskDone,
             Event::Output(mark) => match mark.channel {

@@ -54,7 +54,9 @@ impl Stats {
         self.positions = Some((first, entry.at.max(first)));
         self.timeline.add(kind, entry.at.since(first));
         match entry.event {
-            Event::Input(Input::Answer(Answer::Time(time)) | Input::TimerDue { time }) => {
+            Event::Input(
+                Input::Answer(Answer::Time(time)) | Input::TimerDue { time } | Input::Clock { time, .. },
+            ) => {
                 let (first, last) = *self.times.get_or_insert((time, time));
                 self.times = Some((first, time.max(last)));
             }

@@ -78,6 +78,12 @@ pub fn text(event: &Event) -> String {
         Event::Input(Input::Console(bytes)) => format!("typed {}", packet::excerpt(bytes)),
         Event::Input(Input::ConsoleSize { cols, rows }) => format!("the console is {cols} by {rows}"),
         Event::Input(Input::TimerDue { time }) => format!("timer due at {time} ({})", time_text(*time)),
+        Event::Input(Input::Clock { time, rate }) => {
+            format!(
+                "the clock goes on from {time} ({}), {rate} ticks in 65536 instructions",
+                time_text(*time)
+            )
+        }
         Event::Input(Input::Entropy(bytes)) => {
             format!("entropy for the guest, {} bytes: {}", bytes.len(), hex(&bytes[..bytes.len().min(16)]))
         }
@@ -141,6 +147,7 @@ fn data(event: &Event) -> Value {
         }
         Event::Input(Input::ConsoleSize { cols, rows }) => json!({ "cols": cols, "rows": rows }),
         Event::Input(Input::TimerDue { time }) => json!({ "ticks": time }),
+        Event::Input(Input::Clock { time, rate }) => json!({ "ticks": time, "rate": rate }),
         Event::Input(Input::DiskDone(done)) => json!({
             "disk": done.disk,
             "number": done.tag,

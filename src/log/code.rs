@@ -18,6 +18,7 @@
 //!                            stored: varint length; bytes. LZ4: varint length unpacked; varint length; bytes
 //! 0x09  console size         u16 columns; u16 rows
 //! 0x0a  answer: wall clock   varint  nanoseconds since 1970
+//! 0x0b  clock                varint  ticks since the time before; u16 ticks in 65,536 instructions from here on
 //! 0x10  output mark: net     varint  frame number, past the expected one; varint length; u32 digest
 //! 0x11  output mark: console varint  offset, past the expected one; varint length; u32 digest
 //! 0x20  horizon              -
@@ -95,6 +96,7 @@ mod kind {
     pub const DISK_DONE: u8 = 0x08;
     pub const CONSOLE_SIZE: u8 = 0x09;
     pub const ANSWER_WALL_CLOCK: u8 = 0x0a;
+    pub const CLOCK: u8 = 0x0b;
     pub const OUTPUT_NET: u8 = 0x10;
     pub const OUTPUT_CONSOLE: u8 = 0x11;
     pub const HORIZON: u8 = 0x20;
@@ -128,7 +130,7 @@ pub enum Payloads {
 pub(super) struct Running {
     /// Position of the entry before.
     at: u64,
-    /// The time that the last answer or timer-due entry carried.
+    /// The time that the last answer, timer-due or clock entry carried.
     time: u64,
     /// One past the last network frame received.
     rx_seq: u64,
@@ -180,6 +182,11 @@ impl Running {
             Event::Input(Input::TimerDue { time }) => {
                 head(kind::TIMER_DUE);
                 varint::put_u64(out, step(&mut self.time, *time));
+            }
+            Event::Input(Input::Clock { time, rate }) => {
+                head(kind::CLOCK);
+                varint::put_u64(out, step(&mut self.time, *time));
+                out.extend_from_slice(&rate.to_le_bytes());
             }
             Event::Input(Input::Entropy(bytes)) => {
                 head(kind::ENTROPY);
@@ -269,6 +276,10 @@ impl Running {
             kind::CONSOLE => Event::Input(Input::Console(get_bytes(bytes, payloads)?)),
             kind::TIMER_DUE => {
                 Event::Input(Input::TimerDue { time: advance(&mut self.time, varint::get_u64(bytes)?) })
+            }
+            kind::CLOCK => {
+                let time = advance(&mut self.time, varint::get_u64(bytes)?);
+                Event::Input(Input::Clock { time, rate: u16::from_le_bytes(get_array(bytes)?) })
             }
             kind::ENTROPY => Event::Input(Input::Entropy(get_bytes(bytes, payloads)?)),
             kind::DISK_DONE => {

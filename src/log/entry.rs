@@ -43,7 +43,9 @@ impl Event {
                 Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
             ) => bytes,
             Event::Input(Input::DiskDone(done)) => &done.data,
-            Event::Input(Input::Answer(_) | Input::TimerDue { .. } | Input::ConsoleSize { .. })
+            Event::Input(
+                Input::Answer(_) | Input::TimerDue { .. } | Input::Clock { .. } | Input::ConsoleSize { .. },
+            )
             | Event::Output(_)
             | Event::Horizon
             | Event::Digest(_)

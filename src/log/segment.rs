@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size  field
 //! 0       8     magic, "LKSTPLOG"
-//! 8       4     format version, 2
+//! 8       4     format version, 3 (2 is read: it has no entry of kind 0x0b)
 //! 12      4     header length in bytes, this table with its CRC
 //! 16      8     number of the first entry in this segment, not 0
 //! 24      8     generation that reigns where this segment starts
@@ -29,7 +29,9 @@ use crate::base::{Digest, Generation, Icount, Seq};
 use crate::machine::Saved;
 
 pub const MAGIC: [u8; 8] = *b"LKSTPLOG";
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
+/// The oldest version that is read: it has no "clock" entries, and one for each read of the time.
+pub const VERSION_OLDEST: u32 = 2;
 /// A header with both names at their longest.
 pub const HEADER_BYTES_MAX: usize = FIXED_BYTES + 2 * NAME_BYTES_MAX + CRC_BYTES;
 /// The longest vm or guest name, in bytes.
@@ -133,7 +135,7 @@ impl SegmentHeader {
         }
         let cut_off = |need| HeaderError::Incomplete { have, need };
         let version = u32_at(bytes, 8).ok_or(cut_off(12))?;
-        if version != VERSION {
+        if !(VERSION_OLDEST..=VERSION).contains(&version) {
             return Err(HeaderError::BadVersion { found: version });
         }
         let len = u32_at(bytes, 12).ok_or(cut_off(16))?;

@@ -10,6 +10,7 @@ use super::config::{self, BadConfig, Platform};
 use super::saved::{RestoreError, Saved};
 use super::vm::{Machine, State};
 use crate::cpu::Hart;
+use crate::devices::timebase::Timebase;
 use crate::mem::{PAGE_BYTES, Ram};
 
 /// See the [module](self).
@@ -63,10 +64,13 @@ impl Arriving {
         if config.ram_bytes != self.ram_bytes() {
             return Err(RestoreError::RamAhead { ahead: self.ram_bytes(), config: config.ram_bytes });
         }
-        let (State { hart, board }, rest) = postcard::take_from_bytes::<State>(&state)
+        let (State { hart, mut board }, rest) = postcard::take_from_bytes::<State>(&state)
             .map_err(|error| RestoreError::Encoding(error.to_string()))?;
         if !rest.is_empty() {
-            return Err(RestoreError::LeftOver { bytes: rest.len() });
+            board.clint.timebase = match postcard::take_from_bytes::<Timebase>(rest) {
+                Ok((timebase, [])) if timebase != Timebase::default() => timebase,
+                _ => return Err(RestoreError::LeftOver { bytes: rest.len() }),
+            };
         }
         board.check(config.ram_bytes)?;
         if board.net.device.mac() != config.mac {

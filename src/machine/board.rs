@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::io::Exit;
 use super::model::{BoardModel, Occupant};
 use super::{map, sbi};
-use crate::base::GuestPhys;
+use crate::base::{GuestPhys, Icount};
 use crate::cpu::{Answer, Bus, BusFault, BusRead, Question, Returned};
 use crate::devices::clint::Clint;
 use crate::devices::disk::{DiskDone, DiskSpec};
@@ -390,6 +390,10 @@ impl Bus for Board {
 
     fn wants_stop(&self) -> bool {
         self.exit.is_some() || self.out.is_pressing()
+    }
+
+    fn time_at(&self, at: Icount) -> u64 {
+        self.clint.time_at(at)
     }
 
     fn learn_time(&mut self, time: u64) {

@@ -20,8 +20,12 @@ pub enum Input {
     Console(Vec<u8>),
     /// The window that shows the console has this size now, in characters.
     ConsoleSize { cols: u16, rows: u16 },
-    /// Time has come to `time` (ticks, 10 MHz): timers at or before it are due.
+    /// Time has come to `time` (ticks, 10 MHz): timers at or before it are due. The clock goes on from
+    /// there at its present rate.
     TimerDue { time: u64 },
+    /// The guest's clock goes on from `time` at `rate` (ticks in 65,536 instructions), from this position on.
+    /// It never goes back: it stays where it is when that is later.
+    Clock { time: u64, rate: u16 },
     /// Entropy for the guest's outstanding virtio-rng request.
     Entropy(Vec<u8>),
     /// The end of the disk request that must end next on its disk.

@@ -31,7 +31,7 @@ fn save_restore_save_is_the_same() {
     assert_eq!(restored.save(), saved);
     assert_eq!(restored.rx_seq(), 9);
     assert_eq!(restored.tx_seq(), machine.tx_seq());
-    assert_eq!(restored.time_known(), 12_345);
+    assert_eq!(restored.time(), 12_345);
     assert_eq!(restored.console_bytes(), machine.console_bytes());
     assert_eq!(restored.config(), machine.config());
 }

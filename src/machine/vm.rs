@@ -28,6 +28,7 @@ use super::model::BoardModel;
 use crate::base::{Digest, GuestPhys, Icount, digest_bytes};
 use crate::cpu::{Answer, Cpu, Hart, HartState, HartStop, NotAsking, Privilege};
 use crate::devices::disk::{DiskRequest, DiskSpec};
+use crate::devices::timebase::Timebase;
 use crate::mem::{RAM_BASE, Ram};
 
 /// The device tree begins at a multiple of this, as close to the end of RAM as it fits.
@@ -238,7 +239,7 @@ impl Machine {
     /// where and when that is, so the same on each replica, and another one each time.
     fn next_rng_seed(&self) -> Vec<u8> {
         let seed = &self.config.rng_seed;
-        let (at, time) = (self.icount().get().to_le_bytes(), self.time_known().to_le_bytes());
+        let (at, time) = (self.icount().get().to_le_bytes(), self.time().to_le_bytes());
         let from = [seed, &at[..], &time[..]].concat();
         let blocks = (0..).flat_map(|block| digest_bytes(&from, block).0.to_le_bytes());
         blocks.take(seed.len()).collect()
@@ -307,17 +308,21 @@ impl Machine {
         match input {
             Input::Answer(answer) => {
                 let answer = match answer {
-                    Answer::Time(time) => Answer::Time(time.max(self.time_known())),
+                    Answer::Time(time) => Answer::Time(time.max(self.time())),
                     Answer::Entropy(_) | Answer::HostId(_) | Answer::WallClock(_) => answer,
                 };
                 self.hart.answer(&mut self.ram, &mut self.board, answer)?;
+                if let Answer::Time(time) = answer {
+                    self.board.clint.set_clock(at, time, None);
+                }
             }
             Input::NetFrame { rx_seq, frame } => {
                 self.board.receive_frame(&mut self.ram, rx_seq, &frame);
             }
             Input::Console(bytes) => self.board.receive_console(&mut self.ram, &bytes),
             Input::ConsoleSize { cols, rows } => self.board.resize_console(cols, rows),
-            Input::TimerDue { time } => self.board.clint.learn_time(time),
+            Input::TimerDue { time } => self.board.clint.set_clock(at, time, None),
+            Input::Clock { time, rate } => self.board.clint.set_clock(at, time, Some(rate)),
             Input::Entropy(bytes) => {
                 if !self.board.receive_entropy(&mut self.ram, &bytes) {
                     let wanted = self.board.rng.device.asked();
@@ -381,15 +386,26 @@ impl Machine {
         asked.map(|len| Request::Entropy { len }).into_iter().collect()
     }
 
-    /// The next time (ticks) at which a timer becomes due: after [`Machine::time_known`]. A machine that
+    /// The next time (ticks) at which a timer becomes due: after all that the guest has seen. A machine that
     /// has ended waits for none, whatever its guest had armed.
     pub fn timer_deadline(&self) -> Option<u64> {
         if self.halted().is_some() { None } else { self.board.clint.deadline() }
     }
 
-    /// The latest time (ticks) that the machine was told.
-    pub fn time_known(&self) -> u64 {
-        self.board.clint.time_known()
+    /// The guest's clock (ticks) here: what a read of the time would show. Never goes back.
+    pub fn time(&self) -> u64 {
+        self.board.clint.time_at(self.icount())
+    }
+
+    /// The rate of the guest's clock, in ticks in 65,536 instructions.
+    pub fn clock_rate(&self) -> u16 {
+        self.board.clint.rate()
+    }
+
+    /// Reads of the time before position `end` are answered by the machine's own clock; one at or past it ends
+    /// the run with a question. None does until this is called. See [`Hart::derive_time_before`].
+    pub fn derive_time_before(&mut self, end: Icount) {
+        self.hart.derive_time_before(end);
     }
 
     /// The number of the last frame delivered; 0 before the first.
@@ -475,11 +491,16 @@ impl Machine {
         self.digest_of(&state)
     }
 
-    /// Everything but RAM, encoded.
+    /// Everything but RAM, encoded: hart and devices, and the clock once it has run.
     pub(super) fn state_bytes(&self) -> Vec<u8> {
         debug_assert!(!self.outputs_waiting(), "outputs are taken before the state is looked at");
         let state = StateRef { hart: self.hart.state(), board: &self.board };
-        postcard::to_allocvec(&state).expect("plain data of known length always encodes")
+        let mut bytes = postcard::to_allocvec(&state).expect("plain data of known length always encodes");
+        let timebase = &self.board.clint.timebase;
+        if *timebase != Timebase::default() {
+            bytes = postcard::to_extend(timebase, bytes).expect("plain data of known length always encodes");
+        }
+        bytes
     }
 
     pub(super) fn digest_of(&mut self, state: &[u8]) -> Digest {

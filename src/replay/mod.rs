@@ -1,6 +1,6 @@
 //! Recording and replaying a machine: one picks the positions, the other obeys them.
 //!
-//! Reading order: [`recorder`], [`replayer`], [`divergence`], [`detours`] (ways that must not show).
+//! Reading order: [`recorder`], [`pacer`] (the guest's clock beside the host's), [`replayer`], [`divergence`], [`detours`] (ways that must not show).
 //!
 //! Promise: a [`Replayer`] that is given every entry a [`Recorder`] wrote is the same machine to
 //! the bit at every entry, says the same outputs, and reports the first place where it is not.
@@ -8,6 +8,7 @@
 
 pub mod detours;
 pub mod divergence;
+pub mod pacer;
 pub mod recorder;
 pub mod replayer;
 

@@ -1,5 +1,6 @@
 //! A machine that is live: it picks the positions and writes them down.
 
+use super::pacer::{Correction, LOOK_INSTRUCTIONS, Look, Pacer};
 use crate::base::{Digest, Icount, Seq};
 use crate::cpu::{Answer, Question};
 use crate::devices::disk::DiskRequest;
@@ -9,8 +10,8 @@ use crate::machine::{Exit, Input, Machine, Output, Request, Stop, Undeliverable}
 
 /// What the live world answers; each answer becomes a log entry.
 pub trait Answers {
-    /// Guest time in ticks of 100 ns. May stand still or even step back: the machine never shows
-    /// the guest a time before one that it has seen.
+    /// The host's clock as the guest is to see it, in ticks of 100 ns. May stand still or even step back: the
+    /// machine never shows the guest a time before one that it has seen.
     fn ticks(&mut self) -> u64;
     /// Fills `bytes` with entropy.
     fn entropy(&mut self, bytes: &mut [u8]);
@@ -54,6 +55,7 @@ pub struct Recorder {
     digest_due: Icount,
     /// Where the last digest was written, and what it was.
     digest_last: Option<(Icount, Digest)>,
+    pacer: Pacer,
 }
 
 /// How many instructions lie between two digests of the state unless told otherwise: some six
@@ -65,10 +67,12 @@ pub const FRAME_BYTES_SOFT: usize = 48 * 1024;
 
 impl Recorder {
     /// Takes a machine live; its next entry is number `seq_next`.
-    pub fn new(machine: Machine, seq_next: Seq) -> Self {
+    pub fn new(mut machine: Machine, seq_next: Seq) -> Self {
+        machine.derive_time_before(Icount::ZERO);
         let recorded_to = machine.icount();
         let ended = machine.halted().is_some();
         Self {
+            pacer: Pacer::new(machine.clock_rate()),
             machine,
             seq_next,
             recorded_to,
@@ -148,7 +152,9 @@ impl Recorder {
         world: &mut A,
         outputs: &mut Vec<(Seq, Output)>,
     ) -> RecordStop {
-        self.tick(world);
+        let host = world.ticks();
+        self.pacer.begins(self.icount(), host);
+        self.look(host, false);
         let stop = self.run_to(limit.min(self.digest_due), world, outputs);
         if self.icount() == self.digest_due {
             // Its marks come first: a digest is of a machine that has nothing left to say.
@@ -175,7 +181,14 @@ impl Recorder {
                 }
                 Stop::Ask(question) => {
                     let answer = match question {
-                        Question::Time => Answer::Time(world.ticks().max(self.machine.time_known())),
+                        Question::Time => {
+                            self.look(world.ticks(), true);
+                            if self.frame.bytes_len() >= FRAME_BYTES_SOFT {
+                                self.take_outputs(outputs);
+                                return RecordStop::Slice;
+                            }
+                            continue;
+                        }
                         Question::Entropy => {
                             let mut bytes = [0; 2];
                             world.entropy(&mut bytes);
@@ -202,6 +215,7 @@ impl Recorder {
                     }
                 }
                 Stop::Idle => {
+                    self.pacer.rests();
                     self.take_outputs(outputs);
                     return RecordStop::Idle;
                 }
@@ -218,13 +232,26 @@ impl Recorder {
         }
     }
 
-    /// Makes the timer due if its time has come.
-    fn tick<A: Answers>(&mut self, world: &mut A) {
-        let Some(deadline) = self.machine.timer_deadline() else { return };
-        let time = world.ticks();
-        if time >= deadline {
-            self.deliver(Input::TimerDue { time }).expect("a timer can always become due");
+    /// Compares the guest's clock with the host's, and writes down what has to change; `reads` when the next
+    /// instruction reads the time. Then the guest's own clock answers for the next instructions.
+    fn look(&mut self, host: u64, reads: bool) {
+        if self.machine.halted().is_some() {
+            return;
         }
+        let (machine, at) = (&self.machine, self.machine.icount());
+        let (guest, rate, deadline) = (machine.time(), machine.clock_rate(), machine.timer_deadline());
+        let input = self.pacer.correction(Look { guest, rate, host, deadline, reads }).map(|correction| {
+            match correction {
+                Correction::TimerDue { time } => Input::TimerDue { time },
+                Correction::Read { time } => Input::Answer(Answer::Time(time)),
+                Correction::Clock { time, rate } => Input::Clock { time, rate },
+            }
+        });
+        if let Some(input) = input {
+            self.deliver(input).expect("a guest that has not ended can be told the time that it asks for");
+        }
+        // A clock that nobody reads may be behind by any amount: the first read looks.
+        self.machine.derive_time_before(if reads { at.plus(LOOK_INSTRUCTIONS) } else { at });
     }
 
     fn serve<A: Answers>(&mut self, world: &mut A) {

@@ -144,6 +144,8 @@ impl Replayer {
     /// Runs to exactly `at`, past which no entry given so far may lie behind; every stop on the way
     /// is one that the log does not explain.
     pub fn run_to(&mut self, at: Icount) -> Result<(), Divergence> {
+        // Whatever there is to say about the time is in the log.
+        self.machine.derive_time_before(Icount::MAX);
         loop {
             let before = self.machine.icount();
             if let Some(output) = self.unclaimed.front() {

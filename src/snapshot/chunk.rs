@@ -14,7 +14,7 @@
 //!
 //! head
 //! 13      8       magic, "LKSTPSNP"
-//! 21      4       format version, 3 (2 is read: its configuration has neither board nor hart)
+//! 21      4       format version, 4 (3 is read: its state has no clock; 2 is read: its configuration has neither board nor hart, either)
 //! 25      4       chunks in all, this one included
 //! 29      8       RAM size in bytes
 //! 37      8       position
@@ -47,8 +47,10 @@ use crate::base::{Digest, Icount};
 use crate::mem::PAGE_BYTES;
 
 pub const MAGIC: [u8; 8] = *b"LKSTPSNP";
-pub const VERSION: u32 = 3;
-/// The oldest version that is read: its configuration ends before what version 3 has added.
+pub const VERSION: u32 = 4;
+/// The first version whose configuration has a board.
+pub const VERSION_BOARD: u32 = 3;
+/// The oldest version that is read.
 pub const VERSION_OLDEST: u32 = 2;
 /// The longest chunk, prefix included.
 pub const CHUNK_BYTES_MAX: usize = 256 << 10;

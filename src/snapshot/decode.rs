@@ -161,7 +161,7 @@ impl Decoder {
             return Err(unfinished);
         }
         let mut config = parts.config;
-        if head.version < chunk::VERSION {
+        if head.version < chunk::VERSION_BOARD {
             config.extend(postcard::to_allocvec(&BoardModel::FIRST).expect("plain data always encodes"));
             config.extend(postcard::to_allocvec(&Cpu::FIRST).expect("plain data always encodes"));
         }

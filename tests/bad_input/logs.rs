@@ -9,13 +9,15 @@ use tempfile::TempDir;
 
 use crate::support::{Ran, copy_dir, guest, record, run, segments};
 
-/// A recording of `clock`, made once and copied by whoever damages it.
+/// A recording of `clock`, with more than ten thousand entries, made once and copied by whoever damages it.
 fn clock() -> &'static Path {
     static RECORDED: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = RECORDED.get_or_init(|| {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("log");
-        record("clock", &path).ends(0, &[]);
+        let name = path.to_str().unwrap();
+        run(&["run", &guest("clock"), "--memory", "4M", "--record", name, "--digest-every", "100"])
+            .ends(0, &[]);
         (dir, path)
     });
     path

@@ -104,6 +104,10 @@ impl Bus for TestBus {
         self.stop
     }
 
+    fn time_at(&self, at: Icount) -> u64 {
+        self.time.max(at.get() / 4)
+    }
+
     fn learn_time(&mut self, time: u64) {
         self.time = time;
     }

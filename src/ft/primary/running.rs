@@ -116,7 +116,7 @@ impl Primary {
         if awaited || detector.heartbeat_due(now_ns) {
             detector.spoke(now_ns);
             self.console_told = console_released;
-            let ticks = self.clock.ticks(now_ns).max(self.recorder.machine().time_known());
+            let ticks = self.clock.ticks(now_ns).max(self.recorder.machine().time());
             common.send(link, Message::Heartbeat { ticks, console_released });
         }
     }

@@ -32,6 +32,8 @@ fn every_kind() -> Vec<Entry> {
         Event::Input(Input::Console(b"hello\n".to_vec())),
         Event::Input(Input::TimerDue { time: 10_000_020 }),
         Event::Input(Input::TimerDue { time: 3 }),
+        Event::Input(Input::Clock { time: 1 << 40, rate: 3277 }),
+        Event::Input(Input::Clock { time: 0, rate: u16::MAX }),
         Event::Input(Input::Entropy(vec![1, 2, 3])),
         Event::Input(Input::DiskDone(disk_done(0, 5, vec![7; 4096]))),
         Event::Input(Input::DiskDone(disk_done(0, 6, Vec::new()))),
@@ -75,6 +77,9 @@ fn random_entry(prng: &mut Prng, seq: Seq, at: Icount) -> Entry {
     entry.at = at.plus(prng.below(1 << bits));
     match &mut entry.event {
         Event::Input(Input::Answer(Answer::Time(time)) | Input::TimerDue { time }) => *time = prng.next_u64(),
+        Event::Input(Input::Clock { time, rate }) => {
+            (*time, *rate) = (prng.next_u64(), prng.next_u64() as u16)
+        }
         Event::Input(
             Input::NetFrame { frame: bytes, .. } | Input::Console(bytes) | Input::Entropy(bytes),
         ) => {
@@ -104,14 +109,14 @@ fn every_kind_comes_back_and_the_builder_starts_afresh() {
             builder.push(entry);
         }
         assert_eq!(builder.first_seq(), Some(Seq(1)), "round {round}");
-        assert_eq!(builder.last_seq(), Some(Seq(32)));
+        assert_eq!(builder.last_seq(), Some(Seq(34)));
         let (len, mut bytes) = (builder.bytes_len(), builder.finish());
         assert_eq!(len, bytes.len());
         assert!(builder.is_empty() && builder.bytes_len() == 0 && builder.first_seq().is_none());
         bytes.extend_from_slice(b"what follows does not matter");
         assert_eq!(decode_frame(&bytes), Ok((entries.clone(), len)));
         let frame = Frame::check(&bytes).unwrap();
-        assert_eq!((frame.first_seq(), frame.last_seq()), (Seq(1), Seq(32)));
+        assert_eq!((frame.first_seq(), frame.last_seq()), (Seq(1), Seq(34)));
     }
 }
 
