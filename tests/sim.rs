@@ -1,7 +1,7 @@
-//! A thousand seeded lives, and proof that the oracle can go red.
+//! A thousand seeded lives. That the oracle can go red is `sim::sabotage_tests`' to show.
 
 use lockstep::cli;
-use lockstep::sim::{self, Plan, Sabotage};
+use lockstep::sim::{self, Plan};
 
 fn seeds() -> u64 {
     std::env::var("LOCKSTEP_SIM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1000)
@@ -33,17 +33,6 @@ fn a_thousand_seeds_hold() {
     assert!(acknowledged >= seeds() * 15, "only {acknowledged} answers");
 }
 
-/// In these the backup took over from a primary that was about to hand over: the loser must learn from
-/// the claim itself whether it still counts.
-#[test]
-fn a_takeover_is_not_taken_for_a_planned_switch_over() {
-    let guest = cli::sim::guest().unwrap_or_else(|failure| panic!("{failure}"));
-    for seed in [23_608, 24_895, 26_064, 30_848] {
-        let outcome = sim::run(&guest, Plan::from_seed(seed), None);
-        assert_eq!(outcome.failure, None, "seed {seed}");
-    }
-}
-
 #[test]
 fn the_same_seed_is_the_same_life() {
     let guest = cli::sim::guest().unwrap_or_else(|failure| panic!("{failure}"));
@@ -55,31 +44,6 @@ fn the_same_seed_is_the_same_life() {
         assert!(traces[0].len() > 10, "seed {seed} tells nothing");
         assert_eq!(traces[0], traces[1], "seed {seed}");
     }
-}
-
-/// With a safeguard switched off, some seed must fail.
-fn goes_red_without(sabotage: Sabotage) {
-    let guest = cli::sim::guest().unwrap_or_else(|failure| panic!("{failure}"));
-    let red = (0..400).find(|seed| {
-        let plan = Plan { sabotage: Some(sabotage), ..Plan::from_seed(*seed) };
-        sim::run(&guest, plan, None).failure.is_some()
-    });
-    assert!(red.is_some(), "400 seeds without the {sabotage:?} and nobody noticed");
-}
-
-#[test]
-fn without_the_gate_acknowledged_writes_are_lost() {
-    goes_red_without(Sabotage::Gate);
-}
-
-#[test]
-fn without_the_claim_two_reign() {
-    goes_red_without(Sabotage::Claim);
-}
-
-#[test]
-fn without_the_fence_frames_come_twice() {
-    goes_red_without(Sabotage::Fence);
 }
 
 #[test]
@@ -103,24 +67,4 @@ fn what_a_disk_was_told_to_keep_is_kept_whatever_dies() {
     // Two disks at most answers; at the end the survivor's, and nearly always its backup's.
     assert!(checked >= count * 20, "only {checked} looks at a disk");
     assert!(compared >= count * 3 / 2, "only {compared} disks were compared");
-}
-
-/// The same with a guest that has a disk.
-fn disks_go_red_without(sabotage: Sabotage) {
-    let guest = cli::sim::disk_guest().unwrap_or_else(|failure| panic!("{failure}"));
-    let red = (0..200).find(|seed| {
-        let plan = Plan { sabotage: Some(sabotage), ..Plan::from_seed(*seed) };
-        sim::run(&guest, plan, None).failure.is_some()
-    });
-    assert!(red.is_some(), "200 seeds with the {sabotage:?} sabotaged and nobody noticed");
-}
-
-#[test]
-fn a_flush_that_does_not_wait_for_the_backup_is_found_out() {
-    disks_go_red_without(Sabotage::Flush);
-}
-
-#[test]
-fn chunks_written_while_a_joiner_copies_are_missed_when_nobody_notes_them() {
-    disks_go_red_without(Sabotage::Dirty);
 }

@@ -16,7 +16,7 @@ use crate::host::say::put;
 )]
 pub struct Args {
     /// A node's --listen address.
-    #[arg(value_name = "ADDR", value_parser = super::arg::address)]
+    #[arg(value_name = "ADDR")]
     node: std::net::SocketAddr,
     /// One JSON object.
     #[arg(long)]

@@ -11,7 +11,7 @@ use crate::host::say::put;
 #[derive(clap::Args)]
 pub struct Args {
     /// The primary's --listen address.
-    #[arg(value_name = "ADDR", value_parser = super::arg::address)]
+    #[arg(value_name = "ADDR")]
     node: std::net::SocketAddr,
     /// One JSON object.
     #[arg(long)]

@@ -28,7 +28,7 @@ use super::message::{Audit, Message};
 use super::mirror::{Ended, Mirror};
 use super::node::{Command, Common, DiskStanding, Event, Halt, LinkId, Next, NodeStatus, Pace, Plug, World};
 use super::primary::{Follows, Inheritance, Yield};
-use crate::base::{Generation, Icount, NodeId, Seq};
+use crate::base::{Generation, Icount, NodeId, Sabotage, Seq};
 use crate::devices::disk::DiskDone;
 use crate::log::{self, Entry, frame::decode_frame};
 use crate::machine::config::RAM_BYTES_MAX;
@@ -147,6 +147,7 @@ impl Backup {
             Self::with(common, to.link, to.node, follows.generation, follows.life, state, to.now_ns);
         common.terminals.settle(false, follows.life, &mut common.commands);
         backup.console_released = follows.console_released;
+        backup.ticks_heard = Some((follows.ticks, to.now_ns));
         backup.reigning = common.id;
         backup.counting = true;
         backup.in_step = true;
@@ -650,7 +651,9 @@ impl Backup {
         if let (true, true, Some(exit)) = (drained, self.farewell, self.ended) {
             return (Next::Halt(Halt::GuestEnded(exit)), Pace::Now);
         }
-        if drained && self.bid.as_ref().is_some_and(|bid| bid.won) && self.is_level() {
+        let drained = drained || Sabotage::LiveUndrained.is_on();
+        let is_level = self.is_level() || Sabotage::LiveUnlevel.is_on();
+        if drained && self.bid.as_ref().is_some_and(|bid| bid.won) && is_level {
             return (Next::GoLive, Pace::Now);
         }
         if self.linked && self.detector.heartbeat_due(now_ns) {

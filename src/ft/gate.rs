@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::base::Seq;
+use crate::base::{Sabotage, Seq};
 use crate::machine::Output;
 
 /// Outputs that wait for an acknowledgement.
@@ -59,7 +59,9 @@ impl OutputGate {
     /// The next output that may leave.
     pub fn release(&mut self) -> Option<Output> {
         let (mark, _) = self.held.front()?;
-        if self.acked.is_some_and(|acked| *mark > acked) {
+        let early = if Sabotage::MarkNotAwaited.is_on() { 8 } else { 0 };
+        let waits = self.acked.is_some_and(|acked| mark.get() > acked.get() + early);
+        if waits && !Sabotage::GateOpen.is_on() {
             return None;
         }
         let (_, output) = self.held.pop_front().expect("the gate has a front");
@@ -102,6 +104,16 @@ mod tests {
         gate.acknowledge(Seq(5));
         assert_eq!(gate.release(), Some(frame(2)));
         assert!(gate.is_empty());
+    }
+
+    #[test]
+    fn a_late_acknowledgement_takes_none_back() {
+        let mut gate = OutputGate::guarded(Seq(0));
+        gate.acknowledge(Seq(4));
+        gate.acknowledge(Seq(2));
+        gate.hold(Seq(4), frame(1));
+        gate.hold(Seq(5), frame(2));
+        assert_eq!((gate.release(), gate.release()), (Some(frame(1)), None));
     }
 
     #[test]

@@ -128,6 +128,32 @@ mod tests {
     }
 
     #[test]
+    fn an_old_report_takes_no_progress_back() {
+        let mut lag = LagMeter::starting(Icount(0));
+        lag.advance(Icount(1000), MS);
+        lag.executed(Icount(1000));
+        lag.executed(Icount(10));
+        assert_eq!((lag.instructions(), lag.ns(9 * MS)), (0, 0));
+        // Positions that the backup has passed need no sample.
+        lag.advance(Icount(900), 2 * MS);
+        assert_eq!(lag.ns(9 * MS), 0);
+    }
+
+    #[test]
+    fn samples_are_bounded_and_the_oldest_goes() {
+        let mut lag = LagMeter::starting(Icount(0));
+        for n in 1..=SAMPLES_MAX as u64 + 10 {
+            lag.advance(Icount(n), n * MS);
+        }
+        assert_eq!(lag.passed.len(), SAMPLES_MAX);
+        assert_eq!(lag.passed.front(), Some(&(Icount(11), 11 * MS)));
+        // More often than once a millisecond is not worth one.
+        let newest = lag.passed.back().copied();
+        lag.advance(Icount(u64::MAX), newest.map_or(0, |(_, at)| at) + MS - 1);
+        assert_eq!(lag.passed.back().copied(), newest);
+    }
+
+    #[test]
     fn an_idle_primary_has_no_growing_lag() {
         let mut lag = LagMeter::starting(Icount(0));
         lag.advance(Icount(5), MS);

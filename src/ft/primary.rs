@@ -29,7 +29,7 @@ use super::gate::OutputGate;
 use super::lag::{Brake, LagMeter};
 use super::message::{Audit, Message};
 use super::node::{Boot, Command, Common, Event, Halt, LinkId, Next, NodeStatus, Plug, World};
-use crate::base::{Digest, Generation, Icount, NodeId, Seq};
+use crate::base::{Digest, Generation, Icount, NodeId, Sabotage, Seq};
 use crate::log::{self, PAYLOAD_BYTES_MAX, Start};
 use crate::machine::{Exit, Machine, Output};
 use crate::replay::Recorder;
@@ -39,6 +39,8 @@ pub(super) use disks::Left;
 use memory::MemoryCopy;
 use peer::{Counting, Peer};
 use running::Live;
+#[cfg(test)]
+pub(crate) use running::tests as scenarios;
 
 /// So many generations at most are claimed one after the other to get past one that only the switch knows of: each
 /// is a record at the arbiter for ever.
@@ -76,6 +78,8 @@ pub(super) struct Yield {
 pub(super) struct Follows {
     pub generation: Generation,
     pub life: u64,
+    /// The guest's clock, as the old primary last had it.
+    pub ticks: u64,
     pub console_released: u64,
     /// What it has asked of its disks and the guest has not heard the end of.
     pub disks: Vec<Left>,
@@ -225,7 +229,9 @@ impl Primary {
                 (OutputGate::guarded(acked), Peer::Counting(counting))
             }
         };
-        let clock = GuestClock::starting(now_ns, ticks.max(recorder.machine().time()));
+        let ticks =
+            if Sabotage::ClockRestarts.is_on() { 0 } else { ticks.max(recorder.machine().time()) };
+        let clock = GuestClock::starting(now_ns, ticks);
         let mut primary = Self::with(recorder, generation, life, clock, gate, peer, now_ns);
         primary.recorder.digest_every(common.settings.digest_instructions);
         primary.ended = ended.map(|exit| (exit, seq));
@@ -332,7 +338,7 @@ impl Primary {
     }
 
     fn frame(&mut self, common: &mut Common, rx_seq: u64, frame: Vec<u8>) {
-        if rx_seq <= self.frame_last {
+        if rx_seq <= self.frame_last && !Sabotage::InboundRepeated.is_on() {
             return;
         }
         self.frame_last = rx_seq;

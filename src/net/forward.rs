@@ -60,16 +60,11 @@ impl FromStr for Forward {
 
 impl fmt::Display for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}={}", self.proto, self.listen, self.guest_port)
-    }
-}
-
-impl fmt::Display for Proto {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let proto = match self.proto {
             Proto::Tcp => "tcp",
             Proto::Udp => "udp",
-        })
+        };
+        write!(f, "{proto}:{}={}", self.listen, self.guest_port)
     }
 }
 

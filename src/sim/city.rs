@@ -1,22 +1,30 @@
 //! The city that the nodes live in: slots for processes, connections, the switch, the arbiter, and
 //! a queue of happenings in virtual time.
 
-use std::collections::BTreeMap;
+mod arbiter;
+mod clients;
+mod disks;
+mod faults;
+mod links;
+mod processes;
+mod switch;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Outcome;
 use super::client::Client;
 use super::disk::{self, Answered, Asked, SimDisk};
 use super::oracle::{self, Chronicle};
-use super::plan::{Fault, Plan, Sabotage};
+use super::plan::{Fault, Plan};
 use super::wire;
-use crate::base::{Generation, Icount, NodeId, Prng, Seq};
+use crate::base::{Generation, Icount, NodeId, Prng, Sabotage};
 use crate::devices::disk::{DISKS_MAX, DiskOp, DiskRequest, DiskSpec, SECTOR_BYTES};
 use crate::ft::arbiter::{ArbiterError, Claim};
-use crate::ft::disk::{DiskJob, Work, Worked};
+use crate::ft::disk::{DiskJob, Work};
 use crate::ft::node::Pace;
 use crate::ft::{Boot, Command, Event, Halt, LinkId, Message, Node, Settings, World};
 use crate::log::{self, frame::decode_frame};
-use crate::machine::{Machine, Output, Saved};
+use crate::machine::{Input, Machine, Output, Saved};
 use crate::net::fence::{Fence, Verdict};
 use crate::net::inbound::{BYTES_MAX, FRAMES_MAX, Inbound};
 
@@ -54,6 +62,19 @@ enum Happening {
         port: u16,
         payload: Vec<u8>,
     },
+    /// A frame from the switch, on that connection of the process.
+    Deliver {
+        to: (usize, u64),
+        plug: u64,
+        rx_seq: u64,
+        frame: Vec<u8>,
+    },
+    /// A datagram that is sent once, whatever becomes of it.
+    AskOnce {
+        number: u64,
+    },
+    /// Each node is told what the arbiter says of the reign that it knows.
+    LookAtArbiter,
     Ask {
         client: usize,
     },
@@ -77,7 +98,7 @@ enum Happening {
 }
 
 enum ToSwitch {
-    Activate { generation: Generation, rx_seq: u64 },
+    Activate { generation: Generation, rx_seq: u64, plug: u64 },
     Frame { generation: Generation, seq: u64, frame: Vec<u8> },
     Safe { rx_seq: u64 },
 }
@@ -91,8 +112,21 @@ struct Slot {
     paused_until: u64,
     /// The process dies before carrying out this many more commands.
     dies_in: Option<(u64, bool)>,
-    /// Its monotonic clock is this far ahead of the city's.
+    /// It dies with its host after it has let go of this many more frames.
+    dies_after_frames: Option<u64>,
+    /// Its monotonic clock is this far ahead of the city's, and that much faster.
     skew_ns: u64,
+    drift_ppm: u64,
+    /// How many times longer than elsewhere its work takes.
+    slowness: u64,
+    /// Counts its connections to the switch: what was sent on an earlier one does not arrive.
+    plugs: u64,
+    /// What is said here to other nodes waits until then.
+    mute_until: u64,
+    /// Ends of disk requests that this process' log has told the guest.
+    told: BTreeSet<(u8, u64)>,
+    /// Those that this slot's disks have carried out for it.
+    done: BTreeSet<(u8, u64)>,
     /// As the switch will see it: set by `Activate`.
     generation: Generation,
     /// What was said to the switch earlier arrives earlier.
@@ -120,6 +154,8 @@ struct Switch {
     inbound: Inbound,
     /// The process that the guest speaks through.
     active: Option<(usize, u64)>,
+    /// Which connection of its.
+    plug: u64,
     /// What was sent to the active process earlier arrives earlier.
     arrives_at: u64,
     fenced: u64,
@@ -139,6 +175,8 @@ pub struct City<'a> {
     claims: BTreeMap<Generation, (NodeId, Option<NodeId>)>,
     arbiter_back_at: u64,
     partition_until: u64,
+    /// How long faults have kept nodes from hearing each other, in all.
+    disturbed_ns: u64,
     switch: Switch,
     clients: Vec<Client>,
     mac: [u8; 6],
@@ -222,7 +260,14 @@ impl<'a> City<'a> {
             turn_at: None,
             paused_until: 0,
             dies_in: None,
+            dies_after_frames: None,
             skew_ns: prng.below(1000 * MS),
+            drift_ppm: prng.below(200),
+            slowness: plan.slow_host.filter(|(slow, _)| *slow == slot).map_or(1, |(_, times)| times),
+            plugs: 0,
+            mute_until: 0,
+            told: BTreeSet::new(),
+            done: BTreeSet::new(),
             generation: Generation::ZERO,
             to_switch_at: 0,
         });
@@ -249,6 +294,7 @@ impl<'a> City<'a> {
             fence: Fence::new(Generation::ZERO, Some(0)),
             inbound: Inbound::new(FRAMES_MAX, BYTES_MAX),
             active: None,
+            plug: 0,
             arrives_at: 0,
             fenced: 0,
         };
@@ -265,6 +311,7 @@ impl<'a> City<'a> {
             claims: BTreeMap::new(),
             arbiter_back_at: 0,
             partition_until: 0,
+            disturbed_ns: 0,
             switch,
             clients,
             mac: guest.config.mac,
@@ -287,8 +334,8 @@ impl<'a> City<'a> {
         let boot = Boot { machine, generation, life: 1, limit: Icount::MAX };
         let id = self.new_id(0);
         self.claims.insert(generation, (id, None));
-        let now_ns = self.slots[0].skew_ns;
-        let node = Node::primary(id, "kv", boot, Settings::default(), now_ns);
+        let now_ns = self.clock_ns(0);
+        let node = Node::primary(id, "kv", boot, self.settings(), now_ns);
         self.slots[0].node = Some(node);
         self.wake(0);
         self.later(MS, Happening::Start { slot: 1 });
@@ -296,9 +343,21 @@ impl<'a> City<'a> {
             let after = self.prng.between(1, 20) * MS;
             self.later(after, Happening::Ask { client });
         }
+        self.later(3 * MS, Happening::AskOnce { number: 1 });
+        self.later(200 * MS, Happening::LookAtArbiter);
         for (at_ns, fault) in self.plan.faults.clone() {
             self.later(at_ns, Happening::Fault(fault));
         }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings { slice_instructions: self.plan.slice_instructions, ..Settings::default() }
+    }
+
+    /// What the host in `slot` takes the time to be.
+    fn clock_ns(&self, slot: usize) -> u64 {
+        let Slot { skew_ns, drift_ppm, .. } = self.slots[slot];
+        self.now_ns + skew_ns + self.now_ns / 1_000_000 * drift_ppm
     }
 
     fn new_id(&mut self, slot: usize) -> NodeId {
@@ -336,7 +395,7 @@ impl<'a> City<'a> {
                 break;
             }
             if self.now_ns > VIRTUAL_NS_MAX || self.happened > HAPPENINGS_MAX {
-                let roles: Vec<String> = self.slots.iter().map(|slot| self.describe(slot)).collect();
+                let roles: Vec<String> = (0..self.slots.len()).map(|slot| self.describe(slot)).collect();
                 self.fail(format!("stuck: clients wait for answers that never come ({})", roles.join("; ")));
                 break;
             }
@@ -348,7 +407,8 @@ impl<'a> City<'a> {
         if self.outcome.failure.is_none() {
             let survivor = self.primary().map(|slot| (slot, self.slots[slot].epoch));
             let mut image = std::mem::take(&mut self.image);
-            if let Err(why) = oracle::judge(&self.chronicle, survivor, &mut image) {
+            if let Err(why) = oracle::judge(&self.chronicle, survivor, self.switch.inbound.len(), &mut image)
+            {
                 self.fail(why);
             } else if !image.is_empty() {
                 self.compare_disks(&image);
@@ -364,7 +424,9 @@ impl<'a> City<'a> {
         }
         if self.rests_until.is_none() && self.is_settled() {
             self.rests_until = Some(self.now_ns + REST_NS);
-            self.slots.iter_mut().for_each(|slot| slot.dies_in = None);
+            for slot in &mut self.slots {
+                (slot.dies_in, slot.dies_after_frames) = (None, None);
+            }
             self.note(|| "everything is answered".into());
         }
         self.rests_until.is_some_and(|until| self.now_ns >= until) && self.is_settled()
@@ -373,7 +435,8 @@ impl<'a> City<'a> {
     /// Every client has its answers, and whoever holds the newest generation reigns.
     fn is_settled(&self) -> bool {
         let (newest, owner, _) = self.newest();
-        self.clients.iter().all(Client::is_finished)
+        self.plan.faults.last().is_none_or(|(last_ns, _)| self.now_ns > *last_ns)
+            && self.clients.iter().all(Client::is_finished)
             && self
                 .slots
                 .iter()
@@ -387,9 +450,9 @@ impl<'a> City<'a> {
         newest.map_or((Generation::ZERO, NodeId::ZERO, None), |(g, (id, keeps))| (*g, *id, *keeps))
     }
 
-    fn describe(&self, slot: &Slot) -> String {
-        slot.node.as_ref().map_or("empty".into(), |node| {
-            let status = node.status(self.now_ns + slot.skew_ns);
+    fn describe(&self, slot: usize) -> String {
+        self.slots[slot].node.as_ref().map_or("empty".into(), |node| {
+            let status = node.status(self.clock_ns(slot));
             format!("{} {} g{} at {}", status.role, status.phase, status.generation, status.icount)
         })
     }
@@ -411,7 +474,7 @@ impl<'a> City<'a> {
                     self.at(until, Happening::Arrive { slot, epoch, event });
                     return;
                 }
-                let now_ns = self.now_ns + self.slots[slot].skew_ns;
+                let now_ns = self.clock_ns(slot);
                 if let Some(node) = &mut self.slots[slot].node {
                     node.step(event, now_ns);
                     self.carry_out(slot);
@@ -421,11 +484,19 @@ impl<'a> City<'a> {
             Happening::ToSwitch { from, what } => self.switch_takes(from, what),
             Happening::ToGuest { port, payload } => {
                 let frame = wire::to_guest(self.mac, port, &payload);
-                if self.switch.inbound.push(frame).is_some() {
+                if self.switch.inbound.push(frame.clone()).is_some() {
+                    self.chronicle.taken(frame);
                     self.switch_sends();
                 }
             }
             Happening::ToClient { port, payload } => self.answer(port, &payload),
+            Happening::Deliver { to: (slot, epoch), plug, rx_seq, frame } => {
+                if self.slots[slot].plugs == plug {
+                    self.happen(Happening::Arrive { slot, epoch, event: Event::Frame { rx_seq, frame } });
+                }
+            }
+            Happening::AskOnce { number } => self.ask_once(number),
+            Happening::LookAtArbiter => self.look_at_arbiter(),
             Happening::Ask { client } => {
                 if let Some(payload) = self.clients[client].ask() {
                     let (port, id) = (self.clients[client].port, self.clients[client].id());
@@ -456,579 +527,5 @@ impl<'a> City<'a> {
             return true;
         }
         false
-    }
-
-    // ---- processes
-
-    /// Gives the process in `slot` its turn as soon as it is nobody else's.
-    fn wake(&mut self, slot: usize) {
-        self.turn_by(slot, self.now_ns + US);
-    }
-
-    fn turn_by(&mut self, slot: usize, at_ns: u64) {
-        if self.slots[slot].turn_at.is_none_or(|at| at > at_ns) {
-            self.slots[slot].turn_at = Some(at_ns);
-            self.at(at_ns, Happening::Turn { slot });
-        }
-    }
-
-    fn turn(&mut self, slot: usize) {
-        let skew_ns = self.slots[slot].skew_ns;
-        let Some(node) = &mut self.slots[slot].node else { return };
-        self.outcome.turns += 1;
-        let before = node.icount();
-        let mut window =
-            Window { now_ns: self.now_ns + skew_ns, prng: &mut self.prng, host: slot as u64 + 1 };
-        let pace = node.run(&mut window);
-        let spent_ns = US + node.icount().since(before) * INSTRUCTION_NS;
-        self.carry_out(slot);
-        match pace {
-            Pace::Now => self.turn_by(slot, self.now_ns + spent_ns),
-            Pace::At(at_ns) => {
-                self.turn_by(slot, at_ns.saturating_sub(skew_ns).max(self.now_ns + spent_ns));
-            }
-        }
-    }
-
-    fn carry_out(&mut self, slot: usize) {
-        let epoch = self.slots[slot].epoch;
-        let commands = self.slots[slot].node.as_mut().map_or(Vec::new(), Node::take_commands);
-        for command in commands {
-            match self.slots[slot].dies_in {
-                // What was expendable when the fault was planned may be all that is left by now.
-                Some((0, _)) if !self.is_expendable(slot) => self.slots[slot].dies_in = None,
-                Some((0, silent)) => {
-                    self.crash(slot, silent, &command);
-                    return;
-                }
-                Some((left, silent)) => self.slots[slot].dies_in = Some((left - 1, silent)),
-                None => {}
-            }
-            self.command(slot, epoch, command);
-            if self.slots[slot].epoch != epoch || self.slots[slot].node.is_none() {
-                return;
-            }
-        }
-    }
-
-    fn command(&mut self, slot: usize, epoch: u64, command: Command) {
-        match command {
-            Command::Send { link, message } => self.send(slot, link, message),
-            Command::Close { link } => self.close(link),
-            Command::Claim { generation, keeps, after } => {
-                self.claim(slot, epoch, generation, keeps, after);
-            }
-            // The seeded switch fences only those whose claim is lost.
-            Command::EndLife { .. } | Command::AskHolder => {}
-            Command::StartRecording { base, seq_next, generation } => {
-                self.note(|| format!("{slot}: has the state at {} (g{generation})", base.icount));
-                let from = (self.slots.iter())
-                    .enumerate()
-                    .find(|(other, s)| *other != slot && s.node.as_ref().is_some_and(Node::is_primary))
-                    .map(|(other, s)| (other, s.epoch));
-                self.chronicle.begin((slot, epoch), from, seq_next);
-            }
-            Command::Append { bytes } => {
-                let (entries, _) = decode_frame(&bytes).expect("a node appends what it can decode");
-                let id = self.slots[slot].node.as_ref().map(Node::id);
-                let counts = |entry: &log::Entry| match entry.event {
-                    log::Event::Joined { node } => Some(node) == id,
-                    _ => false,
-                };
-                if entries.iter().any(counts) {
-                    self.slots[slot].answerable_from = Some(self.now_ns);
-                }
-                self.chronicle.append((slot, epoch), entries);
-            }
-            Command::Release(Output::Net { seq, frame }) => {
-                let generation = self.slots[slot].generation;
-                self.say_to_switch(slot, epoch, ToSwitch::Frame { generation, seq, frame });
-            }
-            Command::Release(Output::Console { .. }) => {}
-            Command::Disk(request) => self.ask_disk(slot, usize::from(request.disk), Asked::Guest(request)),
-            Command::DiskWork(job) => self.ask_disk(slot, usize::from(job.disk), Asked::Job(job)),
-            Command::PlugIn(_) => {}
-            Command::Activate { generation, rx_seq } => {
-                if generation > Generation(1) {
-                    self.outcome.takeovers += 1;
-                }
-                self.slots[slot].generation = generation;
-                self.slots[slot].answerable_from = Some(self.now_ns);
-                self.note(|| format!("{slot}: reigns as g{generation}, frames past {rx_seq}"));
-                self.say_to_switch(slot, epoch, ToSwitch::Activate { generation, rx_seq });
-            }
-            Command::FramesSafe { rx_seq } => self.say_to_switch(slot, epoch, ToSwitch::Safe { rx_seq }),
-            Command::Dial { .. } | Command::LeaveRole { .. } => {
-                self.fail(format!(
-                    "slot {slot} looks for a primary by itself: this world restarts whoever halts"
-                ));
-            }
-            Command::Tell(text) | Command::Warn(text) => self.note(|| format!("{slot}: {text}")),
-            Command::Halt(halt) => self.halted(slot, halt),
-        }
-    }
-
-    fn halted(&mut self, slot: usize, halt: Halt) {
-        self.note(|| format!("{slot}: halts: {halt:?}"));
-        match halt {
-            Halt::LostClaim { .. }
-            | Halt::NotJoined { .. }
-            | Halt::NoPrimary { .. }
-            | Halt::DiskFailed { .. } => {
-                self.empty(slot);
-                let after = self.prng.between(5, 60) * MS;
-                self.later(after, Happening::Start { slot });
-            }
-            Halt::Diverged(divergence) => self.fail(format!("slot {slot}: {divergence}")),
-            Halt::GuestEnded(_) | Halt::LimitReached | Halt::Quit => {
-                self.fail(format!("slot {slot} ended although nobody asked: {halt:?}"));
-            }
-        }
-    }
-
-    /// The process is gone; its connections end for their other ends.
-    fn empty(&mut self, slot: usize) {
-        self.slots[slot].node = None;
-        self.slots[slot].epoch += 1;
-        self.slots[slot].dies_in = None;
-        self.slots[slot].paused_until = 0;
-        self.slots[slot].generation = Generation::ZERO;
-        self.slots[slot].answerable_from = None;
-        self.slots[slot].disks.iter_mut().for_each(SimDisk::process_died);
-        let links: Vec<LinkId> =
-            self.ends.iter().filter(|(_, end)| end.slot == slot && end.open).map(|(link, _)| *link).collect();
-        for link in links {
-            self.close(link);
-        }
-    }
-
-    fn crash(&mut self, slot: usize, silent: bool, before: &Command) {
-        let text = format!("{before:?}");
-        self.note(|| format!("{slot}: dies before {:.60}", text));
-        self.outcome.crashes += 1;
-        if silent {
-            // The host is gone: nobody hears a thing, and what was under way may be lost.
-            for end in self.ends.values_mut().filter(|end| end.slot == slot) {
-                end.open = false;
-            }
-            for disk in &mut self.slots[slot].disks {
-                disk.power_failed(&mut self.prng);
-            }
-        }
-        self.empty(slot);
-        let after = self.prng.between(5, 80) * MS;
-        self.later(after, Happening::Start { slot });
-    }
-
-    /// A new process in `slot` joins whoever is primary and alone, or tries again later.
-    fn start_backup(&mut self, slot: usize) {
-        if self.slots[slot].node.is_some() {
-            return;
-        }
-        let Some(primary) = self.primary().filter(|_| self.partition_until <= self.now_ns) else {
-            self.later(20 * MS, Happening::Start { slot });
-            return;
-        };
-        let id = self.new_id(slot);
-        let (ours, theirs) = (LinkId(self.links_next), LinkId(self.links_next + 1));
-        self.links_next += 2;
-        let end = |slot: usize, epoch, other| End { slot, epoch, other, arrives_at: 0, open: true };
-        self.ends.insert(ours, end(slot, self.slots[slot].epoch, theirs));
-        self.ends.insert(theirs, end(primary, self.slots[primary].epoch, ours));
-        let now_ns = self.now_ns + self.slots[slot].skew_ns;
-        self.note(|| format!("{slot}: joins {primary}"));
-        self.slots[slot].node = Some(Node::backup(id, "kv", ours, Settings::default(), now_ns));
-        self.carry_out(slot);
-        self.wake(slot);
-    }
-
-    // ---- disks
-
-    fn ask_disk(&mut self, slot: usize, disk: usize, asked: Asked) {
-        let now_ns = self.now_ns;
-        // A backup would take such a word for a broken peer's.
-        if self.plan.sabotage == Some(Sabotage::Flush)
-            && self.slots[slot].node.as_ref().is_some_and(Node::is_primary)
-            && let Asked::Guest(DiskRequest { disk, tag, op: DiskOp::Flush }) = &asked
-        {
-            self.forge_flushed(slot, *disk, *tag);
-        }
-        let (low, high) = match &asked {
-            Asked::Guest(DiskRequest { op: DiskOp::Flush, .. })
-            | Asked::Job(DiskJob { work: Work::Sync, .. }) => (50, 3000),
-            _ => (10, 200),
-        };
-        let mut takes_ns = self.prng.between(low, high) * US;
-        if self.prng.chance(1, 300) {
-            takes_ns += self.prng.below(40 * MS);
-        }
-        let (epoch, at) = (self.slots[slot].epoch, &mut self.slots[slot]);
-        at.disk_at[disk] = at.disk_at[disk].max(now_ns) + takes_ns;
-        let at_ns = at.disk_at[disk];
-        at.disks[disk].ask(asked);
-        self.at(at_ns, Happening::DiskEnds { slot, epoch, disk });
-    }
-
-    /// The primary hears of a flush that was not.
-    fn forge_flushed(&mut self, slot: usize, disk: u8, tag: u64) {
-        let epoch = self.slots[slot].epoch;
-        let links: Vec<LinkId> = self
-            .ends
-            .iter()
-            .filter(|(_, end)| (end.slot, end.epoch) == (slot, epoch) && end.open)
-            .map(|(link, _)| *link)
-            .collect();
-        for link in links {
-            let event = Event::Message { link, message: Message::Flushed { disk, tag } };
-            self.later(US, Happening::Arrive { slot, epoch, event });
-        }
-    }
-
-    fn disk_ends(&mut self, slot: usize, epoch: u64, disk: usize) {
-        if self.slots[slot].epoch != epoch {
-            return;
-        }
-        if self.slots[slot].paused_until > self.now_ns {
-            let until = self.slots[slot].paused_until;
-            self.at(until, Happening::DiskEnds { slot, epoch, disk });
-            return;
-        }
-        let fails = self.disk_fails(slot, disk);
-        let mut answered = self.slots[slot].disks[disk].carry_out(fails);
-        if self.plan.sabotage == Some(Sabotage::Dirty)
-            && let Some(Answered::Job(worked)) = &mut answered
-            && let Ok(Worked::Dirty { chunks }) = &mut worked.outcome
-        {
-            chunks.clear();
-        }
-        let event = match answered {
-            Some(Answered::Guest(done)) => Event::DiskDone(done),
-            Some(Answered::Job(worked)) => Event::DiskWorked(worked),
-            None => return,
-        };
-        self.later(US, Happening::Arrive { slot, epoch, event });
-    }
-
-    /// Whether a request fails. A primary's guest asks again; a backup halts, and must not be the last. Scratch
-    /// is not written again at the end, so it does not fail.
-    fn disk_fails(&mut self, slot: usize, disk: usize) -> bool {
-        const SCRATCH_SECTOR: u64 = 2048;
-        let disk = &self.slots[slot].disks[disk];
-        if self.plan.disk_fails_permille == 0
-            || disk.next_is_job()
-            || disk.next_sector().is_some_and(|sector| sector >= SCRATCH_SECTOR)
-            || self.rests_until.is_some()
-        {
-            return false;
-        }
-        let fails = self.prng.chance(self.plan.disk_fails_permille, 1000);
-        let primary = self.slots[slot].node.as_ref().is_some_and(Node::is_primary);
-        let fails = fails && (primary || self.is_expendable(slot));
-        if fails {
-            self.note(|| format!("{slot}: a disk request fails"));
-        }
-        fails
-    }
-
-    /// Whoever has to have what was acknowledged has it, and a loss of power would not change that.
-    fn check_disks(&mut self) {
-        let newest = self.newest().0;
-        for slot in 0..self.slots.len() {
-            let Some(node) = &self.slots[slot].node else { continue };
-            let status = node.status(self.now_ns + self.slots[slot].skew_ns);
-            let Some(from) = self.slots[slot].answerable_from else { continue };
-            let reigns = node.is_primary() && node.generation() == newest;
-            let counts = status.role == "backup" && status.protected && status.generation == newest;
-            if !reigns && !counts {
-                continue;
-            }
-            self.outcome.disks_checked += 1;
-            let journal = disk::journal(self.slots[slot].disks[0].durable());
-            let missing = |(asked_at, port, text): &&(u64, u16, Vec<u8>)| {
-                (reigns || *asked_at > from) && !journal.contains(&(*port, text.clone()))
-            };
-            if let Some((_, port, text)) = self.kept.iter().find(missing) {
-                let (text, role) = (String::from_utf8_lossy(text), status.role);
-                let why = format!(
-                    "client {port}: {text:?} was acknowledged, the {role} in slot {slot} may forget it"
-                );
-                self.fail(why);
-                return;
-            }
-        }
-    }
-
-    /// At the end: the disks are that of the machine that never failed.
-    fn compare_disks(&mut self, image: &[u8]) {
-        self.check_disks();
-        let Some(survivor) = self.primary() else { return };
-        let status = |slot: usize| {
-            let node = self.slots[slot].node.as_ref()?;
-            Some(node.status(self.now_ns + self.slots[slot].skew_ns))
-        };
-        let level = status(survivor).is_some_and(|status| status.protected && status.lag_instructions == 0);
-        let equal_to: Vec<usize> = (0..self.slots.len())
-            .filter(|slot| {
-                *slot == survivor || level && status(*slot).is_some_and(|s| s.role == "backup" && s.protected)
-            })
-            .collect();
-        for slot in equal_to {
-            self.outcome.disks_compared += 1;
-            let bytes = self.slots[slot].disks[0].bytes();
-            let differs = |(ours, one): (&[u8], &[u8])| ours != one;
-            let sector = bytes.chunks(512).zip(image.chunks(512)).position(differs);
-            if let Some(sector) = sector {
-                self.fail(format!("slot {slot}: sector {sector} is not what one machine would have written"));
-            }
-        }
-    }
-
-    // ---- connections
-
-    /// When something said now on `link` arrives, in the order in which it was said.
-    fn arrival(&mut self, link: LinkId) -> u64 {
-        let (low, high) = self.plan.delay_ns;
-        let mut delay_ns = self.prng.between(low, high);
-        if self.prng.chance(1, 200) {
-            delay_ns += self.prng.below(30 * MS);
-        }
-        let from = self.now_ns.max(self.partition_until);
-        let end = self.ends.get_mut(&link).expect("an open end is known");
-        end.arrives_at = end.arrives_at.max(from + delay_ns);
-        end.arrives_at
-    }
-
-    fn send(&mut self, slot: usize, link: LinkId, message: Message) {
-        let Some(end) = self.ends.get(&link).filter(|end| end.open) else { return };
-        let other = end.other;
-        if self.plan.sabotage == Some(Sabotage::Gate)
-            && let Message::Log(bytes) = &message
-        {
-            let (entries, _) = decode_frame(bytes).expect("a node sends what it can decode");
-            let received = entries.last().map_or(Seq::ZERO, |entry| entry.seq);
-            let ack = Message::Ack { received, executed: Icount::ZERO, audited: None };
-            let epoch = self.slots[slot].epoch;
-            let event = Event::Message { link, message: ack };
-            self.later(US, Happening::Arrive { slot, epoch, event });
-        }
-        let at_ns = self.arrival(link);
-        let (slot, epoch) = self.ends.get(&other).map_or((0, 0), |end| (end.slot, end.epoch));
-        self.at(at_ns, Happening::Arrive { slot, epoch, event: Event::Message { link: other, message } });
-    }
-
-    fn close(&mut self, link: LinkId) {
-        let Some(end) = self.ends.get_mut(&link).filter(|end| end.open) else { return };
-        end.open = false;
-        let other = end.other;
-        let at_ns = self.arrival(link);
-        let Some(end) = self.ends.get(&other) else { return };
-        let (slot, epoch) = (end.slot, end.epoch);
-        let event = Event::LinkClosed { link: other, why: "the connection was closed".into() };
-        self.at(at_ns, Happening::Arrive { slot, epoch, event });
-    }
-
-    fn claim(
-        &mut self,
-        slot: usize,
-        epoch: u64,
-        generation: Generation,
-        keeps: Option<NodeId>,
-        after: NodeId,
-    ) {
-        // Whoever bids knows who holds the generation before.
-        match self.claims.get(&Generation(generation.get() - 1)) {
-            Some(&(before, _)) if before != after && self.plan.sabotage != Some(Sabotage::Claim) => {
-                self.fail(format!("g{generation} is claimed after {after}'s reign, which was {before}'s"));
-            }
-            Some(_) | None => {}
-        }
-        let node = self.slots[slot].node.as_ref().map_or(NodeId::ZERO, Node::id);
-        let outcome = if self.arbiter_back_at > self.now_ns {
-            Err(ArbiterError::Unreachable("the city's arbiter is away".into()))
-        } else if self.plan.sabotage == Some(Sabotage::Claim) {
-            self.claims.insert(generation, (node, keeps));
-            Ok(Claim::Won)
-        } else {
-            match *self.claims.entry(generation).or_insert((node, keeps)) {
-                (to, _) if to == node => Ok(Claim::Won),
-                (to, keeps) => Ok(Claim::Lost { to, keeps }),
-            }
-        };
-        self.note(|| format!("{slot}: claims g{generation}: {outcome:?}"));
-        let after = self.prng.between(100, 5000) * US;
-        self.later(after, Happening::Arrive { slot, epoch, event: Event::Claimed { generation, outcome } });
-    }
-
-    // ---- the switch
-
-    fn say_to_switch(&mut self, slot: usize, epoch: u64, what: ToSwitch) {
-        let delay_ns = self.prng.between(20, 150) * US;
-        let at_ns = self.slots[slot].to_switch_at.max(self.now_ns + delay_ns);
-        self.slots[slot].to_switch_at = at_ns;
-        self.at(at_ns, Happening::ToSwitch { from: (slot, epoch), what });
-    }
-
-    fn switch_takes(&mut self, from: (usize, u64), what: ToSwitch) {
-        match what {
-            ToSwitch::Activate { generation, rx_seq } => {
-                if self.switch.fence.activate(generation).is_ok() {
-                    self.switch.active = Some(from);
-                    self.note(|| format!("switch: g{generation} of slot {} reigns", from.0));
-                    self.switch.inbound.resume_after(rx_seq);
-                    self.switch_sends();
-                }
-            }
-            ToSwitch::Frame { generation, seq, frame } => {
-                let verdict = self.switch.fence.accept(generation, seq);
-                let open = self.plan.sabotage == Some(Sabotage::Fence);
-                match verdict {
-                    Verdict::Accept | Verdict::Gap { .. } => {}
-                    Verdict::Duplicate
-                    | Verdict::Leap { .. }
-                    | Verdict::Stale { .. }
-                    | Verdict::Unannounced { .. }
-                        if open => {}
-                    Verdict::Duplicate
-                    | Verdict::Leap { .. }
-                    | Verdict::Stale { .. }
-                    | Verdict::Unannounced { .. } => {
-                        self.switch.fenced += 1;
-                        return;
-                    }
-                }
-                self.chronicle.accepted(seq, &frame);
-                if let Some((port, payload)) = wire::from_guest(&frame) {
-                    self.datagram(port, payload, false);
-                }
-            }
-            ToSwitch::Safe { rx_seq } => {
-                if self.switch.active == Some(from) {
-                    self.switch.inbound.confirm(rx_seq);
-                }
-            }
-        }
-    }
-
-    /// The switch passes what waits to whoever reigns, in order.
-    fn switch_sends(&mut self) {
-        let Some((slot, epoch)) = self.switch.active else { return };
-        while let Some((rx_seq, frame)) = self.switch.inbound.next_to_send() {
-            let event = Event::Frame { rx_seq, frame: frame.to_vec() };
-            let delay_ns = self.prng.between(20, 150) * US;
-            let at_ns = self.switch.arrives_at.max(self.now_ns + delay_ns);
-            self.switch.arrives_at = at_ns;
-            self.at(at_ns, Happening::Arrive { slot, epoch, event });
-        }
-    }
-
-    fn datagram(&mut self, port: u16, payload: Vec<u8>, to_guest: bool) {
-        let mut copies = 1;
-        if self.prng.chance(self.plan.loss_permille, 1000) {
-            copies = 0;
-        } else if self.prng.chance(self.plan.double_permille, 1000) {
-            copies = 2;
-        }
-        for _ in 0..copies {
-            let after = self.prng.between(20, 400) * US;
-            let payload = payload.clone();
-            let happening = match to_guest {
-                true => Happening::ToGuest { port, payload },
-                false => Happening::ToClient { port, payload },
-            };
-            self.later(after, happening);
-        }
-    }
-
-    fn answer(&mut self, port: u16, payload: &[u8]) {
-        let Some(client) = self.clients.iter().position(|client| client.port == port) else { return };
-        let change = self.clients[client].change().map(<[u8]>::to_vec);
-        match self.clients[client].answer(payload) {
-            Ok(true) => {
-                if let Some(text) = change.filter(|_| !self.image.is_empty()) {
-                    let asked_at = self.asked_at.get(&port).copied().unwrap_or(self.now_ns);
-                    self.kept.push((asked_at, port, text));
-                    self.check_disks();
-                }
-                let after = self.clients[client].think_ns();
-                self.later(after, Happening::Ask { client });
-            }
-            Ok(false) => {}
-            Err(why) => self.fail(why),
-        }
-    }
-
-    // ---- faults
-
-    /// Would the guest live on without the process in `victim`? It would if somebody else holds the
-    /// newest generation, or follows it and counts, or has just handed it over and can take it back.
-    fn is_expendable(&self, victim: usize) -> bool {
-        let (newest, owner, keeps) = self.newest();
-        (0..self.slots.len()).filter(|slot| *slot != victim).any(|slot| {
-            let Some(node) = &self.slots[slot].node else { return false };
-            let status = node.status(self.now_ns + self.slots[slot].skew_ns);
-            let holds = node.id() == owner;
-            let counts = status.role == "backup" && status.protected && status.generation == newest;
-            let kept = keeps == Some(node.id());
-            self.slots[slot].dies_in.is_none() && (holds || counts || kept)
-        })
-    }
-
-    /// Whoever reigns: of several primaries (one may be paused, and not know) the newest.
-    fn primary(&self) -> Option<usize> {
-        let reign = |slot: &usize| {
-            self.slots[*slot].node.as_ref().filter(|node| node.is_primary()).map(Node::generation)
-        };
-        (0..self.slots.len()).filter(|slot| reign(slot).is_some()).max_by_key(reign)
-    }
-
-    fn backup(&self) -> Option<usize> {
-        let backup =
-            |slot: &Slot| slot.node.as_ref().is_some_and(|node| !node.is_primary() && !node.is_halted());
-        self.slots.iter().position(backup)
-    }
-
-    fn fault(&mut self, fault: Fault) {
-        self.note(|| format!("fault: {fault:?}"));
-        match fault {
-            Fault::KillPrimary { after_commands, silent } => {
-                match self.primary().filter(|slot| self.is_expendable(*slot)) {
-                    Some(slot) => self.slots[slot].dies_in = Some((after_commands, silent)),
-                    None => self.later(30 * MS, Happening::Fault(fault)),
-                }
-            }
-            Fault::KillBackup { after_commands, silent } => {
-                if let Some(slot) = self.backup().filter(|slot| self.is_expendable(*slot)) {
-                    self.slots[slot].dies_in = Some((after_commands, silent));
-                }
-            }
-            Fault::PausePrimary { for_ns } => {
-                self.pause(self.primary(), for_ns);
-            }
-            Fault::PauseBackup { for_ns } => self.pause(self.backup(), for_ns),
-            Fault::Partition { for_ns } => {
-                self.outcome.partitions += 1;
-                self.partition_until = self.partition_until.max(self.now_ns + for_ns);
-            }
-            Fault::ArbiterGone { for_ns } => {
-                self.arbiter_back_at = self.arbiter_back_at.max(self.now_ns + for_ns);
-            }
-            Fault::SwitchOver => {
-                if let Some(slot) = self.primary() {
-                    let link = LinkId(self.links_next);
-                    self.links_next += 1;
-                    let event = Event::Message { link, message: Message::SwitchOver };
-                    let epoch = self.slots[slot].epoch;
-                    self.later(US, Happening::Arrive { slot, epoch, event });
-                }
-            }
-        }
-    }
-
-    fn pause(&mut self, slot: Option<usize>, for_ns: u64) {
-        let Some(slot) = slot else { return };
-        self.outcome.pauses += 1;
-        self.note(|| format!("{slot}: paused for {} ms", for_ns / MS));
-        self.slots[slot].paused_until = self.now_ns + for_ns;
-        self.later(for_ns, Happening::Resume { slot });
     }
 }

@@ -105,6 +105,14 @@ impl SimDisk {
         }
     }
 
+    /// The writes and flushes that wait, by tag.
+    pub fn changes_waiting(&self) -> impl Iterator<Item = u64> + '_ {
+        self.queue.iter().filter_map(|asked| match asked {
+            Asked::Guest(DiskRequest { tag, op: DiskOp::Write { .. } | DiskOp::Flush, .. }) => Some(*tag),
+            _ => None,
+        })
+    }
+
     pub fn next_is_job(&self) -> bool {
         matches!(self.queue.front(), Some(Asked::Job(_)))
     }

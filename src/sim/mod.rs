@@ -3,7 +3,7 @@
 //! The same [`Node`](crate::ft::Node) code as in the real world, the same fence and inbound ring,
 //! a real guest (`kv`) on real machines; only clock, sockets and files are replaced by a queue of
 //! happenings in virtual time, all drawn from one seed. A crash may come before any command: every
-//! append, send, acknowledgement and claim.
+//! append, send, acknowledgement and claim. With a host, what it had sent last is lost.
 //!
 //! Reading order: [`plan`] (what goes wrong, by seed), [`wire`] (the client's packets), [`client`], [`disk`],
 //! [`city`] (slots, links, switch, arbiter, time), [`oracle`] (what must hold), [`run`].
@@ -15,9 +15,12 @@ pub mod oracle;
 pub mod plan;
 pub mod wire;
 
+#[cfg(test)]
+mod sabotage_tests;
+
 use serde::Serialize;
 
-pub use plan::{Plan, Sabotage};
+pub use plan::Plan;
 
 /// How one seed ended.
 #[derive(Clone, Debug, Serialize)]

@@ -7,10 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{Icount, Seq};
+use crate::base::{Generation, Icount, Seq};
 use crate::devices::disk::{DiskOp, DiskRequest, SECTOR_BYTES};
 use crate::log::{Entry, Event};
-use crate::machine::{Machine, Output, Saved, Stop};
+use crate::machine::{Channel, Input, Machine, Output, Saved, Stop};
 use crate::replay::{Followed, ReplayStop, Replayer};
 
 /// A process: its slot and the how-manieth there.
@@ -27,12 +27,14 @@ pub struct Chronicle {
     boot: Saved,
     lives: BTreeMap<Who, Life>,
     /// Accepted frames in the order of acceptance.
-    accepted: Vec<(u64, Vec<u8>)>,
+    accepted: Vec<(Generation, u64, Vec<u8>)>,
+    /// Frames for the guest, as the switch took and numbered them from 1.
+    taken: Vec<Vec<u8>>,
 }
 
 impl Chronicle {
     pub fn starting(boot: Saved) -> Self {
-        Self { boot, lives: BTreeMap::new(), accepted: Vec::new() }
+        Self { boot, lives: BTreeMap::new(), accepted: Vec::new(), taken: Vec::new() }
     }
 
     /// `who` starts to record with entry `seq_first`, from a state that `from` gave it.
@@ -46,8 +48,14 @@ impl Chronicle {
         }
     }
 
-    pub fn accepted(&mut self, seq: u64, frame: &[u8]) {
-        self.accepted.push((seq, frame.to_vec()));
+    /// The switch has accepted the guest's frame `seq` from the process that held `generation`.
+    pub fn accepted(&mut self, generation: Generation, seq: u64, frame: &[u8]) {
+        self.accepted.push((generation, seq, frame.to_vec()));
+    }
+
+    /// The switch has taken a frame for the guest.
+    pub fn taken(&mut self, frame: Vec<u8>) {
+        self.taken.push(frame);
     }
 
     /// The entries of `who`'s history since the boot.
@@ -67,6 +75,47 @@ impl Chronicle {
     }
 }
 
+/// Whoever takes over knows of every frame that has left: its mark is in the log that it had then.
+fn check_released(chronicle: &Chronicle, history: &[Entry]) -> Result<(), String> {
+    let mut marked = 0;
+    for entry in history {
+        match &entry.event {
+            Event::Output(mark) if mark.channel == Channel::Net => marked = mark.seq,
+            Event::Generation { generation, .. } => {
+                let earlier = chronicle.accepted.iter().filter(|(by, ..)| by < generation);
+                let left = earlier.map(|(_, seq, _)| *seq).max().unwrap_or(0);
+                if left > marked {
+                    return Err(format!(
+                        "generation {generation} begins after frame {marked} of the guest, and frame {left} had left"
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Every frame that the switch took is in the log once and in order, but for the last that `wait` there.
+fn check_taken(chronicle: &Chronicle, history: &[Entry], wait: usize) -> Result<(), String> {
+    let mut expected = 1;
+    for entry in history {
+        let Event::Input(Input::NetFrame { rx_seq, frame }) = &entry.event else { continue };
+        if *rx_seq != expected {
+            return Err(format!("the log has frame {rx_seq} from the switch where {expected} belongs"));
+        }
+        if chronicle.taken.get(expected as usize - 1) != Some(frame) {
+            return Err(format!("frame {rx_seq} from the switch is another in the log"));
+        }
+        expected += 1;
+    }
+    let lost = chronicle.taken.len().saturating_sub(expected as usize - 1 + wait);
+    if lost > 0 {
+        return Err(format!("{lost} frames that the switch took are in no survivor's log"));
+    }
+    Ok(())
+}
+
 /// Does to the image what the guest does to its disk.
 fn write(image: &mut [u8], request: &DiskRequest) {
     if let DiskOp::Write { sector, data } = &request.op {
@@ -76,8 +125,13 @@ fn write(image: &mut [u8], request: &DiskRequest) {
 }
 
 /// Holds what happened against one machine that never failed; `image`, the disk that it began with,
-/// becomes the one that it ends with.
-pub fn judge(chronicle: &Chronicle, survivor: Option<Who>, image: &mut [u8]) -> Result<(), String> {
+/// becomes the one that it ends with. `wait` frames that the switch took last may not be in the log yet.
+pub fn judge(
+    chronicle: &Chronicle,
+    survivor: Option<Who>,
+    wait: usize,
+    image: &mut [u8],
+) -> Result<(), String> {
     let survivor = survivor.ok_or("nobody reigns at the end")?;
     let history = chronicle.history(survivor)?;
     let mut last = 0;
@@ -89,6 +143,8 @@ pub fn judge(chronicle: &Chronicle, survivor: Option<Who>, image: &mut [u8]) -> 
             last = generation.get();
         }
     }
+    check_released(chronicle, &history)?;
+    check_taken(chronicle, &history, wait)?;
     let machine = Machine::restore(chronicle.boot.clone()).map_err(|error| error.to_string())?;
     let mut replayer = Replayer::new(machine, Seq(1));
     replayer.push(history).map_err(|divergence| format!("the history has a hole: {divergence}"))?;
@@ -118,7 +174,7 @@ pub fn judge(chronicle: &Chronicle, survivor: Option<Who>, image: &mut [u8]) -> 
         machine.take_disk_requests().iter().for_each(|request| write(image, request));
     }
     let mut newest = 0;
-    for (seq, frame) in &chronicle.accepted {
+    for (_, seq, frame) in &chronicle.accepted {
         if *seq <= newest {
             return Err(format!("frame {seq} was accepted after frame {newest}"));
         }

@@ -2,21 +2,6 @@
 
 use crate::base::Prng;
 
-/// A safeguard switched off, to see the oracle go red.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sabotage {
-    /// Log is acknowledged as soon as it is sent: the output rule means nothing.
-    Gate,
-    /// The arbiter says "won" to everybody.
-    Claim,
-    /// The switch takes frames of any generation and number.
-    Fence,
-    /// The primary is told at once that the backup has flushed.
-    Flush,
-    /// Nobody notes what is written while a joiner's disks are copied.
-    Dirty,
-}
-
 /// One seeded run's knobs; all drawn from the seed.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -30,9 +15,16 @@ pub struct Plan {
     /// Of 1000 datagrams between clients and switch, this many are lost, and this many doubled.
     pub loss_permille: u64,
     pub double_permille: u64,
+    /// Of 1000 claims, the outcome of this many is lost after the arbiter has recorded it.
+    pub claim_lost_permille: u64,
+    /// Instructions between two looks at the outside world.
+    pub slice_instructions: u64,
+    /// How many times slower than the others the host in this slot is.
+    pub slow_host: Option<(usize, u64)>,
+    /// Of 1000 frames from the switch, this many come twice.
+    pub repeated_permille: u64,
     /// Of 1000 requests of a disk that can be done without, this many fail.
     pub disk_fails_permille: u64,
-    pub sabotage: Option<Sabotage>,
 }
 
 /// A fault; which node it hits is decided when it comes, so that the guest can survive it.
@@ -42,6 +34,15 @@ pub enum Fault {
     KillPrimary {
         after_commands: u64,
         silent: bool,
+    },
+    /// The primary's host dies right after it has let go of its n-th frame from now: the frame reaches the
+    /// switch, and of what was said to the backup some is lost.
+    KillAtRelease {
+        after_frames: u64,
+    },
+    /// The backup stands still, too short to be given up, and the primary dies: the heir has much to replay.
+    KillBehindPause {
+        for_ns: u64,
     },
     KillBackup {
         after_commands: u64,
@@ -55,6 +56,13 @@ pub enum Fault {
     },
     /// Nodes cannot reach each other; messages wait.
     Partition {
+        for_ns: u64,
+    },
+    /// What the primary (or the backup) says to the other waits; the other direction works.
+    MutePrimary {
+        for_ns: u64,
+    },
+    MuteBackup {
         for_ns: u64,
     },
     /// The arbiter answers nobody.
@@ -72,9 +80,11 @@ impl Plan {
     pub fn from_seed(seed: u64) -> Self {
         let mut prng = Prng::new(seed ^ 0x6c6f_636b_7374_6570);
         let count = prng.between(1, 5);
+        // Some lives go on for long after the clients have come to rest.
+        let until_ms = if prng.chance(1, 6) { 2500 } else { 900 };
         let mut faults: Vec<(u64, Fault)> = (0..count)
             .map(|_| {
-                let at_ns = prng.between(5, 900) * MS + prng.below(MS);
+                let at_ns = prng.between(5, until_ms) * MS + prng.below(MS);
                 (at_ns, draw(&mut prng))
             })
             .collect();
@@ -88,8 +98,11 @@ impl Plan {
             delay_ns: if slow { (MS, 8 * MS) } else { (20_000, 300_000) },
             loss_permille: prng.below(60),
             double_permille: prng.below(40),
+            claim_lost_permille: prng.below(150),
+            slice_instructions: [256, 2048, 8192][prng.below(3) as usize],
+            slow_host: prng.chance(1, 4).then(|| (prng.below(3) as usize, prng.between(2, 4))),
+            repeated_permille: prng.below(40),
             disk_fails_permille: if seed.is_multiple_of(3) { 2 + seed % 7 } else { 0 },
-            sabotage: None,
         }
     }
 }
@@ -98,7 +111,11 @@ fn draw(prng: &mut Prng) -> Fault {
     // Small numbers hit the middle of one request's commands, large ones go on for a while.
     let after_commands = if prng.chance(1, 2) { prng.below(12) } else { prng.below(200) };
     let silent = prng.chance(1, 3);
-    match prng.below(12) {
+    match prng.below(19) {
+        12..=14 => Fault::KillAtRelease { after_frames: prng.below(12) },
+        18 => Fault::KillBehindPause { for_ns: prng.between(40, 110) * MS },
+        15 => Fault::MutePrimary { for_ns: prng.between(20, 600) * MS },
+        16 => Fault::MuteBackup { for_ns: prng.between(20, 600) * MS },
         0..=4 => Fault::KillPrimary { after_commands, silent },
         5 | 6 => Fault::KillBackup { after_commands, silent },
         7 => Fault::PausePrimary { for_ns: prng.between(20, 600) * MS },

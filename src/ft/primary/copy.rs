@@ -23,6 +23,7 @@ use super::super::disk::{
 };
 use super::super::message::Message;
 use super::super::node::{Command, Common, LinkId};
+use crate::base::Sabotage;
 use crate::devices::disk::DiskSpec;
 
 /// Batches of digests under way, for each disk.
@@ -204,7 +205,8 @@ impl DiskCopy {
                 common.send(self.link, Message::DiskChunk { disk, chunk, packed: pack(&bytes) });
             }
             Worked::Dirty { chunks } => {
-                self.dirty.extend(chunks.into_iter().map(|chunk| (disk, chunk)));
+                let kept = chunks.into_iter().filter(|_| !Sabotage::DirtyForgotten.is_on());
+                self.dirty.extend(kept.map(|chunk| (disk, chunk)));
                 match &mut self.stage {
                     Stage::Asking { unanswered } => {
                         *unanswered = unanswered.saturating_sub(1);

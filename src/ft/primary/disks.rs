@@ -14,6 +14,7 @@
 
 use std::collections::VecDeque;
 
+use crate::base::Sabotage;
 use crate::devices::disk::{DISKS_MAX, DiskDone, DiskOp, DiskRequest, DiskStatus};
 
 /// A request that is under way.
@@ -121,6 +122,7 @@ impl GuestDisks {
 
 impl GuestDisk {
     fn is_ready(&self, guarded: bool) -> bool {
+        let guarded = guarded && !Sabotage::FlushAlone.is_on();
         let (Some(next), Some(done)) = (self.under_way.front(), self.ended.front()) else { return false };
         if !guarded {
             return true;

@@ -162,3 +162,93 @@ fn a_joiner_that_only_says_that_it_lives_makes_way_for_another() {
     }
     assert!(join(&mut primary, &mut common, LinkId(11), 4, host.now_ns));
 }
+
+/// Follows a join up to the offer, acknowledges it without having executed anything, and lets the joiner lag.
+pub(crate) fn a_joiner_far_behind_does_not_count() -> Result<(), String> {
+    const LINK: LinkId = LinkId(9);
+    let mut common = Common::new(NodeId(1), "vm", Settings::default());
+    let options = BootOptions { ram_bytes: 8 << 20, ..BootOptions::default() };
+    let guest = include_bytes!("../../../guest-programs/kv/kv.elf");
+    let machine = Machine::boot(&Elf::parse(guest).expect("an ELF"), &options).expect("it boots");
+    let boot = Boot { machine, generation: Generation(1), life: 1, limit: Icount::MAX };
+    let mut primary = Primary::boot(&mut common, boot, 0);
+    let mut host = Host { now_ns: 0, takes: true };
+    let say = |primary: &mut Primary, common: &mut Common, message, now_ns| {
+        primary.step(common, Event::Message { link: LINK, message }, now_ns);
+    };
+    say(&mut primary, &mut common, Message::Join { vm: "vm".into(), node: NodeId(2) }, 0);
+    let mut received = None;
+    for _ in 0..10_000 {
+        host.now_ns += 100_000;
+        primary.run(&mut common, &mut host);
+        for command in std::mem::take(&mut common.commands) {
+            match command {
+                Command::Send { message: Message::MemoryChunk(_), .. } => {
+                    let chunks = primary.memory_copy().expect("it is being sent").progress().0;
+                    say(&mut primary, &mut common, Message::MemoryTaken { chunks }, host.now_ns);
+                }
+                Command::Send { message: Message::Offer { seq_next, .. }, .. } => {
+                    received = Some(Seq(seq_next.get() - 1));
+                }
+                _ => {}
+            }
+        }
+        let Peer::Joining(joining) = &mut primary.peer else { return Err("it counts unacknowledged".into()) };
+        if joining.encoder.as_ref().is_some_and(|e| e.chunks_done() == e.chunks_total()) {
+            break;
+        }
+    }
+    let received = received.ok_or("nothing was offered")?;
+    let Peer::Joining(joining) = &mut primary.peer else { return Err("it counts unacknowledged".into()) };
+    joining.lag.advance(Icount(u64::MAX - 1), host.now_ns);
+    host.now_ns += 21_000_000;
+    let behind = Message::Ack { received, executed: Icount(1), audited: None };
+    say(&mut primary, &mut common, behind, host.now_ns);
+    primary.count_in(&mut common, host.now_ns);
+    if matches!(primary.peer, Peer::Counting(_)) {
+        return Err("a joiner that is 21 ms behind counts".into());
+    }
+    let level = Message::Ack { received, executed: Icount(u64::MAX - 1), audited: None };
+    say(&mut primary, &mut common, level, host.now_ns);
+    primary.count_in(&mut common, host.now_ns);
+    match primary.peer {
+        Peer::Counting(_) => Ok(()),
+        _ => Err("a joiner that has caught up does not count".into()),
+    }
+}
+
+#[test]
+fn a_joiner_counts_once_it_is_close() {
+    assert_eq!(a_joiner_far_behind_does_not_count(), Ok(()));
+}
+
+#[test]
+fn only_the_winners_own_word_makes_the_loser_of_a_claim_count_on() {
+    const US: NodeId = NodeId(1);
+    const HEIR: NodeId = NodeId(2);
+    let begin = || {
+        let mut common = Common::new(US, "vm", Settings::default());
+        let boot = Boot { machine: machine(), generation: Generation(1), life: 1, limit: Icount::MAX };
+        let mut primary = Primary::boot(&mut common, boot, 0);
+        primary.bid(&mut common, Generation(2), US);
+        common.commands.clear();
+        (common, primary)
+    };
+    for keeps in [None, Some(NodeId(3))] {
+        let (mut common, mut primary) = begin();
+        let outcome = Ok(Claim::Lost { to: HEIR, keeps });
+        let next = primary.step(&mut common, Event::Claimed { generation: Generation(2), outcome }, 1);
+        assert!(
+            matches!(next, Next::Halt(Halt::LostClaim { generation: Generation(2), to: HEIR })),
+            "{keeps:?}"
+        );
+    }
+    let (mut common, mut primary) = begin();
+    let outcome = Ok(Claim::Lost { to: HEIR, keeps: Some(US) });
+    let next = primary.step(&mut common, Event::Claimed { generation: Generation(2), outcome }, 1);
+    assert!(matches!(next, Next::Stay));
+    assert!(matches!(
+        common.commands[..],
+        [Command::Claim { generation: Generation(3), keeps: None, after: HEIR }]
+    ));
+}

@@ -1,0 +1,110 @@
+//! Safeguards that a test can switch off, to prove that the suite notices.
+//!
+//! Each entry names one weakening. Its safeguard asks `Sabotage::Name.is_on()` in one condition, which is
+//! a constant `false` outside of this library's own tests. `sim::sabotage_tests` walks through the list:
+//! a build without sabotage must hold, and each entry must turn its detector red; an entry without a
+//! detector does not compile.
+//!
+//! `LOCKSTEP_SABOTAGE=name cargo test --lib` runs the unit tests with that safeguard off.
+//!
+//! To add one: an entry here, the condition at the safeguard, an arm in `sim::sabotage_tests`.
+
+macro_rules! sabotages {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// A safeguard to switch off.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Sabotage {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Sabotage {
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// As `LOCKSTEP_SABOTAGE` spells it.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+sabotages! {
+    /// The gate releases every output at once.
+    GateOpen = "gate-open",
+    /// The gate releases an output once the log up to some entries *before* its mark is acknowledged.
+    MarkNotAwaited = "mark-not-awaited",
+    /// The replayer takes any state digest for the recorder's.
+    DigestUnchecked = "digest-unchecked",
+    /// A backup goes live before it has replayed all that it acknowledged.
+    LiveUndrained = "live-undrained",
+    /// A backup goes live before its disks have done what the guest was told is done.
+    LiveUnlevel = "live-unlevel",
+    /// The primary takes an inbound frame that it has already.
+    InboundRepeated = "inbound-repeated",
+    /// The primary tells the switch that a frame is safe before its entry is acknowledged.
+    InboundConfirmedEarly = "inbound-confirmed-early",
+    /// The guest's clock starts anew at a takeover.
+    ClockRestarts = "clock-restarts",
+    /// A joiner counts however far it is behind.
+    JoinLagUnlimited = "join-lag-unlimited",
+    /// The arbiter says "won" to everybody.
+    ClaimShared = "claim-shared",
+    /// The switch takes frames of any generation and number.
+    FenceOpen = "fence-open",
+    /// The guest sees a flush complete before the backup's disk has flushed.
+    FlushAlone = "flush-alone",
+    /// What a guest writes while a joiner copies its disks is not noted.
+    DirtyForgotten = "dirty-forgotten",
+}
+
+impl Sabotage {
+    /// Whether the safeguard is off, for this thread.
+    #[cfg(not(test))]
+    #[inline(always)]
+    pub const fn is_on(self) -> bool {
+        false
+    }
+
+    #[cfg(test)]
+    pub fn is_on(self) -> bool {
+        choice::chosen() == Some(self)
+    }
+}
+
+#[cfg(test)]
+pub use choice::during;
+
+#[cfg(test)]
+mod choice {
+    use std::cell::Cell;
+
+    use super::Sabotage;
+
+    thread_local! {
+        static CHOSEN: Cell<Option<Sabotage>> = Cell::new(from_environment());
+    }
+
+    fn from_environment() -> Option<Sabotage> {
+        let name = std::env::var("LOCKSTEP_SABOTAGE").ok()?;
+        let known = Sabotage::ALL.iter().copied().find(|sabotage| sabotage.name() == name);
+        Some(known.unwrap_or_else(|| panic!("LOCKSTEP_SABOTAGE={name}: there is no such sabotage")))
+    }
+
+    pub fn chosen() -> Option<Sabotage> {
+        CHOSEN.get()
+    }
+
+    /// Calls `work` on this thread with that safeguard off, or with all of them on.
+    pub fn during<T>(sabotage: Option<Sabotage>, work: impl FnOnce() -> T) -> T {
+        struct Restore(Option<Sabotage>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                CHOSEN.set(self.0);
+            }
+        }
+        let _restore = Restore(CHOSEN.replace(sabotage));
+        work()
+    }
+}

@@ -1,0 +1,66 @@
+//! The arbiter: one claim of a generation succeeds.
+
+use super::*;
+
+const LOOK_EVERY_NS: u64 = 200 * MS;
+
+impl City<'_> {
+    pub(super) fn claim(
+        &mut self,
+        slot: usize,
+        epoch: u64,
+        generation: Generation,
+        keeps: Option<NodeId>,
+        after: NodeId,
+    ) {
+        // Whoever bids knows who holds the generation before.
+        match self.claims.get(&Generation(generation.get() - 1)) {
+            Some(&(before, _)) if before != after && !Sabotage::ClaimShared.is_on() => {
+                self.fail(format!("g{generation} is claimed after {after}'s reign, which was {before}'s"));
+            }
+            Some(_) | None => {}
+        }
+        let node = self.slots[slot].node.as_ref().map_or(NodeId::ZERO, Node::id);
+        let outcome = if self.arbiter_back_at > self.now_ns {
+            Err(ArbiterError::Unreachable("the city's arbiter is away".into()))
+        } else if Sabotage::ClaimShared.is_on() {
+            self.claims.insert(generation, (node, keeps));
+            Ok(Claim::Won)
+        } else {
+            match *self.claims.entry(generation).or_insert((node, keeps)) {
+                (to, _) if to == node => Ok(Claim::Won),
+                (to, keeps) => Ok(Claim::Lost { to, keeps }),
+            }
+        };
+        let is_lost = self.prng.chance(self.plan.claim_lost_permille, 1000);
+        let outcome = match outcome {
+            Ok(_) if is_lost => Err(ArbiterError::Unreachable("the answer was lost".into())),
+            outcome => outcome,
+        };
+        self.note(|| format!("{slot}: claims g{generation}: {outcome:?}"));
+        let after = if self.prng.chance(1, 4) { US } else { self.prng.between(100, 5000) * US };
+        self.later(after, Happening::Arrive { slot, epoch, event: Event::Claimed { generation, outcome } });
+    }
+
+    /// Tells each node who holds the generation of its reign.
+    pub(super) fn look_at_arbiter(&mut self) {
+        for slot in 0..self.slots.len() {
+            self.tell_holder(slot);
+        }
+        self.later(LOOK_EVERY_NS, Happening::LookAtArbiter);
+    }
+
+    pub(super) fn tell_holder(&mut self, slot: usize) {
+        let reign = self.slots[slot].node.as_ref().and_then(Node::reign);
+        let Some((generation, _)) = reign else { return };
+        let seen = match self.claims.get(&generation) {
+            _ if self.arbiter_back_at > self.now_ns => {
+                Err(ArbiterError::Unreachable("the city's arbiter is away".into()))
+            }
+            Some((holder, _)) => Ok(*holder),
+            None => Err(ArbiterError::Unreachable("the generation is not known".into())),
+        };
+        let (epoch, after) = (self.slots[slot].epoch, self.prng.between(100, 5000) * US);
+        self.later(after, Happening::Arrive { slot, epoch, event: Event::ArbiterSeen { generation, seen } });
+    }
+}

@@ -1,0 +1,103 @@
+//! Faults, and which node each hits.
+
+use super::*;
+
+impl City<'_> {
+    /// Would the guest live on without the process in `victim`? It would if somebody else holds the
+    /// newest generation, or follows it and counts, or has just handed it over and can take it back.
+    pub(super) fn is_expendable(&self, victim: usize) -> bool {
+        let (newest, owner, keeps) = self.newest();
+        (0..self.slots.len()).filter(|slot| *slot != victim).any(|slot| {
+            let Some(node) = &self.slots[slot].node else { return false };
+            let status = node.status(self.clock_ns(slot));
+            let holds = node.id() == owner;
+            let counts = status.role == "backup" && status.protected && status.generation == newest;
+            let kept = keeps == Some(node.id());
+            self.slots[slot].dies_in.is_none()
+                && self.slots[slot].dies_after_frames.is_none()
+                && (holds || counts || kept)
+        })
+    }
+
+    /// Whoever reigns: of several primaries (one may be paused, and not know) the newest.
+    pub(super) fn primary(&self) -> Option<usize> {
+        let reign = |slot: &usize| {
+            self.slots[*slot].node.as_ref().filter(|node| node.is_primary()).map(Node::generation)
+        };
+        (0..self.slots.len()).filter(|slot| reign(slot).is_some()).max_by_key(reign)
+    }
+
+    pub(super) fn backup(&self) -> Option<usize> {
+        let backup =
+            |slot: &Slot| slot.node.as_ref().is_some_and(|node| !node.is_primary() && !node.is_halted());
+        self.slots.iter().position(backup)
+    }
+
+    pub(super) fn fault(&mut self, fault: Fault) {
+        self.note(|| format!("fault: {fault:?}"));
+        match fault {
+            Fault::KillPrimary { after_commands, silent } => {
+                match self.primary().filter(|slot| self.is_expendable(*slot)) {
+                    Some(slot) => self.slots[slot].dies_in = Some((after_commands, silent)),
+                    None => self.later(30 * MS, Happening::Fault(fault)),
+                }
+            }
+            Fault::KillAtRelease { after_frames } => {
+                match self.primary().filter(|slot| self.is_expendable(*slot)) {
+                    Some(slot) => self.slots[slot].dies_after_frames = Some(after_frames),
+                    None => self.later(30 * MS, Happening::Fault(fault)),
+                }
+            }
+            Fault::KillBehindPause { for_ns } => {
+                let kill = Fault::KillPrimary { after_commands: 0, silent: false };
+                self.pause(self.backup(), for_ns);
+                self.later(for_ns - MS, Happening::Fault(kill));
+            }
+            Fault::MutePrimary { for_ns } => self.mute(self.primary(), for_ns),
+            Fault::MuteBackup { for_ns } => self.mute(self.backup(), for_ns),
+            Fault::KillBackup { after_commands, silent } => {
+                if let Some(slot) = self.backup().filter(|slot| self.is_expendable(*slot)) {
+                    self.slots[slot].dies_in = Some((after_commands, silent));
+                }
+            }
+            Fault::PausePrimary { for_ns } => {
+                self.pause(self.primary(), for_ns);
+            }
+            Fault::PauseBackup { for_ns } => self.pause(self.backup(), for_ns),
+            Fault::Partition { for_ns } => {
+                self.outcome.partitions += 1;
+                self.disturbed_ns += for_ns;
+                self.partition_until = self.partition_until.max(self.now_ns + for_ns);
+            }
+            Fault::ArbiterGone { for_ns } => {
+                self.arbiter_back_at = self.arbiter_back_at.max(self.now_ns + for_ns);
+            }
+            Fault::SwitchOver => {
+                if let Some(slot) = self.primary() {
+                    let link = LinkId(self.links_next);
+                    self.links_next += 1;
+                    let event = Event::Message { link, message: Message::SwitchOver };
+                    let epoch = self.slots[slot].epoch;
+                    self.later(US, Happening::Arrive { slot, epoch, event });
+                }
+            }
+        }
+    }
+
+    pub(super) fn pause(&mut self, slot: Option<usize>, for_ns: u64) {
+        let Some(slot) = slot else { return };
+        self.outcome.pauses += 1;
+        self.disturbed_ns += for_ns;
+        self.note(|| format!("{slot}: paused for {} ms", for_ns / MS));
+        // What waits for the end of a pause keeps its order.
+        self.slots[slot].paused_until = self.slots[slot].paused_until.max(self.now_ns + for_ns);
+        self.later(for_ns, Happening::Resume { slot });
+    }
+
+    fn mute(&mut self, slot: Option<usize>, for_ns: u64) {
+        let Some(slot) = slot else { return };
+        self.outcome.partitions += 1;
+        self.disturbed_ns += for_ns;
+        self.slots[slot].mute_until = self.slots[slot].mute_until.max(self.now_ns + for_ns);
+    }
+}

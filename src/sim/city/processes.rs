@@ -1,0 +1,239 @@
+//! Processes: their turns, their commands, their ends.
+
+use super::*;
+
+impl City<'_> {
+    /// Gives the process in `slot` its turn as soon as it is nobody else's.
+    pub(super) fn wake(&mut self, slot: usize) {
+        self.turn_by(slot, self.now_ns + US);
+    }
+
+    pub(super) fn turn_by(&mut self, slot: usize, at_ns: u64) {
+        if self.slots[slot].turn_at.is_none_or(|at| at > at_ns) {
+            self.slots[slot].turn_at = Some(at_ns);
+            self.at(at_ns, Happening::Turn { slot });
+        }
+    }
+
+    pub(super) fn turn(&mut self, slot: usize) {
+        let clock_ns = self.clock_ns(slot);
+        let ahead_ns = clock_ns - self.now_ns;
+        let slowness = self.slots[slot].slowness;
+        let Some(node) = &mut self.slots[slot].node else { return };
+        self.outcome.turns += 1;
+        let before = node.icount();
+        let mut window = Window { now_ns: clock_ns, prng: &mut self.prng, host: slot as u64 + 1 };
+        let pace = node.run(&mut window);
+        let spent_ns = (US + node.icount().since(before) * INSTRUCTION_NS) * slowness;
+        self.carry_out(slot);
+        match pace {
+            Pace::Now => self.turn_by(slot, self.now_ns + spent_ns),
+            Pace::At(at_ns) => {
+                self.turn_by(slot, at_ns.saturating_sub(ahead_ns).max(self.now_ns + spent_ns));
+            }
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, slot: usize) {
+        let epoch = self.slots[slot].epoch;
+        let commands = self.slots[slot].node.as_mut().map_or(Vec::new(), Node::take_commands);
+        for command in commands {
+            match self.slots[slot].dies_in {
+                // What was expendable when the fault was planned may be all that is left by now.
+                Some((0, _)) if !self.is_expendable(slot) => self.slots[slot].dies_in = None,
+                Some((0, silent)) => {
+                    self.crash(slot, silent, &command);
+                    return;
+                }
+                Some((left, silent)) => self.slots[slot].dies_in = Some((left - 1, silent)),
+                None => {}
+            }
+            let lets_go = matches!(command, Command::Release(Output::Net { .. }));
+            self.command(slot, epoch, command);
+            if self.slots[slot].epoch != epoch || self.slots[slot].node.is_none() {
+                return;
+            }
+            if lets_go && self.dies_after_release(slot) {
+                return;
+            }
+        }
+    }
+
+    /// Counts a frame that was let go; true when the host dies with it.
+    fn dies_after_release(&mut self, slot: usize) -> bool {
+        match self.slots[slot].dies_after_frames {
+            Some(0) if self.is_expendable(slot) => {
+                self.note(|| format!("{slot}: dies with its host after it let a frame go"));
+                self.lose_what_is_under_way(slot);
+                self.lose_host(slot);
+                true
+            }
+            Some(left) => {
+                self.slots[slot].dies_after_frames = left.checked_sub(1);
+                false
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn command(&mut self, slot: usize, epoch: u64, command: Command) {
+        match command {
+            Command::Send { link, message } => self.send(slot, link, message),
+            Command::Close { link } => self.close(link),
+            Command::Claim { generation, keeps, after } => {
+                self.claim(slot, epoch, generation, keeps, after);
+            }
+            Command::EndLife { .. } => {}
+            Command::AskHolder => self.tell_holder(slot),
+            Command::StartRecording { base, seq_next, generation } => {
+                self.note(|| format!("{slot}: has the state at {} (g{generation})", base.icount));
+                let from = (self.slots.iter())
+                    .enumerate()
+                    .find(|(other, s)| *other != slot && s.node.as_ref().is_some_and(Node::is_primary))
+                    .map(|(other, s)| (other, s.epoch));
+                self.chronicle.begin((slot, epoch), from, seq_next);
+            }
+            Command::Append { bytes } => {
+                let (entries, _) = decode_frame(&bytes).expect("a node appends what it can decode");
+                let id = self.slots[slot].node.as_ref().map(Node::id);
+                let counts = |entry: &log::Entry| match entry.event {
+                    log::Event::Joined { node } => Some(node) == id,
+                    _ => false,
+                };
+                if entries.iter().any(counts) {
+                    self.slots[slot].answerable_from = Some(self.now_ns);
+                }
+                for entry in &entries {
+                    if let log::Event::Input(Input::DiskDone(done)) = &entry.event {
+                        self.slots[slot].told.insert((done.disk, done.tag));
+                    }
+                }
+                self.chronicle.append((slot, epoch), entries);
+            }
+            Command::Release(Output::Net { seq, frame }) => {
+                let generation = self.slots[slot].generation;
+                self.say_to_switch(slot, epoch, ToSwitch::Frame { generation, seq, frame });
+            }
+            Command::Release(Output::Console { .. }) => {}
+            Command::Disk(request) => self.ask_disk(slot, usize::from(request.disk), Asked::Guest(request)),
+            Command::DiskWork(job) => self.ask_disk(slot, usize::from(job.disk), Asked::Job(job)),
+            Command::PlugIn(_) => self.slots[slot].plugs += 1,
+            Command::Activate { generation, rx_seq } => {
+                if generation > Generation(1) {
+                    self.outcome.takeovers += 1;
+                    self.check_level(slot);
+                }
+                self.slots[slot].generation = generation;
+                self.slots[slot].answerable_from = Some(self.now_ns);
+                self.note(|| format!("{slot}: reigns as g{generation}, frames past {rx_seq}"));
+                let plug = self.slots[slot].plugs;
+                self.say_to_switch(slot, epoch, ToSwitch::Activate { generation, rx_seq, plug });
+            }
+            Command::FramesSafe { rx_seq } => self.say_to_switch(slot, epoch, ToSwitch::Safe { rx_seq }),
+            Command::Dial { .. } | Command::LeaveRole { .. } => {
+                self.fail(format!(
+                    "slot {slot} looks for a primary by itself: this world restarts whoever halts"
+                ));
+            }
+            Command::Tell(text) | Command::Warn(text) => self.note(|| format!("{slot}: {text}")),
+            Command::Halt(halt) => self.halted(slot, halt),
+        }
+    }
+
+    pub(super) fn halted(&mut self, slot: usize, halt: Halt) {
+        self.note(|| format!("{slot}: halts: {halt:?}"));
+        match halt {
+            Halt::LostClaim { .. }
+            | Halt::NotJoined { .. }
+            | Halt::NoPrimary { .. }
+            | Halt::DiskFailed { .. } => {
+                self.empty(slot);
+                let after = self.prng.between(5, 60) * MS;
+                self.later(after, Happening::Start { slot });
+            }
+            Halt::Diverged(divergence) => self.fail(format!("slot {slot}: {divergence}")),
+            Halt::GuestEnded(_) | Halt::LimitReached | Halt::Quit => {
+                self.fail(format!("slot {slot} ended although nobody asked: {halt:?}"));
+            }
+        }
+    }
+
+    /// The process is gone; its connections end for their other ends.
+    pub(super) fn empty(&mut self, slot: usize) {
+        self.slots[slot].node = None;
+        self.slots[slot].epoch += 1;
+        self.slots[slot].dies_in = None;
+        self.slots[slot].dies_after_frames = None;
+        self.slots[slot].mute_until = 0;
+        self.slots[slot].told.clear();
+        self.slots[slot].done.clear();
+        self.slots[slot].paused_until = 0;
+        self.slots[slot].generation = Generation::ZERO;
+        self.slots[slot].answerable_from = None;
+        self.slots[slot].disks.iter_mut().for_each(SimDisk::process_died);
+        let links: Vec<LinkId> =
+            self.ends.iter().filter(|(_, end)| end.slot == slot && end.open).map(|(link, _)| *link).collect();
+        for link in links {
+            self.close(link);
+        }
+    }
+
+    pub(super) fn crash(&mut self, slot: usize, silent: bool, before: &Command) {
+        let text = format!("{before:?}");
+        self.note(|| format!("{slot}: dies before {:.60}", text));
+        if silent {
+            let from = (slot, self.slots[slot].epoch);
+            self.lose_a_suffix(
+                |happening| matches!(happening, Happening::ToSwitch { from: who, .. } if *who == from),
+            );
+            self.lose_what_is_under_way(slot);
+            self.lose_host(slot);
+            return;
+        }
+        // What the process had not yet handed to the kernel dies with it.
+        if self.prng.chance(1, 2) {
+            self.lose_what_is_under_way(slot);
+        }
+        self.end_process(slot);
+    }
+
+    /// The host is gone: its connections end without a word, and disks lose what was not flushed.
+    fn lose_host(&mut self, slot: usize) {
+        for end in self.ends.values_mut().filter(|end| end.slot == slot) {
+            end.open = false;
+        }
+        for disk in &mut self.slots[slot].disks {
+            disk.power_failed(&mut self.prng);
+        }
+        self.end_process(slot);
+    }
+
+    fn end_process(&mut self, slot: usize) {
+        self.outcome.crashes += 1;
+        self.empty(slot);
+        let after = self.prng.between(5, 80) * MS;
+        self.later(after, Happening::Start { slot });
+    }
+
+    /// A new process in `slot` joins whoever is primary and alone, or tries again later.
+    pub(super) fn start_backup(&mut self, slot: usize) {
+        if self.slots[slot].node.is_some() {
+            return;
+        }
+        let Some(primary) = self.primary().filter(|_| self.partition_until <= self.now_ns) else {
+            self.later(20 * MS, Happening::Start { slot });
+            return;
+        };
+        let id = self.new_id(slot);
+        let (ours, theirs) = (LinkId(self.links_next), LinkId(self.links_next + 1));
+        self.links_next += 2;
+        let end = |slot: usize, epoch, other| End { slot, epoch, other, arrives_at: 0, open: true };
+        self.ends.insert(ours, end(slot, self.slots[slot].epoch, theirs));
+        self.ends.insert(theirs, end(primary, self.slots[primary].epoch, ours));
+        let now_ns = self.clock_ns(slot);
+        self.note(|| format!("{slot}: joins {primary}"));
+        self.slots[slot].node = Some(Node::backup(id, "kv", ours, self.settings(), now_ns));
+        self.carry_out(slot);
+        self.wake(slot);
+    }
+}

@@ -1,0 +1,109 @@
+//! Walks through the list of sabotages: each must turn something red, and nothing is red without one.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{Plan, run};
+use crate::base::sabotage::during;
+use crate::base::{Icount, Sabotage, Seq};
+use crate::cli;
+use crate::ft::primary::scenarios;
+use crate::log::{Entry, Event};
+use crate::machine::{Machine, Saved};
+use crate::replay::Replayer;
+
+/// What notices that a safeguard is off. Err or a panic is red.
+enum Detector {
+    /// Some seed of the simulator, of so many: with the guest that has no disk,
+    Seeds(u64),
+    /// or with the one that has.
+    DiskSeeds(u64),
+    Scenario(fn() -> Result<(), String>),
+}
+
+const fn detector(sabotage: Sabotage) -> Detector {
+    match sabotage {
+        Sabotage::GateOpen
+        | Sabotage::MarkNotAwaited
+        | Sabotage::LiveUndrained
+        | Sabotage::InboundRepeated
+        | Sabotage::InboundConfirmedEarly
+        | Sabotage::ClockRestarts
+        | Sabotage::ClaimShared
+        | Sabotage::FenceOpen => Detector::Seeds(300),
+        Sabotage::LiveUnlevel | Sabotage::FlushAlone | Sabotage::DirtyForgotten => Detector::DiskSeeds(200),
+        Sabotage::DigestUnchecked => Detector::Scenario(a_wrong_digest_is_a_divergence),
+        Sabotage::JoinLagUnlimited => Detector::Scenario(scenarios::a_joiner_far_behind_does_not_count),
+    }
+}
+
+fn a_wrong_digest_is_a_divergence() -> Result<(), String> {
+    let guest = guest(false);
+    let machine = Machine::restore(guest).map_err(|error| error.to_string())?;
+    let wrong = crate::base::Digest(1);
+    let entry = Entry { seq: Seq(1), at: Icount::ZERO, event: Event::Digest(wrong) };
+    let mut replayer = Replayer::new(machine, Seq(1));
+    replayer.push(vec![entry]).map_err(|divergence| divergence.to_string())?;
+    match replayer.run(1000, &mut Vec::new()) {
+        Ok(stop) => Err(format!("a wrong digest went by: {stop:?}")),
+        Err(_) => Ok(()),
+    }
+}
+
+fn guest(disk: bool) -> Saved {
+    let guest = if disk { cli::sim::disk_guest() } else { cli::sim::guest() };
+    guest.unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+/// What the detector has to say of a seed; a scenario has one.
+fn judge(detector: &Detector, seed: u64) -> Result<(), String> {
+    let life = |disk| match run(&guest(disk), Plan::from_seed(seed), None).failure {
+        Some(failure) => Err(failure),
+        None => Ok(()),
+    };
+    let all = || match detector {
+        Detector::Seeds(_) => life(false),
+        Detector::DiskSeeds(_) => life(true),
+        Detector::Scenario(scenario) => scenario(),
+    };
+    catch_unwind(AssertUnwindSafe(all)).unwrap_or_else(|_| Err("a panic".into()))
+}
+
+#[test]
+fn every_sabotage_turns_something_red() {
+    let mut unnoticed = Vec::new();
+    for &sabotage in Sabotage::ALL {
+        let detector = detector(sabotage);
+        let seeds = match detector {
+            Detector::Seeds(count) | Detector::DiskSeeds(count) => count,
+            Detector::Scenario(_) => 1,
+        };
+        let red = (0..seeds).find_map(|seed| {
+            let failure = during(Some(sabotage), || judge(&detector, seed)).err()?;
+            Some((seed, failure))
+        });
+        match red {
+            None => unnoticed.push(sabotage.name()),
+            Some((seed, failure)) => {
+                println!("{}: seed {seed}: {failure}", sabotage.name());
+                let sound = during(None, || judge(&detector, seed));
+                assert_eq!(sound, Ok(()), "{}: red without sabotage, too", sabotage.name());
+            }
+        }
+    }
+    assert!(unnoticed.is_empty(), "nothing notices {unnoticed:?}");
+}
+
+/// The seeds that the list is judged by hold in a build without sabotage.
+#[test]
+fn seeds_hold_without_sabotage() {
+    let failed: Vec<String> = [Detector::Seeds(100), Detector::DiskSeeds(50)]
+        .iter()
+        .flat_map(|detector| {
+            let (Detector::Seeds(count) | Detector::DiskSeeds(count)) = detector else { return Vec::new() };
+            let judged = (0..*count).filter_map(|seed| Some((seed, judge(detector, seed).err()?)));
+            let disk = if matches!(detector, Detector::DiskSeeds(_)) { " --disk" } else { "" };
+            judged.map(|(seed, failure)| format!("lockstep sim{disk} --seed {seed}: {failure}")).collect()
+        })
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
