@@ -11,7 +11,7 @@
 //!            has not moved for that long
 //! ```
 //!
-//! Beats come from a thread that does nothing else ([`Beat`]), on a connection of their own; how they
+//! Beats come from a thread that does nothing else ([`Beats`]), on a connection of their own; how they
 //! travel is the driver's business, and what they show comes in as [`Signs`]. A world without them (the
 //! simulator, a peer whose beats have not begun) is judged by messages alone.
 //!
