@@ -172,3 +172,18 @@ fn a_pause_fades_and_jitter_is_none() {
     assert_eq!(pauses.longest_ns(50_000 * MS), 1000 * MS);
     assert_eq!(pauses.longest_ns(u64::MAX), 0);
 }
+
+#[test]
+fn an_own_gap_of_more_than_half_the_silence_gives_the_peer_a_fresh_chance() {
+    let mut detector = Detector::new(0, 100, 100, 20);
+    assert_eq!(detector.suspects(40, None), None);
+    // 51 ns away: what the peer said meanwhile may still wait for us.
+    assert_eq!(detector.suspects(91, None), None);
+    assert_eq!(detector.suspects(141, None), None);
+    assert_eq!(detector.suspects(191, None), None);
+    assert_eq!(detector.suspects(192, None), Some(Suspicion::Silent { for_ns: 101, allowed_ns: 100 }));
+    // A gap of half is none.
+    let mut detector = Detector::new(0, 100, 100, 20);
+    assert_eq!((detector.suspects(50, None), detector.suspects(100, None)), (None, None));
+    assert_eq!(detector.suspects(101, None), Some(Suspicion::Silent { for_ns: 101, allowed_ns: 100 }));
+}
