@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(base.time_at(Icount(1000 + 65_536)), 500 + 3277);
         assert_eq!(
             base.time_at(Icount(u64::MAX / 2)),
-            500 + ((u128::from(u64::MAX / 2) - 1000) * 3277 >> 16) as u64
+            500 + (((u128::from(u64::MAX / 2) - 1000) * 3277) >> 16) as u64
         );
     }
 

@@ -229,8 +229,7 @@ impl Primary {
                 (OutputGate::guarded(acked), Peer::Counting(counting))
             }
         };
-        let ticks =
-            if Sabotage::ClockRestarts.is_on() { 0 } else { ticks.max(recorder.machine().time()) };
+        let ticks = if Sabotage::ClockRestarts.is_on() { 0 } else { ticks.max(recorder.machine().time()) };
         let clock = GuestClock::starting(now_ns, ticks);
         let mut primary = Self::with(recorder, generation, life, clock, gate, peer, now_ns);
         primary.recorder.digest_every(common.settings.digest_instructions);
