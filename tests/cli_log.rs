@@ -179,13 +179,16 @@ fn stats_group_by_where_the_guest_was_and_what_it_was_about() {
         groups.iter().find(|group| group["name"] == name).map(|group| group["entries"].as_u64().unwrap())
     };
     let by_mode = groups(&["--by", "mode"]);
-    assert_eq!(entries(&by_mode, "user"), Some(1000));
-    assert!(entries(&by_mode, "supervisor").unwrap() >= 1000 && entries(&by_mode, "machine") == Some(1));
+    let users = entries(&by_mode, "user").unwrap();
+    assert!(users > 20 && entries(&by_mode, "supervisor").unwrap() > 20, "{by_mode:?}");
+    assert!(entries(&by_mode, "machine").unwrap() >= 1, "{by_mode:?}");
     let by_function = groups(&["--by", "function", "--symbols", &map]);
-    assert_eq!(entries(&by_function, "kernel_time"), Some(1000));
-    assert_eq!(entries(&by_function, "(user)"), Some(1000), "users by the thousand make one group");
+    assert!(entries(&by_function, "kernel_trap").unwrap() > 5, "{by_function:?}");
+    assert_eq!(entries(&by_function, "(user)"), Some(users), "users at any address make one group");
     let by_activity = groups(&["--by", "activity"]);
-    assert!(entries(&by_activity, "start").unwrap() >= 2000, "the world began nothing: {by_activity:?}");
+    let (start, recorder) = (entries(&by_activity, "start"), entries(&by_activity, "(recorder)"));
+    // What the guest said, and its clock; the digests are nobody's doing.
+    assert!(start.unwrap() >= 5 && recorder.unwrap() > users, "{by_activity:?}");
     let top = log(0, &["stats", &modes, "--by", "mode", "--top", "1"]);
     assert!(top.contains("2 others"), "{top}");
 
