@@ -97,6 +97,10 @@ fn the_captured_text_is_what_objdump_still_prints() {
     let captured = captured();
     assert_eq!(texts.len(), captured.len());
     for (text, line) in texts.iter().zip(captured) {
+        // Raw bytes do not say that they are of Zicbom and Zicboz.
+        if text.starts_with(".4byte") && line.text.starts_with("cbo.") {
+            continue;
+        }
         // Newer versions print the `i`.
         let (now, then) = (with_immediate_letter(text), with_immediate_letter(line.text));
         assert_eq!(now, then, "{:x}", line.disassembly.word);

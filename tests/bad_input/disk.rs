@@ -28,7 +28,7 @@ fn a_recording_that_fills_its_disk_ends_with_the_reason_and_stays_readable() {
     let dir = TempDir::new().unwrap();
     let Some(small) = SmallDisk::mount(&dir.path().join("small"), 128 << 10) else { return };
     let log = small.at.join("log").display().to_string();
-    run(&["run", &guest("clock"), "--memory", "4M", "--digest-every", "100", "--record", &log])
+    run(&["run", &guest("clock"), "--memory", "4M", "--digest-every", "20", "--record", &log])
         .refuses(&["No space left", "fix: free some space"]);
     left_usable(&log);
 }
@@ -50,7 +50,7 @@ fn a_file_size_limit_is_an_error_and_not_a_silent_death() {
     let mut command = Command::new("sh");
     // In units of 512 bytes.
     command.args(["-c", "ulimit -f 200; exec \"$@\"", "sh", BINARY, "run"]);
-    command.args([&guest("clock"), "--memory", "4M", "--digest-every", "100", "--record", &log]);
+    command.args([&guest("clock"), "--memory", "4M", "--digest-every", "20", "--record", &log]);
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     finish(command).refuses(&["File too large", "fix:"]);
     left_usable(&log);
@@ -114,7 +114,7 @@ fn a_bounded_recording_of_a_lone_guest_stops_and_the_guest_goes_on() {
     let dir = TempDir::new().unwrap();
     let log = dir.path().join("log").display().to_string();
     let guest_of = guest("clock");
-    let bounded = ["run", &guest_of, "--memory", "4M", "--digest-every", "100", "--record", &log];
+    let bounded = ["run", &guest_of, "--memory", "4M", "--digest-every", "20", "--record", &log];
     run(&[&bounded[..], &["--record-max", "48K"]].concat())
         .ends(0, &["the recording has ended, the guest goes on"]);
     let verified = run(&["log", "verify", &log]);
