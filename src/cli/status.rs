@@ -1,14 +1,18 @@
 //! `lockstep status`: how a node is. Its exit status is for scripts: 0 all is well, 1 something is not (the guest
 //! is unprotected, the switch down, refusing or fencing, the arbiter in trouble), 2 no answer.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::Failure;
 use crate::ft::detector::Watch;
 use crate::ft::{Message, NodeStatus};
 use crate::host::driver::plain;
-use crate::host::link;
+use crate::host::link::{self, LinkError};
 use crate::host::say::put;
+
+/// A node that has not answered by then does not.
+const WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 #[command(
@@ -113,13 +117,30 @@ fn unprotected_because(status: &NodeStatus) -> Option<&'static str> {
     }
 }
 
+/// Asks up to three times: a node with a crowd at its port may have made room of us before it read our question.
+fn ask_again(address: std::net::SocketAddr) -> Result<Message, LinkError> {
+    let pushed_out = |error: &LinkError| match error {
+        LinkError::Closed => true,
+        LinkError::Io(error) => matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset),
+        _ => false,
+    };
+    let mut answer = link::ask(address, &Message::Status, WITHIN);
+    for _ in 0..2 {
+        if !answer.as_ref().is_err_and(pushed_out) {
+            break;
+        }
+        answer = link::ask(address, &Message::Status, WITHIN);
+    }
+    answer
+}
+
 /// Asks the node at `address`.
 pub fn fetch(address: std::net::SocketAddr) -> Result<NodeStatus, Failure> {
     let failed = |what: String| {
         Failure::new(format!("{address} gives no status: {what}"))
             .fix("name the --listen address of a `lockstep primary` or `lockstep backup` that runs")
     };
-    match link::ask(address, &Message::Status, Duration::from_secs(5)) {
+    match ask_again(address) {
         Ok(Message::Answer { json }) => {
             serde_json::from_str(&json).map_err(|error| failed(error.to_string()))
         }

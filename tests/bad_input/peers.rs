@@ -51,6 +51,7 @@ fn closed(mut stream: TcpStream) {
             Ok(0) => return,
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => panic!("not closed: {error}"),
         }
     }
