@@ -1,6 +1,6 @@
 //! Arguments that several subcommands share, parsed fully before anything acts.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
 
 use super::{Failure, elf};
@@ -11,6 +11,7 @@ use crate::machine::config::{RAM_BYTES_MAX, RAM_BYTES_MIN};
 use crate::machine::{BootOptions, Machine};
 use crate::net::Mac;
 use crate::net::gateway::GATEWAY_MAC;
+use crate::net::{Forward, forward::ForwardError};
 
 /// `128M`, `1G`, `65536K` or bytes, where the letters stand for powers of 1024.
 pub fn bytes(text: &str) -> Result<u64, String> {
@@ -113,6 +114,55 @@ pub fn read_guest(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(failed)
 }
 
+/// An address with a port, as every command takes it: `127.0.0.1:7000`, `[::1]:7000`, or a name that the host
+/// resolves. Of a name with addresses of both kinds the first of IPv4 is taken.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    const FORMS: &str = "it is written HOST:PORT, like 127.0.0.1:7000, [::1]:7000 or host.example:7000";
+    if text.parse::<IpAddr>().is_ok() {
+        return Err(format!("\"{text}\" has no port: {FORMS}"));
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("\"{text}\" has no port: {FORMS}"))?;
+    let port: u16 = port.parse().map_err(|_| format!("\"{port}\" is not a port from 0 to 65535: {FORMS}"))?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if bare.is_none() && host.contains(':') {
+        return Err(format!("\"{host}\" is not a host; an IPv6 address stands in brackets: {FORMS}"));
+    }
+    let host = bare.unwrap_or(host);
+    if host.is_empty() {
+        return Err(format!("\"{text}\" names no host: {FORMS}"));
+    }
+    let resolved = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| format!("the name \"{host}\" does not resolve: {error}"))?;
+    let resolved: Vec<SocketAddr> = resolved.collect();
+    let first = resolved.iter().find(|address| address.is_ipv4()).or(resolved.first());
+    first.copied().ok_or_else(|| format!("the name \"{host}\" has no address"))
+}
+
+/// The same; where no port is given it is `port`.
+pub fn address_or(text: &str, port: u16) -> Result<SocketAddr, String> {
+    match text.parse::<IpAddr>() {
+        Ok(ip) => Ok((ip, port).into()),
+        Err(_) if text.contains(':') => address(text),
+        Err(_) => address(&format!("{text}:{port}")),
+    }
+}
+
+/// A forwarded port; its host may be a name.
+pub fn forward(text: &str) -> Result<Forward, String> {
+    match text.parse() {
+        Err(ForwardError::BadListen { part, .. }) => {
+            let listen = address(&part).map_err(|error| format!("forward \"{text}\": {error}"))?;
+            let resolved = text.replacen(&format!(":{part}="), &format!(":{listen}="), 1);
+            resolved.parse().map_err(|error: ForwardError| error.to_string())
+        }
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
+}
+
 /// Listens for joiners and tools.
 pub fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).map_err(|error| {
@@ -154,6 +204,44 @@ mod tests {
         for bad in ["", "M", "12Q", "100", "1048577", "3M", "8G", "999999999G", "-1M"] {
             assert!(memory(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn addresses_are_numbers_or_names_with_a_port() {
+        for (text, expected) in [
+            ("127.0.0.1:7000", "127.0.0.1:7000"),
+            ("[::1]:7000", "[::1]:7000"),
+            ("localhost:7000", "127.0.0.1:7000"),
+            ("[localhost]:0", "127.0.0.1:0"),
+        ] {
+            assert_eq!(address(text).map(|address| address.to_string()), Ok(expected.into()), "{text}");
+        }
+        for (text, word) in [
+            ("", "no port"),
+            ("localhost", "no port"),
+            ("127.0.0.1", "no port"),
+            ("::1", "no port"),
+            (":7000", "no host"),
+            ("localhost:http", "\"http\" is not a port"),
+            ("localhost:65536", "\"65536\" is not a port"),
+            ("::1:7000:x:1", "brackets"),
+            ("no-such-host.invalid:1", "\"no-such-host.invalid\" does not resolve"),
+        ] {
+            let error = address(text).unwrap_err();
+            assert!(error.contains(word), "{text}: {error}");
+        }
+        assert_eq!(address_or("::1", 53), Ok("[::1]:53".parse().unwrap()));
+        assert_eq!(address_or("localhost", 53), Ok("127.0.0.1:53".parse().unwrap()));
+        assert_eq!(address_or("localhost:54", 53), Ok("127.0.0.1:54".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_forward_may_name_its_host() {
+        let parsed = |text: &str| forward(text).map(|forward| forward.to_string());
+        assert_eq!(parsed("tcp:localhost:8080=80"), Ok("tcp:127.0.0.1:8080=80".into()));
+        assert_eq!(parsed("udp:[::1]:53=5353"), Ok("udp:[::1]:53=5353".into()));
+        assert!(parsed("tcp:no-such-host.invalid:1=1").unwrap_err().contains("does not resolve"));
+        assert!(parsed("tcp:=80").is_err() && parsed("tcp:localhost:80=0").is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::lab::kvclient::{KvConfig, KvLoad, Report, RequestError, request};
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The forwarded port of the kv guest, like 127.0.0.1:9000.
-    #[arg(value_name = "ADDR")]
+    #[arg(value_name = "ADDR", value_parser = super::arg::address)]
     server: SocketAddr,
     /// One request, like `PING` or `SET key value`; without it, a load.
     #[arg(value_name = "REQUEST", trailing_var_arg = true, conflicts_with_all = ["clients", "seconds", "json", "seed", "pause_us"])]

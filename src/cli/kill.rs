@@ -14,7 +14,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 #[derive(clap::Args)]
 pub struct Args {
     /// The node's --listen address, on this host: 127.0.0.1:7100.
-    #[arg(value_name = "ADDR")]
+    #[arg(value_name = "ADDR", value_parser = super::arg::address)]
     node: SocketAddr,
     /// One JSON object.
     #[arg(long)]

@@ -25,10 +25,10 @@ pub struct Site {
     #[arg(long, value_parser = arg::vm)]
     pub vm: String,
     /// Tools connect here, and backups while this node is the primary.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = arg::address)]
     pub listen: SocketAddr,
     /// The switch that the guest is plugged into.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = arg::address)]
     pub switch: Option<SocketAddr>,
     /// Who decides which node goes on, the same for both: a directory that both reach, or an etcd as
     /// etcd:http://A,http://B,http://C/prefix.

@@ -26,14 +26,14 @@ pub struct Args {
     #[command(flatten)]
     console: ConsoleArgs,
     /// Terminals (`lockstep attach`) and tools connect here.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = arg::address)]
     listen: Option<SocketAddr>,
     /// Record a digest of the state at each multiple of so many instructions, for replays to check;
     /// 0 for none.
     #[arg(long, value_name = "N", default_value_t = DIGEST_EVERY_DEFAULT, value_parser = arg::instructions)]
     digest_every: u64,
     /// Plug the guest into the switch at this address.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = arg::address)]
     switch: Option<SocketAddr>,
     /// The name under which the switch knows the guest.
     #[arg(long, default_value = "run", value_parser = arg::vm)]

@@ -20,7 +20,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 )]
 pub struct Args {
     /// A node's --listen address.
-    #[arg(value_name = "ADDR")]
+    #[arg(value_name = "ADDR", value_parser = super::arg::address)]
     node: std::net::SocketAddr,
     /// One JSON object.
     #[arg(long)]

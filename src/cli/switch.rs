@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
-use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
+use std::net::SocketAddr;
 
 use crate::cli::{Failure, arg};
 use crate::host::arbiter::Place;
@@ -18,12 +17,13 @@ use crate::net::{Forward, Outbound, resolvers};
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Where VMs attach, like 127.0.0.1:7000.
-    #[arg(long, value_name = "ADDR", required_unless_present = "status")]
+    #[arg(long, value_name = "ADDR", required_unless_present = "status", value_parser = arg::address)]
     listen: Option<SocketAddr>,
     // Not a doc comment: what stands in brackets would be a link.
     #[arg(
         long,
         value_name = "PROTO:HOST:PORT=GUESTPORT",
+        value_parser = arg::forward,
         help = "Forward a host port to the guest, like tcp:127.0.0.1:8080=80 or udp:[::1]:9000=9000. May be repeated"
     )]
     forward: Vec<Forward>,
@@ -44,10 +44,10 @@ pub struct Args {
     outbound: Vec<Outbound>,
     /// Who answers the guest's questions for names, at 10.0.2.3: a resolver's address, or `off`. The default
     /// is the host's own (/etc/resolv.conf).
-    #[arg(long, value_name = "ADDR|off")]
+    #[arg(long, value_name = "ADDR|off", value_parser = Dns::parse)]
     dns: Option<Dns>,
     /// Ask the switch at this address how it is, instead of running one.
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["listen", "forward", "outbound", "dns", "tap", "uplink", "arbiter"])]
+    #[arg(long, value_name = "ADDR", value_parser = arg::address, conflicts_with_all = ["listen", "forward", "outbound", "dns", "tap", "uplink", "arbiter"])]
     status: Option<SocketAddr>,
     /// Print the counters at the end as one JSON object.
     #[arg(long)]
@@ -61,17 +61,13 @@ enum Dns {
     At(SocketAddr),
 }
 
-impl FromStr for Dns {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
+impl Dns {
+    fn parse(text: &str) -> Result<Self, String> {
         if text == "off" {
             return Ok(Dns::Off);
         }
-        let address =
-            text.parse::<SocketAddr>().or_else(|_| text.parse::<IpAddr>().map(|ip| (ip, 53).into()));
-        address.map(Dns::At).map_err(|_| {
-            format!("\"{text}\" is neither `off` nor a resolver's address like 192.0.2.53 or 127.0.0.1:5353")
+        arg::address_or(text, 53).map(Dns::At).map_err(|error| {
+            format!("neither `off` nor a resolver's address like 192.0.2.53 or 127.0.0.1:5353: {error}")
         })
     }
 }
@@ -118,7 +114,8 @@ fn serve(listen: SocketAddr, args: &Args) -> Result<u8, Failure> {
     }
     say!("switch: VMs attach at {}", server.local_addr()?);
     for (index, forward) in args.forward.iter().enumerate() {
-        say!("switch: {} leads to guest port {}", server.forward_addr(index)?, forward.guest_port);
+        let (at, proto) = (server.forward_addr(index)?, forward.proto);
+        say!("switch: {proto}:{at} leads to guest port {}", forward.guest_port);
     }
     if let Some(uplink) = uplink {
         say!("switch: the VMs' network is the {uplink}");

@@ -11,7 +11,7 @@ use crate::host::say::put;
 #[derive(clap::Args)]
 pub struct Args {
     /// The primary's --listen address.
-    #[arg(value_name = "ADDR")]
+    #[arg(value_name = "ADDR", value_parser = super::arg::address)]
     node: std::net::SocketAddr,
     /// One JSON object.
     #[arg(long)]

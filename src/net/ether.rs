@@ -23,6 +23,9 @@ pub const FRAME_BYTES_MIN: usize = ETHERNET_HEADER_LEN;
 /// The largest UDP payload that fits one frame without fragments.
 pub const UDP_PAYLOAD_BYTES_MAX: usize = 1500 - IPV4_HEADER_LEN - UDP_HEADER_LEN;
 
+/// The largest UDP payload of an IPv4 packet; beyond [`UDP_PAYLOAD_BYTES_MAX`] it takes fragments.
+pub const DATAGRAM_BYTES_MAX: usize = 65535 - IPV4_HEADER_LEN - UDP_HEADER_LEN;
+
 /// An Ethernet address; printed as `52:54:00:4c:53:01`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);

@@ -60,11 +60,16 @@ impl FromStr for Forward {
 
 impl fmt::Display for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let proto = match self.proto {
+        write!(f, "{}:{}={}", self.proto, self.listen, self.guest_port)
+    }
+}
+
+impl fmt::Display for Proto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Proto::Tcp => "tcp",
             Proto::Udp => "udp",
-        };
-        write!(f, "{proto}:{}={}", self.listen, self.guest_port)
+        })
     }
 }
 

@@ -4,24 +4,29 @@
 //! its clients' TCP ([`super::tcp`]). It lives in the switch and so survives every takeover: the guest's
 //! clients keep their ports and connections here, and what is known about the guest stays known.
 //!
+//! The host's own services on 127.0.0.1 are the gateway's to the guest, where `outbound` allows them, and
+//! names are asked at 10.0.2.3, by UDP and TCP.
+//!
 //! It trusts nothing the guest sends: lengths, checksums and addresses are verified, and whatever
-//! does not fit is counted and dropped. Absent on purpose: fragments, and IPv6 inside the segment.
+//! does not fit is counted and dropped. Absent on purpose: IPv6 inside the segment.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, DHCP_SERVER_PORT, EthernetFrame, EthernetProtocol,
-    Icmpv4DstUnreachable, Icmpv4Packet, Icmpv4Repr, IpProtocol, Ipv4Packet, Ipv4Repr, TcpPacket, UdpPacket,
+    Icmpv4DstUnreachable, Icmpv4Packet, Icmpv4Repr, IpProtocol, Ipv4Packet, Ipv4Repr, TcpPacket,
+    UDP_HEADER_LEN, UdpPacket, UdpRepr,
 };
 
 use super::dhcp::{Answer, Dhcp};
-use super::ether::{self, Ipv4Address, Mac, Station, UDP_PAYLOAD_BYTES_MAX};
+use super::ether::{self, DATAGRAM_BYTES_MAX, Ipv4Address, Mac, Station, UDP_PAYLOAD_BYTES_MAX};
 use super::forward::Forward;
+use super::fragments::{self, Heard, Reassembly};
 use super::nat::{Client, Nat};
-use super::outbound::{Ends, FlowId, Flows, Outbound, OutboundCounts};
+use super::outbound::{Ends, FlowId, Flows, Outbound, OutboundCounts, PING_PORT};
 use super::tcp::{self, ConnId, OpenRefused, Route, Tcp, TcpCounts};
 use super::{MILLISECOND_NS, SECOND_NS};
 
@@ -92,6 +97,9 @@ pub enum FromGateway {
     Dial { conn: ConnId, to: SocketAddr },
     /// Send this datagram of the guest's to `to`, from a socket of this flow's own.
     Out { flow: FlowId, to: SocketAddr, bytes: Vec<u8> },
+    /// Send this ICMP echo request to `to`, from a socket of this flow's own; or say that it could not be
+    /// sent by [`Gateway::ping_failed`]. The identifier is the socket's business.
+    Ping { flow: FlowId, to: IpAddr, bytes: Vec<u8> },
     /// The flow's socket is no longer needed.
     EndFlow { flow: FlowId },
 }
@@ -103,7 +111,7 @@ pub struct GatewayCounts {
     pub arp_replies: u64,
     pub arp_requests: u64,
     pub ping_replies: u64,
-    /// Client datagrams longer than a frame.
+    /// Client datagrams longer than a datagram can be toward the guest.
     pub dropped_oversize: u64,
     /// Client datagrams that came while too many waited for the guest's address.
     pub dropped_waiting_full: u64,
@@ -111,8 +119,12 @@ pub struct GatewayCounts {
     pub dropped_unresolved: u64,
     /// Guest packets that are not what their headers say: length, checksum, version.
     pub dropped_malformed: u64,
-    /// Fragments from the guest.
+    /// Packets from the guest that came in fragments.
+    pub reassembled: u64,
+    /// Fragments from the guest that contradict each other or are malformed.
     pub dropped_fragments: u64,
+    /// Packets in fragments that were not whole in time, or made room for others.
+    pub dropped_unfinished: u64,
     /// Guest packets to an address or port behind which nobody is.
     pub dropped_no_route: u64,
     /// Guest packets of a kind that is not spoken here (IPv6, IGMP, …).
@@ -166,6 +178,9 @@ pub struct Gateway {
     waiting: VecDeque<Waiting>,
     counts: GatewayCounts,
     tcp: Tcp,
+    fragments: Reassembly,
+    /// The number of the next packet that leaves in fragments.
+    ident_next: u16,
     dhcp: Dhcp,
     flows: Flows,
     ended_flows: Vec<FlowId>,
@@ -181,6 +196,8 @@ impl Gateway {
         Self {
             tcp: Tcp::new(config.ip, config.seed, config.connections_max),
             frames: Vec::new(),
+            fragments: Reassembly::default(),
+            ident_next: config.seed as u16,
             dhcp: Dhcp::default(),
             flows: Flows::default(),
             ended_flows: Vec::new(),
@@ -204,6 +221,7 @@ impl Gateway {
             clients,
             clients_evicted: self.nat.evicted(),
             tcp: self.tcp.counts(),
+            dropped_unfinished: self.fragments.given_up,
             outbound: self.flows.counts(),
             ..self.counts
         }
@@ -238,7 +256,7 @@ impl Gateway {
             self.counts.dropped_no_route += 1;
             return;
         };
-        if bytes.len() > UDP_PAYLOAD_BYTES_MAX {
+        if bytes.len() > DATAGRAM_BYTES_MAX {
             self.counts.dropped_oversize += 1;
             return;
         }
@@ -325,7 +343,50 @@ impl Gateway {
     ) {
         let guest = Station { mac, ip: self.config.guest_ip };
         self.counts.datagrams_to_guest += 1;
-        out.push(FromGateway::Frame(ether::udp(self.station(), from_port, guest, guest_port, bytes)));
+        self.send_udp((self.station(), from_port), (guest, guest_port), bytes, out);
+    }
+
+    /// A datagram to a guest, in fragments when it is longer than a frame.
+    fn send_udp(
+        &mut self,
+        (from, from_port): (Station, u16),
+        (to, to_port): (Station, u16),
+        bytes: &[u8],
+        out: &mut Vec<FromGateway>,
+    ) {
+        if bytes.len() <= UDP_PAYLOAD_BYTES_MAX {
+            return out.push(FromGateway::Frame(ether::udp(from, from_port, to, to_port, bytes)));
+        }
+        let mut datagram = vec![0; UDP_HEADER_LEN + bytes.len()];
+        UdpRepr { src_port: from_port, dst_port: to_port }.emit(
+            &mut UdpPacket::new_unchecked(&mut datagram[..]),
+            &from.ip.into(),
+            &to.ip.into(),
+            bytes.len(),
+            |buffer| buffer.copy_from_slice(bytes),
+            &ChecksumCapabilities::default(),
+        );
+        self.send_packet(from, to, IpProtocol::Udp, &datagram, out);
+    }
+
+    fn send_icmp(&mut self, from: Station, to: Station, message: &Icmpv4Repr, out: &mut Vec<FromGateway>) {
+        let mut bytes = vec![0; message.buffer_len()];
+        message.emit(&mut Icmpv4Packet::new_unchecked(&mut bytes[..]), &ChecksumCapabilities::default());
+        self.send_packet(from, to, IpProtocol::Icmp, &bytes, out);
+    }
+
+    fn send_packet(
+        &mut self,
+        from: Station,
+        to: Station,
+        protocol: IpProtocol,
+        payload: &[u8],
+        out: &mut Vec<FromGateway>,
+    ) {
+        let ident = self.ident_next;
+        self.ident_next = ident.wrapping_add(1);
+        let frames = fragments::frames(from, to, protocol, ident, payload);
+        out.extend(frames.into_iter().map(FromGateway::Frame));
     }
 
     fn ask(&mut self, to: Mac, out: &mut Vec<FromGateway>) {
@@ -432,13 +493,27 @@ impl Gateway {
             *heard = now;
         }
         if packet.more_frags() || packet.frag_offset() != 0 {
-            self.counts.dropped_fragments += 1;
+            match self.fragments.hear(now, &packet) {
+                Heard::Whole(whole) => {
+                    self.counts.reassembled += 1;
+                    self.hear_whole(now, source, &whole, out);
+                }
+                Heard::Waits => {}
+                Heard::Bad => self.counts.dropped_fragments += 1,
+            }
             return;
         }
+        self.hear_whole(now, source, payload, out);
+    }
+
+    /// A packet that is no fragment, and whose header has been checked.
+    fn hear_whole(&mut self, now: u64, source: Mac, payload: &[u8], out: &mut Vec<FromGateway>) {
+        let Ok(packet) = Ipv4Packet::new_checked(payload) else { return };
         match packet.next_header() {
             IpProtocol::Udp => self.hear_udp(now, source, &packet, out),
             IpProtocol::Tcp => self.hear_tcp(now, source, &packet, payload, out),
             IpProtocol::Icmp if self.is_ours(packet.dst_addr()) => self.hear_icmp(source, &packet, out),
+            IpProtocol::Icmp => self.hear_ping(now, source, &packet, out),
             _ if packet.dst_addr() == self.config.ip => self.counts.ignored += 1,
             _ => self.counts.dropped_no_route += 1,
         }
@@ -447,20 +522,82 @@ impl Gateway {
     /// Tells the sender of `packet` that it may not go there.
     fn prohibit(&mut self, source: Mac, packet: &Ipv4Packet<&[u8]>, out: &mut Vec<FromGateway>) {
         self.flows.counts.refused += 1;
-        let checksums = ChecksumCapabilities::default();
-        let Ok(header) = Ipv4Repr::parse(packet, &checksums) else { return };
-        // RFC 792: the header and the first 8 bytes of what followed it.
-        let quoted = packet.payload();
-        let told = Icmpv4Repr::DstUnreachable {
-            reason: Icmpv4DstUnreachable::CommProhibited,
-            header,
-            data: &quoted[..quoted.len().min(8)],
-        };
+        let Ok(header) = Ipv4Repr::parse(packet, &ChecksumCapabilities::default()) else { return };
         let to = Station { mac: source, ip: packet.src_addr() };
-        let frame = ether::ipv4(self.station(), to, IpProtocol::Icmp, told.buffer_len(), |bytes| {
-            told.emit(&mut Icmpv4Packet::new_unchecked(bytes), &checksums);
-        });
-        out.push(FromGateway::Frame(frame));
+        self.send_unreachable(Icmpv4DstUnreachable::CommProhibited, to, header, packet.payload(), out);
+    }
+
+    /// Tells `to` that its packet, `quoted` behind `header`, did not get there.
+    fn send_unreachable(
+        &mut self,
+        reason: Icmpv4DstUnreachable,
+        to: Station,
+        header: Ipv4Repr,
+        quoted: &[u8],
+        out: &mut Vec<FromGateway>,
+    ) {
+        // RFC 792: the header and the first 8 bytes of what followed it.
+        let told = Icmpv4Repr::DstUnreachable { reason, header, data: &quoted[..quoted.len().min(8)] };
+        self.send_icmp(self.station(), to, &told, out);
+    }
+
+    /// A packet of ICMP to somewhere beyond the segment: a ping is carried there, as far as it may go.
+    fn hear_ping(&mut self, now: u64, source: Mac, packet: &Ipv4Packet<&[u8]>, out: &mut Vec<FromGateway>) {
+        let network = |ip: Ipv4Address| ip.to_bits() >> 8;
+        let (from, to) = (packet.src_addr(), packet.dst_addr());
+        if network(from) != network(self.config.ip)
+            || network(to) == network(self.config.ip)
+            || to.is_broadcast()
+            || to.is_multicast()
+        {
+            self.counts.dropped_no_route += 1;
+            return;
+        }
+        let icmp = Icmpv4Packet::new_checked(packet.payload())
+            .and_then(|icmp| Icmpv4Repr::parse(&icmp, &ChecksumCapabilities::default()));
+        let ident = match icmp {
+            Ok(Icmpv4Repr::EchoRequest { ident, .. }) => ident,
+            Ok(_) => {
+                self.counts.ignored += 1;
+                return;
+            }
+            Err(_) => {
+                self.counts.dropped_malformed += 1;
+                return;
+            }
+        };
+        if !self.config.outbound.iter().any(|rule| rule.allows_ping(to)) {
+            return self.prohibit(source, packet, out);
+        }
+        let ends = Ends { mac: source, guest: (from, ident), remote: (to, PING_PORT) };
+        let flow = self.flow_of(now, ends, false, out);
+        self.flows.counts.datagrams_out += 1;
+        out.push(FromGateway::Ping { flow, to: to.into(), bytes: packet.payload().to_vec() });
+    }
+
+    /// The host could not send a [`FromGateway::Ping`] with these bytes: the guest is told so.
+    pub fn ping_failed(&mut self, now: u64, flow: FlowId, bytes: &[u8], out: &mut Vec<FromGateway>) {
+        let Some(ends) = self.flows.answered(now, flow) else { return };
+        self.flows.counts.pings_unsent += 1;
+        let header = Ipv4Repr {
+            src_addr: ends.guest.0,
+            dst_addr: ends.remote.0,
+            next_header: IpProtocol::Icmp,
+            payload_len: bytes.len(),
+            hop_limit: 64,
+        };
+        let to = Station { mac: ends.mac, ip: ends.guest.0 };
+        self.send_unreachable(Icmpv4DstUnreachable::HostUnreachable, to, header, bytes, out);
+    }
+
+    /// The flow of what the guest sends; those that make room for it end.
+    fn flow_of(&mut self, now: u64, ends: Ends, asks: bool, out: &mut Vec<FromGateway>) -> FlowId {
+        let flow = self.flows.of(now, ends, asks, &mut self.ended_flows);
+        for flow in self.ended_flows.drain(..) {
+            self.resolver_of.remove(&flow);
+            out.push(FromGateway::EndFlow { flow });
+        }
+        flow
     }
 
     /// Whether a packet from `source` may speak for the address it names.
@@ -486,10 +623,7 @@ impl Gateway {
                 let reply = Icmpv4Repr::EchoReply { ident, seq_no, data };
                 let to = Station { mac: source, ip: packet.src_addr() };
                 let ours = Station { ip: packet.dst_addr(), ..self.station() };
-                let frame = ether::ipv4(ours, to, IpProtocol::Icmp, reply.buffer_len(), |bytes| {
-                    reply.emit(&mut Icmpv4Packet::new_unchecked(bytes), &checksums);
-                });
-                out.push(FromGateway::Frame(frame));
+                self.send_icmp(ours, to, &reply, out);
             }
             Ok(_) => self.counts.ignored += 1,
             Err(_) => self.counts.dropped_malformed += 1,
@@ -514,19 +648,36 @@ impl Gateway {
             return;
         };
         let port = segment.dst_port();
-        if !self.is_ours(to) && segment.syn() && !segment.ack() {
-            if !self.allows(to, port) {
-                self.flows.counts.refused += 1;
-            } else if self.guest_address(now, out).is_none() {
-                // It could not be answered: it says this again, and is known by then.
-                return;
-            } else if let Some(conn) = self.tcp.guest_opens(now, bytes) {
-                out.push(FromGateway::Dial { conn, to: SocketAddr::new(to.into(), port) });
-                return;
+        if segment.syn() && !segment.ack() {
+            match self.leads_to(to, port) {
+                None => self.flows.counts.refused += u64::from(!self.is_ours(to)),
+                Some(_) if self.guest_address(now, out).is_none() => {
+                    // It could not be answered: it says this again, and is known by then.
+                    return;
+                }
+                Some(leads_to) => {
+                    if let Some(conn) = self.tcp.guest_opens(now, bytes) {
+                        // The next connection for names asks the next resolver: this one may not answer.
+                        self.resolver_next += usize::from(to == DNS_IP);
+                        out.push(FromGateway::Dial { conn, to: leads_to });
+                        return;
+                    }
+                }
             }
         }
         self.tcp.packet(now, bytes, &mut route, &mut self.frames);
         out.extend(self.frames.drain(..).map(FromGateway::Frame));
+    }
+
+    /// Where the host connects for the guest when that says `to` and `port`, if it may go there: the resolvers
+    /// are behind 10.0.2.3, and the host's own services behind the gateway's address.
+    fn leads_to(&self, to: Ipv4Address, port: u16) -> Option<SocketAddr> {
+        if to == DNS_IP && self.is_ours(to) {
+            let resolvers = &self.config.resolvers;
+            return (port == 53).then(|| resolvers[self.resolver_next % resolvers.len()]);
+        }
+        let host = if to == self.config.ip { Ipv4Address::LOCALHOST } else { to };
+        self.allows(host, port).then(|| SocketAddr::new(host.into(), port))
     }
 
     /// What became of a [`FromGateway::Dial`].
@@ -539,7 +690,7 @@ impl Gateway {
 
     /// An answer came to the socket of `flow`.
     pub fn flow_datagram(&mut self, now: u64, flow: FlowId, bytes: &[u8], out: &mut Vec<FromGateway>) {
-        if bytes.len() > UDP_PAYLOAD_BYTES_MAX {
+        if bytes.len() > DATAGRAM_BYTES_MAX {
             self.flows.counts.dropped_oversize += 1;
             return;
         }
@@ -547,7 +698,14 @@ impl Gateway {
         self.flows.counts.datagrams_in += 1;
         let from = Station { mac: self.config.mac, ip: ends.remote.0 };
         let to = Station { mac: ends.mac, ip: ends.guest.0 };
-        out.push(FromGateway::Frame(ether::udp(from, ends.remote.1, to, ends.guest.1, bytes)));
+        if ends.remote.1 != PING_PORT {
+            return self.send_udp((from, ends.remote.1), (to, ends.guest.1), bytes, out);
+        }
+        let icmp = Icmpv4Packet::new_checked(bytes)
+            .and_then(|icmp| Icmpv4Repr::parse(&icmp, &ChecksumCapabilities::ignored()));
+        if let Ok(Icmpv4Repr::EchoReply { seq_no, data, .. }) = icmp {
+            self.send_icmp(from, to, &Icmpv4Repr::EchoReply { ident: ends.guest.1, seq_no, data }, out);
+        }
     }
 
     /// A datagram of the guest's to somewhere beyond the segment, or to the resolvers.
@@ -561,16 +719,12 @@ impl Gateway {
     ) {
         let (remote, port) = (packet.dst_addr(), datagram.dst_port());
         let asks = remote == DNS_IP && port == 53 && self.is_ours(remote);
-        if !asks && !self.allows(remote, port) {
+        let Some(to) = self.leads_to(remote, port).filter(|_| port != PING_PORT) else {
             return self.prohibit(source, packet, out);
-        }
+        };
         let guest = (packet.src_addr(), datagram.src_port());
         let ends = Ends { mac: source, guest, remote: (remote, port) };
-        let flow = self.flows.of(now, ends, asks, &mut self.ended_flows);
-        for flow in self.ended_flows.drain(..) {
-            self.resolver_of.remove(&flow);
-            out.push(FromGateway::EndFlow { flow });
-        }
+        let flow = self.flow_of(now, ends, asks, out);
         let to = if asks {
             let (next, resolvers) = (&mut self.resolver_next, &self.config.resolvers);
             *self.resolver_of.entry(flow).or_insert_with(|| {
@@ -578,7 +732,7 @@ impl Gateway {
                 resolvers[*next]
             })
         } else {
-            SocketAddr::new(remote.into(), port)
+            to
         };
         self.flows.counts.datagrams_out += 1;
         out.push(FromGateway::Out { flow, to, bytes: datagram.payload().to_vec() });
@@ -639,6 +793,10 @@ impl Gateway {
             packet.src_addr() == self.config.guest_ip && service == Some(datagram.src_port())
         });
         let Some(client) = client else {
+            let near = network(packet.src_addr()) == network(self.config.ip);
+            if near && self.leads_to(to, datagram.dst_port()).is_some() {
+                return self.hear_outbound(now, source, packet, &datagram, out);
+            }
             self.counts.dropped_no_route += 1;
             return;
         };

@@ -160,13 +160,168 @@ fn a_talking_guest_is_never_asked_for() {
     assert_eq!(gateway.counts().arp_requests, 0);
 }
 
+/// The packet that these frames for the guest carry, put together as its own stack would.
+fn whole(out: &[FromGateway]) -> Vec<u8> {
+    let mut reassembly = Reassembly::default();
+    let mut found = Vec::new();
+    for command in out {
+        let FromGateway::Frame(frame) = command else { panic!("{command:?}") };
+        assert!(frame.len() <= 1514);
+        let packet = Ipv4Packet::new_checked(&frame[14..]).unwrap();
+        assert!(packet.verify_checksum() && !packet.dont_frag());
+        if let Heard::Whole(packet) = reassembly.hear(0, &packet) {
+            found.push(packet);
+        }
+    }
+    assert_eq!(found.len(), 1);
+    found.remove(0)
+}
+
+/// The same datagram as [`ether::udp`] makes, in as many frames as it takes.
+fn long_udp(from: Station, from_port: u16, to: Station, to_port: u16, bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut datagram = vec![0; UDP_HEADER_LEN + bytes.len()];
+    UdpRepr { src_port: from_port, dst_port: to_port }.emit(
+        &mut UdpPacket::new_unchecked(&mut datagram[..]),
+        &from.ip.into(),
+        &to.ip.into(),
+        bytes.len(),
+        |buffer| buffer.copy_from_slice(bytes),
+        &ChecksumCapabilities::default(),
+    );
+    fragments::frames(from, to, IpProtocol::Udp, 77, &datagram)
+}
+
 #[test]
-fn datagrams_that_do_not_fit_a_frame_are_dropped() {
+fn datagrams_that_do_not_fit_a_frame_pass_in_fragments_both_ways() {
     let mut gateway = gateway();
     from_guest(&mut gateway, 0, &announce());
     assert_eq!(from_host(&mut gateway, 0, 1, &[0; UDP_PAYLOAD_BYTES_MAX]).len(), 1);
-    assert_eq!(from_host(&mut gateway, 0, 1, &[0; UDP_PAYLOAD_BYTES_MAX + 1]), []);
-    assert_eq!(gateway.counts().dropped_oversize, 1);
+    for len in [UDP_PAYLOAD_BYTES_MAX + 1, 4000, DATAGRAM_BYTES_MAX] {
+        let sent: Vec<u8> = (0..len).map(|n| n as u8).collect();
+        let out = from_host(&mut gateway, 0, 1, &sent);
+        assert_eq!(out.len(), (len + 8).div_ceil(1480));
+        let packet = whole(&out);
+        let packet = Ipv4Packet::new_checked(&packet[..]).unwrap();
+        let udp = UdpPacket::new_checked(packet.payload()).unwrap();
+        assert!(udp.verify_checksum(&GATEWAY_IP.into(), &GUEST_IP.into()));
+        assert_eq!((udp.dst_port(), udp.payload()), (7, &sent[..]));
+
+        let answer = long_udp(GUEST, 7, GATEWAY, udp.src_port(), &sent);
+        let out: Vec<FromGateway> =
+            answer.iter().rev().flat_map(|frame| from_guest(&mut gateway, 0, frame)).collect();
+        assert_eq!(out, [FromGateway::ToHost { forward: 0, client: client(1), bytes: sent }]);
+    }
+    assert_eq!(from_host(&mut gateway, 0, 1, &[0; DATAGRAM_BYTES_MAX + 1]), []);
+    let counts = gateway.counts();
+    assert_eq!((counts.dropped_oversize, counts.reassembled, counts.dropped_fragments), (1, 3, 0));
+}
+
+#[test]
+fn a_long_ping_and_a_long_datagram_to_the_outside_pass_in_fragments_too() {
+    let outbound = vec!["192.0.2.0/24".parse().unwrap()];
+    let mut gateway = Gateway::new(GatewayConfig { outbound, ..GatewayConfig::with_forwards(vec![]) });
+    let outside = Station { ip: Ipv4Address::new(192, 0, 2, 7), ..GATEWAY };
+    let sent = vec![9; 3000];
+    let frames = long_udp(GUEST, 5000, outside, 99, &sent);
+    let out: Vec<FromGateway> = frames.iter().flat_map(|frame| from_guest(&mut gateway, 0, frame)).collect();
+    let [FromGateway::Out { flow, bytes, .. }] = &out[..] else { panic!("{out:?}") };
+    assert_eq!(*bytes, sent);
+    let mut out = Vec::new();
+    gateway.flow_datagram(0, *flow, &sent, &mut out);
+    assert_eq!(whole(&out).len(), 20 + 8 + 3000);
+
+    let ping = Icmpv4Repr::EchoRequest { ident: 3, seq_no: 4, data: &sent };
+    let mut bytes = vec![0; ping.buffer_len()];
+    ping.emit(&mut Icmpv4Packet::new_unchecked(&mut bytes[..]), &ChecksumCapabilities::default());
+    let frames = fragments::frames(GUEST, GATEWAY, IpProtocol::Icmp, 5, &bytes);
+    let out: Vec<FromGateway> = frames.iter().flat_map(|frame| from_guest(&mut gateway, 0, frame)).collect();
+    assert_eq!(whole(&out)[28..], sent);
+}
+
+#[test]
+fn a_ping_to_the_outside_is_carried_or_answered_with_unreachable() {
+    let outbound = vec!["192.0.2.0/24".parse().unwrap(), "198.51.100.0/24:80".parse().unwrap()];
+    let mut gateway = Gateway::new(GatewayConfig { outbound, ..GatewayConfig::with_forwards(vec![]) });
+    let ping = |ip: [u8; 4]| {
+        let to = Station { ip: Ipv4Address::from(ip), ..GATEWAY };
+        let request = Icmpv4Repr::EchoRequest { ident: 3, seq_no: 4, data: b"abc" };
+        ether::ipv4(GUEST, to, IpProtocol::Icmp, request.buffer_len(), |bytes| {
+            request.emit(&mut Icmpv4Packet::new_unchecked(bytes), &ChecksumCapabilities::default());
+        })
+    };
+    let out = from_guest(&mut gateway, 0, &ping([192, 0, 2, 7]));
+    let [FromGateway::Ping { flow, to, bytes }] = &out[..] else { panic!("{out:?}") };
+    assert_eq!(
+        (to.to_string().as_str(), &bytes[..2], &bytes[4..]),
+        ("192.0.2.7", &[8, 0][..], &b"\0\x03\0\x04abc"[..])
+    );
+    // The host's kernel answers under an identifier of its own.
+    let mut reply = Vec::new();
+    gateway.flow_datagram(1, *flow, b"\0\0\0\0\x77\x77\0\x04abc", &mut reply);
+    let [FromGateway::Frame(frame)] = &reply[..] else { panic!("{reply:?}") };
+    assert_eq!(frame[26..34], [192, 0, 2, 7, 10, 0, 2, 15]);
+    assert_eq!((&frame[34..36], &frame[38..]), (&[0u8, 0][..], &b"\0\x03\0\x04abc"[..]));
+    // What is no answer to it is not passed on.
+    reply.clear();
+    gateway.flow_datagram(1, *flow, b"\x08\0\0\0\x77\x77\0\x04abc", &mut reply);
+    gateway.flow_datagram(1, *flow, b"\0", &mut reply);
+    assert_eq!(reply, []);
+
+    gateway.ping_failed(2, *flow, bytes, &mut reply);
+    let [FromGateway::Frame(frame)] = &reply[..] else { panic!("{reply:?}") };
+    // Destination unreachable, host; the quoted packet is the guest's.
+    assert_eq!(frame[34..36], [3, 1]);
+    assert_eq!((&frame[54..62], &frame[66..70]), (&[10u8, 0, 2, 15, 192, 0, 2, 7][..], &[0u8, 3, 0, 4][..]));
+
+    for forbidden in [[192, 0, 3, 7], [198, 51, 100, 7]] {
+        let out = from_guest(&mut gateway, 0, &ping(forbidden));
+        assert_eq!(out.len(), 1);
+        assert_prohibited(&out[0]);
+    }
+    assert_eq!(from_guest(&mut gateway, 0, &ping([10, 0, 2, 77])), [], "the segment's own");
+}
+
+#[test]
+fn names_are_asked_by_tcp_too_at_one_resolver_after_the_other() {
+    let resolvers = vec!["127.0.0.53:53".parse().unwrap(), "[::1]:53".parse().unwrap()];
+    let mut gateway = Gateway::new(GatewayConfig { resolvers, ..GatewayConfig::with_forwards(vec![]) });
+    from_guest(&mut gateway, 0, &announce());
+    let dns = Station { ip: DNS_IP, ..GATEWAY };
+    let mut asked = Vec::new();
+    for from_port in [5000, 5001, 5002] {
+        let out = from_guest(&mut gateway, 0, &opening_from(from_port, dns, 53));
+        let [FromGateway::Dial { to, .. }] = &out[..] else { panic!("{out:?}") };
+        asked.push(to.to_string());
+    }
+    assert_eq!(asked, ["127.0.0.53:53", "[::1]:53", "127.0.0.53:53"]);
+    assert_reset(&from_guest(&mut gateway, 0, &opening(dns, 80)));
+}
+
+#[test]
+fn the_hosts_own_services_are_at_the_gateways_address_where_that_is_allowed() {
+    let outbound = vec!["127.0.0.0/8:8080".parse().unwrap()];
+    let mut gateway = Gateway::new(GatewayConfig { outbound, ..GatewayConfig::with_forwards(vec![]) });
+    from_guest(&mut gateway, 0, &announce());
+    let out = from_guest(&mut gateway, 0, &opening(GATEWAY, 8080));
+    let [FromGateway::Dial { to, .. }] = &out[..] else { panic!("{out:?}") };
+    assert_eq!(to.to_string(), "127.0.0.1:8080");
+    assert_reset(&from_guest(&mut gateway, 0, &opening(GATEWAY, 8081)));
+
+    let out = from_guest(&mut gateway, 0, &ether::udp(GUEST, 5000, GATEWAY, 8080, b"hello"));
+    let [FromGateway::Out { flow, to, bytes }] = &out[..] else { panic!("{out:?}") };
+    assert_eq!((to.to_string().as_str(), &bytes[..]), ("127.0.0.1:8080", &b"hello"[..]));
+    let mut answer = Vec::new();
+    gateway.flow_datagram(0, *flow, b"hi", &mut answer);
+    assert_eq!(answer, [FromGateway::Frame(ether::udp(GATEWAY, 8080, GUEST, 5000, b"hi"))]);
+    assert_eq!(from_guest(&mut gateway, 0, &ether::udp(GUEST, 5000, GATEWAY, 8081, b"hello")), []);
+    let outside = Station { ip: Ipv4Address::new(8, 8, 8, 8), ..GUEST };
+    assert_eq!(from_guest(&mut gateway, 0, &ether::udp(outside, 5000, GATEWAY, 8080, b"hello")), []);
+}
+
+/// The guest is told that nobody listens.
+fn assert_reset(out: &[FromGateway]) {
+    let [FromGateway::Frame(frame)] = out else { panic!("{out:?}") };
+    assert_eq!((frame[23], frame[14 + IPV4_HEADER_LEN + 13] & 4), (6, 4), "RST");
 }
 
 #[test]
@@ -338,9 +493,13 @@ fn the_guest_is_told_where_it_may_not_go_and_names_go_to_the_resolvers_in_turn()
 
 /// The segment by which the guest opens a connection.
 fn opening(to: Station, port: u16) -> Vec<u8> {
+    opening_from(5000, to, port)
+}
+
+fn opening_from(from_port: u16, to: Station, port: u16) -> Vec<u8> {
     let checksums = ChecksumCapabilities::default();
     let repr = TcpRepr {
-        src_port: 5000,
+        src_port: from_port,
         dst_port: port,
         control: TcpControl::Syn,
         seq_number: TcpSeqNumber(1),

@@ -21,6 +21,7 @@ pub mod ether;
 pub mod fabric;
 pub mod fence;
 pub mod forward;
+pub mod fragments;
 pub mod gateway;
 pub mod inbound;
 pub mod nat;

@@ -24,6 +24,8 @@ pub const FLOW_SILENT_NS: u64 = 60 * SECOND_NS;
 /// A resolver that has not answered for this long is passed over for the next.
 const RESOLVER_SLOW_NS: u64 = SECOND_NS;
 const DNS_PORT: u16 = 53;
+/// Of the remote end of a flow of pings. No datagram goes to port 0.
+pub const PING_PORT: u16 = 0;
 
 /// Addresses, and perhaps one port, that the guest may reach: `CIDR[:PORT]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,11 @@ pub struct OutboundError {
 impl Outbound {
     pub fn allows(&self, to: Ipv4Address, port: u16) -> bool {
         self.addresses.contains_addr(&to) && self.port.is_none_or(|only| only == port)
+    }
+
+    /// Whether the guest may ping `to`: a rule for one port does not allow that.
+    pub fn allows_ping(&self, to: Ipv4Address) -> bool {
+        self.addresses.contains_addr(&to) && self.port.is_none()
     }
 }
 
@@ -85,7 +92,8 @@ pub fn resolvers(resolv_conf: &str) -> Vec<SocketAddr> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowId(pub u64);
 
-/// What the guest sees of a flow: its own end, and whom it talks to.
+/// What the guest sees of a flow: its own end, and whom it talks to. In a flow of pings the guest's port is the
+/// identifier of its echo requests, and the other is [`PING_PORT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ends {
     pub mac: Mac,
@@ -110,8 +118,10 @@ pub struct OutboundCounts {
     pub evicted: u64,
     /// Packets to where the guest may not go; it was told so.
     pub refused: u64,
-    /// Answers longer than a frame.
+    /// Answers longer than a datagram can be.
     pub dropped_oversize: u64,
+    /// Pings that the host could not send; the guest was told.
+    pub pings_unsent: u64,
 }
 
 /// The table of flows.

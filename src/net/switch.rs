@@ -26,7 +26,7 @@
 //! [`LEAP_MAX`] ahead. A place that nobody has held for [`ABANDONED_NS`] is free for another guest, and one that
 //! is held by nobody makes room when all [`VMS_MAX`] are taken.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -124,6 +124,13 @@ pub enum Command {
     Out {
         flow: FlowId,
         to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    /// Send an ICMP echo request of the guest's to `to`, from a socket that is this flow's own; if that cannot
+    /// be, say so by [`Switch::ping_failed`].
+    Ping {
+        flow: FlowId,
+        to: IpAddr,
         bytes: Vec<u8>,
     },
     /// The flow's socket is no longer needed.
@@ -588,6 +595,13 @@ impl Switch {
         self.carry(now, from_gateway, out);
     }
 
+    /// A [`Command::Ping`] could not be sent.
+    pub fn ping_failed(&mut self, now: u64, flow: FlowId, bytes: &[u8], out: &mut Vec<Command>) {
+        let mut from_gateway = std::mem::take(&mut self.from_gateway);
+        self.gateway.ping_failed(now, flow, bytes, &mut from_gateway);
+        self.carry(now, from_gateway, out);
+    }
+
     /// The connections of the clients.
     pub fn tcp(&mut self) -> &mut Tcp {
         self.gateway.tcp()
@@ -961,6 +975,7 @@ impl Switch {
                 }
                 FromGateway::Dial { conn, to } => out.push(Command::Dial { conn, to }),
                 FromGateway::Out { flow, to, bytes } => out.push(Command::Out { flow, to, bytes }),
+                FromGateway::Ping { flow, to, bytes } => out.push(Command::Ping { flow, to, bytes }),
                 FromGateway::EndFlow { flow } => out.push(Command::EndFlow { flow }),
             }
         }

@@ -82,6 +82,7 @@ fn on_the_uplink(out: &[Command]) -> Vec<Vec<u8>> {
             | Command::ToHost { .. }
             | Command::Dial { .. }
             | Command::Out { .. }
+            | Command::Ping { .. }
             | Command::EndFlow { .. }
             | Command::Tell(_) => None,
         })

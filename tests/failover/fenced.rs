@@ -1,11 +1,13 @@
 //! A pair whose switch serves somebody else: both nodes notice, say so, and ask the arbiter.
 
+use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
 use lockstep::base::{Generation, NodeId};
-use lockstep::ft::{Arbiter, Bid, Claim};
+use lockstep::ft::{Arbiter, Bid, Claim, Message};
 use lockstep::host::arbiter::FileArbiter;
+use lockstep::host::link;
 use lockstep::host::port::Port;
 use lockstep::host::switch::query;
 use lockstep::lab::cluster::Process;
@@ -13,17 +15,51 @@ use lockstep::machine::mac_of;
 use lockstep::net::{Attach, Mac};
 
 use super::scene::*;
+use crate::common::hear;
 
-/// Another node under the same vm's name, attached to the scene's switch as `generation`.
-fn foreign(scene: &Scene, generation: u64) -> Port {
-    attached(scene, "kv", generation)
+/// The number of the guest's life, as its primary tells it to whoever joins: nobody else is told.
+fn life_of(primary: &Process) -> u64 {
+    let stream = link::dial(&primary.address.to_string()).unwrap();
+    let say = |message: Message| {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        (&stream).write_all(&bytes).unwrap();
+    };
+    say(Message::Join { vm: "kv".into(), node: NodeId(99) });
+    let (mut reader, mut taken) = (stream.try_clone().unwrap(), 0);
+    loop {
+        match hear(&mut reader).unwrap() {
+            Message::MemoryChunk(_) => {
+                taken += 1;
+                say(Message::MemoryTaken { chunks: taken });
+            }
+            Message::Offer { life, .. } => return life,
+            _ => {}
+        }
+    }
+}
+
+/// A pair, and the number of its guest's life.
+fn pair(scene: &mut Scene) -> (Process, Process, u64) {
+    let mut primary = scene.cluster.primary().unwrap();
+    scene.cluster.await_status(&mut primary, "running", |_| true).unwrap();
+    let life = life_of(&primary);
+    scene.await_alone(&mut primary);
+    let backup = scene.protect(&mut primary);
+    (primary, backup, life)
+}
+
+/// Another node under the same vm's name, attached to the scene's switch as `generation`. It knows the guest's
+/// life: no less convinces the switch.
+fn foreign(scene: &Scene, life: u64, generation: u64) -> Port {
+    attached(scene, "kv", life, generation)
 }
 
 /// A node of `vm` that has the address of the vm `kv`.
-fn attached(scene: &Scene, vm: &str, generation: u64) -> Port {
+fn attached(scene: &Scene, vm: &str, life: u64, generation: u64) -> Port {
     let attach = Attach {
         vm: vm.into(),
-        life: 4711,
+        life,
         mac: Mac(mac_of("kv")),
         generation: Generation(generation),
         standby: false,
@@ -48,7 +84,7 @@ fn status_command(node: &Process) -> (Option<i32>, String) {
 #[test]
 fn a_guarded_primary_says_that_the_switch_serves_a_node_of_another_arbiter() {
     let mut scene = Scene::kv();
-    let (mut primary, mut backup) = scene.cluster.pair().unwrap();
+    let (mut primary, mut backup, life) = pair(&mut scene);
     for node in [&mut primary, &mut backup] {
         let status = scene.cluster.await_status(node, "attached", |now| now.switch == "up").unwrap();
         assert!(status.protected && status.troubles().is_empty(), "{status:?}");
@@ -56,7 +92,7 @@ fn a_guarded_primary_says_that_the_switch_serves_a_node_of_another_arbiter() {
         assert_eq!(code, Some(0), "{text}");
         assert!(text.contains("switch      up\n") && text.contains("well        yes\n"), "{text}");
     }
-    let _foreign = foreign(&scene, 2);
+    let _foreign = foreign(&scene, life, 2);
     let status = scene
         .cluster
         .await_status(&mut primary, "fenced", |now| now.switch == "fenced by 2" && now.phase == "guarded")
@@ -89,7 +125,7 @@ fn a_guarded_primary_says_that_the_switch_serves_a_node_of_another_arbiter() {
 #[test]
 fn a_guarded_primary_that_was_replaced_at_the_arbiter_halts_when_the_switch_fences_it() {
     let mut scene = Scene::kv();
-    let (mut primary, mut backup) = scene.cluster.pair().unwrap();
+    let (mut primary, mut backup, life) = pair(&mut scene);
     let mut arbiter = FileArbiter::open(&scene.cluster.arbiter()).unwrap();
     let holder = arbiter.holder("kv").unwrap().unwrap().bid;
     let bid = Bid {
@@ -101,7 +137,7 @@ fn a_guarded_primary_that_was_replaced_at_the_arbiter_halts_when_the_switch_fenc
     };
     assert_eq!(arbiter.claim("kv", &bid), Ok(Claim::Won));
     assert_eq!(primary.wait(Duration::ZERO), None);
-    let _foreign = foreign(&scene, 2);
+    let _foreign = foreign(&scene, life, 2);
     for node in [&mut primary, &mut backup] {
         assert_eq!(node.wait(PATIENCE), Some(1), "{}", node.told());
         assert!(node.told().contains("generation 2 belongs to node"), "{}", node.told());
@@ -126,7 +162,7 @@ fn a_node_without_its_switch_is_not_well() {
 #[test]
 fn a_pair_that_the_switch_refuses_is_not_protected() {
     let mut scene = Scene::kv();
-    let _squatter = attached(&scene, "other", 1);
+    let _squatter = attached(&scene, "other", 4711, 1);
     let mut primary = scene.cluster.primary().unwrap();
     scene.cluster.await_status(&mut primary, "refused", |now| now.switch == "refused").unwrap();
     let _backup = scene.cluster.backup(&primary).unwrap();

@@ -1,12 +1,17 @@
-//! Sockets for the guest's datagrams to the world: one for each flow, connected to where it goes.
+//! Sockets for the guest's datagrams and pings to the world: one for each flow, connected to where it goes.
+//!
+//! A ping leaves by a socket of the kind that needs no privilege where the host allows it to the group of this
+//! process (`net.ipv4.ping_group_range`): the kernel gives the echo request an identifier of its own, and hands
+//! over the replies to that.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
 
 use crate::net::FlowId;
 
@@ -32,13 +37,27 @@ impl Outlets {
                 SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
                 SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
             };
-            let socket = UdpSocket::bind(any)?;
-            socket.connect(to)?;
-            socket.set_nonblocking(true)?;
-            epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(flow.0), epoll::EventFlags::IN)?;
-            self.sockets.insert(flow, socket);
+            self.open(flow, UdpSocket::bind(any)?, to)?;
         }
         self.sockets.get(&flow).map_or(Ok(()), |socket| socket.send(bytes).map(|_| ()))
+    }
+
+    /// Sends an ICMP echo request on the flow's socket. What the flow then hears are ICMP messages, too.
+    pub fn ping(&mut self, flow: FlowId, to: IpAddr, bytes: &[u8]) -> io::Result<()> {
+        if !self.sockets.contains_key(&flow) {
+            let flags = SocketFlags::CLOEXEC;
+            let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, Some(ipproto::ICMP))?;
+            self.open(flow, UdpSocket::from(socket), (to, 0).into())?;
+        }
+        self.sockets.get(&flow).map_or(Ok(()), |socket| socket.send(bytes).map(|_| ()))
+    }
+
+    fn open(&mut self, flow: FlowId, socket: UdpSocket, to: SocketAddr) -> io::Result<()> {
+        socket.connect(to)?;
+        socket.set_nonblocking(true)?;
+        epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(flow.0), epoll::EventFlags::IN)?;
+        self.sockets.insert(flow, socket);
+        Ok(())
     }
 
     pub fn end(&mut self, flow: FlowId) {
@@ -68,5 +87,31 @@ impl Outlets {
 impl AsFd for Outlets {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_ping_is_answered_or_refused_by_the_host() {
+        let mut outlets = Outlets::new().unwrap();
+        // Type 8, code 0, checksum and identifier to be filled in by the kernel, sequence number 5.
+        let sent = outlets.ping(FlowId(1), Ipv4Addr::LOCALHOST.into(), &[8, 0, 0, 0, 0, 0, 0, 5, b'h', b'i']);
+        if let Err(error) = sent {
+            let range = std::fs::read_to_string("/proc/sys/net/ipv4/ping_group_range").unwrap();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "with {range}: {error}");
+            return;
+        }
+        let (deadline, mut answers) = (Instant::now() + Duration::from_secs(10), Vec::new());
+        while answers.is_empty() {
+            assert!(Instant::now() < deadline, "no answer");
+            outlets.hear(&mut [0; 2048], |flow, bytes| answers.push((flow, bytes.to_vec())));
+            std::thread::yield_now();
+        }
+        assert_eq!((answers[0].0, answers[0].1[0], &answers[0].1[6..]), (FlowId(1), 0, &b"\x00\x05hi"[..]));
     }
 }

@@ -452,6 +452,11 @@ impl SwitchServer {
                 Command::Out { flow, to, bytes } => {
                     self.datagrams_unsent += u64::from(self.outlets.send(flow, to, &bytes).is_err());
                 }
+                Command::Ping { flow, to, bytes } => {
+                    if self.outlets.ping(flow, to, &bytes).is_err() {
+                        self.switch.ping_failed(now, flow, &bytes, &mut self.commands);
+                    }
+                }
                 Command::EndFlow { flow } => self.outlets.end(flow),
                 Command::Tell(text) => say!("switch: {text}"),
             }
