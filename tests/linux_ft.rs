@@ -125,7 +125,7 @@ fn twenty_takeovers_of_a_working_debian_and_it_notices_nothing() {
 
     let (mut spoke_ms, mut join_ms, mut pause_ms, mut audits) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for kill in 1..=KILLS {
-        // Each reign has compared digests before it ends, and its guest has said something.
+        // Each generation has compared digests before it ends, and its guest has said something.
         let status = scene
             .cluster
             .await_status(&mut primary, "audited", |status| status.protected && status.audits_agreed > 0)
@@ -140,8 +140,8 @@ fn twenty_takeovers_of_a_working_debian_and_it_notices_nothing() {
                 now.role == "primary" && now.generation > status.generation
             })
             .unwrap();
-        let reigns = Instant::now();
-        let (_, end) = scene.wait_for_silence(struck, reigns);
+        let live = Instant::now();
+        let (_, end) = scene.wait_for_silence(struck, live);
         spoke_ms.push(end.saturating_duration_since(struck).as_secs_f64() * 1e3);
         primary = backup;
         let asked = Instant::now();
@@ -267,7 +267,7 @@ fn what_redis_called_durable_is_there_after_both_nodes_died() {
     println!("the last number that Redis called durable is {last}");
     scene.console = None;
 
-    // The one that reigned last has the newest disk; the other's is refused.
+    // The one that was primary last has the newest disk; the other's is refused.
     scene.cluster.arguments = disk_words(&images, &overlays[0]);
     scene.cluster.arguments.push("--fresh".into());
     let mut stale = scene.cluster.primary().unwrap();

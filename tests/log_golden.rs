@@ -50,12 +50,12 @@ fn frames() -> Vec<Vec<Entry>> {
     let input = |at, input| (at, Event::Input(input));
     let read = |disk, tag, data| DiskDone { disk, tag, status: DiskStatus::Ok, data };
     let mark = |at, channel, seq, len, digest| (at, Event::Output(OutputMark { channel, seq, len, digest }));
-    let reign = |at, generation, node, why| {
+    let generation = |at, generation, node, why| {
         (at, Event::Generation { generation: Generation(generation), node: NodeId(node), why })
     };
     let batches = [
         vec![
-            reign(0, 1, 0x1111_2222_3333_4444, Start::Boot),
+            generation(0, 1, 0x1111_2222_3333_4444, Start::Boot),
             input(120, Input::Answer(Answer::Time(1000))),
             input(220, Input::Answer(Answer::Time(1025))),
             input(300, Input::Answer(Answer::Entropy(0xabcd))),
@@ -83,9 +83,9 @@ fn frames() -> Vec<Vec<Entry>> {
         ],
         vec![
             (4_000_000, Event::SwitchOver),
-            reign(4_000_000, 2, 0x5555_6666_7777_8888, Start::SwitchOver),
-            reign(4_100_000, 3, 0x5555_6666_7777_8888, Start::Alone),
-            reign(4_200_000, 4, 0x9999_aaaa_bbbb_cccc, Start::Takeover),
+            generation(4_000_000, 2, 0x5555_6666_7777_8888, Start::SwitchOver),
+            generation(4_100_000, 3, 0x5555_6666_7777_8888, Start::Alone),
+            generation(4_200_000, 4, 0x9999_aaaa_bbbb_cccc, Start::Takeover),
             (5_000_000_000, Event::End(Exit::Reset)),
             (5_000_000_001, Event::End(Exit::Fail(7))),
             (5_000_000_002, Event::End(Exit::Pass)),

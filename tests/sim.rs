@@ -27,7 +27,7 @@ fn a_thousand_seeds_hold() {
     assert!(failures.is_empty(), "{} seeds failed:\n{}", failures.len(), failures.join("\n"));
     // The seeds must have meant something.
     assert!(crashes >= seeds() / 2, "only {crashes} crashes");
-    assert!(takeovers >= seeds() / 2, "only {takeovers} reigns after the first");
+    assert!(takeovers >= seeds() / 2, "only {takeovers} generations after the first");
     // Heartbeats, a few turns a request, and otherwise sleep.
     assert!(turns < virtual_ms * 3, "{turns} turns in {virtual_ms} virtual ms: somebody spins");
     assert!(acknowledged >= seeds() * 15, "only {acknowledged} answers");

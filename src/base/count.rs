@@ -62,7 +62,7 @@ count!(
     Seq, "#", "{}"
 );
 count!(
-    /// Which reign over the guest this is. Each time a node starts or goes on alone it claims the
+    /// Whose turn with the guest this is, counted from 1. Each time a node starts or goes on alone it claims the
     /// next one at the arbiter; a claimed generation is never claimed again. 0 means "none yet".
     Generation, "g", "{}"
 );

@@ -22,7 +22,7 @@ pub struct DiskArgs {
     /// makes room); a backup's slots are its primary's.
     #[arg(long = "disk", value_name = "FILE[,ro][,overlay[=FILE]][,serial=NAME][,slot=N]", value_parser = place)]
     disks: Vec<DiskPlace>,
-    /// Use the disks as they are, although they are another vm's, older than this vm's last reign, or
+    /// Use the disks as they are, although they are another vm's, older than this vm's last generation, or
     /// replaced: what that guards is given up.
     #[arg(long)]
     disk_reset: bool,
@@ -54,7 +54,7 @@ impl DiskArgs {
         Ok(Disks { open: Vec::new(), places: self.places()? })
     }
 
-    /// Opens and locks the disks for a new life of `vm`, whose last reign was `last`'s.
+    /// Opens and locks the disks for a new life of `vm`, whose last generation was `last`'s.
     pub fn open(
         &self,
         vm: &str,
@@ -89,7 +89,7 @@ pub struct Booted {
 }
 
 impl Booted {
-    /// Notes beside the disks who is about to write to them; comes before the claim to a reign.
+    /// Notes beside the disks who is about to write to them; comes before the claim to a generation.
     pub fn intend(mut self) -> Result<Disks, Failure> {
         for disk in &mut self.disks.open {
             disk.intend().map_err(failure)?;

@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let [acknowledged, crashes, takeovers, pauses, partitions, fenced] = total;
     say!(
         "{} seeds in {:.1} s: {failed} failed; {acknowledged} answers checked, {crashes} crashes, {pauses} pauses, \
-         {partitions} partitions, {takeovers} reigns after the first, {fenced} frames fenced",
+         {partitions} partitions, {takeovers} generations after the first, {fenced} frames fenced",
         args.seeds,
         started.elapsed().as_secs_f64()
     );

@@ -14,7 +14,7 @@ use crate::base::{Generation, NodeId};
 pub struct Bid {
     pub generation: Generation,
     pub node: NodeId,
-    /// The node that counts as the backup from the reign's first entry on: the old primary, when the
+    /// The node that counts as the backup from the generation's first entry on: the old primary, when the
     /// two change places as planned. Nothing leaves the new primary without its acknowledgement, so
     /// whoever loses a claim and is named here may bid for the generation after.
     pub keeps: Option<NodeId>,
@@ -31,7 +31,7 @@ pub struct Bid {
 pub enum Claim {
     /// The generation is ours (also when a repeated claim finds that it was ours already).
     Won,
-    /// Somebody else has it, and reigns with `keeps` as the backup that counts, if that is anybody.
+    /// Somebody else has it, and is primary with `keeps` as the backup that counts, if that is anybody.
     Lost { to: NodeId, keeps: Option<NodeId> },
 }
 

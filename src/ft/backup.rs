@@ -79,8 +79,8 @@ pub(super) struct Backup {
     primary: NodeId,
     generation: Generation,
     /// Who holds `generation` at the arbiter: the primary, but for the moment in which this node stops
-    /// being that and has not yet read of its successor's reign.
-    reigning: NodeId,
+    /// being that and has not yet read of its successor's generation.
+    holder: NodeId,
     life: u64,
     state: State,
     counting: bool,
@@ -132,7 +132,7 @@ impl Backup {
     }
 
     /// The old primary after a planned switch-over: its machine stands exactly where the new
-    /// reign's log begins.
+    /// generation's log begins.
     pub fn after_switch_over(
         common: &mut Common,
         to: Yield,
@@ -148,7 +148,7 @@ impl Backup {
         common.terminals.settle(false, follows.life, &mut common.commands);
         backup.console_released = follows.console_released;
         backup.ticks_heard = Some((follows.ticks, to.now_ns));
-        backup.reigning = common.id;
+        backup.holder = common.id;
         backup.counting = true;
         backup.in_step = true;
         backup.detector = common.settings.detector(to.now_ns);
@@ -181,7 +181,7 @@ impl Backup {
             linked: true,
             primary,
             generation,
-            reigning: primary,
+            holder: primary,
             life,
             state,
             counting: false,
@@ -231,9 +231,9 @@ impl Backup {
         self.generation != Generation::ZERO || self.arriving.is_some() || self.fetch.is_some()
     }
 
-    /// The reign that this node follows, unless it is bidding for the next.
-    pub fn reign(&self) -> Option<(Generation, NodeId)> {
-        self.bid.is_none().then_some((self.generation, self.reigning))
+    /// The generation that this node follows, unless it is bidding for the next.
+    pub fn generation_and_holder(&self) -> Option<(Generation, NodeId)> {
+        self.bid.is_none().then_some((self.generation, self.holder))
     }
 
     pub fn disk_standing(&self) -> DiskStanding {
@@ -337,7 +337,7 @@ impl Backup {
                 }
                 common.tell(format!("the primary sends its state at {at}, {chunks} chunks"));
                 (self.generation, self.primary, self.life) = (generation, node, life);
-                self.reigning = node;
+                self.holder = node;
                 common.terminals.settle(false, life, &mut common.commands);
                 common.say_whereabouts(self.link);
                 common.say_known(self.link);
@@ -534,7 +534,7 @@ impl Backup {
             entries.iter().any(|e| matches!(e.event, log::Event::Joined { node } if node == common.id));
         let unpacked: usize = entries.iter().map(|entry| entry.event.payload().len()).sum();
         let held_bytes = bytes.len() + unpacked + entries.len() * size_of::<Entry>();
-        let reign = entries.iter().find_map(|e| match e.event {
+        let generation = entries.iter().find_map(|e| match e.event {
             log::Event::Generation { generation, node, .. } => Some((generation, node)),
             _ => None,
         });
@@ -548,13 +548,13 @@ impl Backup {
         self.log_bytes += bytes.len() as u64;
         common.commands.push(Command::Append { bytes });
         self.ack_due = true;
-        if let Some((generation, node)) = reign {
-            (self.generation, self.reigning) = (generation, node);
+        if let Some((generation, node)) = generation {
+            (self.generation, self.holder) = (generation, node);
             if let Some(link) = self.answer_to.take() {
                 let json = serde_json::json!({ "switched_over": true, "generation": generation }).to_string();
                 common.send(link, Message::Answer { json });
                 common.commands.push(Command::Close { link });
-                common.tell(format!("switched over: generation {generation} reigns, this node follows"));
+                common.tell(format!("switched over: generation {generation} is current, this node follows"));
             }
         }
         if joined && !self.counting {
@@ -566,7 +566,7 @@ impl Backup {
         Ok(())
     }
 
-    /// The primary is gone or of no more use. Only a backup that counts may bid for the next reign.
+    /// The primary is gone or of no more use. Only a backup that counts may bid for the next generation.
     fn lose_primary(&mut self, common: &mut Common, why: &str) -> Next {
         self.linked = false;
         common.commands.push(Command::Close { link: self.link });
@@ -586,7 +586,7 @@ impl Backup {
     fn bid(&mut self, common: &mut Common, planned: bool) {
         let generation = self.generation.next();
         let keeps = planned.then_some(self.primary);
-        common.commands.push(Command::Claim { generation, keeps, after: self.reigning });
+        common.commands.push(Command::Claim { generation, keeps, after: self.holder });
         self.bid = Some(Bid { generation, asked: true, retry_ns: 0, won: false, planned });
     }
 
@@ -625,7 +625,7 @@ impl Backup {
         {
             bid.asked = true;
             let keeps = bid.planned.then_some(self.primary);
-            let after = self.reigning;
+            let after = self.holder;
             common.commands.push(Command::Claim { generation: bid.generation, keeps, after });
         }
         if self.linked

@@ -79,7 +79,7 @@ pub enum Message {
     },
     /// Typed at a terminal; the first byte is the `seq`-th of its session.
     ConsoleInput { seq: u64, bytes: Vec<u8> },
-    /// The guest has been given everything typed before byte `upto`, whoever reigns.
+    /// The guest has been given everything typed before byte `upto`, whichever node is primary.
     ConsoleTaken { upto: u64 },
     /// The terminal's window has this size.
     ConsoleSize { cols: u16, rows: u16 },

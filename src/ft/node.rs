@@ -43,7 +43,7 @@ pub enum Event {
         generation: Generation,
         outcome: Result<Claim, ArbiterError>,
     },
-    /// What the arbiter says when it is asked who holds the present reign's `generation`.
+    /// What the arbiter says when it is asked who holds `generation`, the present one.
     ArbiterSeen {
         generation: Generation,
         seen: Result<NodeId, ArbiterError>,
@@ -74,7 +74,7 @@ pub enum Event {
     },
     /// The connection to the switch is in another state; `Fenced` has an event of its own.
     Switch(SwitchState),
-    /// The switch says that another generation reigns.
+    /// The switch says that another generation is current.
     Fenced {
         current: Generation,
     },
@@ -96,7 +96,7 @@ pub enum Command {
     Close {
         link: LinkId,
     },
-    /// Asks the arbiter for `generation`, which comes after a reign of `after`'s, to reign with `keeps`
+    /// Asks the arbiter for `generation`, which comes after one of node `after`'s, to be primary with `keeps`
     /// as the backup that counts; the outcome comes back as [`Event::Claimed`].
     Claim {
         generation: Generation,
@@ -196,7 +196,7 @@ pub enum Halt {
     GuestEnded(Exit),
     /// The instruction limit that the operator set is reached.
     LimitReached,
-    /// Somebody else reigns.
+    /// Another node is the primary.
     LostClaim {
         generation: Generation,
         to: NodeId,
@@ -244,9 +244,9 @@ pub trait World {
 /// What a node's disks are good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskStanding {
-    /// They are the guest's, in this reign.
+    /// They are the guest's, in this generation.
     Primary(Generation),
-    /// Each flush that the guest sees complete in this reign is on them.
+    /// Each flush that the guest sees complete in this generation is on them.
     Replica(Generation),
     /// They may lack what a guest has flushed.
     Behind,
@@ -688,20 +688,23 @@ impl Node {
         self.follow(next);
     }
 
-    /// The reign that this node leads or follows, and whom the arbiter must name for it; none while it
+    /// The generation that this node leads or follows, and whom the arbiter must name for it; none while it
     /// is being settled, or outside fault tolerance.
-    pub fn reign(&self) -> Option<(Generation, NodeId)> {
-        let reign = match &self.role {
-            Role::Primary(primary) => primary.reign(self.common.id),
-            Role::Backup(backup) => backup.reign(),
+    pub fn generation_and_holder(&self) -> Option<(Generation, NodeId)> {
+        let generation = match &self.role {
+            Role::Primary(primary) => primary.generation_and_holder(self.common.id),
+            Role::Backup(backup) => backup.generation_and_holder(),
             Role::Seeking(_) | Role::Halted { .. } => None,
         };
-        reign.filter(|(generation, _)| *generation != Generation::ZERO)
+        generation.filter(|(generation, _)| *generation != Generation::ZERO)
     }
 
     /// The arbiter is looked at while nothing depends on it: trouble is known before it does harm.
     fn arbiter_seen(&mut self, generation: Generation, seen: Result<NodeId, ArbiterError>) {
-        let Some((_, holder)) = self.reign().filter(|(reigning, _)| *reigning == generation) else { return };
+        let Some((_, holder)) = self.generation_and_holder().filter(|(active, _)| *active == generation)
+        else {
+            return;
+        };
         match seen {
             Ok(node) if node == holder => {
                 self.common.arbiter_is(None);
@@ -710,7 +713,7 @@ impl Node {
                     self.common.commands.push(Command::AskHolder);
                 }
             }
-            // It has gone back, and given this reign away once more: two histories begin here, and the
+            // It has gone back, and given this generation away once more: two histories begin here, and the
             // arbiter's word decides.
             Ok(to) if self.is_primary() => self.follow(Next::Halt(Halt::LostClaim { generation, to })),
             Ok(to) => self.common.arbiter_is(Some(format!(
@@ -840,7 +843,7 @@ impl Node {
             return;
         }
         // A claim that is under way decides.
-        let Some((generation, _)) = self.reign() else { return };
+        let Some((generation, _)) = self.generation_and_holder() else { return };
         match seen {
             Ok(Some(Holder { bid, .. }))
                 if bid.generation > generation

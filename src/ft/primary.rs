@@ -3,7 +3,7 @@
 //! ```text
 //!  None --Join--> Joining --caught up--> Counting --SwitchOver asked--> Counting{switching}
 //!   ^               |                       |                                |
-//!   |<--link lost---+                       | lost                           | the peer's reign begins
+//!   |<--link lost---+                       | lost                           | the peer's generation begins
 //!   |                                       v                                v
 //!   +<-------------claim won----------- Claiming --claim lost--> Halt      Backup
 //! ```
@@ -65,7 +65,7 @@ pub(super) struct Inheritance {
     pub linked: bool,
 }
 
-/// A primary's order to itself to follow its peer, whose reign has begun with `log`.
+/// A primary's order to itself to follow its peer, whose generation has begun with `log`.
 pub(super) struct Yield {
     pub link: LinkId,
     pub node: NodeId,
@@ -74,7 +74,7 @@ pub(super) struct Yield {
     pub now_ns: u64,
 }
 
-/// What a follower knows of the reign that it follows.
+/// What a follower knows of the generation that it follows.
 pub(super) struct Follows {
     pub generation: Generation,
     pub life: u64,
@@ -269,8 +269,8 @@ impl Primary {
         self.recorder.machine()
     }
 
-    /// This node's reign, unless it is bidding for the next.
-    pub fn reign(&self, id: NodeId) -> Option<(Generation, NodeId)> {
+    /// This node's generation, unless it is bidding for the next.
+    pub fn generation_and_holder(&self, id: NodeId) -> Option<(Generation, NodeId)> {
         (!matches!(self.peer, Peer::Claiming { .. })).then_some((self.generation, id))
     }
 
@@ -378,7 +378,7 @@ impl Primary {
                 common.terminals.peer_lives_at(&listen, &mut common.commands);
             }
             Message::Known { addresses } if from_peer => common.learn_all(&addresses),
-            Message::Log(bytes) if from_peer => return self.reign_of_peer(common, link, bytes, now_ns),
+            Message::Log(bytes) if from_peer => return self.generation_of_peer(common, link, bytes, now_ns),
             Message::Diverged(divergence) if from_peer => {
                 common.tell(format!("the backup reports a {divergence}"));
                 self.lose_peer(common, "it diverged");

@@ -114,7 +114,11 @@ fn a_loser_leaves_its_role_before_it_asks_for_another() {
     // Its disks are still locked: nothing happens until they are not, whatever the time.
     host.now_ns = 1_000_000_000_000;
     assert_eq!(node.run(&mut host), Pace::At(u64::MAX));
-    assert!(node.take_commands().is_empty() && node.disk_standing().is_none() && node.reign().is_none());
+    assert!(
+        node.take_commands().is_empty()
+            && node.disk_standing().is_none()
+            && node.generation_and_holder().is_none()
+    );
     let status = node.status(0);
     assert_eq!((status.role.as_str(), status.phase.as_str(), status.protected), ("backup", "seeking", false));
     node.step(Event::RoleLeft, host.now_ns);

@@ -18,7 +18,7 @@
 //! - The guest never waits for a terminal, and none costs more than [`WINDOW_BYTES`] and
 //!   [`TYPED_WAITING_MAX`] bytes.
 //! - A primary shows what has left its gate, a backup what its replay says. The latter may be early
-//!   but never wrong: whoever reigns next has the same past.
+//!   but never wrong: the next primary has the same past.
 //! - What is typed in a session is numbered by the terminal. How much of it the guest has been given
 //!   stands in the log beside it ([`crate::log::Event::Typed`]), so a successor knows it to the byte:
 //!   the terminal says the rest again, and no keystroke is lost or comes twice.
@@ -322,7 +322,7 @@ impl Terminals {
     pub fn message(&mut self, link: LinkId, message: Message, commands: &mut Vec<Command>) {
         let Some(terminal) = self.terminals.get_mut(&link) else { return };
         match message {
-            // It will say it again to whoever reigns.
+            // It will say it again to the next primary.
             Message::ConsoleInput { .. } if !self.place.primary => return,
             Message::ConsoleInput { seq, bytes } => {
                 // Forgotten, or never known: it goes on where it says.

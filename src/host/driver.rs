@@ -168,7 +168,7 @@ impl World for Here<'_> {
 
 /// As whom a guest speaks at the switch. One outside fault tolerance has no generation: the wall
 /// clock makes a later run the newer one.
-fn reign(generation: Generation) -> Generation {
+fn served(generation: Generation) -> Generation {
     if generation != Generation::ZERO {
         return generation;
     }
@@ -317,9 +317,9 @@ impl Driver {
         let Driver { started, events, queue, message_bytes, links, numbers, mut wiring } = self;
         let pulse = Pulse::new(started, Duration::from_nanos(node.heartbeat_ns()))?;
         let arbiter = wiring.arbiter.take();
-        let reign = Arc::new(AtomicU64::new(0));
+        let generation = Arc::new(AtomicU64::new(0));
         let looks = arbiter.as_ref().map(|arbiter| {
-            spawn_look(arbiter.another(), node.vm().to_owned(), reign.clone(), events.clone())
+            spawn_look(arbiter.another(), node.vm().to_owned(), generation.clone(), events.clone())
         });
         let looks = looks.transpose()?;
         let claims = arbiter.map(|arbiter| spawn_arbiter(arbiter, node.vm().to_owned(), events.clone()));
@@ -359,7 +359,7 @@ impl Driver {
             console,
             claims,
             looks,
-            reign,
+            generation,
             wiring,
             writer: None,
             disks,
@@ -466,12 +466,12 @@ fn spawn_arbiter(
     Ok((jobs, thread))
 }
 
-/// Asks the arbiter now and then who holds the generation in `reign`, and when told to who holds the newest
+/// Asks the arbiter now and then who holds the generation in `generation`, and when told to who holds the newest
 /// one, on a thread of its own: a claim never waits for that. It ends when what it returns is dropped.
 fn spawn_look(
     mut arbiter: Box<dyn Arbiter>,
     vm: String,
-    reign: Arc<AtomicU64>,
+    generation: Arc<AtomicU64>,
     events: SyncSender<HostEvent>,
 ) -> std::io::Result<SyncSender<()>> {
     let (ask, asked) = sync_channel(1);
@@ -481,7 +481,7 @@ fn spawn_look(
                 Ok(()) => Event::HolderSeen(arbiter.holder(&vm)),
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
-                    let generation = Generation(reign.load(Ordering::Relaxed));
+                    let generation = Generation(generation.load(Ordering::Relaxed));
                     if generation == Generation::ZERO {
                         continue;
                     }
@@ -519,7 +519,7 @@ struct Running {
     /// Has the arbiter asked who holds the newest generation.
     looks: Option<SyncSender<()>>,
     /// The generation that the arbiter is to be asked about now and then; 0 for none.
-    reign: Arc<AtomicU64>,
+    generation: Arc<AtomicU64>,
     wiring: Wiring,
     writer: Option<LogWriter>,
     disks: Rack,
@@ -554,8 +554,8 @@ impl Running {
                 refused: self.refused.len(),
             };
             let pace = self.node.run(&mut here);
-            let reign = self.node.reign().map_or(0, |(generation, _)| generation.get());
-            self.reign.store(reign, Ordering::Relaxed);
+            let generation = self.node.generation_and_holder().map_or(0, |(generation, _)| generation.get());
+            self.generation.store(generation, Ordering::Relaxed);
             if let Some(halt) = self.carry_out()? {
                 return Ok(halt);
             }
@@ -801,7 +801,7 @@ impl Running {
 
     fn carry_out(&mut self) -> Result<Option<Halt>, DriverError> {
         loop {
-            // Before what a new reign asks of the disks.
+            // Before what a new generation asks of the disks.
             if let Some(standing) = self.node.disk_standing() {
                 self.disks.stand(standing);
             }
@@ -881,7 +881,7 @@ impl Running {
             Command::PlugIn(plug) => self.plug_in(plug)?,
             Command::Activate { generation, rx_seq } => {
                 if let Some(port) = &self.port {
-                    port.activate(reign(generation), rx_seq);
+                    port.activate(served(generation), rx_seq);
                 }
             }
             Command::FramesSafe { rx_seq } => {
@@ -956,7 +956,7 @@ impl Running {
             vm: self.node.vm().to_owned(),
             life: plug.life,
             mac: Mac(plug.mac),
-            generation: reign(plug.generation),
+            generation: served(plug.generation),
             standby: plug.standby,
             rx_seq_last: plug.rx_seq,
             tx_seq_last: plug.tx_seq,

@@ -44,7 +44,7 @@ pub enum PortEvent {
     Room,
     /// The switch does not want us. It is asked again, slowly; reported when the reason changes.
     Refused { why: String },
-    /// Another generation reigns: nothing is said or heard any more, unless this node activates a
+    /// Another generation is current: nothing is said or heard any more, unless this node activates a
     /// newer one still.
     Fenced { current: Generation },
 }
@@ -107,13 +107,13 @@ impl Port {
         }
     }
 
-    /// The primary that this standby follows reigns under `generation` now. Only a switch that is
+    /// The primary that this standby follows is primary under `generation` now. Only a switch that is
     /// younger than the guest learns something from it.
     pub fn follow(&self, generation: Generation) {
         self.lock().follow(generation);
     }
 
-    /// This node reigns from now on, and its log ends with the frame `rx_seq_last`: what comes after
+    /// This node is primary from now on, and its log ends with the frame `rx_seq_last`: what comes after
     /// is delivered. Frames may be sent at once, without waiting for the answer.
     pub fn activate(&self, generation: Generation, rx_seq_last: u64) {
         let mut state = self.lock();

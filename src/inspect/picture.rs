@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::kind::{Group, Kind};
-use super::stats::{Reign, Stats};
+use super::stats::{Began, Stats};
 use super::view::start_text;
 
 const WIDTH: f64 = 1200.0;
@@ -45,7 +45,7 @@ pub fn svg(stats: &Stats, title: &str) -> String {
     if lanes.is_empty() {
         text(svg, (LEFT, TOP), r##"fill="#52606d""##, "no entries");
     }
-    reigns(svg, stats, bottom);
+    generations(svg, stats, bottom);
     legend(svg, stats, bottom + 66.0);
     out.push_str("</svg>\n");
     out
@@ -144,10 +144,10 @@ fn axis(svg: &mut String, stats: &Stats, bottom: f64) {
 }
 
 /// A line for each generation's start, and its name where there is room.
-fn reigns(svg: &mut String, stats: &Stats, bottom: f64) {
+fn generations(svg: &mut String, stats: &Stats, bottom: f64) {
     let first = stats.positions().map_or(0, |(first, _)| first.get());
     let mut row_ends = [f64::NEG_INFINITY; NAME_ROWS];
-    for Reign { at, generation, why } in stats.reigns() {
+    for Began { at, generation, why } in stats.generations() {
         let x = x_of(stats, at.get().saturating_sub(first));
         let name = format!("generation {generation}: {}", start_text(*why));
         let row = row_ends.iter().position(|end| *end < x);

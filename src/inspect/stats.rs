@@ -15,7 +15,7 @@ use crate::machine::Input;
 /// Ticks of the guest's clock in a second.
 const TICKS_PER_S: f64 = 1e7;
 /// How many starts of a generation are kept; further ones are only counted.
-pub const REIGNS_MAX: usize = 256;
+pub const GENERATIONS_MAX: usize = 256;
 
 /// Counts over the entries of a log.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +23,7 @@ pub struct Stats {
     tallies: [Tally; Kind::ALL.len()],
     positions: Option<(Icount, Icount)>,
     times: Option<(u64, u64)>,
-    reigns: Vec<Reign>,
+    generations: Vec<Began>,
     timeline: Timeline,
 }
 
@@ -36,7 +36,7 @@ pub struct Tally {
 
 /// A generation's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reign {
+pub struct Began {
     pub at: Icount,
     pub generation: Generation,
     pub why: Start,
@@ -60,8 +60,8 @@ impl Stats {
                 let (first, last) = *self.times.get_or_insert((time, time));
                 self.times = Some((first, time.max(last)));
             }
-            Event::Generation { generation, why, .. } if self.reigns.len() < REIGNS_MAX => {
-                self.reigns.push(Reign { at: entry.at, generation, why });
+            Event::Generation { generation, why, .. } if self.generations.len() < GENERATIONS_MAX => {
+                self.generations.push(Began { at: entry.at, generation, why });
             }
             _ => {}
         }
@@ -105,9 +105,9 @@ impl Stats {
         self.seconds().map(|seconds| n as f64 / seconds)
     }
 
-    /// The generations that began, up to [`REIGNS_MAX`].
-    pub fn reigns(&self) -> &[Reign] {
-        &self.reigns
+    /// The generations that began, up to [`GENERATIONS_MAX`].
+    pub fn generations(&self) -> &[Began] {
+        &self.generations
     }
 
     pub const fn timeline(&self) -> &Timeline {
@@ -130,7 +130,7 @@ impl Stats {
             .filter(|kind| self.tally(*kind).count > 0)
             .map(|kind| (kind.name().to_owned(), tally(self.tally(kind))))
             .collect();
-        let reign = |reign: &Reign| json!({ "icount": reign.at, "generation": reign.generation, "why": start_text(reign.why) });
+        let began = |began: &Began| json!({ "icount": began.at, "generation": began.generation, "why": start_text(began.why) });
         json!({
             "entries": tally(self.total()),
             "kinds": kinds,
@@ -138,7 +138,7 @@ impl Stats {
             "icount_last": self.positions.map(|(_, last)| last),
             "instructions": self.instructions(),
             "seconds": self.seconds(),
-            "generations": self.reigns.iter().map(reign).collect::<Vec<_>>(),
+            "generations": self.generations.iter().map(began).collect::<Vec<_>>(),
         })
     }
 }
@@ -246,7 +246,7 @@ mod tests {
             let (generation, node) = (Generation(i), crate::base::NodeId(1));
             stats.add(&place(i, Event::Generation { generation, node, why: Start::Takeover }));
         }
-        assert_eq!(stats.reigns().len(), REIGNS_MAX);
+        assert_eq!(stats.generations().len(), GENERATIONS_MAX);
         assert_eq!(stats.tally(Kind::Generation).count, 1_000);
     }
 }

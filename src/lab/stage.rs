@@ -30,7 +30,7 @@ pub struct Stage {
     pub primary: Process,
     pub backup: Option<Process>,
     pub cluster: Cluster,
-    /// Digests that agreed, and bytes of log, in reigns that are over.
+    /// Digests that agreed, and bytes of log, in generations that are over.
     audits_before: u64,
     log_bytes_before: u64,
 }
@@ -62,7 +62,7 @@ pub enum Blow {
     Stop,
 }
 
-/// Counts over all reigns so far.
+/// Counts over all generations so far.
 #[derive(Clone, Debug)]
 pub struct Tally {
     pub audits: u64,
@@ -197,7 +197,7 @@ impl Stage {
             std::thread::sleep(LOOK / 5);
         };
         let gap = load.longest_gap_since(struck).map_or(answered, |(_, gap)| gap);
-        self.await_primary("reigning", |_| true)?;
+        self.await_primary("live", |_| true)?;
         Ok((Takeover { answered, gap }, old))
     }
 
@@ -231,7 +231,7 @@ impl Stage {
         number.map(|number| self.cluster.record_dir(number)).ok_or_else(|| Failure::new("there is no backup"))
     }
 
-    /// Makes the two change places; how long it took, from the request to the new primary's reign.
+    /// Makes the two change places; how long it took, from the request to the new primary's generation.
     pub fn switch_over(&mut self) -> Result<Duration, Failure> {
         let tally = self.tally()?;
         let begun = Instant::now();
@@ -248,11 +248,11 @@ impl Stage {
         };
         std::mem::swap(&mut self.primary, backup);
         (self.audits_before, self.log_bytes_before) = (tally.audits, tally.log_bytes);
-        self.await_primary("reigning", |status| status.protected)?;
+        self.await_primary("live", |status| status.protected)?;
         Ok(took)
     }
 
-    /// What all reigns together have come to, and how the primary is now.
+    /// What all generations together have come to, and how the primary is now.
     pub fn tally(&mut self) -> Result<Tally, Failure> {
         let status = self.await_primary("answering", |_| true)?;
         Ok(Tally {

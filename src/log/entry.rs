@@ -23,7 +23,7 @@ pub enum Event {
     Horizon,
     /// The recorder's state had this digest here; a replayer compares.
     Digest(Digest),
-    /// From here on `node` reigns.
+    /// From here on `node` is primary.
     Generation { generation: Generation, node: NodeId, why: Start },
     /// Of what was typed in the attach session `session`, all before byte `upto` is delivered.
     Typed { session: u64, upto: u64 },

@@ -6,7 +6,7 @@
 //! 8       4     format version, 3 (2 is read: it has no entry of kind 0x0b)
 //! 12      4     header length in bytes, this table with its CRC
 //! 16      8     number of the first entry in this segment, not 0
-//! 24      8     generation that reigns where this segment starts
+//! 24      8     current generation where this segment starts
 //! 32      8     RAM size in bytes
 //! 40      8     number of the last entry that the log's starting state (`base.snap`) contains
 //! 48      8     position of that state
@@ -47,7 +47,7 @@ pub struct SegmentHeader {
     pub lineage: Lineage,
     /// Number of the first entry in this segment.
     pub first_seq: Seq,
-    /// Who reigned when this segment was begun.
+    /// Who was primary when this segment was begun.
     pub generation: Generation,
 }
 

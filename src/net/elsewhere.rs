@@ -16,7 +16,7 @@ use super::ether::Mac;
 
 /// One conflict is told this often at most.
 pub const TELL_EVERY_NS: u64 = 60 * SECOND_NS;
-/// After a VM's reign has begun here, its guest's last frames at another switch may still be under way.
+/// After a VM's generation has begun here, its guest's last frames at another switch may still be under way.
 pub const MOVING_NS: u64 = 2 * SECOND_NS;
 
 /// Who else uses the address.

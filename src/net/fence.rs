@@ -1,6 +1,6 @@
 //! The fence in front of the network: which of a VM's frames may pass.
 //!
-//! Owns two numbers per VM: the generation that reigns and the last frame accepted. It promises that
+//! Owns two numbers per VM: the current generation and the last frame accepted. It promises that
 //! no frame passes twice and that none of an older generation passes once a newer one is active, so
 //! frames of two generations never interleave behind it.
 //!
@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::port::FRAMES_KEPT_MAX;
 use crate::base::{Generation, Sabotage};
 
-/// At most this many numbers may be missing between two frames of one reign: a node keeps that many frames
+/// At most this many numbers may be missing between two frames of one generation: a node keeps that many frames
 /// for its switch and sends them again, so it cannot have lost more without knowing.
 pub const GAP_MAX: u64 = FRAMES_KEPT_MAX as u64;
 
@@ -31,9 +31,9 @@ pub enum Verdict {
     Leap { expected: u64 },
     /// It has passed before, perhaps from an earlier generation; it is dropped.
     Duplicate,
-    /// Its sender no longer reigns.
+    /// Its sender is no longer primary.
     Stale { current: Generation },
-    /// Its sender never announced that it reigns.
+    /// Its sender never announced that it is primary.
     Unannounced { current: Generation },
 }
 
@@ -55,14 +55,14 @@ pub struct Fence {
     /// `None`: not known, because this switch is younger than the guest. The first frame passes,
     /// whatever its number.
     last: Option<u64>,
-    /// A reign has begun and nothing has passed in it: its first frame may have any number that is new,
+    /// A generation has begun and nothing has passed in it: its first frame may have any number that is new,
     /// because the guest may have spoken through another switch meanwhile.
     fresh: bool,
     counts: FenceCounts,
 }
 
 impl Fence {
-    /// A fence at which `generation` reigns and `last` was the last frame accepted.
+    /// A fence whose current generation is `generation`, and where `last` was the last frame accepted.
     pub fn new(generation: Generation, last: Option<u64>) -> Self {
         Self { current: generation, last, fresh: false, counts: FenceCounts::default() }
     }
@@ -80,7 +80,7 @@ impl Fence {
         self.counts
     }
 
-    /// Lets `generation` reign from here on. An older one is refused with the one that reigns; the
+    /// Makes `generation` the current one. An older one is refused with the current one; the
     /// present one may be announced again.
     pub fn activate(&mut self, generation: Generation) -> Result<(), Generation> {
         if generation < self.current {
@@ -103,12 +103,12 @@ impl Fence {
         Ok(())
     }
 
-    /// The node that reigns has connected, and says that `said` was its guest's last frame. `rises` is true
-    /// when its reign begins with that connection.
+    /// The primary has connected, and says that `said` was its guest's last frame. `rises` is true
+    /// when its generation begins with that connection.
     ///
     /// A fence that knows no number takes it, and so does one that is more than [`GAP_MAX`] behind: what
-    /// is missing was lost. A fence more than that *ahead* of a reign's own word was led there by
-    /// numbers which the guest never used. (A node whose reign begins may know of fewer frames than its
+    /// is missing was lost. A fence more than that *ahead* of a generation's own word was led there by
+    /// numbers which the guest never used. (A node whose generation begins may know of fewer frames than its
     /// predecessor sent.) In between the fence knows better.
     pub fn resume(&mut self, said: u64, rises: bool) {
         match self.last {
@@ -119,7 +119,7 @@ impl Fence {
         }
     }
 
-    /// Notes a frame whose sender does not reign, by word from elsewhere.
+    /// Notes a frame whose sender is not primary, by word from elsewhere.
     pub fn refuse(&mut self) {
         self.counts.stale += 1;
     }
@@ -213,10 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_frame_of_a_reign_may_be_far_ahead_and_only_that_one() {
+    fn the_first_frame_of_a_generation_may_be_far_ahead_and_only_that_one() {
         let mut fence = Fence::new(G1, Some(5));
         fence.activate(G1).unwrap();
-        assert_eq!(fence.accept(G1, 1_000_000), Verdict::Leap { expected: 6 }, "no new reign");
+        assert_eq!(fence.accept(G1, 1_000_000), Verdict::Leap { expected: 6 }, "no new generation");
         fence.activate(G2).unwrap();
         assert_eq!(fence.accept(G2, 4), Verdict::Duplicate);
         assert_eq!(fence.accept(G2, 1_000_000), Verdict::Gap { expected: 6 });
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fence_that_was_led_ahead_comes_back_for_the_reign_but_not_for_a_new_one() {
+    fn a_fence_that_was_led_ahead_comes_back_for_the_generation_but_not_for_a_new_one() {
         let mut fence = Fence::new(G1, Some(5));
         fence.resume(u64::MAX - 1, false);
         assert_eq!(fence.accept(G1, 6), Verdict::Duplicate);
@@ -276,16 +276,16 @@ mod tests {
         for seed in 0..50 {
             let mut prng = Prng::new(seed);
             let mut fence = Fence::new(G1, Some(0));
-            let (mut last, mut reign) = (0u64, 1);
+            let (mut last, mut newest) = (0u64, 1);
             for _ in 0..500 {
                 let generation = Generation(prng.between(1, 4));
                 if prng.chance(1, 20) && fence.activate(generation).is_ok() {
-                    assert!(generation.get() >= reign, "seed {seed}");
-                    reign = generation.get();
+                    assert!(generation.get() >= newest, "seed {seed}");
+                    newest = generation.get();
                 }
                 let seq = prng.between(last.saturating_sub(3), last + 3);
                 if let Verdict::Accept | Verdict::Gap { .. } = fence.accept(generation, seq) {
-                    assert!(seq > last && generation.get() == reign, "seed {seed}");
+                    assert!(seq > last && generation.get() == newest, "seed {seed}");
                     last = seq;
                 }
             }

@@ -1,6 +1,6 @@
 //! Frames on their way into a VM, kept until the VM's log has them.
 //!
-//! Each frame gets the next number (`rx_seq`, from 1) of the guest's life. The VM that reigns says
+//! Each frame gets the next number (`rx_seq`, from 1) of the guest's life. The active VM says
 //! `Received` once a frame is safe in the replicated log; until then the frame stays here. When a
 //! successor takes over it names the last number in *its* log, and everything after that is sent
 //! again: what the dead primary had received but not replicated is not lost, and what the successor

@@ -73,7 +73,7 @@ pub struct Attach {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToSwitch {
     Attach(Attach),
-    /// This node reigns from now on; its log ends with the frame `rx_seq_last`.
+    /// This node is primary from now on; its log ends with the frame `rx_seq_last`.
     Activate {
         generation: Generation,
         rx_seq_last: u64,
@@ -96,7 +96,7 @@ pub enum ToSwitch {
 /// From the switch to a VM's node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FromSwitch {
-    /// The attachment stands. `generation` reigns, and frames up to `tx_seq_last` have been accepted.
+    /// The attachment stands. The current generation is `generation`, and frames up to `tx_seq_last` have been accepted.
     Attached {
         generation: Generation,
         tx_seq_last: u64,
@@ -108,7 +108,7 @@ pub enum FromSwitch {
         rx_seq: u64,
         bytes: Vec<u8>,
     },
-    /// `current` reigns now: this node has lost, and nothing it says will be heard.
+    /// generation `current` has begun: this node has lost, and nothing it says will be heard.
     Fenced {
         current: Generation,
     },

@@ -6,8 +6,8 @@
 //! [`Switch::next_frame`]. So a slow VM costs a bounded queue here and nothing elsewhere.
 //!
 //! Port 0 leads out: to the gateway, or to an uplink in its place ([`Switch::uplink_frame`],
-//! [`Command::ToUplink`]). Behind an uplink is a real segment: a VM that begins to reign here is announced
-//! there ([`super::announce`]), and nothing from there waits for a VM that reigns at another switch.
+//! [`Command::ToUplink`]). Behind an uplink is a real segment: a VM that becomes primary here is announced
+//! there ([`super::announce`]), and nothing from there waits for a VM that is active at another switch.
 //!
 //! A VM keeps its place here when its connection is lost, for its successor. Its attachments:
 //!
@@ -88,7 +88,7 @@ pub enum CloseWhy {
     OutOfTurn,
     /// The attachment was refused.
     Refused,
-    /// Another generation reigns.
+    /// Another generation is current.
     Fenced,
     /// The same node has connected again.
     Replaced,
@@ -150,7 +150,7 @@ pub struct UplinkCounts {
     pub frames_in: u64,
     /// Those of `frames_out` that told the segment where a VM is.
     pub announcements: u64,
-    /// Frames for a VM that does not reign at this switch.
+    /// Frames for a VM that is not primary at this switch.
     pub not_here: u64,
 }
 
@@ -174,7 +174,7 @@ pub struct SwitchStatus {
 pub struct VmStatus {
     pub generation: u64,
     pub mac: Mac,
-    /// Whether somebody reigns and is connected.
+    /// Whether an active node is connected.
     pub active: bool,
     pub standbys: usize,
     /// Where a generation above ours has been claimed: that one.
@@ -207,23 +207,23 @@ struct Vm {
     standbys: BTreeMap<PeerId, Standby>,
     /// Since when nobody is attached, once a tick has seen it.
     alone_since: Option<u64>,
-    /// It reigns here, or did and its successor may be about to.
+    /// It is active here, or was and its successor may be about to.
     here: bool,
-    /// Some node has reigned here; until then no life is tied to the name.
-    reigned: bool,
-    /// When the connection that reigns has said something last.
+    /// Some node has been primary here; until then no life is tied to the name.
+    had_primary: bool,
+    /// When the active connection has said something last.
     heard: u64,
     /// When any node of this life has.
     heard_kin: u64,
     /// The newest generation that the arbiter has named.
     arbiter: Option<Generation>,
-    /// The newest generation that is known to be claimed, if it is not the one that reigns here; and
+    /// The newest generation that is known to be claimed, if it is not the current one here; and
     /// when that was heard.
     claimed: Option<(Generation, u64)>,
     addresses: Addresses,
     rounds: Rounds,
-    /// When the present reign began here.
-    reigns_since: u64,
+    /// When the present generation began here.
+    active_since: u64,
     elsewhere: Elsewhere,
 }
 
@@ -249,10 +249,10 @@ impl Vm {
 
     /// Whether the place goes to a guest of another life, whatever was here before.
     fn is_free(&self, now: u64) -> bool {
-        !self.reigned || self.is_abandoned(now)
+        !self.had_primary || self.is_abandoned(now)
     }
 
-    /// Why `generation` may not begin to reign over the guest `life` here, although it is new. What
+    /// Why `generation` of the guest `life` may not begin here, although it is new. What
     /// `has_arbiter` says decides whether a leap waits for the arbiter's word or is bounded.
     fn objection(&self, now: u64, life: u64, generation: Generation, has_arbiter: bool) -> Option<String> {
         let name = &self.name;
@@ -290,7 +290,7 @@ impl Vm {
         self.claimed.map(|(claimed, _)| claimed).filter(|claimed| *claimed > generation)
     }
 
-    /// Whether the segment may be told that the guest is here: somebody reigns, and by no word elsewhere.
+    /// Whether the segment may be told that the guest is here: there is an active node, and none elsewhere by any word.
     fn may_announce(&self) -> bool {
         self.active.is_some() && self.overruled_by(self.fence.current()).is_none()
     }
@@ -440,14 +440,14 @@ impl Switch {
                 self.fail(peer, CloseWhy::OutOfTurn, out);
             }
             (Peer::Attached { vm, .. }, ToSwitch::Activate { generation, rx_seq_last }) => {
-                let reigned = self.vms[vm].active == Some(peer);
+                let was_active = self.vms[vm].active == Some(peer);
                 let current = self.vms[vm].fence.current();
-                if !reigned && generation <= current {
+                if !was_active && generation <= current {
                     // A successor has claimed a new generation; this one belongs to somebody else.
                     self.fence_off(peer, current, out);
-                } else if self.reign(now, peer, generation, out) {
+                } else if self.activate(now, peer, generation, out) {
                     let inbound = &mut self.vms[vm].inbound;
-                    if !reigned {
+                    if !was_active {
                         inbound.resume_after(rx_seq_last);
                     }
                     inbound.confirm(rx_seq_last);
@@ -517,7 +517,7 @@ impl Switch {
         vm.suspect(now, generation);
     }
 
-    /// Parts from those whose reign is over by the arbiter's word, and who have had time to say otherwise.
+    /// Parts from those whose generation is over by the arbiter's word, and who have had time to say otherwise.
     fn depose(&mut self, now: u64, out: &mut Vec<Command>) {
         for vm in 0..self.vms.len() {
             let place = &mut self.vms[vm];
@@ -540,7 +540,7 @@ impl Switch {
         }
     }
 
-    /// The VM reigns elsewhere, or is gone: its address is no longer tied to its port, and nothing
+    /// The VM is primary elsewhere, or is gone: its address is no longer tied to its port, and nothing
     /// waits for it.
     fn leave(&mut self, vm: usize) {
         let place = &mut self.vms[vm];
@@ -732,12 +732,12 @@ impl Switch {
                 return self.refuse(peer, "too many standbys for this VM".into(), out);
             }
             let (place, generation) = (&mut self.vms[vm], attach.generation);
-            if attach.life != place.life && place.reigned && place.has_kin(now) {
+            if attach.life != place.life && place.had_primary && place.has_kin(now) {
                 let why = format!("another guest by the name {:?} is here and lives", place.name);
                 return self.refuse(peer, why, out);
             }
             place.standbys.insert(peer, Standby { followed: generation, life: attach.life });
-            // It comes from a reign that was never seen here: at another switch, then. A node of the same
+            // It comes from a generation that was never seen here: at another switch, then. A node of the same
             // guest knows; whoever is not one is not believed.
             let life = attach.life;
             if life == place.life && place.objection(now, life, generation, self.has_arbiter).is_none() {
@@ -745,7 +745,7 @@ impl Switch {
             }
         } else {
             let rises = attach.generation > self.vms[vm].fence.current();
-            if !self.reign(now, peer, attach.generation, out) {
+            if !self.activate(now, peer, attach.generation, out) {
                 return;
             }
             self.free_addresses();
@@ -796,14 +796,14 @@ impl Switch {
             standbys: BTreeMap::new(),
             alone_since: None,
             here: false,
-            reigned: false,
+            had_primary: false,
             heard: now,
             heard_kin: now,
             arbiter: None,
             claimed: None,
             addresses: Addresses::default(),
             rounds: Rounds::default(),
-            reigns_since: 0,
+            active_since: 0,
             elsewhere: Elsewhere::default(),
         };
         if let Some(old) = self.vms.get_mut(vm) {
@@ -830,9 +830,9 @@ impl Switch {
         free.min_by_key(|(_, vm)| (spoke(vm), vm.alone_since.unwrap_or(now))).map(|(place, _)| place)
     }
 
-    /// Lets the attached `peer` reign over its VM under `generation`, and tells whoever reigned
+    /// Makes the attached `peer` its VM's primary under `generation`, and tells whoever was primary
     /// before. False when it may not, and has been told so.
-    fn reign(&mut self, now: u64, peer: PeerId, generation: Generation, out: &mut Vec<Command>) -> bool {
+    fn activate(&mut self, now: u64, peer: PeerId, generation: Generation, out: &mut Vec<Command>) -> bool {
         let Some(Peer::Attached { vm, life, mac }) = self.peers.get(&peer).copied() else { return false };
         let place = &mut self.vms[vm];
         if let Some(claimed) = place.overruled_by(generation) {
@@ -865,8 +865,8 @@ impl Switch {
             place.inbound.restart();
         }
         place.claimed = None;
-        (place.here, place.reigned) = (true, true);
-        (place.heard, place.heard_kin, place.reigns_since) = (now, now, now);
+        (place.here, place.had_primary) = (true, true);
+        (place.heard, place.heard_kin, place.active_since) = (now, now, now);
         if (place.mac, place.life) != (mac, life) || another {
             place.addresses = Addresses::default();
         }
@@ -882,7 +882,7 @@ impl Switch {
             self.announce(now, out);
         }
         for stranger in strangers {
-            self.refuse(stranger, "another guest by this name reigns now".into(), out);
+            self.refuse(stranger, "another guest by this name is active now".into(), out);
         }
         if let Some(old) = old {
             if generation > before {
@@ -1025,7 +1025,7 @@ impl Switch {
             PortId(port) => Whence::Vm(self.vms[port as usize - 1].name.clone()),
         };
         let holder = &mut self.vms[holder as usize - 1];
-        let settled = holder.may_announce() && now.saturating_sub(holder.reigns_since) >= MOVING_NS;
+        let settled = holder.may_announce() && now.saturating_sub(holder.active_since) >= MOVING_NS;
         if settled || whence != Whence::Uplink {
             holder.elsewhere.see(Address::Mac(source), whence);
         }

@@ -236,7 +236,7 @@ fn a_young_switch_takes_over_the_numbers_of_an_old_guest() {
 }
 
 #[test]
-fn who_does_not_reign_does_not_speak() {
+fn who_is_not_primary_does_not_speak() {
     let mut world = World::new();
     world.attach(P1, attach(G1));
     world.attach(P2, standby(G1));
@@ -465,14 +465,14 @@ fn with_an_arbiter_a_leap_and_another_guest_wait_for_its_word() {
 #[test]
 fn whoever_takes_a_name_before_its_guest_comes_does_not_keep_it() {
     let mut world = World::new();
-    // As a standby: nobody has reigned under the name.
+    // As a standby: there has been no primary under the name.
     let stranger = Attach { life: 666, tx_seq_last: 9000, ..standby(Generation(u64::MAX)) };
     assert!(is_attached(&world.attach(P1, stranger)));
     let out = world.attach(P2, attach(G1));
-    assert_refused(&out, "reigns now");
+    assert_refused(&out, "is active now");
     assert_eq!(out[2..], attached(P2, G1, 0));
     assert_refused(&world.attach(P1, Attach { life: 666, ..standby(G1) }), "lives");
-    // As a node that reigned and is gone: for a minute.
+    // As a node that was primary and is gone: for a minute.
     let mut world = World::new();
     world.attach(P1, Attach { life: 666, ..attach(Generation(u64::MAX)) });
     world.send(P1, Generation(u64::MAX), 1, announce());

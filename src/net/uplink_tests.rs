@@ -171,7 +171,7 @@ fn a_standby_learns_the_addresses_from_what_the_guest_says_at_another_switch() {
 }
 
 #[test]
-fn nothing_waits_for_a_guest_that_reigns_at_another_switch() {
+fn nothing_waits_for_a_guest_that_is_active_at_another_switch() {
     let mut segment = Segment::new();
     segment.attach(P1, G1, true, 0);
     segment.switch.uplink_frame(0, &ether::arp(ArpOperation::Request, GUEST, Mac::BROADCAST, NEAR.ip));
@@ -199,7 +199,7 @@ fn while_the_primary_is_dead_frames_wait_for_the_standby_of_the_same_switch() {
 }
 
 #[test]
-fn a_primary_whose_successor_reigns_at_another_switch_cannot_speak_through_this_one() {
+fn a_primary_whose_successor_is_active_at_another_switch_cannot_speak_through_this_one() {
     let mut segment = Segment::new();
     segment.attach(P1, G1, false, 0);
     assert_eq!(on_the_uplink(&segment.send(P1, G1, 1, answer())).len(), 1);
@@ -226,7 +226,7 @@ fn a_primary_whose_successor_reigns_at_another_switch_cannot_speak_through_this_
 }
 
 #[test]
-fn a_primary_whose_successor_reigns_elsewhere_is_not_announced_here() {
+fn a_primary_whose_successor_is_active_elsewhere_is_not_announced_here() {
     let mut segment = Segment::new();
     segment.attach(P1, G1, false, 0);
     segment.tick_after(1);
@@ -260,7 +260,7 @@ fn older_word_of_a_claim_does_not_undo_a_newer_one() {
 }
 
 #[test]
-fn word_of_the_reign_itself_and_of_another_guest_changes_nothing() {
+fn word_of_the_generation_itself_and_of_another_guest_changes_nothing() {
     let mut segment = Segment::new();
     segment.attach(P1, G2, false, 0);
     segment.switch.claimed(0, "kv", G1);
@@ -273,7 +273,7 @@ fn word_of_the_reign_itself_and_of_another_guest_changes_nothing() {
 }
 
 #[test]
-fn a_primary_that_says_again_that_it_reigns_is_not_believed_over_a_claim() {
+fn a_primary_that_says_again_that_it_is_primary_is_not_believed_over_a_claim() {
     let mut segment = Segment::new();
     segment.attach(P1, G1, false, 0);
     segment.switch.claimed(0, "kv", G2);
@@ -325,7 +325,7 @@ fn a_guest_that_comes_back_from_another_switch_finds_nothing_of_its_earlier_stay
     segment.switch.uplink_frame(0, &hello(MAC));
     assert_eq!(segment.frames(P1).len(), 1);
     segment.switch.closed(P1);
-    // Taken over elsewhere; a backup of that reign comes here before the grace is over.
+    // Taken over elsewhere; a backup of that generation comes here before the grace is over.
     segment.switch.claimed(0, "kv", G2);
     segment.attach(P2, G2, true, 40);
     segment.tick_after(CLAIM_GRACE_NS);
@@ -339,7 +339,7 @@ fn a_guest_that_comes_back_from_another_switch_finds_nothing_of_its_earlier_stay
 }
 
 #[test]
-fn a_backup_that_follows_a_reign_of_another_switch_tells_of_it() {
+fn a_backup_that_follows_a_generation_of_another_switch_tells_of_it() {
     let mut segment = Segment::new();
     segment.attach(P1, G1, false, 0);
     segment.attach(P2, G2, true, 40);
@@ -385,7 +385,7 @@ fn a_station_behind_the_uplink_with_the_guests_address_is_told() {
     assert!(told(&out), "{out:?}");
     let seen = seen(&segment).unwrap();
     assert_eq!((seen.seen, &seen.at[..]), (1, "a station behind the uplink"));
-    // A guest that moves away speaks there before its reign ends here.
+    // A guest that moves away speaks there before its generation ends here.
     segment.switch.claimed(segment.now, "kv", G2);
     segment.switch.uplink_frame(segment.now, &answer());
     assert_eq!(segment.switch.status().vms["kv"].address_elsewhere.as_ref().unwrap().seen, 1);

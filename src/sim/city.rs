@@ -73,7 +73,7 @@ enum Happening {
     AskOnce {
         number: u64,
     },
-    /// Each node is told what the arbiter says of the reign that it knows.
+    /// Each node is told what the arbiter says of the generation that it knows.
     LookAtArbiter,
     Ask {
         client: usize,
@@ -432,7 +432,7 @@ impl<'a> City<'a> {
         self.rests_until.is_some_and(|until| self.now_ns >= until) && self.is_settled()
     }
 
-    /// Every client has its answers, and whoever holds the newest generation reigns.
+    /// Every client has its answers, and whoever holds the newest generation is primary.
     fn is_settled(&self) -> bool {
         let (newest, owner, _) = self.newest();
         self.plan.faults.last().is_none_or(|(last_ns, _)| self.now_ns > *last_ns)

@@ -132,13 +132,13 @@ pub fn judge(
     wait: usize,
     image: &mut [u8],
 ) -> Result<(), String> {
-    let survivor = survivor.ok_or("nobody reigns at the end")?;
+    let survivor = survivor.ok_or("there is no primary at the end")?;
     let history = chronicle.history(survivor)?;
     let mut last = 0;
     for entry in &history {
         if let Event::Generation { generation, .. } = entry.event {
             if generation.get() <= last {
-                return Err(format!("generation {generation} reigns after generation {last}"));
+                return Err(format!("generation {generation} begins after generation {last}"));
             }
             last = generation.get();
         }

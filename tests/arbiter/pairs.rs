@@ -26,10 +26,10 @@ fn takeovers_by_etcd_lose_nothing() {
             std::thread::sleep(Duration::from_millis(200));
             let (sent, gone) = kill(&mut scene.primary);
             takeovers.push(await_answer_ms(&load, sent, gone));
-            let reigns = |status: &lockstep::ft::NodeStatus| {
+            let is_primary = |status: &lockstep::ft::NodeStatus| {
                 status.role == "primary" && status.generation.get() == n + 2
             };
-            scene.cluster.await_status(&mut scene.backup, "the primary", reigns).unwrap();
+            scene.cluster.await_status(&mut scene.backup, "the primary", is_primary).unwrap();
             let next = scene.cluster.backup(&scene.backup).unwrap();
             scene.primary = std::mem::replace(&mut scene.backup, next);
             scene.cluster.await_protected(&mut scene.primary).unwrap();
@@ -62,7 +62,7 @@ fn a_takeover_while_the_leader_of_etcd_is_paused_waits_for_the_next_leader() {
     scene.assert_clean(&load.stop());
 }
 
-/// As an arbiter says that has gone back and given the present reign away once more.
+/// As an arbiter says that has gone back and given the present generation away once more.
 #[test]
 fn a_primary_whose_generation_belongs_to_another_halts_and_its_backup_waits() {
     let Some(mut scene) = Scene::start(Kind::File, None) else { return };

@@ -124,7 +124,7 @@ impl Scene {
         self.cluster.await_status(&mut self.backup, "claiming", claiming).unwrap();
     }
 
-    /// Waits until one node has halted as the loser of the claim, and sees that the other reigns: true
+    /// Waits until one node has halted as the loser of the claim, and sees that the other is primary: true
     /// if that is the old primary.
     pub fn await_one(&mut self, generation: u64) -> bool {
         let until = Instant::now() + PATIENCE;

@@ -92,7 +92,7 @@ fn a_generation_without_the_one_before_is_not_given_out() {
         assert!(forgetful(arbiter.claim("kv", &after(bid(2, 1), 1))), "it has never heard of this vm");
         assert_eq!(arbiter.claim("kv", &bid(1, 1)), Ok(Claim::Won));
         assert!(forgetful(arbiter.claim("kv", &after(bid(3, 1), 1))), "it skips one");
-        assert!(forgetful(arbiter.claim("kv", &after(bid(2, 2), 7))), "it comes after another's reign");
+        assert!(forgetful(arbiter.claim("kv", &after(bid(2, 2), 7))), "it comes after another's generation");
         assert!(matches!(arbiter.look("kv", Generation(2)), Err(ArbiterError::Forgetful { .. })));
         assert_eq!(arbiter.holder("kv").unwrap().unwrap().bid, bid(1, 1), "nothing of that has left a trace");
         assert_eq!(arbiter.claim("kv", &after(bid(2, 2), 1)), Ok(Claim::Won));

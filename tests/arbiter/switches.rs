@@ -118,12 +118,12 @@ fn a_frozen_primary_whose_successor_claimed_in_etcd_is_not_heard_when_it_wakes()
 fn a_primary_that_does_not_know_of_a_claim_in_etcd_is_told_by_its_switch() {
     let Some(Scene { mut primary, cluster: _cluster, switches, etcd, _dir }) = Scene::start() else { return };
     let mut arbiter = etcd.arbiter();
-    let reigning = arbiter.holder("kv").unwrap().unwrap().bid;
+    let last = arbiter.holder("kv").unwrap().unwrap().bid;
     let bid = Bid {
         generation: Generation(2),
         node: NodeId(77),
         keeps: None,
-        after: Some(reigning.node),
+        after: Some(last.node),
         wherefrom: "elsewhere".into(),
     };
     assert_eq!(arbiter.claim("kv", &bid), Ok(Claim::Won));

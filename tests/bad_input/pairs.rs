@@ -136,7 +136,7 @@ fn recordings_of_nodes_killed_at_any_moment_replay() {
         primary.kill().unwrap();
         std::thread::sleep(Duration::from_micros(prng.between(0, 300_000)));
         if seed % 2 == 0 {
-            // The heir, too, in the middle of its reign or before it.
+            // The heir, too, in the middle of its generation or before it.
             backup.kill().unwrap();
             drop(load);
         } else {

@@ -498,18 +498,18 @@ fn a_backup_that_counts_takes_over_from_a_primary_that_turns_to_garbage() {
             victim.stream.shutdown(std::net::Shutdown::Both).unwrap();
         }
         let address: SocketAddr = victim.listen.parse().unwrap();
-        // As long as the arbiter knows nothing of the reign that it saw, it only waits.
+        // As long as the arbiter knows nothing of the generation that it saw, it only waits.
         std::thread::sleep(Duration::from_millis(300));
         assert!(claims(address) && victim.child.try_wait().unwrap().is_none());
         std::fs::create_dir_all(victim.dir.path().join("kv")).unwrap();
         let record = |node: u64| format!(r#"{{"generation":1,"node":{node},"keeps":null,"wherefrom":""}}"#);
         let path = victim.dir.path().join("kv/g00000000000000000001");
-        // Nor is a reign of somebody else's the one that it saw.
+        // Nor is a generation of somebody else's the one that it saw.
         std::fs::write(&path, record(6)).unwrap();
         std::thread::sleep(Duration::from_millis(300));
         assert!(claims(address) && victim.child.try_wait().unwrap().is_none());
         std::fs::write(&path, record(5)).unwrap();
-        until("reigning", PATIENCE, || {
+        until("active", PATIENCE, || {
             match lockstep::host::link::ask(address, &Message::Status, Duration::from_secs(2)) {
                 Ok(Message::Answer { json }) => {
                     json.contains("\"primary\"") && json.contains("\"generation\":2")

@@ -38,7 +38,7 @@ fn eight_kills_and_every_byte_comes_once_in_both_directions() {
         sleep_ms(prng.below(3));
         primary.kill().unwrap();
         say(&mut attached, prng.below(3));
-        scene.await_reign(&mut backup);
+        scene.await_primary(&mut backup);
         primary = backup;
         backup = scene.protect(&mut primary);
     }
@@ -59,7 +59,7 @@ fn a_frozen_primary_is_left_for_its_successor() {
     attached.await_shown("heard 00000000 before");
     primary.stop().unwrap();
     attached.types("meanwhile\n");
-    scene.await_reign(&mut backup);
+    scene.await_primary(&mut backup);
     attached.await_shown("heard 00000001 meanwhile");
     primary.resume().unwrap();
     attached.types("after\nquit\n");
@@ -102,7 +102,7 @@ fn several_terminals_see_the_same_and_type_in_turns() {
         attached.await_shown(&format!("from {n}"));
     }
     primary.kill().unwrap();
-    scene.await_reign(&mut backup);
+    scene.await_primary(&mut backup);
     primary = backup;
     let late = scene.attach("late", &["--watch", &primary.address.to_string()]);
     late.await_shown("from 2");

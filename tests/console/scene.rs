@@ -71,7 +71,7 @@ impl Scene {
         backup
     }
 
-    pub fn await_reign(&self, node: &mut Process) {
+    pub fn await_primary(&self, node: &mut Process) {
         self.cluster.await_status(node, "the primary", |status| status.role == "primary").unwrap();
     }
 }

@@ -28,7 +28,7 @@ fn a_killed_primarys_flushed_records_are_on_the_backups_disk() {
         sleep_ms(prng.below(500));
         primary.kill().unwrap();
         let said = last_flushed(&scene.console(&primary));
-        scene.await_reign(&mut backup);
+        scene.await_primary(&mut backup);
         let before = last_flushed(&scene.console(&backup));
         scene.await_flushed(&backup, before.max(said));
         (primary, disk) = (backup, next);
@@ -90,7 +90,7 @@ fn after_both_are_killed_either_disk_holds_every_flush_that_was_seen() {
 }
 
 #[test]
-fn a_disk_that_missed_the_last_reign_is_refused() {
+fn a_disk_that_missed_the_last_generation_is_refused() {
     let mut scene = Scene::new();
     let (p, b) = (scene.path("p.img"), scene.path("b.img"));
     make_image(&p, 4 << 20, 0);

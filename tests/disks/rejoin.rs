@@ -136,7 +136,7 @@ fn a_base_that_is_missing_is_copied_and_one_that_differs_is_refused() {
     assert!(fs::read(&copy).unwrap() == content);
     assert!(!beside(copy.as_ref()).exists());
     primary.kill().unwrap();
-    scene.await_reign(&mut backup);
+    scene.await_primary(&mut backup);
     let again = scene.protect(&mut backup, p.as_ref(), &["--disk", &format!("{base},ro")]);
     assert!(fs::read(&other).unwrap() == differs);
     drop(again);

@@ -193,7 +193,7 @@ impl Scene {
         until("flushed further", || last_flushed(&self.console(node)) > past);
     }
 
-    pub fn await_reign(&self, node: &mut Process) -> NodeStatus {
+    pub fn await_primary(&self, node: &mut Process) -> NodeStatus {
         self.cluster.await_status(node, "the primary", |status| status.role == "primary").unwrap()
     }
 }

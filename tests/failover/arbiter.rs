@@ -30,7 +30,7 @@ fn a_backup_without_the_arbiter_waits_and_goes_on_when_it_is_back() {
     assert!(claiming(&backup.status().unwrap()), "{}", backup.told());
     assert!(!scene.cluster.arbiter().exists(), "an arbiter that is away must not be made anew");
     back();
-    scene.await_reign(&mut backup, &before);
+    scene.await_primary(&mut backup, &before);
     assert_eq!(scene.ask("GET colour"), "VALUE green");
 }
 
@@ -47,7 +47,7 @@ fn a_primary_without_the_arbiter_and_without_its_backup_holds_its_answers() {
     let held = primary.status().unwrap();
     assert!(held.gated_outputs > 0 && !held.protected, "{held:?}");
     back();
-    let after = scene.await_reign(&mut primary, &before);
+    let after = scene.await_primary(&mut primary, &before);
     assert_eq!(after.generation, before.generation.next());
     assert_eq!(scene.ask("GET held"), "VALUE 1");
 }
@@ -66,6 +66,6 @@ fn an_empty_directory_in_the_arbiters_place_decides_nothing() {
     assert_eq!((status.role.as_str(), status.phase.as_str()), ("backup", "claiming"), "{}", backup.told());
     fs::remove_dir_all(scene.cluster.arbiter()).unwrap();
     back();
-    scene.await_reign(&mut backup, &before);
+    scene.await_primary(&mut backup, &before);
     assert_eq!(scene.ask("PING"), "PONG");
 }

@@ -22,7 +22,7 @@ fn the_kill_command_ends_the_named_node_and_the_other_goes_on() {
     let before = primary.status().unwrap();
     let words = kill_by_command(&mut primary);
     assert!(words.contains("lockstep primary"), "{words}");
-    scene.await_reign(&mut backup, &before);
+    scene.await_primary(&mut backup, &before);
     assert_eq!(scene.ask("GET colour"), "VALUE green");
     // A stopped node answers nobody, and is killed all the same.
     let mut joined = scene.protect(&mut backup);

@@ -36,7 +36,7 @@ fn twenty_kills_lose_nothing() {
             let before = primary.status().unwrap();
             let (sent, gone) = kill(&mut primary);
             takeovers.push(await_answer_ms(&load, sent, gone));
-            let after = scene.await_reign(&mut backup, &before);
+            let after = scene.await_primary(&mut backup, &before);
             assert!(after.icount >= before.icount, "{before:?}\n{after:?}");
             assert_eq!(after.generation, before.generation.next());
             primary = backup;
@@ -73,7 +73,7 @@ fn a_primary_killed_right_after_a_join_is_taken_over() {
         let mut backup = scene.protect(&mut primary);
         let before = primary.status().unwrap();
         kill(&mut primary);
-        scene.await_reign(&mut backup, &before);
+        scene.await_primary(&mut backup, &before);
         primary = backup;
         assert!(load.verify_all(), "{}", primary.told());
     }
@@ -90,7 +90,7 @@ fn a_killed_backup_holds_nothing_up_and_another_may_join() {
         let before = primary.status().unwrap();
         let (sent, gone) = kill(&mut backup);
         println!("a killed backup: {:.1} ms to the next answer", await_answer_ms(&load, sent, gone));
-        let after = scene.await_reign(&mut primary, &before);
+        let after = scene.await_primary(&mut primary, &before);
         assert_eq!((after.phase.as_str(), after.protected), ("alone", false));
         backup = scene.protect(&mut primary);
         assert_one_primary([&primary, &backup]);
@@ -100,7 +100,7 @@ fn a_killed_backup_holds_nothing_up_and_another_may_join() {
     // The third backup is worth as much as the first.
     let before = primary.status().unwrap();
     kill(&mut primary);
-    scene.await_reign(&mut backup, &before);
+    scene.await_primary(&mut backup, &before);
     assert!(load.verify_all(), "{}", backup.told());
     assert_clean(&load.stop(), &[&backup]);
 }
@@ -117,7 +117,7 @@ fn a_protected_primary_asked_to_end_is_taken_over_at_once() {
     assert_eq!(primary.wait(PATIENCE), Some(0), "{}", primary.told());
     assert!(primary.told().contains("carries the guest on"), "{}", primary.told());
     println!("SIGTERM: {:.1} ms to the next answer", await_answer_ms(&load, sent, std::time::Instant::now()));
-    scene.await_reign(&mut backup, &before);
+    scene.await_primary(&mut backup, &before);
     assert!(load.verify_all(), "{}", backup.told());
     assert_clean(&load.stop(), &[&primary, &backup]);
 }
@@ -163,7 +163,7 @@ fn a_primary_that_refused_to_end_is_protected_and_ended_without_loss() {
     let before = primary.status().unwrap();
     terminate(&primary);
     assert_eq!(primary.wait(PATIENCE), Some(0), "{}", primary.told());
-    let now = scene.await_reign(&mut backup, &before);
+    let now = scene.await_primary(&mut backup, &before);
     assert_eq!((now.takeovers, now.suspicions, now.peer), (1, 0, None));
     assert_eq!(scene.ask("GET colour"), "VALUE green");
 }

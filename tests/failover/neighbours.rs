@@ -43,8 +43,8 @@ fn two_vms_at_one_switch_work_at_once_and_take_over_each_for_itself() {
     let (first_before, second_before) = (first.status().unwrap(), second.status().unwrap());
     kill(&mut second);
     kill(&mut first);
-    scene.await_reign(&mut first_backup, &first_before);
-    scene.await_reign(&mut second_backup, &second_before);
+    scene.await_primary(&mut first_backup, &first_before);
+    scene.await_primary(&mut second_backup, &second_before);
     assert_eq!(scene.ask("GET colour"), "VALUE green");
     assert_clean(&load.stop(), &[&first_backup]);
 }
@@ -93,6 +93,6 @@ fn a_vm_reaches_another_ones_service_over_the_switch_through_a_takeover() {
     ask("1 GET colour", "1 VALUE green");
     let before = primary.status().unwrap();
     kill(&mut primary);
-    scene.await_reign(&mut backup, &before);
+    scene.await_primary(&mut backup, &before);
     ask("2 GET colour", "2 VALUE green");
 }

@@ -15,7 +15,7 @@ fn a_stopped_primary_is_taken_over_and_harmless_when_it_wakes() {
         let ms = await_answer_ms(&load, sent, std::time::Instant::now());
         println!("a stopped primary is taken over in {ms:.0} ms");
         assert!(ms < 2000.0, "{ms} ms");
-        scene.await_reign(&mut backup, &before);
+        scene.await_primary(&mut backup, &before);
         sleep_ms(100);
         primary.resume().unwrap();
         assert_eq!(primary.wait(PATIENCE), Some(1), "{}", primary.told());
@@ -30,8 +30,8 @@ fn a_stopped_primary_is_taken_over_and_harmless_when_it_wakes() {
 }
 
 #[test]
-fn a_primary_that_wakes_before_its_successor_reigns_does_no_harm() {
-    let mut prng = seeded("a_primary_that_wakes_before_its_successor_reigns_does_no_harm");
+fn a_primary_that_wakes_before_its_successor_is_primary_does_no_harm() {
+    let mut prng = seeded("a_primary_that_wakes_before_its_successor_is_primary_does_no_harm");
     let mut scene = Scene::kv();
     let (mut primary, mut backup) = scene.cluster.pair().unwrap();
     let load = scene.load(6, prng.next_u64());
@@ -42,16 +42,16 @@ fn a_primary_that_wakes_before_its_successor_reigns_does_no_harm() {
         primary.resume().unwrap();
         assert!(load.verify_all(), "{}\n{}", primary.told(), backup.told());
         sleep_ms(50);
-        let reigning = |node: &lockstep::lab::cluster::Process| {
+        let active = |node: &lockstep::lab::cluster::Process| {
             node.status().is_ok_and(|status| status.role == "primary" && status.phase != "claiming")
         };
-        match (reigning(&primary), reigning(&backup)) {
+        match (active(&primary), active(&backup)) {
             (true, false) => {}
             (false, true) => {
                 assert_eq!(primary.wait(PATIENCE), Some(1), "{}", primary.told());
                 std::mem::swap(&mut primary, &mut backup);
             }
-            both => panic!("{both:?} reign\n{}\n{}", primary.told(), backup.told()),
+            both => panic!("{both:?} are primary\n{}\n{}", primary.told(), backup.told()),
         }
         if !primary.status().unwrap().protected {
             backup = scene.protect(&mut primary);
@@ -69,7 +69,7 @@ fn a_stopped_backup_is_given_up_and_halts_when_it_wakes() {
     let before = primary.status().unwrap();
     let sent = std::time::Instant::now();
     backup.stop().unwrap();
-    let after = scene.await_reign(&mut primary, &before);
+    let after = scene.await_primary(&mut primary, &before);
     assert_eq!(after.phase, "alone");
     println!("a stopped backup: {:.0} ms to the next answer", await_answer_ms(&load, sent, sent));
     backup.resume().unwrap();

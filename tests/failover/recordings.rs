@@ -22,7 +22,7 @@ fn recordings_of_both_sides_replay_and_agree_up_to_the_kill() {
         sleep_ms(prng.between(50, 300));
         let before = primary.status().unwrap();
         kill(&mut primary);
-        scene.await_reign(&mut backup, &before);
+        scene.await_primary(&mut backup, &before);
         primary = backup;
         backup = scene.protect(&mut primary);
     }
@@ -30,7 +30,7 @@ fn recordings_of_both_sides_replay_and_agree_up_to_the_kill() {
     // A planned change of places is one history too.
     let before = primary.status().unwrap();
     assert!(lockstep(&["switchover", &primary.address.to_string()]).status.success());
-    scene.await_reign(&mut backup, &before);
+    scene.await_primary(&mut backup, &before);
     sleep_ms(50);
     assert_clean(&load.stop(), &[&primary, &backup]);
     terminate(&primary);

@@ -25,7 +25,7 @@ fn statuses(nodes: &[Process]) -> Vec<Option<NodeStatus>> {
     nodes.iter().map(|node| node.status().ok()).collect()
 }
 
-/// Waits until one of `nodes` reigns past `generation`, protected, and another follows it; their indices.
+/// Waits until one of `nodes` is primary past `generation`, protected, and another follows it; their indices.
 fn await_pair(nodes: &[Process], generation: u64) -> (usize, usize) {
     let until = Instant::now() + HEALED_WITHIN;
     loop {
@@ -33,21 +33,21 @@ fn await_pair(nodes: &[Process], generation: u64) -> (usize, usize) {
         let find = |wanted: &dyn Fn(&NodeStatus) -> bool| {
             statuses.iter().position(|status| status.as_ref().is_some_and(wanted))
         };
-        let reigning = find(&|s| s.role == "primary" && s.protected && s.generation.get() > generation);
+        let active = find(&|s| s.role == "primary" && s.protected && s.generation.get() > generation);
         let following = find(&|s| s.role == "backup" && s.protected && s.phase == "following");
-        if let (Some(reigning), Some(following)) = (reigning, following) {
-            return (reigning, following);
+        if let (Some(active), Some(following)) = (active, following) {
+            return (active, following);
         }
         assert!(Instant::now() < until, "no pair: {statuses:#?}\n{}", told(nodes));
         sleep_ms(5);
     }
 }
 
-fn await_reigning(nodes: &[Process], at: usize, generation: u64) {
+fn await_primary_past(nodes: &[Process], at: usize, generation: u64) {
     let until = Instant::now() + HEALED_WITHIN;
-    let reigns =
+    let is_primary =
         |s: &NodeStatus| s.role == "primary" && s.phase == "alone" && s.generation.get() > generation;
-    while !nodes[at].status().is_ok_and(|status| reigns(&status)) {
+    while !nodes[at].status().is_ok_and(|status| is_primary(&status)) {
         assert!(Instant::now() < until, "{}", told(nodes));
         sleep_ms(2);
     }
@@ -62,34 +62,34 @@ fn nodes_that_are_killed_and_paused_in_turn_become_a_pair_again_by_themselves() 
     let mut nodes = vec![primary, backup];
     let addresses: Vec<_> = nodes.iter().map(|node| node.address).collect();
     let load = scene.load(6, 31);
-    let (mut reigning, mut following) = (0, 1);
+    let (mut active, mut following) = (0, 1);
     for round in 0..7 {
-        let before = nodes[reigning].status().unwrap();
+        let before = nodes[active].status().unwrap();
         let generation = before.generation.get();
         let pids: Vec<u32> = nodes.iter().map(|node| node.child.id()).collect();
-        let hurt = if round % 3 == 2 { following } else { reigning };
+        let hurt = if round % 3 == 2 { following } else { active };
         let was = nodes[hurt].status().unwrap().node;
         let since = Instant::now();
         match round % 3 {
             // The primary stops, is replaced, and wakes.
             0 => {
-                nodes[reigning].stop().unwrap();
-                await_reigning(&nodes, following, generation);
-                nodes[reigning].resume().unwrap();
+                nodes[active].stop().unwrap();
+                await_primary_past(&nodes, following, generation);
+                nodes[active].resume().unwrap();
             }
             // The primary is killed.
             1 => {
-                nodes[reigning].kill().unwrap();
-                nodes[reigning] = scene.cluster.restarted(&nodes[reigning], &addresses).unwrap();
+                nodes[active].kill().unwrap();
+                nodes[active] = scene.cluster.restarted(&nodes[active], &addresses).unwrap();
             }
             // The backup stops, is given up, and wakes.
             _ => {
                 nodes[following].stop().unwrap();
-                await_reigning(&nodes, reigning, generation);
+                await_primary_past(&nodes, active, generation);
                 nodes[following].resume().unwrap();
             }
         }
-        (reigning, following) = await_pair(&nodes, generation);
+        (active, following) = await_pair(&nodes, generation);
         println!("round {round}: protected again after {:.0} ms", since.elapsed().as_secs_f64() * 1e3);
         let is = nodes[hurt].status().unwrap().node;
         assert_ne!(is, was, "whoever comes back has another identity: {}", told(&nodes));
@@ -153,7 +153,7 @@ fn a_loser_leaves_its_recording_whole_and_begins_another() {
     assert_eq!(scene.ask("SET colour green"), "OK");
     let nodes = [primary, backup];
     nodes[0].stop().unwrap();
-    await_reigning(&nodes, 1, 1);
+    await_primary_past(&nodes, 1, 1);
     nodes[0].resume().unwrap();
     assert_eq!(await_pair(&nodes, 1), (1, 0));
     assert_eq!(scene.ask("GET colour"), "VALUE green");
@@ -173,7 +173,7 @@ fn a_loser_that_was_told_to_take_part_once_ends_and_says_why() {
     let (mut primary, mut backup) = scene.cluster.pair().unwrap();
     let before = primary.status().unwrap();
     primary.stop().unwrap();
-    scene.await_reign(&mut backup, &before);
+    scene.await_primary(&mut backup, &before);
     primary.resume().unwrap();
     assert_eq!(primary.wait(PATIENCE), Some(1), "{}", primary.told());
     assert!(primary.told().contains("halted: generation 2 belongs to node"), "{}", primary.told());
@@ -186,7 +186,7 @@ fn a_loser_whose_guest_ends_meanwhile_ends_too() {
     let (mut primary, mut backup) = scene.cluster.pair().unwrap();
     let before = primary.status().unwrap();
     primary.stop().unwrap();
-    scene.await_reign(&mut backup, &before);
+    scene.await_primary(&mut backup, &before);
     // The guest's only node may want to be told twice.
     let ended = (0..20).find_map(|_| {
         terminate(&backup);

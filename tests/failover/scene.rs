@@ -41,7 +41,7 @@ impl Scene {
     }
 
     /// Waits until `node` is the primary of a generation past `generation`.
-    pub fn await_reign(&self, node: &mut Process, past: &NodeStatus) -> NodeStatus {
+    pub fn await_primary(&self, node: &mut Process, past: &NodeStatus) -> NodeStatus {
         let generation = past.generation;
         self.cluster
             .await_status(node, "the primary", |s| s.role == "primary" && s.generation > generation)
@@ -107,12 +107,12 @@ pub fn await_answer_ms(load: &KvLoad, sent: Instant, gone: Instant) -> f64 {
     }
 }
 
-/// One reigns, the other follows it, in the same generation.
+/// One is primary, the other follows it, in the same generation.
 pub fn assert_one_primary(nodes: [&Process; 2]) {
     let statuses = nodes.map(|node| node.status().unwrap());
-    let reigning = statuses.iter().filter(|status| status.role == "primary").count();
+    let active = statuses.iter().filter(|status| status.role == "primary").count();
     let following = statuses.iter().filter(|status| status.role == "backup").count();
-    assert_eq!((reigning, following), (1, 1), "{statuses:?}");
+    assert_eq!((active, following), (1, 1), "{statuses:?}");
     assert_eq!(statuses[0].generation, statuses[1].generation, "{statuses:?}");
 }
 

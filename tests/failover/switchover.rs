@@ -23,7 +23,7 @@ fn ten_switch_overs_lose_nothing_and_both_stay_protected() {
         let before = a.status().unwrap();
         assert_eq!(before.role, "primary", "{before:?}");
         switch_over(&a);
-        let after = scene.await_reign(&mut b, &before);
+        let after = scene.await_primary(&mut b, &before);
         assert_eq!(after.generation, before.generation.next());
         assert!(after.protected, "round {round}: {after:?}");
         let follows = a.status().unwrap();
@@ -39,7 +39,7 @@ fn ten_switch_overs_lose_nothing_and_both_stay_protected() {
     scene.await_audit(&mut a);
     let before = a.status().unwrap();
     kill(&mut a);
-    scene.await_reign(&mut b, &before);
+    scene.await_primary(&mut b, &before);
     assert!(load.verify_all(), "{}", b.told());
     let report = load.stop();
     println!("ten switch-overs and a kill: longest gap {:.1} ms", report.longest_gap_ms);
@@ -67,12 +67,12 @@ fn a_node_killed_in_a_switch_over_takes_nothing_with_it() {
     let mut scene = Scene::kv();
     let (mut a, mut b) = scene.cluster.pair().unwrap();
     let load = scene.load(6, prng.next_u64());
-    // The last rounds kill the heir soon after it has begun to reign: the old primary reigns again.
+    // The last rounds kill the heir soon after it has become primary: the old primary is primary again.
     for round in 0..14 {
         sleep_ms(50);
         let address = a.address;
         let asking = std::thread::spawn(move || link::ask(address, &Message::SwitchOver, PATIENCE));
-        let heir_reigns = if round < 8 {
+        let heir_is_primary = if round < 8 {
             std::thread::sleep(Duration::from_micros(prng.below(8000)));
             false
         } else {
@@ -81,7 +81,7 @@ fn a_node_killed_in_a_switch_over_takes_nothing_with_it() {
             }
             true
         };
-        let (mut victim, mut survivor) = if round % 2 == 0 && !heir_reigns { (a, b) } else { (b, a) };
+        let (mut victim, mut survivor) = if round % 2 == 0 && !heir_is_primary { (a, b) } else { (b, a) };
         kill(&mut victim);
         // Its answer depends on how far the switch-over had come.
         println!("round {round}, {}: {:?}", victim.name, asking.join().unwrap().is_ok());

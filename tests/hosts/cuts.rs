@@ -14,14 +14,14 @@ fn four_hosts() -> Option<(Scene, Process)> {
 
 /// Waits until one of the two has gone on alone; the names of who goes on, and of who does not.
 fn await_winner(scene: &Scene, past: u64) -> (&'static str, &'static str) {
-    let reigns = |host| {
+    let is_primary = |host| {
         scene
             .try_status(host)
             .is_some_and(|s| s.role == "primary" && s.generation.get() > past && s.phase != "claiming")
     };
     let mut winner = None;
     scene.await_that("one goes on", || {
-        winner = [("one", "two"), ("two", "one")].into_iter().find(|(host, _)| reigns(*host));
+        winner = [("one", "two"), ("two", "one")].into_iter().find(|(host, _)| is_primary(*host));
         winner.is_some()
     });
     winner.unwrap()
@@ -141,7 +141,7 @@ fn a_pulled_cable_of_the_primary_is_taken_over() {
     // Its arbiter was at the other end of that cable.
     scene.cut_arbiter("one");
     scene.net.unplug("one");
-    scene.await_reign("two", 1);
+    scene.await_primary("two", 1);
     assert!(load.verify_all(), "{}", backup.told());
     println!("a pulled cable: longest gap {:.1} ms", gap_ms(&load, since));
     assert_eq!(scene.status("one").phase, "claiming");

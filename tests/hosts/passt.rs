@@ -37,7 +37,7 @@ fn clients_behind_passt_live_through_a_kill_of_the_primary_and_one_of_passt() {
     sleep_ms(300);
     let since = Instant::now();
     primary.kill();
-    scene.await_reign("two", 1);
+    scene.await_primary("two", 1);
     assert!(load.verify_all(), "{}", backup.told());
     println!("killed behind passt: longest gap {:.1} ms", gap_ms(&load, since));
     let since = Instant::now();

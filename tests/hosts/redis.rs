@@ -134,7 +134,7 @@ fn connections_outlive_primaries(
             "redis: 50 answers {:.0} ms after the kill, same connection",
             killed.elapsed().as_secs_f64() * 1e3
         );
-        scene.await_reign(hosts[1], generation);
+        scene.await_primary(hosts[1], generation);
         hosts.reverse();
         switches.reverse();
         primary = backup;

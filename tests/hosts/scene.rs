@@ -172,7 +172,7 @@ impl Scene {
         self.node(host, &role, switch)
     }
 
-    /// A backup of whoever reigns on `primary`, once it counts.
+    /// A backup of the primary on host `primary`, once it counts.
     pub fn backup(&mut self, host: &str, primary: &str, switch: &str) -> Process {
         let address = self.net.address(primary);
         self.backup_at(host, &address, primary, switch)
@@ -218,9 +218,9 @@ impl Scene {
         }
     }
 
-    /// Waits until the node on `host` reigns under a generation past `generation`.
-    pub fn await_reign(&self, host: &str, past: u64) -> NodeStatus {
-        self.await_that(&format!("{host} reigns past generation {past}"), || {
+    /// Waits until the node on `host` is primary under a generation past `generation`.
+    pub fn await_primary(&self, host: &str, past: u64) -> NodeStatus {
+        self.await_that(&format!("{host} is primary past generation {past}"), || {
             self.try_status(host).is_some_and(|s| s.role == "primary" && s.generation.get() > past)
         });
         self.status(host)

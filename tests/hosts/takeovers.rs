@@ -21,7 +21,7 @@ fn a_killed_primary_is_taken_over_by_another_host_and_the_segment_is_told() {
         let told = scene.switch_status("wire")["uplink"]["announcements"].as_u64().unwrap();
         let since = Instant::now();
         primary.kill();
-        scene.await_reign(hosts[1], generation);
+        scene.await_primary(hosts[1], generation);
         scene.await_that("the segment is told", || {
             scene.switch_status("wire")["uplink"]["announcements"].as_u64().unwrap() >= told + 2
         });
@@ -53,7 +53,7 @@ fn a_node_that_loses_its_switch_finds_the_next_one() {
     assert_eq!(scene.status("one").generation.get(), 1);
     scene.await_that("both are attached", || scene.switch_status("wire")["vms"]["kv"]["standbys"] == 1);
     primary.kill();
-    scene.await_reign("two", 1);
+    scene.await_primary("two", 1);
     assert!(load.verify_all());
     assert_clean(&load.stop());
 }
@@ -72,7 +72,7 @@ fn a_guest_moves_between_the_switches_of_two_hosts_and_back() {
         sleep_ms(300);
         let since = Instant::now();
         primary.kill();
-        scene.await_reign(hosts[1], generation);
+        scene.await_primary(hosts[1], generation);
         assert!(load.verify_all(), "{}", backup.told());
         println!("killed, to the other host's switch: longest gap {:.1} ms", gap_ms(&load, since));
         hosts.reverse();
@@ -93,7 +93,7 @@ fn a_frozen_primary_cannot_speak_through_its_own_switch_when_it_wakes() {
     sleep_ms(300);
     let since = Instant::now();
     primary.signal(Signal::STOP);
-    scene.await_reign("two", 1);
+    scene.await_primary("two", 1);
     assert!(load.verify_all(), "{}", backup.told());
     println!("frozen, to the other host's switch: longest gap {:.1} ms", gap_ms(&load, since));
     scene.await_that("the old switch knows", || scene.switch_status("one")["vms"]["kv"]["claimed"] == 2);

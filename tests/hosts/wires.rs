@@ -46,7 +46,7 @@ fn assert_patient(name: &str, options: &[&str], silence_ms: u64) {
     assert!(answers > 0 && backup.is_running(), "{}", backup.told());
     // And the other way round: a death is still one.
     primary.kill();
-    scene.await_reign("two", 1);
+    scene.await_primary("two", 1);
     assert!(load.verify_all());
     assert_clean(&load.stop());
 }

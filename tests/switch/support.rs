@@ -154,7 +154,7 @@ pub fn expect_event(events: &Receiver<PortEvent>, mut wanted: impl FnMut(&PortEv
     }
 }
 
-/// A node that reigns, in a thread, until it is killed (or fenced).
+/// A primary, in a thread, until it is killed (or fenced).
 pub struct FakeVm {
     kill: Option<crossbeam_channel::Sender<()>>,
     thread: Option<JoinHandle<()>>,

@@ -53,10 +53,10 @@ impl Scene {
         let before = self.primary.status().unwrap();
         let struck = Instant::now();
         blow(&mut self.primary);
-        let reigns = self.cluster.await_status(&mut self.backup, "the primary", |now| {
+        let is_primary = self.cluster.await_status(&mut self.backup, "the primary", |now| {
             now.role == "primary" && now.generation > before.generation
         });
-        reigns.unwrap();
+        is_primary.unwrap();
         let heir = self.cluster.backup(&self.backup).unwrap();
         let old = std::mem::replace(&mut self.primary, std::mem::replace(&mut self.backup, heir));
         self.cluster.await_protected(&mut self.primary).unwrap();
@@ -113,7 +113,7 @@ fn fifty_clients_of_a_real_guest_notice_no_stop() {
         let (struck, mut old) = scene.strike(|primary| primary.stop().unwrap());
         blows.push(struck);
         old.resume().unwrap();
-        assert_eq!(old.wait(PATIENCE), Some(1), "it learns that it does not reign: {}", old.told());
+        assert_eq!(old.wait(PATIENCE), Some(1), "it learns that it is not primary: {}", old.told());
     }
     scene.sum_up(load, "stops", &blows);
 }

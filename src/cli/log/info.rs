@@ -11,7 +11,7 @@ use crate::host::logdir::LogDir;
 use crate::inspect::kind::Kind;
 use crate::inspect::picture::{bytes_text, grouped};
 use crate::inspect::view::{self, EntryView};
-use crate::inspect::{Stats, stats::Reign};
+use crate::inspect::{Stats, stats::Began};
 use crate::log::{Entry, SegmentHeader};
 
 #[derive(Debug, clap::Args)]
@@ -87,7 +87,7 @@ impl Found<'_> {
         if let Some(seconds) = self.stats.seconds() {
             writeln!(out, "guest time    {seconds:.3} s")?;
         }
-        for Reign { at, generation, why } in self.stats.reigns() {
+        for Began { at, generation, why } in self.stats.generations() {
             let (at, why) = (grouped(at.get()), view::start_text(*why));
             writeln!(out, "generation    {generation} from position {at}: {why}")?;
         }
@@ -99,8 +99,8 @@ impl Found<'_> {
     }
 
     fn to_json(&self) -> serde_json::Value {
-        let reign = |reign: &Reign| {
-            let Reign { at, generation, why } = reign;
+        let began = |generation: &Began| {
+            let Began { at, generation, why } = generation;
             json!({ "icount": at, "generation": generation, "why": view::start_text(*why) })
         };
         json!({
@@ -111,7 +111,7 @@ impl Found<'_> {
             "entries": self.stats.total().count,
             "icount_last": self.last_position(),
             "seconds": self.stats.seconds(),
-            "generations": self.stats.reigns().iter().map(reign).collect::<Vec<_>>(),
+            "generations": self.stats.generations().iter().map(began).collect::<Vec<_>>(),
             "last": self.last.as_ref().map(EntryView::of),
             "ending": self.ending(),
             "damages": self.damages,

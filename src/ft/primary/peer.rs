@@ -173,7 +173,7 @@ impl Primary {
         }
     }
 
-    /// Bids for `generation`, which comes after a reign of `after`'s.
+    /// Bids for `generation`, which comes after one of node `after`'s.
     pub(super) fn bid(&mut self, common: &mut Common, generation: Generation, after: NodeId) {
         common.commands.push(Command::Claim { generation, keeps: None, after });
         self.peer = Peer::Claiming { generation, after, asked: true, retry_ns: 0 };
@@ -526,7 +526,7 @@ impl Primary {
     }
 
     /// The peer sends log: it has taken over as planned, and this node follows from where it stands.
-    pub(super) fn reign_of_peer(
+    pub(super) fn generation_of_peer(
         &mut self,
         common: &mut Common,
         link: LinkId,

@@ -251,7 +251,7 @@ impl Primary {
         self.inject_typing(common);
     }
 
-    /// A backup counts, or may reign already: a flush that it has not done is not yet safe. While the
+    /// A backup counts, or may be primary already: a flush that it has not done is not yet safe. While the
     /// claim is undecided a flush waits as outputs do: were both hosts lost now, the lost backup's disk
     /// would be good enough to start from.
     fn is_guarded(&self) -> bool {

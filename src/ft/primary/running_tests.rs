@@ -111,7 +111,7 @@ fn a_joiner_that_was_not_sent_everything_does_not_count_whatever_it_says() {
 }
 
 #[test]
-fn a_flush_waits_while_nobody_knows_who_reigns() {
+fn a_flush_waits_while_the_primary_is_unknown() {
     let mut common = Common::new(NodeId(1), "vm", Settings::default());
     let boot = Boot { machine: machine(), generation: Generation(1), life: 1, limit: Icount::MAX };
     let mut primary = Primary::boot(&mut common, boot, 0);
@@ -120,7 +120,7 @@ fn a_flush_waits_while_nobody_knows_who_reigns() {
     // The backup that counted is lost before it has flushed.
     primary.bid(&mut common, Generation(2), NodeId(2));
     primary.step(&mut common, Event::DiskDone(done), 1);
-    assert!(!primary.inputs_ready(&common), "the lost backup may reign, and has not flushed");
+    assert!(!primary.inputs_ready(&common), "the lost backup may be primary, and has not flushed");
     primary.step(&mut common, Event::Claimed { generation: Generation(2), outcome: Ok(Claim::Won) }, 2);
     assert!(primary.inputs_ready(&common), "this node's disk is the only one that counts");
 }

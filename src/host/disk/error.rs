@@ -44,7 +44,7 @@ pub enum DiskError {
     #[error("the disk {} holds only part of a copy: a state transfer to it was cut off", path.display())]
     Partial { path: PathBuf },
     #[error(
-        "the disk {} is older than the vm {vm:?}'s last reign: it is of generation {}, and node {last_node} \
+        "the disk {} is older than the vm {vm:?}'s last generation: it is of generation {}, and node {last_node} \
          went on as generation {last} ({wherefrom})",
         path.display(), found
     )]

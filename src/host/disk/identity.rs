@@ -9,9 +9,9 @@
 //! ```
 //!
 //! Promise: a file whose identity says `Primary` or `Replica` holds every flush that the guest saw
-//! complete in the generation named there, as long as nobody reigned later; `Behind` is durable before
+//! complete in the generation named there, as long as no later generation began; `Behind` is durable before
 //! the first byte is overwritten, and taken back only after everything is durable. The arbiter knows
-//! who reigned last: [`Identity::check_boot`] compares.
+//! who was primary last: [`Identity::check_boot`] compares.
 //!
 //! The file is written aside, synced, renamed, and the directory is synced.
 
@@ -35,7 +35,7 @@ const BYTES_MAX: u64 = 64 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// The reigning node writes to it.
+    /// The primary writes to it.
     Primary,
     /// A backup that counts applies the same writes.
     Replica,
@@ -80,7 +80,7 @@ pub fn modified_ns(meta: &Metadata) -> i64 {
 pub struct Identity {
     format: u32,
     pub vm: String,
-    /// The last reign that it is known to be up to date with; 0 outside fault tolerance.
+    /// The last generation that it is known to be up to date with; 0 outside fault tolerance.
     pub generation: Generation,
     /// The process that uses or used it: the node of the arbiter's record.
     pub node: NodeId,
@@ -94,7 +94,7 @@ pub struct Identity {
 pub struct Claimant<'a> {
     pub vm: &'a str,
     pub node: NodeId,
-    /// The vm's last reign; none outside fault tolerance, or for its first life.
+    /// The vm's last generation; none outside fault tolerance, or for its first life.
     pub last: Option<&'a Holder>,
     /// False for `lockstep run`: nobody else has a copy, and no arbiter knows of it.
     pub fault_tolerant: bool,
@@ -150,9 +150,9 @@ impl Identity {
     ) -> Result<Option<String>, DiskError> {
         let path = disk.to_owned();
         let ours = self.vm == claimant.vm;
-        let reigned = self.generation != Generation::ZERO;
+        let replicated = self.generation != Generation::ZERO;
         // What was outside fault tolerance, or has come to its end, nobody waits for.
-        if !ours && (!reigned || self.state == State::Ended) && self.role != Role::Behind {
+        if !ours && (!replicated || self.state == State::Ended) && self.role != Role::Behind {
             return Ok(None);
         }
         if !ours {
@@ -193,12 +193,12 @@ impl Identity {
         Err(DiskError::OtherVm { path: disk.to_owned(), identity: Box::new(self.clone()) })
     }
 
-    /// Whether it holds everything that the guest saw flushed in the reign of `last`.
+    /// Whether it holds everything that the guest saw flushed in the generation of `last`.
     fn saw(&self, last: &Holder) -> bool {
         let bid = &last.bid;
-        // Whoever reigned wrote here; so did whoever counted from the reign's first entry.
+        // Whoever was primary wrote here; so did whoever counted from the generation's first entry.
         let by_node = self.node == bid.node || bid.keeps == Some(self.node);
-        // A generation of 0 was never in a reign: nothing of the vm is in it, or lost with it.
+        // Generation 0 is from outside fault tolerance: nothing of the vm is in it, or lost with it.
         by_node || self.generation == bid.generation || self.generation == Generation::ZERO
     }
 
@@ -241,7 +241,7 @@ mod tests {
         identity
     }
 
-    fn reign(generation: u64, node: u64, keeps: Option<u64>) -> Holder {
+    fn holder(generation: u64, node: u64, keeps: Option<u64>) -> Holder {
         let bid = Bid {
             generation: Generation(generation),
             node: NodeId(node),
@@ -258,24 +258,24 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_did_not_see_the_last_reign_is_refused() {
+    fn a_disk_that_did_not_see_the_last_generation_is_refused() {
         let old = identity(1, 1, Role::Replica, State::Open);
-        assert!(check(&old, Some(&reign(1, 2, None)), STAMP).is_ok());
-        let refused = check(&old, Some(&reign(2, 2, None)), STAMP).unwrap_err();
+        assert!(check(&old, Some(&holder(1, 2, None)), STAMP).is_ok());
+        let refused = check(&old, Some(&holder(2, 2, None)), STAMP).unwrap_err();
         assert!(matches!(refused, DiskError::Older { last: Generation(2), .. }), "{refused}");
         assert!(refused.line().contains("--disk-reset"), "{}", refused.line());
         // Whoever won generation 2 may have died before it could note that.
-        assert!(check(&old, Some(&reign(2, 1, None)), STAMP).is_ok());
-        assert!(check(&old, Some(&reign(2, 2, Some(1))), STAMP).is_ok());
+        assert!(check(&old, Some(&holder(2, 1, None)), STAMP).is_ok());
+        assert!(check(&old, Some(&holder(2, 2, Some(1))), STAMP).is_ok());
         // Also an ended life's disk is old when another life came after it.
         let ended = identity(1, 1, Role::Primary, State::Ended);
-        assert!(matches!(check(&ended, Some(&reign(2, 2, None)), STAMP), Err(DiskError::Older { .. })));
+        assert!(matches!(check(&ended, Some(&holder(2, 2, None)), STAMP), Err(DiskError::Older { .. })));
     }
 
     #[test]
     fn a_copy_that_was_cut_off_is_not_booted() {
         let partial = identity(1, 1, Role::Behind, State::Open);
-        assert!(matches!(check(&partial, Some(&reign(1, 1, None)), STAMP), Err(DiskError::Partial { .. })));
+        assert!(matches!(check(&partial, Some(&holder(1, 1, None)), STAMP), Err(DiskError::Partial { .. })));
         assert!(partial.check_join(Path::new("d.img"), "db").is_ok());
     }
 
@@ -284,7 +284,7 @@ mod tests {
         let shorter = Stamp { bytes: 512, ..STAMP };
         let other_file = Stamp { inode: 77, ..STAMP };
         let touched = Stamp { modified_ns: 7, ..STAMP };
-        let last = reign(1, 1, None);
+        let last = holder(1, 1, None);
         let killed = identity(1, 1, Role::Primary, State::Open);
         let closed = identity(1, 1, Role::Primary, State::Closed);
         for (identity, found) in [(&killed, shorter), (&killed, other_file), (&closed, touched)] {

@@ -174,7 +174,7 @@ impl OpenDisk {
         DiskSpec { sectors: self.store.bytes() / SECTOR_BYTES, read_only: self.read_only, serial }
     }
 
-    /// Notes durably who is about to use the disk, before it claims a reign.
+    /// Notes durably who is about to use the disk, before it claims a generation.
     pub fn intend(&mut self) -> Result<(), DiskError> {
         let Some(guard) = &mut self.guard else { return Ok(()) };
         guard.write().map_err(DiskError::io("note the owner of", &guard.path))

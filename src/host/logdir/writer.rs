@@ -86,7 +86,7 @@ impl LogWriter {
         })
     }
 
-    /// Says who reigns from the next frame on; the next segment's header will name it.
+    /// Says who is primary from the next frame on; the next segment's header will name it.
     pub fn set_generation(&mut self, generation: Generation) {
         self.generation = generation;
     }

@@ -76,7 +76,7 @@ enum Ended {
     Stop,
     Lost(String),
     Refused(String),
-    /// Another generation reigns.
+    /// Another generation is current.
     Fenced,
 }
 
@@ -270,7 +270,9 @@ impl<D: FnMut(PortEvent) -> bool> Link<D> {
                 }
                 FromSwitch::Fenced { current } => {
                     if !self.shared.lock().fence(current) {
-                        return Err(Ended::Lost(format!("generation {current} reigned until ours")));
+                        return Err(Ended::Lost(format!(
+                            "generation {current} was the current one until ours"
+                        )));
                     }
                     if !(self.deliver)(PortEvent::Fenced { current }) {
                         return Err(Ended::Stop);

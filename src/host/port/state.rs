@@ -59,7 +59,7 @@ pub struct State {
     received: u64,
     received_told: u64,
     wants_room: bool,
-    /// The generation that reigns instead of us: nothing is said until we activate a newer one.
+    /// The generation that is current instead of ours: nothing is said until we activate a newer one.
     fenced: Option<Generation>,
     stopping: bool,
     counts: PortCounts,
@@ -109,7 +109,7 @@ impl State {
         self.stream = None;
     }
 
-    /// The switch says that `current` reigns. False when we have claimed a newer one since: then the
+    /// The switch says that generation `current` is the newest. False when we have claimed a newer one since: then the
     /// connection is lost, and no more.
     pub fn fence(&mut self, current: Generation) -> bool {
         self.disconnected();

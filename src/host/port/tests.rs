@@ -147,7 +147,7 @@ fn a_standby_sends_nothing_until_it_activates_and_then_everything_at_once() {
     assert_eq!(next(&events), PortEvent::Frame { rx_seq: 10, frame: vec![] });
     assert_eq!(next(&events), PortEvent::Frame { rx_seq: 11, frame: vec![] });
     assert_eq!(port.counts().duplicates, 2);
-    // Over a lost connection it comes back as the one that reigns.
+    // Over a lost connection it comes back as the current one.
     drop(hand);
     let (_hand, again) = Hand::accept(&listener);
     let expected = Attach { generation: Generation(4), rx_seq_last: 11, tx_seq_last: 6, ..attach(false) };
@@ -197,7 +197,7 @@ fn what_is_safe_is_told_along_with_other_messages_or_after_many() {
 }
 
 #[test]
-fn being_refused_is_asked_again_and_being_fenced_lasts_until_a_newer_reign() {
+fn being_refused_is_asked_again_and_being_fenced_lasts_until_a_newer_generation() {
     let (listener, port, events) = begin(attach(false));
     let (mut hand, _) = Hand::accept(&listener);
     hand.say(FromSwitch::Refused { why: "no".into() });
@@ -219,7 +219,7 @@ fn being_refused_is_asked_again_and_being_fenced_lasts_until_a_newer_reign() {
     assert_eq!((said.generation, said.standby, said.rx_seq_last), (Generation(10), false, 7));
     assert_eq!(hand.hear_more_than_pings(), frame(10, 1));
 
-    // A fence that the next reign has overtaken is only a lost connection.
+    // A fence that the next generation has overtaken is only a lost connection.
     port.activate(Generation(12), 8);
     hand.say(FromSwitch::Fenced { current: Generation(11) });
     let (_, said) = Hand::accept(&listener);

@@ -4,7 +4,7 @@
 //! would still let the old primary speak. So a thread asks the arbiter every [`LOOK_EVERY`] for the newest
 //! generation of each VM that is known here, and reports what is new.
 //!
-//! An arbiter that does not answer changes nothing: whoever reigns here, reigns on. A primary that has
+//! An arbiter that does not answer changes nothing: the primary here stays the primary. A primary that has
 //! lost finds that out by itself (it has nobody to acknowledge its outputs); this is the second lock.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -13,9 +13,9 @@ fn add(stats: &mut Stats, at: u64, event: Event) {
 fn busy() -> Stats {
     let mut prng = Prng::new(3);
     let mut stats = Stats::default();
-    let reign =
+    let generation =
         |generation, why| Event::Generation { generation: Generation(generation), node: NodeId(1), why };
-    add(&mut stats, 0, reign(1, Start::Boot));
+    add(&mut stats, 0, generation(1, Start::Boot));
     let mut at = 0;
     for i in 0..20_000 {
         at += prng.below(if (i / 3_000) % 2 == 0 { 30_000 } else { 300_000 });
@@ -34,10 +34,10 @@ fn busy() -> Stats {
             _ => add(&mut stats, at, Event::Horizon),
         }
         match i {
-            7_000 => add(&mut stats, at, reign(2, Start::Takeover)),
+            7_000 => add(&mut stats, at, generation(2, Start::Takeover)),
             9_000 => add(&mut stats, at, Event::Joined { node: NodeId(2) }),
-            15_000 => add(&mut stats, at, reign(3, Start::Takeover)),
-            15_001 => add(&mut stats, at, reign(4, Start::Alone)),
+            15_000 => add(&mut stats, at, generation(3, Start::Takeover)),
+            15_001 => add(&mut stats, at, generation(4, Start::Alone)),
             _ => {}
         }
     }

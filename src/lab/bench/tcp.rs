@@ -161,7 +161,7 @@ fn strike(stage: &mut Stage, blow: Blow, times: usize, wrong: &mut Vec<String>) 
             stage.dwell(Duration::from_millis(prng.between(CALM_MS.0, CALM_MS.1)))?;
             let mut struck = stage.take_away(blow)?;
             blows.push(struck.at);
-            stage.await_primary("reigning", |_| true)?;
+            stage.await_primary("live", |_| true)?;
             if blow == Blow::Stop {
                 struck.old.resume()?;
                 if struck.old.wait(OLD_ENDS_WITHIN) != Some(1) {

@@ -151,9 +151,9 @@ impl Play {
         say(&format!("SIGKILL to {name}, the primary{}", if again { ", once more" } else { "" }));
         let struck = self.stage.take_away(Blow::Kill)?;
         self.with_clients(|clients, _| clients.kill_came())?;
-        self.stage.await_primary("reigning", |_| true)?;
-        let reigns = Instant::now();
-        let silence = self.look(|console| console.silence(struck.at, reigns), "speaking after the kill")?;
+        self.stage.await_primary("live", |_| true)?;
+        let live = Instant::now();
+        let silence = self.look(|console| console.silence(struck.at, live), "speaking after the kill")?;
         let spoke = silence.1.saturating_duration_since(struck.at);
         let heir = self.stage.primary.name.clone();
         say(&format!("{heir} goes on: next word on the console {:.0} ms after the kill", ms(spoke)));

@@ -20,7 +20,7 @@ pub fn act(dir: &Path, outcome: &mut Outcome) -> Result<(), Failure> {
     let (name, _) = names(&stage);
     say(&format!("SIGKILL to {name}, the primary"));
     let struck = stage.take_away(Blow::Kill)?;
-    stage.await_primary("reigning", |_| true)?;
+    stage.await_primary("live", |_| true)?;
     stage.dwell(ALONE)?;
     let report = load.stop();
     let waited = report.waits.iter().filter(|(_, to)| *to > struck.at).map(|(from, to)| *to - *from);

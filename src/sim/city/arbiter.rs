@@ -16,7 +16,9 @@ impl City<'_> {
         // Whoever bids knows who holds the generation before.
         match self.claims.get(&Generation(generation.get() - 1)) {
             Some(&(before, _)) if before != after && !Sabotage::ClaimShared.is_on() => {
-                self.fail(format!("g{generation} is claimed after {after}'s reign, which was {before}'s"));
+                self.fail(format!(
+                    "g{generation} is claimed after {after}'s generation, which was {before}'s"
+                ));
             }
             Some(_) | None => {}
         }
@@ -42,7 +44,7 @@ impl City<'_> {
         self.later(after, Happening::Arrive { slot, epoch, event: Event::Claimed { generation, outcome } });
     }
 
-    /// Tells each node who holds the generation of its reign.
+    /// Tells each node who holds its generation.
     pub(super) fn look_at_arbiter(&mut self) {
         for slot in 0..self.slots.len() {
             self.tell_holder(slot);
@@ -51,8 +53,8 @@ impl City<'_> {
     }
 
     pub(super) fn tell_holder(&mut self, slot: usize) {
-        let reign = self.slots[slot].node.as_ref().and_then(Node::reign);
-        let Some((generation, _)) = reign else { return };
+        let generation = self.slots[slot].node.as_ref().and_then(Node::generation_and_holder);
+        let Some((generation, _)) = generation else { return };
         let seen = match self.claims.get(&generation) {
             _ if self.arbiter_back_at > self.now_ns => {
                 Err(ArbiterError::Unreachable("the city's arbiter is away".into()))

@@ -71,15 +71,15 @@ impl City<'_> {
             let Some(node) = &self.slots[slot].node else { continue };
             let status = node.status(self.clock_ns(slot));
             let Some(from) = self.slots[slot].answerable_from else { continue };
-            let reigns = node.is_primary() && node.generation() == newest;
+            let is_primary = node.is_primary() && node.generation() == newest;
             let counts = status.role == "backup" && status.protected && status.generation == newest;
-            if !reigns && !counts {
+            if !is_primary && !counts {
                 continue;
             }
             self.outcome.disks_checked += 1;
             let journal = disk::journal(self.slots[slot].disks[0].durable());
             let missing = |(asked_at, port, text): &&(u64, u16, Vec<u8>)| {
-                (reigns || *asked_at > from) && !journal.contains(&(*port, text.clone()))
+                (is_primary || *asked_at > from) && !journal.contains(&(*port, text.clone()))
             };
             if let Some((_, port, text)) = self.kept.iter().find(missing) {
                 let (text, role) = (String::from_utf8_lossy(text), status.role);

@@ -19,12 +19,12 @@ impl City<'_> {
         })
     }
 
-    /// Whoever reigns: of several primaries (one may be paused, and not know) the newest.
+    /// The primary: of several primaries (one may be paused, and not know) the newest.
     pub(super) fn primary(&self) -> Option<usize> {
-        let reign = |slot: &usize| {
+        let generation_of = |slot: &usize| {
             self.slots[*slot].node.as_ref().filter(|node| node.is_primary()).map(Node::generation)
         };
-        (0..self.slots.len()).filter(|slot| reign(slot).is_some()).max_by_key(reign)
+        (0..self.slots.len()).filter(|slot| generation_of(slot).is_some()).max_by_key(generation_of)
     }
 
     pub(super) fn backup(&self) -> Option<usize> {

@@ -125,7 +125,7 @@ impl City<'_> {
                 }
                 self.slots[slot].generation = generation;
                 self.slots[slot].answerable_from = Some(self.now_ns);
-                self.note(|| format!("{slot}: reigns as g{generation}, frames past {rx_seq}"));
+                self.note(|| format!("{slot}: goes live as g{generation}, frames past {rx_seq}"));
                 let plug = self.slots[slot].plugs;
                 self.say_to_switch(slot, epoch, ToSwitch::Activate { generation, rx_seq, plug });
             }

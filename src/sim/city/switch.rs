@@ -16,7 +16,7 @@ impl City<'_> {
                 if self.switch.fence.activate(generation).is_ok() {
                     self.switch.active = Some(from);
                     self.switch.plug = plug;
-                    self.note(|| format!("switch: g{generation} of slot {} reigns", from.0));
+                    self.note(|| format!("switch: g{generation} of slot {} begins", from.0));
                     self.switch.inbound.resume_after(rx_seq);
                     self.switch_sends();
                 }
@@ -54,7 +54,7 @@ impl City<'_> {
         }
     }
 
-    /// The switch passes what waits to whoever reigns, in order.
+    /// The switch passes what waits to the primary, in order.
     pub(super) fn switch_sends(&mut self) {
         let Some(to) = self.switch.active else { return };
         let plug = self.switch.plug;

@@ -477,7 +477,7 @@ impl Arbiter for EtcdArbiter {
         let answer = self.range(vm, &json!({ "key": base64(self.key(vm, generation)) }))?;
         let kv = answer.kvs.first().ok_or_else(|| self.lacks(vm, generation))?;
         let node = self.record(vm, generation, kv)?.node;
-        // What differs from what is known is for the node that reigns to judge.
+        // What differs from what is known is for the primary to judge.
         if self.learn(vm, generation, node).is_ok() {
             self.note(vm);
         }
