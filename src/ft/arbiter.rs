@@ -1,7 +1,7 @@
-//! Who may go on: an atomic test-and-set on (vm, generation).
+//! The arbiter decides which node may go on: an atomic test-and-set on (vm, generation).
 //!
-//! A generation is claimed at most once, ever. Whoever loses a claim halts; whoever cannot reach
-//! the arbiter waits. Implementations: a directory and etcd ([`crate::host::arbiter`]), and the
+//! A generation is claimed at most once, ever. A node that loses a claim leaves its role; a node that
+//! cannot reach the arbiter waits. Implementations: a directory and etcd ([`crate::host::arbiter`]), and the
 //! simulator's.
 
 use serde::{Deserialize, Serialize};
@@ -15,14 +15,14 @@ pub struct Bid {
     pub generation: Generation,
     pub node: NodeId,
     /// The node that counts as the backup from the generation's first entry on: the old primary, when the
-    /// two change places as planned. Nothing leaves the new primary without its acknowledgement, so
-    /// whoever loses a claim and is named here may bid for the generation after.
+    /// two change places as planned. Nothing leaves the new primary without its acknowledgement, so a node
+    /// that loses a claim and is named here may claim the generation after.
     pub keeps: Option<NodeId>,
-    /// Who holds the generation before, as the claimant knows: an arbiter that says otherwise is not
-    /// the one that decided it.
+    /// The holder of the generation before, as the claimant knows it: an arbiter that names another node is
+    /// not the one that decided it.
     #[serde(default)]
     pub after: Option<NodeId>,
-    /// Where the claimant says it is, for people.
+    /// Where the claimant runs, for people.
     pub wherefrom: String,
 }
 
@@ -35,7 +35,7 @@ pub enum Claim {
     Lost { to: NodeId, keeps: Option<NodeId> },
 }
 
-/// Who claimed a vm's newest generation.
+/// The holder of a vm's newest generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     pub bid: Bid,
@@ -53,7 +53,7 @@ pub enum ArbiterError {
     Unusable(String),
     #[error("the arbiter's record of {vm:?} is damaged: {what}")]
     Damaged { vm: String, what: String },
-    /// It does not hold what it once decided: it is another one, or an older state of the same.
+    /// The arbiter does not have what it once decided: it is another arbiter, or an older state of the same.
     #[error("the arbiter does not know what was decided for {vm:?}: {what}")]
     Forgetful { vm: String, what: String },
 }
@@ -66,7 +66,7 @@ pub trait Arbiter: Send {
     /// The newest claimed generation.
     fn holder(&mut self, vm: &str) -> Result<Option<Holder>, ArbiterError>;
 
-    /// Who holds `generation`, which somebody has claimed. Changes nothing.
+    /// The holder of `generation`, which has been claimed. Changes nothing.
     fn look(&mut self, vm: &str, generation: Generation) -> Result<NodeId, ArbiterError>;
 
     /// Notes that the guest of `generation` ended in an orderly way.

@@ -39,7 +39,7 @@ use crate::snapshot::{
     ahead::{self, Ahead},
 };
 
-/// Whoever is the primary, and runs, answers a joiner sooner than this.
+/// A running node that is the primary answers a joiner sooner than this.
 const ANSWER_NS: u64 = 3_000_000_000;
 /// The most chunks that a snapshot of that much RAM takes.
 const CHUNKS_MAX: u32 = 1 << 18;
@@ -78,8 +78,8 @@ pub(super) struct Backup {
     linked: bool,
     primary: NodeId,
     generation: Generation,
-    /// Who holds `generation` at the arbiter: the primary, but for the moment in which this node stops
-    /// being that and has not yet read of its successor's generation.
+    /// The holder of `generation` at the arbiter: the primary, except for the moment in which this node stops
+    /// being primary and has not yet read its successor's generation.
     holder: NodeId,
     life: u64,
     state: State,
@@ -87,20 +87,20 @@ pub(super) struct Backup {
     /// The machine has obeyed the log up to where it counts: its disks have done what went before.
     in_step: bool,
     detector: Detector,
-    /// The other side has said anything at all.
+    /// The other side has sent any message at all.
     is_answered: bool,
     bid: Option<Bid>,
-    /// The primary stands at `SwitchOver`, and so does this machine: once everything said before
-    /// has left, this node bids.
+    /// The primary is stopped at `SwitchOver`, and so is this machine: once all earlier output has left, this
+    /// node claims.
     handed_over: bool,
     kept: KeptOutputs,
     /// The guest's memory, as far as it came ahead of the state; and how many chunks have come, of how many.
     arriving: Option<(Box<Arriving>, u32, u32)>,
-    /// The disks that are compared and copied, until the machine comes to life.
+    /// The disks that are compared and copied, until the machine is restored.
     fetch: Option<DiskFetch>,
     /// This node's own disks, once it does.
     mirror: Mirror,
-    /// The guest's clock as the primary last told it, and when.
+    /// The guest's clock as the primary last reported it, and when.
     ticks_heard: Option<(u64, u64)>,
     console_released: u64,
     /// Frames received, by last sequence, to know how much log waits.
@@ -110,14 +110,14 @@ pub(super) struct Backup {
     ack_due: bool,
     ack_ns: u64,
     ack_executed: Icount,
-    /// Agreed, and not yet told to the primary.
+    /// Agreed, and not yet reported to the primary.
     audit: Option<Audit>,
     last_audit: Option<Audit>,
     audits_agreed: u64,
     ended: Option<Exit>,
     /// Why the primary's machine is not one for this node.
     unfit: Option<String>,
-    /// The primary has said that the guest's end, and everything before it, is settled.
+    /// The primary has reported that the guest's end, and everything before it, is settled.
     farewell: bool,
     /// The tool that asked for the switch-over which made this node a backup.
     answer_to: Option<LinkId>,
@@ -478,7 +478,8 @@ impl Backup {
         Ok(())
     }
 
-    /// The whole snapshot is here, and the disks are: the machine comes to life, and the log that came meanwhile is taken.
+    /// The whole snapshot is here, and the disks are: restores the machine and takes the log that arrived
+    /// meanwhile.
     fn restore(&mut self, common: &mut Common, now_ns: u64) -> Result<(), String> {
         let State::Receiving { decoder, seq_next, log, .. } =
             std::mem::replace(&mut self.state, State::Asking)
@@ -566,7 +567,8 @@ impl Backup {
         Ok(())
     }
 
-    /// The primary is gone or of no more use. Only a backup that counts may bid for the next generation.
+    /// The primary is lost or can no longer be followed. Only a backup that counts may claim the next
+    /// generation.
     fn lose_primary(&mut self, common: &mut Common, why: &str) -> Next {
         self.linked = false;
         common.commands.push(Command::Close { link: self.link });
@@ -709,8 +711,8 @@ impl Backup {
         Ok(drained)
     }
 
-    /// True when this node's disks hold everything that the guest was told is done: only then can they be
-    /// the guest's only ones.
+    /// True when this node's disks have every request that the guest saw complete: only then can they be the
+    /// guest's only disks.
     fn is_level(&self) -> bool {
         match &self.state {
             State::Following(replayer) => self.mirror.is_level(replayer.machine()),

@@ -1,4 +1,4 @@
-//! A beat: what the threads that do nothing else tell each other, on a connection of their own.
+//! A beat: what the heartbeat threads of two nodes send each other, on a connection of their own.
 //!
 //! ```text
 //! beat   0  8  how long the sender's node had not moved, in nanoseconds, little-endian

@@ -1,22 +1,22 @@
 //! Suspicion: when a peer that is still connected is given up.
 //!
-//! A closed connection is reported by the connection itself. This judges the peer that is connected and
-//! silent, or that is heard and whose node does nothing. Suspicion alone decides nothing: it makes a node
-//! *claim*. A wrong one costs a takeover, so silence is judged by what the host knows about it:
+//! A closed connection is reported by the connection itself. The detector judges a peer that is connected and
+//! silent, or whose beats arrive while its node makes no progress. Suspicion alone decides nothing: it makes
+//! a node *claim*. A wrong one costs a takeover, so silence is judged by what the host knows about it:
 //!
 //! ```text
 //! silence    neither a beat nor anything else from the peer, in time in which the judge looked for it
 //! allowed    the setting, and twice the longest late pause of either side, at most eight times the setting
-//! hang       the peer's beats go on, and its node has said nothing for `hang_ns`, or says itself that it
+//! hang       the peer's beats go on, and its node has sent nothing for `hang_ns`, or reports that it
 //!            has not moved for that long
 //! ```
 //!
-//! Beats come from a thread that does nothing else ([`Beats`]), on a connection of their own; how they
-//! travel is the driver's business, and what they show comes in as [`Signs`]. A world without them (the
-//! simulator, a peer whose beats have not begun) is judged by messages alone.
+//! Beats come from a thread that does nothing else ([`Beats`]), on a connection of their own; the driver
+//! carries them, and what they show comes in as [`Signs`]. Where there are none (the simulator, a peer whose
+//! beats have not begun), messages alone are judged.
 //!
-//! Promises: on hosts without pauses of more than [`PAUSE_NS_MIN`] the setting is exact; whatever a peer
-//! says about itself cannot extend its silence past [`ALLOWED_TIMES_MAX`] settings, nor a hang past `hang_ns`.
+//! Promises: on hosts without pauses of more than [`PAUSE_NS_MIN`] the setting is exact; no report of a peer
+//! about itself extends its silence past [`ALLOWED_TIMES_MAX`] settings, nor a hang past `hang_ns`.
 
 use core::fmt;
 
@@ -24,13 +24,13 @@ use serde::{Deserialize, Serialize};
 
 /// Shorter pauses are the ordinary jitter of a host.
 pub const PAUSE_NS_MIN: u64 = 10 * MS;
-/// Longer ones say nothing about the next.
+/// Longer ones do not predict the next.
 const PAUSE_NS_MAX: u64 = 1000 * MS;
 /// A pause counts half as much after each of these.
 const PAUSE_FADES_NS: u64 = 10_000 * MS;
-/// Whatever was seen, no more silence than so many times the setting is allowed.
+/// Whatever was seen, at most this many times the setting of silence is allowed.
 pub const ALLOWED_TIMES_MAX: u64 = 8;
-/// A deadline that has passed while nobody looked for beats is looked at again after this.
+/// A deadline that has passed while beats were not being read is checked again after this.
 const AGAIN_NS: u64 = MS;
 
 const MS: u64 = 1_000_000;
@@ -50,7 +50,7 @@ impl Pauses {
         }
     }
 
-    /// The longest one, fading; 0 when there was none to speak of.
+    /// The longest one, fading; 0 when there was none of note.
     pub fn longest_ns(&self, now_ns: u64) -> u64 {
         let halvings = now_ns.saturating_sub(self.at_ns) / PAUSE_FADES_NS;
         let faded = self.longest_ns.checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX)).unwrap_or(0);
@@ -67,9 +67,9 @@ pub struct Beats {
     pub looked_ns: u64,
     /// Its own longest late pause.
     pub pause_own_ns: u64,
-    /// That of the peer's, as the peer says.
+    /// The peer's longest late pause, as the peer reports it.
     pub pause_peer_ns: u64,
-    /// How long the peer's node had not moved, as the peer says.
+    /// How long the peer's node had not moved, as the peer reports it.
     pub stalled_ns: u64,
 }
 
@@ -109,11 +109,11 @@ pub struct Watch {
     /// Silence allowed as it was set, and now.
     pub silence_ms: f64,
     pub allowed_ms: f64,
-    /// A peer that is heard but does not move is given up after this.
+    /// A peer whose beats arrive but whose node does not move is given up after this.
     pub hang_ms: f64,
-    /// The peer's beats are heard.
+    /// The peer's beats arrive.
     pub beats: bool,
-    /// The longest late pause of the threads that send and hear beats, here and there.
+    /// The longest late pause of the threads that send and receive beats, here and there.
     pub pause_here_ms: f64,
     pub pause_there_ms: f64,
     /// How long the peer's node had not moved when its last beat left.
@@ -155,12 +155,12 @@ impl Detector {
         self.heard_ns = now_ns;
     }
 
-    /// We said something.
+    /// This node sent a message.
     pub fn spoke(&mut self, now_ns: u64) {
         self.spoke_ns = now_ns;
     }
 
-    /// True when it is time to say that we are alive.
+    /// True when a heartbeat is due.
     pub fn heartbeat_due(&self, now_ns: u64) -> bool {
         now_ns.saturating_sub(self.spoke_ns) >= self.heartbeat_ns
     }
@@ -209,7 +209,7 @@ impl Detector {
         }
     }
 
-    /// When the peer was last heard by what carries messages, or began to be expected.
+    /// When a message of the peer last arrived, or began to be expected.
     fn link_heard_ns(&self) -> u64 {
         let link_ns = self.signs.map_or(0, |signs| signs.link_ns);
         link_ns.max(self.heard_ns).max(self.since_ns)

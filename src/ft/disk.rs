@@ -1,4 +1,4 @@
-//! Disks, between a node and whoever keeps their bytes.
+//! Disks: what passes between a node and the host that stores their bytes.
 //!
 //! A guest's requests ([`DiskRequest`](crate::devices::disk::DiskRequest)) and the jobs here go through one queue for each disk, and are
 //! answered in order. So "which chunks were written" and "what is in this chunk" have one meaning:
@@ -31,7 +31,7 @@ pub fn chunk_bytes(spec: &DiskSpec, chunk: u32) -> usize {
 /// Work on one disk for a state transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskJob {
-    /// The connection that the work is for; comes back with the answer, to tell stale ones.
+    /// The connection that the work is for; comes back with the answer, to recognise stale ones.
     pub link: LinkId,
     pub disk: u8,
     pub work: Work,
@@ -63,7 +63,7 @@ pub enum Work {
 pub struct DiskWorked {
     pub link: LinkId,
     pub disk: u8,
-    /// What failed is told in one line, for people.
+    /// A failure is described in one line, for people.
     pub outcome: Result<Worked, String>,
 }
 
@@ -86,7 +86,7 @@ pub enum Worked {
     },
 }
 
-/// A chunk as it is sent: LZ4 when that is shorter, which the length tells.
+/// A chunk as it is sent: LZ4 when that is shorter, which the length shows.
 pub fn pack(bytes: &[u8]) -> Vec<u8> {
     let packed = lz4_flex::block::compress(bytes);
     if packed.len() < bytes.len() { packed } else { bytes.to_vec() }

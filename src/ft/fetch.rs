@@ -1,8 +1,8 @@
 //! A joiner's side of the copying of disks: its own digests beside the primary's, and the chunks that
 //! differ.
 //!
-//! Promises: nothing that the primary says makes it write outside its disks, hold more than
-//! [`JOBS_MAX`] chunks for each, or believe that it is ready before its disks have taken everything.
+//! Promises: no message of the primary makes it write outside its disks, hold more than [`JOBS_MAX`] chunks
+//! for each, or report ready before its disks have taken everything.
 
 use std::collections::VecDeque;
 
@@ -44,7 +44,7 @@ pub(super) struct DiskFetch {
 }
 
 impl DiskFetch {
-    /// The primary says what disks there are: this node's are opened, or made.
+    /// The primary has described its disks: this node's are opened, or made.
     pub fn begin(common: &mut Common, link: LinkId, specs: Vec<DiskSpec>) -> Result<Self, String> {
         check_disks(&specs).map_err(|error| format!("its disks cannot be: {error}"))?;
         let fetched = |spec: DiskSpec| Fetched { chunks: chunk_count(&spec), spec, pending: VecDeque::new() };

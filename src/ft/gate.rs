@@ -18,7 +18,7 @@ pub struct OutputGate {
 }
 
 impl OutputGate {
-    /// A gate that waits for nobody.
+    /// A gate that waits for no acknowledgement.
     pub fn open() -> Self {
         Self::default()
     }

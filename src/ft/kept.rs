@@ -1,11 +1,11 @@
 //! Outputs that a backup has regenerated and that its primary may not have got out.
 //!
-//! A backup cannot know which of the last outputs left before its primary died. It keeps the most
-//! recent ones, more than a gate can ever hold, and says them again at go-live: whoever remembers
-//! the last number it saw (the switch) drops those it has. Console bytes have no such consumer
-//! yet, so the primary tells how far they are written, and only later ones are kept: after a kill
-//! those of the last heartbeat's time may come twice, none is missing. In a planned switch-over the
-//! heir waits until all have left, and each comes once.
+//! A backup cannot know which of the last outputs left before its primary died. It keeps the most recent
+//! ones, more than a gate can ever hold, and sends them again at go-live: the switch remembers the last
+//! number it saw and drops those it has. Console bytes have no such consumer yet, so the primary reports how
+//! far they are written, and only later ones are kept: after a kill those since the last heartbeat may come
+//! twice, none is missing. In a planned switch-over the successor waits until all have left, and each comes
+//! once.
 
 use std::collections::VecDeque;
 
@@ -41,7 +41,7 @@ impl KeptOutputs {
         self.console_released = released.max(self.console_released);
     }
 
-    /// Everything that may still have to be said, oldest first.
+    /// Everything that may still have to be sent, oldest first.
     pub fn drain(&mut self) -> Vec<Output> {
         self.bytes = 0;
         let released = self.console_released;

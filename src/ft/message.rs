@@ -1,6 +1,6 @@
-//! What lockstep processes say to each other over a connection.
+//! The messages of lockstep processes over a connection.
 //!
-//! A connection starts with a preamble from whoever opened it, then both sides send messages:
+//! A connection starts with a preamble from the side that opened it, then both sides send messages:
 //!
 //! ```text
 //! preamble   0  8  "LKSTPEER"
@@ -32,9 +32,9 @@ pub const MESSAGE_BYTES_MAX: usize = 2 << 20;
 pub enum Message {
     /// A would-be backup of `vm` introduces itself; the first message of its connection.
     Join { vm: String, node: NodeId },
-    /// The primary says no, for good; the connection ends.
+    /// The primary refuses for good; the connection ends.
     Refuse { why: String },
-    /// The primary says yes: `chunks` snapshot chunks follow, and log from `seq_next` on.
+    /// The primary accepts: `chunks` snapshot chunks follow, and log from `seq_next` on.
     Offer { generation: Generation, node: NodeId, seq_next: Seq, at: Icount, chunks: u32, life: u64 },
     /// The next chunk of the snapshot.
     Chunk(#[serde(with = "blob")] Vec<u8>),
@@ -58,7 +58,7 @@ pub enum Message {
     /// A terminal comes: see `terminals`. It wants the console of the life `life` from byte
     /// `from` on, if that is still known, else from where it is; it types as `session`.
     Attach { life: u64, from: Option<u64>, session: u64 },
-    /// The node greets a terminal, and does so again when one of these is another: what comes next
+    /// The node's first message to a terminal, sent again when one of these changes: what comes next
     /// begins at `start`, the console is at `end`, `taken` bytes of the session are the guest's for
     /// good, and the other node listens at `peer`.
     Attached {
@@ -83,9 +83,9 @@ pub enum Message {
     ConsoleTaken { upto: u64 },
     /// The terminal's window has this size.
     ConsoleSize { cols: u16, rows: u16 },
-    /// The guest has ended, with this status: the last word to a terminal.
+    /// The guest has ended, with this status: the last message to a terminal.
     ConsoleEnd { status: u8, how: String },
-    /// The primary tells a joiner of the console before the snapshot: its last bytes, and how much of
+    /// The primary sends a joiner the console's state before the snapshot: its last bytes, and how much of
     /// each session was typed.
     Scrollback {
         offset: u64,
@@ -95,7 +95,7 @@ pub enum Message {
     },
     /// Terminals and tools reach the sender here.
     Whereabouts { listen: String },
-    /// The primary says yes to a joiner of a machine with disks: they are compared and copied first.
+    /// The primary accepts a joiner of a machine with disks: they are compared and copied first.
     Disks { specs: Vec<DiskSpec> },
     /// The primary's digests of chunks from `first` on.
     DiskDigests { disk: u8, first: u32, digests: Vec<Digest> },

@@ -1,7 +1,7 @@
 //! A backup's own disks: what replay writes and flushes is done there, too.
 //!
-//! Promises: what fails here is not passed over (a replica whose disk differs is none); the requests
-//! that wait for the disk are bounded, and replay waits instead; a flush is told to the primary.
+//! Promises: a failure here is never ignored (a replica whose disk differs is none); the requests that wait
+//! for the disk are bounded, and replay waits instead; a flush is reported to the primary.
 
 use std::collections::VecDeque;
 
@@ -24,7 +24,7 @@ struct UnderWay {
 /// What the end of a request means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// Nothing to tell.
+    /// Nothing to report.
     Quietly,
     /// Everything up to this request survives a crash of this host.
     Flushed { disk: u8, tag: u64 },
@@ -81,7 +81,7 @@ impl Mirror {
         ended
     }
 
-    /// The host says that this has ended.
+    /// The host reports that this request has ended.
     pub fn ended(&mut self, done: &DiskDone) -> Ended {
         let (disk, tag) = (done.disk, done.tag);
         let Some(queue) = self.disks.get_mut(usize::from(disk)) else { return Ended::Quietly };
@@ -104,7 +104,7 @@ impl Mirror {
         self.requests >= REQUESTS_MAX || self.bytes >= BYTES_MAX
     }
 
-    /// True when these disks hold everything that the guest was told is done.
+    /// True when these disks have every request that the guest saw complete.
     pub fn is_level(&self, machine: &Machine) -> bool {
         let level = |(disk, queue): (u8, &VecDeque<UnderWay>)| {
             queue.front().is_none_or(|oldest| machine.disk_awaited(disk).is_some_and(|tag| oldest.tag >= tag))

@@ -1,7 +1,7 @@
 //! Replication, as pure state machines: `step(state, event, now) -> commands`.
 //!
-//! Reading order: [`settings`], [`message`] (what peers say), [`arbiter`] (who may go on),
-//! [`gate`] and [`kept`] (outputs held back on either side), [`scrollback`] and `terminals` (who
+//! Reading order: [`settings`], [`message`] (what peers send), [`arbiter`] (which node may go on), [`gate`]
+//! and [`kept`] (outputs held back on either side), [`scrollback`] and `terminals` (attached
 //! watches and types), [`clock`] (guest time), [`disk`], [`detector`],
 //! [`lag`], then the roles [`primary`] and [`backup`], `seek` (a node without a role looks for one), and
 //! [`node`], which is a machine in a role.

@@ -43,7 +43,7 @@ pub enum Event {
         generation: Generation,
         outcome: Result<Claim, ArbiterError>,
     },
-    /// What the arbiter says when it is asked who holds `generation`, the present one.
+    /// The arbiter's answer to the question which node holds `generation`, the present one.
     ArbiterSeen {
         generation: Generation,
         seen: Result<NodeId, ArbiterError>,
@@ -74,14 +74,15 @@ pub enum Event {
     },
     /// The connection to the switch is in another state; `Fenced` has an event of its own.
     Switch(SwitchState),
-    /// The switch says that another generation is current.
+    /// The switch reports that another generation is current.
     Fenced {
         current: Generation,
     },
     /// The recording is in another state.
     Recording(Recording),
-    /// The operator wants this node to end. One whose guest another node holds goes. One that is alone with its
-    /// guest refuses, and says what would be lost; asked again within [`INSIST_NS`] it ends its guest's life.
+    /// The operator wants this node to end. A node whose guest another node has leaves. One that is alone
+    /// with its guest refuses, and reports what would be lost; asked again within [`INSIST_NS`] it ends its
+    /// guest's life.
     Quit,
 }
 
@@ -103,7 +104,8 @@ pub enum Command {
         keeps: Option<NodeId>,
         after: NodeId,
     },
-    /// Asks the arbiter who holds the newest generation; the answer comes back as [`Event::HolderSeen`].
+    /// Asks the arbiter which node holds the newest generation; the answer comes back as
+    /// [`Event::HolderSeen`].
     AskHolder,
     /// Tells the arbiter that the guest of this generation has ended.
     EndLife {
@@ -128,7 +130,7 @@ pub enum Command {
     DiskWork(DiskJob),
     /// The guest is to be plugged into the switch, if there is one; anew if it was.
     PlugIn(Plug),
-    /// From here on this node speaks to the switch as `generation`; frames past `rx_seq` are wanted.
+    /// From here on this node sends to the switch as `generation`; frames past `rx_seq` are wanted.
     Activate {
         generation: Generation,
         rx_seq: u64,
@@ -137,8 +139,9 @@ pub enum Command {
     FramesSafe {
         rx_seq: u64,
     },
-    /// The node has lost its role, as `halt` says, and looks for the primary from here on: its plug, recording
-    /// and disks are to be left as for that halt. [`Event::RoleLeft`] follows once the disks are released.
+    /// The node has lost its role, for the reason in `halt`, and looks for the primary from here on: its
+    /// switch port, recording and disks are to be left as for that halt. [`Event::RoleLeft`] follows once the
+    /// disks are released.
     LeaveRole {
         halt: Halt,
     },
@@ -148,7 +151,7 @@ pub enum Command {
     },
     /// For people: a line on what has just happened.
     Tell(String),
-    /// The same, of the guest itself: to be told also where nothing is told of the node.
+    /// The same, about the guest itself: printed also where messages about the node are not.
     Warn(String),
     /// The node has ended; nothing follows.
     Halt(Halt),
@@ -176,7 +179,7 @@ pub struct Plug {
     pub mac: [u8; 6],
     pub life: u64,
     pub generation: Generation,
-    /// A backup hears and says nothing until it activates.
+    /// A backup neither receives nor sends frames until it activates.
     pub standby: bool,
     /// The last frames that the machine has received and sent.
     pub rx_seq: u64,
@@ -207,7 +210,7 @@ pub enum Halt {
         why: String,
         for_good: bool,
     },
-    /// Nobody answered where a primary should be.
+    /// No node answered where a primary should be.
     NoPrimary {
         why: String,
     },
@@ -231,7 +234,7 @@ pub trait World {
     fn wall_clock_ns(&mut self) -> u64;
     /// Bytes handed to this connection and not yet sent.
     fn outbox_bytes(&mut self, link: LinkId) -> usize;
-    /// True while whoever takes the outputs is behind: the guest waits.
+    /// True while the consumer of the outputs is behind: the guest waits.
     fn outputs_blocked(&mut self) -> bool;
     /// Console bytes released and not yet written: they would die with this process.
     fn console_pending(&mut self) -> u64;
@@ -275,7 +278,7 @@ pub struct NodeStatus {
     pub seeking: Option<String>,
     pub generation: Generation,
     /// True once a backup counts for the output rule, and knows it; false while the switch refuses or fences
-    /// this node, whose guest then reaches nobody.
+    /// this node, whose guest is then cut off.
     pub protected: bool,
     pub icount: Icount,
     pub lag_instructions: u64,
@@ -307,7 +310,8 @@ pub struct NodeStatus {
     pub watch: Option<Watch>,
     /// Peers that this process has suspected.
     pub suspicions: u64,
-    /// What the host lets the thread that sends and hears beats have of its processors; none without that thread.
+    /// The scheduling that the host permits the thread that sends and receives beats; none without that
+    /// thread.
     pub beats_run: Option<String>,
     /// Where the other node listens, while there is one.
     #[serde(default)]
@@ -379,16 +383,16 @@ pub(super) struct Common {
     pub settings: Settings,
     pub commands: Vec<Command>,
     pub terminals: Terminals,
-    /// Where this node listens, for its peer to tell to terminals.
+    /// Where this node listens, for its peer to report to terminals.
     pub listen: Option<String>,
-    /// Why the arbiter decides nothing, as it was told last.
+    /// Why the arbiter decides nothing, as last reported.
     pub arbiter_trouble: Option<String>,
     pub switch: SwitchState,
-    /// It was told that the switch's fence is not the arbiter's doing.
+    /// Reported: the switch's fence does not come from the arbiter.
     pub fence_told: bool,
     /// Peers that were suspected.
     pub suspicions: u64,
-    /// How beats are sent and heard here, for the status.
+    /// How beats are sent and received here, for the status.
     pub beats_run: Option<String>,
     /// When this node began.
     pub born_ns: u64,
@@ -400,12 +404,12 @@ pub(super) struct Common {
     quit_refused_ns: Option<u64>,
     /// Whether anybody wants the log, and the state that it begins with, to keep.
     pub records: bool,
-    /// The machine that a joiner was told to expect.
+    /// The machine that a joiner is configured to expect.
     pub expects: Option<Box<MachineConfig>>,
     pub seek: Seek,
     /// The time of the event or turn that is being worked on.
     now_ns: u64,
-    /// It has been told that the guest can only trap.
+    /// Reported: the guest can only trap.
     pub stuck_told: bool,
 }
 
@@ -450,7 +454,7 @@ impl Common {
         )));
     }
 
-    /// Another node listens at `address`, it is said.
+    /// Another node is reported to listen at `address`.
     pub fn learn(&mut self, address: &str) {
         self.seek.learn(address, self.listen.as_deref());
     }
@@ -474,8 +478,8 @@ impl Common {
         self.commands.push(Command::Close { link });
     }
 
-    /// Whether this request to end the node repeats one that was refused a short time ago; tells `lost`, what
-    /// its end would destroy, if it does not.
+    /// Whether this request to end the node repeats one that was refused a short time ago; if not, reports
+    /// `lost`, what its end would destroy.
     pub fn is_insisted_on(&mut self, now_ns: u64, lost: &str) -> bool {
         if self.quit_refused_ns.is_some_and(|at| now_ns.saturating_sub(at) < INSIST_NS) {
             return true;
@@ -513,7 +517,7 @@ impl Common {
         self.commands.push(Command::Tell(text.into()));
     }
 
-    /// Notes how the arbiter is. It is asked over and over: only what is new is told.
+    /// Notes how the arbiter is. It is asked over and over: only a change is reported.
     pub fn arbiter_is(&mut self, trouble: Option<String>) {
         if self.arbiter_trouble != trouble {
             self.tell(trouble.as_deref().unwrap_or("the arbiter answers again"));
@@ -521,7 +525,8 @@ impl Common {
         }
     }
 
-    /// An attempt to join has failed and another follows. Attempts come again and again: only what is new is told.
+    /// An attempt to join has failed and another follows. Attempts are frequent: only a new reason is
+    /// reported.
     pub fn not_found(&mut self, why: String) {
         if self.seek.last.as_ref() != Some(&why) {
             self.tell(format!("{why}; this node tries again"));
@@ -608,7 +613,7 @@ impl Node {
         self.common.listen = Some(address);
     }
 
-    /// Says how the thread that sends and hears beats runs, for the status.
+    /// Notes how the thread that sends and receives beats runs, for the status.
     pub fn beats_run(&mut self, how: String) {
         self.common.beats_run = Some(how);
     }
@@ -618,7 +623,7 @@ impl Node {
         self.role.peer_link()
     }
 
-    /// How often each side says something at least.
+    /// How often each side sends something at least.
     pub fn heartbeat_ns(&self) -> u64 {
         self.common.settings.heartbeat_ns
     }
@@ -628,7 +633,8 @@ impl Node {
         self.common.version = version;
     }
 
-    /// Nobody records here: a backup need not put its state aside for that when it comes to life.
+    /// This node makes no recording: a backup need not keep a copy of its state for one when its machine is
+    /// restored.
     pub fn does_not_record(&mut self) {
         self.common.records = false;
     }
@@ -833,7 +839,7 @@ impl Node {
         self.role = Role::Seeking(Seeking::Leaving);
     }
 
-    /// The arbiter says who holds the newest generation: this node lost if it is somebody else's.
+    /// The arbiter's answer about the newest generation: this node has lost if another node holds it.
     fn holder_seen(&mut self, seen: Result<Option<Holder>, ArbiterError>) {
         if matches!(self.role, Role::Seeking(_)) {
             if let Ok(Some(Holder { bid, ended: true })) = seen {
@@ -1017,7 +1023,7 @@ impl Node {
         }
     }
 
-    /// What the disks of this node are good for; a halted node cannot say.
+    /// What the disks of this node are good for; a halted node cannot know.
     pub fn disk_standing(&self) -> Option<DiskStanding> {
         match &self.role {
             Role::Primary(primary) => Some(DiskStanding::Primary(primary.generation())),

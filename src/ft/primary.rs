@@ -56,12 +56,12 @@ pub(super) struct Inheritance {
     pub life: u64,
     /// The guest's clock, as near as the backup knows it.
     pub ticks: u64,
-    /// Outputs that may not have left; they are said again at once.
+    /// Outputs that may not have left; they are sent again at once.
     pub kept: Vec<Output>,
     pub console_released: u64,
     /// The old primary when the two changed places: it counts from the first entry on.
     pub old_primary: Option<(LinkId, NodeId)>,
-    /// False when the old primary was lost before its heir won: the heir must bid once more.
+    /// False when the old primary was lost before its successor won: the successor must claim once more.
     pub linked: bool,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Follows {
     /// The guest's clock, as the old primary last had it.
     pub ticks: u64,
     pub console_released: u64,
-    /// What it has asked of its disks and the guest has not heard the end of.
+    /// Requests to its disks whose completion the guest has not seen.
     pub disks: Vec<Left>,
 }
 
@@ -114,7 +114,7 @@ pub(super) struct Primary {
     limit: Icount,
     ended: Option<(Exit, Seq)>,
     console_released: u64,
-    /// What the last heartbeat said of it.
+    /// What the last heartbeat reported of it.
     console_told: u64,
     /// When the state was last asked for, until the guest runs again.
     paused_ns: Option<u64>,
@@ -324,9 +324,9 @@ impl Primary {
         }
     }
 
-    /// The arbiter knows of nobody newer, and yet the switch serves generation `by`: it remembers an older life, or
-    /// takes a stranger's word. Alone, this node claims its way past a generation that is near; with another node,
-    /// which a claim would cost, it does not. False when nothing was done.
+    /// The arbiter knows of no newer generation, and yet the switch serves generation `by`: it remembers an
+    /// older life, or accepted an unknown node. Alone, this node claims its way past a generation that is
+    /// near; with another node, which a claim would cost, it does not. False when nothing was done.
     pub fn outbid(&mut self, common: &mut Common, by: Generation) -> bool {
         let is_near = by.get().saturating_sub(self.generation.get()) <= OUTBID_MAX;
         let outbids = matches!(self.peer, Peer::None) && is_near;

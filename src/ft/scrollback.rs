@@ -1,6 +1,6 @@
 //! The last console bytes, by offset: what a terminal that comes late, or comes back, is shown.
 //!
-//! Invariant: what is kept is one stretch without holes, and ends at the last byte heard.
+//! Invariant: what is kept is one range without holes, and ends at the last byte received.
 
 use std::collections::VecDeque;
 
@@ -22,13 +22,13 @@ impl Scrollback {
         self.start
     }
 
-    /// One past the last byte heard.
+    /// One past the last byte received.
     pub fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64
     }
 
-    /// Takes bytes in, the first of which is the `offset`-th. Those heard before are left out; after
-    /// a hole nothing older is kept.
+    /// Takes bytes in, the first of which is the `offset`-th. Those received before are left out; after a
+    /// hole nothing older is kept.
     pub fn append(&mut self, offset: u64, bytes: &[u8]) {
         if offset > self.end() {
             self.restart_at(offset);

@@ -12,7 +12,7 @@
 //! A node that was started to join gives up after its time to wait. One that was a member of the pair (a
 //! primary, or a backup that counted) never does: it is a spare until it counts again or is ended.
 //!
-//! What other nodes tell is an enemy's word: an address is a number, never a name, and few are kept.
+//! Addresses that other nodes report are untrusted: an address is a number, never a name, and few are kept.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -83,7 +83,7 @@ pub(super) struct Seek {
     /// The address that is tried next, and attempts since this looking began.
     next: usize,
     tried: usize,
-    /// What came of the last attempt, and what was told of it.
+    /// The outcome of the last attempt, as reported.
     pub last: Option<String>,
     /// The guest's life that this node knows, and the newest generation of it.
     floor: Option<(u64, Generation)>,
@@ -124,7 +124,7 @@ impl Seek {
         }
     }
 
-    /// A generation that has been replaced is nobody's to join.
+    /// True if `generation` has been replaced: no node joins it.
     pub fn is_replaced(&self, life: u64, generation: Generation) -> bool {
         self.floor.is_some_and(|(known, newest)| known == life && generation < newest)
     }

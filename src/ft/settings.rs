@@ -8,14 +8,14 @@ use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
 /// Durations are nanoseconds of the host's monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// A peer that has said nothing for this long is suspected. Shorter takes over a silent host
-    /// sooner; longer forgives a busy one. (A killed *process* is noticed at once by its closed
-    /// connection, whatever this says.)
+    /// A peer that has sent nothing for this long is suspected. A shorter setting takes over from a silent
+    /// host sooner; a longer one tolerates a busy one. (A killed *process* is noticed at once by its closed
+    /// connection, whatever the setting.)
     pub silence_ns: u64,
-    /// A peer whose process is heard and whose node does nothing is given up after this. A busy host may keep a
-    /// node from its processor for a good part of a second; nothing but a fault does for longer.
+    /// A peer whose beats arrive and whose node makes no progress is given up after this. A busy host may
+    /// keep a node from its processor for a good part of a second; only a fault does for longer.
     pub hang_ns: u64,
-    /// Each side says something at least this often. A fifth of `silence_ns` or less.
+    /// Each side sends something at least this often. A fifth of `silence_ns` or less.
     pub heartbeat_ns: u64,
     /// While the guest computes, the log is flushed at least this often, so that the backup knows
     /// how far it may run: the floor of its lag.
@@ -23,7 +23,7 @@ pub struct Settings {
     /// Instructions between two looks at the outside world: the ceiling of the delay that an input
     /// waits for a busy guest.
     pub slice_instructions: u64,
-    /// A digest of the state is written, and compared by whoever follows or replays the log, at each
+    /// A digest of the state is written, and compared by every node or replay that follows the log, at each
     /// multiple of so many instructions; 0 for never. More often finds a divergence sooner; each
     /// costs a pass over the pages written since the last.
     pub digest_instructions: u64,
@@ -32,7 +32,7 @@ pub struct Settings {
     pub audit_ns: u64,
     /// Past this lag of the backup the primary is slowed, more as the lag grows.
     pub lag_soft_ns: u64,
-    /// At this lag the primary stands still until the backup has caught up.
+    /// At this lag the primary pauses its guest until the backup has caught up.
     pub lag_hard_ns: u64,
     /// Outputs waiting for the backup's acknowledgement; the guest waits when they are more.
     pub gate_bytes_max: usize,
@@ -45,7 +45,7 @@ pub struct Settings {
     pub backlog_bytes_max: usize,
     /// An input frame or keystroke waits for the guest in a queue of at most this many.
     pub inputs_waiting_max: usize,
-    /// A lone recorder writes how far it has come this often, so that a killed one's log says so.
+    /// A lone recorder writes how far it has come this often, so that a killed one's log shows it.
     pub lone_flush_ns: u64,
     /// Console bytes kept for terminals that come late or come back.
     pub scrollback_bytes: usize,
@@ -53,13 +53,13 @@ pub struct Settings {
 
 /// Enough for a kernel's boot messages.
 const SCROLLBACK_BYTES: usize = 64 << 10;
-/// A joiner is told of it in one message.
+/// A joiner receives it in one message.
 pub const SCROLLBACK_BYTES_MAX: usize = 1 << 20;
 
 const MS: u64 = 1_000_000;
 
-/// While a state transfer is under way either side is busy with it for long stretches, and nobody counts yet: patience
-/// is free.
+/// During a state transfer either side is busy with it for long stretches, and no backup counts yet: waiting
+/// costs nothing.
 const JOIN_SILENCE_NS: u64 = 10_000 * MS;
 
 impl Settings {

@@ -8,22 +8,22 @@
 //!   ConsoleInput{seq, bytes}     ------->  (a backup leaves it unread)
 //!                                <-------  ConsoleTaken{upto}
 //!   ConsoleSize{cols, rows}      ------->
-//!                                <-------  Heartbeat, when there is nothing to say
+//!                                <-------  Heartbeat, when there is nothing else to send
 //!                                <-------  ConsoleEnd{status, how}, the guest has ended; or Bye
 //! ```
 //!
 //! Promises:
 //! - A terminal is sent each byte once and in order, numbered by the machine. One that is too slow
-//!   for the scroll-back is sent on from where that begins: the numbers show the hole.
+//! for the scroll-back is sent on from where that begins: the numbers show the gap.
 //! - The guest never waits for a terminal, and none costs more than [`WINDOW_BYTES`] and
 //!   [`TYPED_WAITING_MAX`] bytes.
-//! - A primary shows what has left its gate, a backup what its replay says. The latter may be early
-//!   but never wrong: the next primary has the same past.
-//! - What is typed in a session is numbered by the terminal. How much of it the guest has been given
-//!   stands in the log beside it ([`crate::log::Event::Typed`]), so a successor knows it to the byte:
-//!   the terminal says the rest again, and no keystroke is lost or comes twice.
+//! - A primary shows what has left its gate, a backup what its replay outputs. The latter may be early
+//!   but never wrong: the next primary has replayed the same log.
+//! - What is typed in a session is numbered by the terminal. The log records beside it how much of it
+//!   the guest has received ([`crate::log::Event::Typed`]), so a successor knows it to the byte:
+//!   the terminal sends the rest again, and no keystroke is lost or comes twice.
 //!
-//! Absent on purpose: who is connected where (the link's business), and time but as an argument.
+//! Absent on purpose: which terminal is connected where (the link's business), and time but as an argument.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -44,7 +44,7 @@ pub const WINDOW_BYTES: usize = 64 * 1024;
 pub const TYPED_WAITING_MAX: usize = 4096;
 /// Typing sessions remembered; the one that typed least recently is forgotten first.
 pub const SESSIONS_MAX: usize = 64;
-/// A terminal hears something at least this often.
+/// A terminal receives something at least this often.
 pub const HEARTBEAT_NS: u64 = 250_000_000;
 
 /// A connection that has taken nothing for so long, with a full window before it, is cut.
@@ -76,7 +76,7 @@ struct Unsafe {
     upto: u64,
 }
 
-/// What the greeting tells of the node.
+/// What `Attached` reports of the node.
 #[derive(Clone, Debug, Default)]
 struct Place {
     vm: String,
@@ -88,8 +88,8 @@ struct Place {
     peer: Option<String>,
 }
 
-/// What terminals are shown of the guest's life: enough to tell one life from another on every node, and
-/// nothing of the number itself, which is the nodes' proof to their switch. (SHA-256 of a label and the
+/// What terminals are shown of the guest's life: enough to distinguish lives on every node, and nothing of
+/// the number itself, which is the nodes' proof to their switch. (SHA-256 of a label and the
 /// life, the first 8 bytes.)
 fn shown(life: u64) -> u64 {
     let digest = Sha256::new().chain_update(b"lockstep life for terminals").chain_update(life.to_le_bytes());
@@ -129,7 +129,7 @@ impl Terminals {
         self.place.node = node;
     }
 
-    /// The node has no role any more: what is typed here is nobody's.
+    /// The node has no role any more: what is typed here is dropped.
     pub fn leave(&mut self) {
         self.place.primary = false;
         self.unsafe_typed.clear();
@@ -145,22 +145,22 @@ impl Terminals {
 
     // ---- what the node's role tells
 
-    /// The guest said this, and it may be shown.
+    /// The guest printed this, and it may be shown.
     pub fn heard(&mut self, output: &Output) {
         if let Output::Console { offset, bytes } = output {
             self.scrollback.append(*offset, bytes);
         }
     }
 
-    /// The machine has said exactly `console_bytes`: what is kept must end there.
+    /// The machine has printed exactly `console_bytes`: what is kept must end there.
     pub fn machine_stands_at(&mut self, console_bytes: u64) {
         if self.scrollback.end() != console_bytes {
             self.scrollback.restart_at(console_bytes);
         }
     }
 
-    /// The node's role or its guest's life is another one now: every terminal is told, and what was
-    /// typed and not given to the guest is the new primary's.
+    /// The node's role or its guest's life has changed: every terminal is informed, and what was typed and
+    /// not given to the guest goes to the new primary.
     pub fn settle(&mut self, primary: bool, life: u64, commands: &mut Vec<Command>) {
         (self.place.primary, self.place.life) = (primary, shown(life));
         self.unsafe_typed.clear();
@@ -194,7 +194,7 @@ impl Terminals {
         Message::Scrollback { offset: back.start(), bytes, typed: self.sessions.clone() }
     }
 
-    /// The primary tells a joiner of the past.
+    /// The primary's scroll-back and typed counts, sent to a joiner.
     pub fn learn(&mut self, offset: u64, bytes: &[u8], typed: Vec<(u64, u64)>) {
         self.scrollback.restart_at(offset);
         self.scrollback.append(offset, bytes);
@@ -202,7 +202,7 @@ impl Terminals {
         self.sessions.truncate(SESSIONS_MAX);
     }
 
-    /// The log says that of `session` everything before `upto` was given to the guest.
+    /// By the log, everything of `session` before `upto` was given to the guest.
     pub fn note_typed(&mut self, session: u64, upto: u64) {
         self.sessions.retain(|(known, _)| *known != session);
         if self.sessions.len() == SESSIONS_MAX {
@@ -263,7 +263,7 @@ impl Terminals {
         self.size.is_some()
     }
 
-    /// The size that somebody's window has now.
+    /// The newest size of an attached terminal's window.
     pub fn take_size(&mut self) -> Option<(u16, u16)> {
         self.size.take()
     }
@@ -318,7 +318,7 @@ impl Terminals {
         commands.push(Command::Send { link, message });
     }
 
-    /// A terminal says something.
+    /// A message from a terminal.
     pub fn message(&mut self, link: LinkId, message: Message, commands: &mut Vec<Command>) {
         let Some(terminal) = self.terminals.get_mut(&link) else { return };
         match message {
@@ -393,7 +393,7 @@ impl Terminals {
         again_ns
     }
 
-    /// The node ends: everything left is shown, then `last` said, and the connections end.
+    /// The node ends: everything left is shown, then `last` is sent, and the connections end.
     pub fn finish(&mut self, last: &Message, commands: &mut Vec<Command>) {
         for (link, mut terminal) in std::mem::take(&mut self.terminals) {
             while terminal.next < self.scrollback.end() {

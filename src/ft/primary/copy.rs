@@ -38,7 +38,7 @@ const ROUNDS_MAX: u32 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Comparing,
-    /// So many disks have not said yet which chunks were written.
+    /// This many disks have not yet reported which chunks were written.
     Asking {
         unanswered: usize,
     },
@@ -49,7 +49,7 @@ enum Stage {
     Complete,
 }
 
-/// What has to be done next by whoever has the machine.
+/// What the owner of the machine has to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
@@ -85,7 +85,7 @@ pub(super) struct DiskCopy {
     disks: Vec<Copied>,
     stage: Stage,
     rounds: u32,
-    /// Chunks written since they were last copied, as the disks have said so far.
+    /// Chunks written since they were last copied, as far as the disks have reported them.
     dirty: Vec<(u8, u32)>,
     compared: u64,
     copied: u64,
@@ -140,7 +140,7 @@ impl DiskCopy {
         (self.compared, self.copied, self.disks.iter().map(|disk| u64::from(disk.chunks)).sum())
     }
 
-    /// Everything was sent, and the joiner was told so.
+    /// Everything was sent, and the joiner was informed of it.
     pub fn is_complete(&self) -> bool {
         self.stage == Stage::Complete
     }
@@ -322,7 +322,7 @@ mod tests {
             }
         }
 
-        /// What a disk answers. Jobs of the joiner are told by their kind.
+        /// What a disk answers. Jobs of the joiner are recognised by their kind.
         fn job(&mut self, work: Work, joiner: bool) -> Worked {
             let digest = |byte: u8| Digest(u128::from(byte));
             match work {

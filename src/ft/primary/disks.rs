@@ -1,7 +1,7 @@
-//! The guest's disk requests at the primary: asked of the host, ended by it, told to the guest.
+//! The guest's disk requests at the primary: issued to the host, completed by it, delivered to the guest.
 //!
 //! ```text
-//! issued --host has ended it--> waiting --its turn comes--> delivered, an entry of the log
+//! issued --host has ended it--> waiting --next in order--> delivered, an entry of the log
 //!                                  ^
 //!                                  a flush waits here, too, until the backup that counts has flushed
 //! ```
@@ -35,7 +35,7 @@ struct GuestDisk {
     peer_flushed: u64,
 }
 
-/// What has come of a request that the guest has not heard of yet, when its node becomes the backup.
+/// The state of a request whose completion the guest has not seen, when its node becomes the backup.
 pub(in super::super) enum Left {
     UnderWay { disk: u8, tag: u64, flush: bool },
     Flushed { disk: u8, tag: u64 },
@@ -58,7 +58,7 @@ impl GuestDisks {
         }
     }
 
-    /// The host says that this has ended.
+    /// The host reports that this request has ended.
     pub fn ended(&mut self, done: DiskDone) {
         if let Some(disk) = self.disks.get_mut(usize::from(done.disk))
             && disk.under_way.get(disk.ended.len()).is_some_and(|next| next.tag == done.tag)
@@ -67,14 +67,14 @@ impl GuestDisks {
         }
     }
 
-    /// The backup says that its disk is flushed up to this request.
+    /// The backup reports that its disk is flushed up to this request.
     pub fn peer_flushed(&mut self, disk: u8, tag: u64) {
         if let Some(disk) = self.disks.get_mut(usize::from(disk)) {
             disk.peer_flushed = tag.max(disk.peer_flushed);
         }
     }
 
-    /// There is another backup, or none: what the last one has flushed is of no more use.
+    /// There is another backup, or none: what the last one has flushed no longer counts.
     pub fn forget_peer(&mut self) {
         for disk in &mut self.disks {
             disk.peer_flushed = 0;
@@ -94,7 +94,7 @@ impl GuestDisks {
         self.disks.iter().any(|disk| disk.is_ready(guarded))
     }
 
-    /// The next end that may be told to the guest.
+    /// The next completion that may be delivered to the guest.
     pub fn take(&mut self, guarded: bool) -> Option<DiskDone> {
         let disk = self.disks.iter_mut().find(|disk| disk.is_ready(guarded))?;
         disk.under_way.pop_front();

@@ -1,6 +1,6 @@
 //! A joiner's memory, before its state: sent while the guest runs on, and again where the guest has written
-//! since, until what is left is little. So the guest stands still only for that little, and the joiner has
-//! only that little of log to catch up with.
+//! since, until little is left. So the guest is paused only for that rest, and the joiner has to catch up
+//! with only that much of log.
 //!
 //! ```text
 //! boot image, all pages --sent--> written since? --few, or no fewer than before--> state, the rest, log
@@ -55,8 +55,8 @@ pub(super) struct MemoryCopy {
 }
 
 impl MemoryCopy {
-    /// Takes note of what there is to send; the machine notes what the guest writes from here on, until
-    /// it is told to [forget](Machine::forget_writes).
+    /// Takes note of what there is to send; the machine tracks what the guest writes from here on, until a
+    /// call to [forget](Machine::forget_writes).
     pub fn begin(machine: &mut Machine) -> Self {
         machine.note_writes();
         let left: VecDeque<u32> = machine.ram().pages_nonzero().collect();
@@ -89,7 +89,7 @@ impl MemoryCopy {
         self.owed_ns > 0 || untaken >= CHUNKS_UNTAKEN_MAX || (round_is_over && untaken > 0)
     }
 
-    /// The joiner says how many chunks it has taken in all; an error is a reason to drop it.
+    /// The joiner reports how many chunks it has taken in all; an error is a reason to drop it.
     pub fn taken(&mut self, chunks: u32) -> Result<(), String> {
         if !(self.chunks_taken..=self.chunks_sent).contains(&chunks) {
             return Err("it took memory that it was not sent".into());

@@ -21,7 +21,7 @@ use crate::log::{self, Start};
 use crate::machine::Saved;
 use crate::snapshot;
 
-/// A joiner that gets nowhere for so long, whatever else it says, makes way for another.
+/// A joiner without progress for this long, whatever else it sends, makes way for another.
 pub(super) const JOIN_PROGRESS_NS: u64 = 30_000_000_000;
 /// A joiner counts once it is no further behind than this.
 const JOIN_LAG_NS: u64 = 20_000_000;
@@ -29,13 +29,13 @@ const JOIN_LAG_NS: u64 = 20_000_000;
 /// The one other node, as the primary sees it.
 #[expect(clippy::large_enum_variant, reason = "a primary has one, and lives in a box")]
 pub(super) enum Peer {
-    /// Nobody: outputs leave at once.
+    /// No peer: outputs leave at once.
     None,
     /// A state transfer is under way, or the joiner catches up. It does not count.
     Joining(Box<Joining>),
     /// The backup counts.
     Counting(Counting),
-    /// The backup is lost; whoever wins `generation` goes on. Outputs stay in the gate.
+    /// The backup is lost; the node that wins `generation` goes on. Outputs stay in the gate.
     Claiming { generation: Generation, after: NodeId, asked: bool, retry_ns: u64 },
 }
 
@@ -51,9 +51,9 @@ pub(super) struct Joining {
     pub encoder: Option<snapshot::Encoder<Saved>>,
     pub lag: LagMeter,
     pub acked: Option<Seq>,
-    /// When it was first heard to have the state.
+    /// When it first reported that it has the state.
     pub restored_ns: Option<u64>,
-    /// How far its machine was when it last said so.
+    /// The position of its machine at its last report.
     pub executed: Icount,
     /// How far it had come when that last changed, and when that was.
     pub progress: (Progress, u64),
@@ -105,7 +105,7 @@ pub(super) struct Counting {
     pub disks_copied: Option<(u64, u64, u64)>,
 }
 
-/// A planned switch-over on its way: the guest stands at the entry `SwitchOver`.
+/// A planned switch-over under way: the guest is stopped at the entry `SwitchOver`.
 #[derive(Clone, Copy)]
 pub(super) struct Switching {
     /// The tool that asked for it; none when this node gives up its place by itself.
@@ -147,7 +147,7 @@ impl Primary {
         }
     }
 
-    /// The connection to the peer is of no more use. Only a backup that counted costs a claim.
+    /// Gives up the connection to the peer. Only a backup that counted costs a claim.
     pub(super) fn lose_peer(&mut self, common: &mut Common, why: &str) {
         self.disks.forget_peer();
         match std::mem::replace(&mut self.peer, Peer::None) {
@@ -545,7 +545,7 @@ impl Primary {
         Next::Yield(Yield { link, node: counting.node, asked_by, log: bytes, now_ns })
     }
 
-    /// Stops being the primary: the machine stands at `SwitchOver`, and follows from there.
+    /// Stops being the primary: the machine is stopped at `SwitchOver`, and follows from there.
     pub fn into_backup(self, common: &mut Common, to: Yield) -> Result<Backup, Halt> {
         if let Some((disk, tag)) = self.disks.failed() {
             let why = format!("disk {disk} of the old primary failed request {tag}");

@@ -1,7 +1,7 @@
 //! The primary at work: one slice of the guest, and everything that is due around it.
 //!
-//! Order within a turn: look after the peer, send snapshot, run the guest unless something hinders it,
-//! mark and hold its outputs, flush the log, let go what is acknowledged.
+//! Order within a turn: look after the peer, send the snapshot, run the guest unless something prevents it,
+//! mark and hold its outputs, flush the log, release what is acknowledged.
 
 use super::super::clock::GuestClock;
 use super::super::lag::{brake_permille, join_permille};
@@ -23,7 +23,7 @@ const POLL_NS: u64 = 1_000_000;
 /// By here a guest has set up its console, or never will.
 const CONSOLE_UP: Icount = Icount(100_000);
 
-/// Answers a guest's questions from the world, in guest time.
+/// Answers a guest's questions from the host, in guest time.
 pub(super) struct Live<'a, W: World> {
     pub clock: GuestClock,
     pub world: &'a mut W,
@@ -273,7 +273,7 @@ impl Primary {
         common.commands.push(Command::Disk(request));
     }
 
-    /// Delivers what terminals have typed, each stretch with an entry that says whose it is: both are
+    /// Delivers what terminals have typed, each piece with an entry that names its session: both are
     /// in one frame, so a successor has both or neither.
     fn inject_typing(&mut self, common: &mut Common) {
         if let Some((cols, rows)) = common.terminals.take_size()
@@ -392,7 +392,7 @@ impl Primary {
         }
     }
 
-    /// Ends the node once the guest has ended and everything it said has left.
+    /// Ends the node once the guest has ended and all its output has left.
     fn finish(&mut self, common: &mut Common) -> Option<Next> {
         let limit_reached = self.icount() >= self.limit && self.ended.is_none();
         if limit_reached {
