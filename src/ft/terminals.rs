@@ -14,7 +14,7 @@
 //!
 //! Promises:
 //! - A terminal is sent each byte once and in order, numbered by the machine. One that is too slow
-//! for the scroll-back is sent on from where that begins: the numbers show the gap.
+//!   for the scroll-back is sent on from where that begins: the numbers show the gap.
 //! - The guest never waits for a terminal, and none costs more than [`WINDOW_BYTES`] and
 //!   [`TYPED_WAITING_MAX`] bytes.
 //! - A primary shows what has left its gate, a backup what its replay outputs. The latter may be early

@@ -5,7 +5,7 @@
 //! its primary where that can be reached, and looks around again when a connection ends or falls
 //! silent. What was shown and what was typed is the session's business, so nothing is lost or doubled.
 //!
-//! Everything that a node says is bounded and, but for the console itself, made plain before it is shown.
+//! Everything that a node sends is bounded and, except for the console itself, made plain before it is shown.
 
 pub mod session;
 
@@ -24,7 +24,7 @@ use super::terminal;
 use crate::ft::{LinkId, Message};
 use session::{Greeting, News, Session};
 
-/// A node that says nothing for so long is as good as gone. It says something four times a second.
+/// A node that sends nothing for this long is taken for lost. It sends something four times a second.
 const SILENCE: Duration = Duration::from_millis(1500);
 /// A backup is left for its primary at most this often; less often while that does not answer.
 const HOP_PAUSE: Duration = Duration::from_millis(250);
@@ -43,11 +43,11 @@ const EVENTS_MAX: usize = 64;
 pub struct Wanted {
     /// Nodes to ask, in this order.
     pub addresses: Vec<String>,
-    /// Show nothing that was said before.
+    /// Show no earlier output.
     pub live_only: bool,
     /// Typed at once.
     pub send: Vec<u8>,
-    /// Leave when the guest says this (after `send` is taken).
+    /// Leave when the guest prints this (after `send` is taken).
     pub until: Option<Vec<u8>>,
     /// Leave after that long.
     pub timeout: Option<Duration>,
@@ -64,10 +64,10 @@ pub enum Outcome {
         status: u8,
         how: String,
     },
-    /// `until` was said.
+    /// `until` was printed.
     Found,
     TimedOut,
-    /// The user has left, or nobody looks any more.
+    /// The user has left, or the reader is gone.
     Left,
     /// No node answers.
     Lost {
@@ -89,7 +89,7 @@ pub struct Inlet {
 }
 
 impl Inlet {
-    /// False once nobody listens. Waits while the guest takes nothing.
+    /// False once the receiver is gone. Waits while the guest takes nothing.
     pub fn key(&self, key: Key) -> bool {
         self.keys.send(key).is_ok()
     }
@@ -118,7 +118,7 @@ struct Seat {
     greeted: bool,
     /// Where a backup's primary is to be found.
     primary_at: Option<String>,
-    /// The person was told that typing waits.
+    /// The user was informed that typing waits.
     told_waiting: bool,
 }
 
@@ -135,7 +135,7 @@ pub struct Attachment {
     next_try: Instant,
     next_hop: Instant,
     hop_pause: Duration,
-    /// The place and role last told of.
+    /// The place and role last reported.
     told_at: (String, bool),
     /// Since when there has been no node that greets.
     lost_since: Instant,
@@ -385,7 +385,7 @@ impl Attachment {
         self.learned.push(address.to_owned());
     }
 
-    /// Tries the primary's place; where nobody answers, the backup's is the next to be tried.
+    /// Tries the primary's place; where no node answers, the backup's is the next to be tried.
     fn hop(&mut self) {
         let now = Instant::now();
         let Some(seat) = &mut self.seat else { return };

@@ -9,8 +9,8 @@ use super::keys::{Key, Keys};
 use super::say::say;
 use super::terminal::RawTerminal;
 
-/// Bytes that wait for a slow reader before the guest has to. What the guest had said by then is
-/// taken on top of it: at most what a gate holds, or a backup keeps.
+/// Bytes that wait for a slow reader before the guest has to. Output produced by then is taken on top of it:
+/// at most what a gate holds, or a backup keeps.
 const BYTES_WAITING_MAX: usize = 128 * 1024;
 
 /// Where a guest's console input comes from.
@@ -89,7 +89,7 @@ impl ConsoleOut {
         Ok(Self { shared, writer: Some(writer) })
     }
 
-    /// True when the guest should wait before it says more.
+    /// True when the guest should wait before it prints more.
     pub fn is_full(&self) -> bool {
         self.shared.lock().bytes > BYTES_WAITING_MAX
     }

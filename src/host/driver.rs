@@ -42,7 +42,7 @@ use crate::snapshot;
 
 /// Events that wait for the node; the threads that bring more wait too.
 const EVENTS_WAITING_MAX: usize = 1024;
-/// Bytes in messages that wait for the node; who brings more waits, too.
+/// Bytes in messages that wait for the node; a reading thread that brings more waits, too.
 const MESSAGE_BYTES_WAITING_MAX: usize = 64 << 20;
 /// Events taken before the guest gets its next slice.
 const EVENTS_A_TURN: usize = 128;
@@ -67,7 +67,7 @@ pub struct Wiring {
     /// The switch to plug the guest into.
     pub switch: Option<SocketAddr>,
     pub arbiter: Option<Box<dyn Arbiter>>,
-    /// Where this node says it is, in its claims.
+    /// Where this node runs, for its claims.
     pub wherefrom: String,
     /// Record into this directory.
     pub record: Option<PathBuf>,
@@ -78,9 +78,9 @@ pub struct Wiring {
     pub disks: Disks,
     /// Where the guest's console input comes from.
     pub console: ConsoleIn,
-    /// Nobody reads standard output any more: the guest ends.
+    /// Standard output has no reader any more: the guest ends.
     pub ends_with_console: bool,
-    /// Whether standard error is told what happens.
+    /// Whether messages go to standard error.
     pub narrates: bool,
 }
 
@@ -100,7 +100,7 @@ enum HostEvent {
     Port(u64, PortEvent),
     /// Of the disks of the `n`-th role of this process.
     Disk(u64, Answer),
-    /// What the arbiter says to a claim of this node's.
+    /// The arbiter's answer to a claim of this node.
     Claimed {
         node: NodeId,
         generation: Generation,
@@ -166,7 +166,7 @@ impl World for Here<'_> {
     }
 }
 
-/// As whom a guest speaks at the switch. One outside fault tolerance has no generation: the wall
+/// The generation under which a guest attaches to the switch. One outside fault tolerance has none: the wall
 /// clock makes a later run the newer one.
 fn served(generation: Generation) -> Generation {
     if generation != Generation::ZERO {
@@ -175,8 +175,7 @@ fn served(generation: Generation) -> Generation {
     Generation(wall_clock_ns() / 1_000_000)
 }
 
-/// Text that may be a peer's, safe for a terminal: one line, without control characters, and no longer
-/// than somebody reads.
+/// Text that may be a peer's, safe for a terminal: one line, without control characters, of bounded length.
 pub fn plain(text: &str) -> String {
     const CHARS_MAX: usize = 2000;
     text.chars().take(CHARS_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
@@ -186,7 +185,7 @@ pub fn plain(text: &str) -> String {
 pub struct Lived {
     pub halt: Halt,
     pub node: Node,
-    /// Standard output took all that the node let go of.
+    /// Standard output took all that the node has released.
     pub console_shown: bool,
     /// Where its last role was recorded.
     pub record: Option<PathBuf>,
@@ -251,8 +250,8 @@ impl Driver {
         matches!(self.wiring.console, ConsoleIn::Terminal(_))
     }
 
-    /// A function for when the terminal that was the guest's console is no more. Alone, the guest has
-    /// lost its only user and ends; one of a pair is there for others.
+    /// A function for when the terminal that was the guest's console is gone. Alone, the guest has lost its
+    /// only user and ends; a node of a pair goes on for its other users.
     fn terminal_is_gone(&self) -> impl FnOnce() + Send + 'static {
         let (quit, goes_on) = (self.quitter(), self.wiring.arbiter.is_some());
         move || {
@@ -265,7 +264,7 @@ impl Driver {
         }
     }
 
-    /// A function that tells the guest of its window's size, for signal handlers.
+    /// A function that gives the guest its window's size, for signal handlers.
     pub fn resizer(&self) -> impl Fn() + Send + 'static {
         let events = self.events.clone();
         move || {
@@ -403,7 +402,7 @@ impl Driver {
     }
 }
 
-/// `DIR.2`, `DIR.3` and so on after `DIR`: the first that nobody has.
+/// `DIR.2`, `DIR.3` and so on after `DIR`: the first that does not exist.
 fn next_recording(dir: &Path) -> Option<PathBuf> {
     let name = dir.file_name()?.to_string_lossy().into_owned();
     let (stem, number) = match name.rsplit_once('.') {
@@ -418,7 +417,7 @@ fn next_recording(dir: &Path) -> Option<PathBuf> {
     })
 }
 
-/// None when nobody can vouch for what is on them.
+/// None when their content is not known to be good.
 fn how_disks_are_left(halt: &Result<Halt, DriverError>, life_ended: bool) -> Option<State> {
     match halt {
         Ok(Halt::Diverged(_) | Halt::DiskFailed { .. }) => None,
@@ -466,8 +465,9 @@ fn spawn_arbiter(
     Ok((jobs, thread))
 }
 
-/// Asks the arbiter now and then who holds the generation in `generation`, and when told to who holds the newest
-/// one, on a thread of its own: a claim never waits for that. It ends when what it returns is dropped.
+/// Asks the arbiter now and then which node holds the generation in `generation`, and on request which node
+/// holds the newest one, on a thread of its own: a claim never waits for that. It ends when the returned
+/// value is dropped.
 fn spawn_look(
     mut arbiter: Box<dyn Arbiter>,
     vm: String,
@@ -507,7 +507,7 @@ struct Running {
     sink: Sink,
     pulse: Pulse,
     port: Option<Port>,
-    /// Counts the plugs, and the roles that were left: what is heard of an older one is dropped.
+    /// Counts the plugs, and the roles that were left: events of an older one are dropped.
     plugs: u64,
     roles: u64,
     /// Syncs and closes the disks of the last role.
@@ -516,7 +516,7 @@ struct Running {
     refused: VecDeque<(u64, Vec<u8>)>,
     console: ConsoleOut,
     claims: Option<Sender<ArbiterJob>>,
-    /// Has the arbiter asked who holds the newest generation.
+    /// Has the arbiter asked which node holds the newest generation.
     looks: Option<SyncSender<()>>,
     /// The generation that the arbiter is to be asked about now and then; 0 for none.
     generation: Arc<AtomicU64>,
@@ -652,7 +652,7 @@ impl Running {
         }
     }
 
-    /// Beats go to and fro with whoever is the peer: a primary asks a joiner for the connection that carries them.
+    /// Exchanges beats with the present peer: a primary asks a joiner for the connection that carries them.
     fn beat(&mut self) {
         let peer = self.node.peer_link();
         if self.pulse.watched() == peer {
@@ -932,7 +932,7 @@ impl Running {
         }
     }
 
-    /// The guest is worth more than its recording, unless the operator says otherwise.
+    /// The guest is worth more than its recording, unless the operator has decided otherwise.
     fn recording_failed(&mut self, error: LogError) -> Result<(), DriverError> {
         if self.wiring.record_fatal {
             return Err(error.into());
@@ -991,7 +991,7 @@ impl Running {
         }
     }
 
-    /// Lets what was said last leave before the process does.
+    /// Lets the last messages leave before the process does.
     fn linger(&mut self) {
         let until = Instant::now() + LINGER;
         let drained = self.port.as_ref().is_none_or(|port| !port.is_up() || port.drain(LINGER));

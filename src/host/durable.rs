@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// Puts `bytes` at `path`: written aside, to the same name with `suffix` behind it, synced and renamed.
-/// Durable when this comes back. Whoever may do it at the same time needs another suffix.
+/// Durable when this comes back. A concurrent caller needs another suffix.
 pub fn replace(path: &Path, suffix: &str, bytes: &[u8]) -> io::Result<()> {
     let aside: OsString = [path.as_os_str(), suffix.as_ref()].into_iter().collect();
     let mut file = File::create(&aside)?;

@@ -1,6 +1,6 @@
-//! The escape key: what a raw terminal's user says to us rather than to the guest.
+//! The escape key: what a raw terminal's user types for lockstep rather than for the guest.
 //!
-//! `Ctrl-A` and then: `x` ends, `h` or `?` helps, `s` tells how things are, `Ctrl-A` or `a` sends one `Ctrl-A`.
+//! `Ctrl-A` and then: `x` ends, `h` or `?` helps, `s` shows the status, `Ctrl-A` or `a` sends one `Ctrl-A`.
 //! Anything else after it is the guest's, and so is everything without it (the field's convention).
 
 /// The key itself.

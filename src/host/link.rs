@@ -25,14 +25,14 @@ use crate::host::pulse::Adopter;
 
 /// More unsent bytes than this, and the peer is too slow to be one.
 pub const OUTBOX_BYTES_MAX: usize = 64 << 20;
-/// A connection that has not said all of its first message by then is closed.
+/// A connection that has not sent all of its first message by then is closed.
 const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(5);
-/// Whoever connects asks for something first, in few words.
+/// The opener's first message is short.
 const FIRST_MESSAGE_BYTES_MAX: usize = 4096;
-/// A connection that is being closed gets this long to take what was said on it.
+/// A connection that is being closed gets this long to take what was sent on it.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
-/// Who takes nothing for this long, not even as a paused terminal, is gone.
+/// A peer that takes nothing for this long, not even as a paused terminal, is gone.
 const UNSENT_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Error)]
@@ -53,7 +53,7 @@ pub enum LinkError {
     Unanswered { within: Duration },
 }
 
-/// What a connection tells its node's thread.
+/// What a connection reports to its node's thread.
 pub enum LinkEvent {
     /// Somebody has connected to us, and its first message follows.
     Up {
@@ -71,10 +71,10 @@ pub enum LinkEvent {
     },
 }
 
-/// Where a reading thread puts what it reads; it may wait, and answers false once nobody listens.
+/// Where a reading thread puts what it reads; it may wait, and returns false once the receiver is gone.
 pub type Sink = Arc<dyn Fn(LinkEvent) -> bool + Send + Sync>;
 
-/// When bytes last came on a connection: noted by whoever reads them, as they come.
+/// When bytes last arrived on a connection: noted by the thread that reads them, as they arrive.
 #[derive(Clone, Debug)]
 pub struct Arrivals {
     started: Instant,
@@ -139,9 +139,9 @@ impl Links {
         Ok(())
     }
 
-    /// Sends, as far as the socket takes it now. Err is the reason why the peer is given up. A
-    /// connection that the peer has closed is no error here: what the peer said before may still
-    /// be on its way to the node, and the reading thread reports the end after it.
+    /// Sends, as far as the socket takes it now. Err is the reason why the peer is given up. A connection
+    /// that the peer has closed is no error here: what the peer sent before may still be on its way to the
+    /// node, and the reading thread reports the end after it.
     pub fn send(&mut self, link: LinkId, message: &Message) -> Result<(), String> {
         let Some(l) = self.links.get_mut(&link).filter(|l| l.closing.is_none()) else { return Ok(()) };
         message.encode(&mut l.outbox);
@@ -173,7 +173,7 @@ impl Links {
         self.links.get(&link).map_or(0, |l| l.outbox.len() - l.sent)
     }
 
-    /// Ends a connection once it has taken what was said on it.
+    /// Ends a connection once it has taken what was sent on it.
     pub fn close(&mut self, link: LinkId) {
         if let Some(l) = self.links.get_mut(&link) {
             l.closing.get_or_insert(Instant::now() + CLOSE_WITHIN);
@@ -239,7 +239,7 @@ fn flush(l: &mut Link) -> io::Result<()> {
     Ok(())
 }
 
-/// Connects and says the preamble.
+/// Connects and sends the preamble.
 pub fn dial(to: &str) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::InvalidInput, format!("{to:?} names no address"));
     for address in to.to_socket_addrs()? {
@@ -259,8 +259,8 @@ pub fn dial(to: &str) -> io::Result<TcpStream> {
 /// Judges the first message of a connection that was accepted: false ends it.
 type Greeting<'a> = &'a mut dyn FnMut(&Message) -> bool;
 
-/// Reads messages from `stream` into `sink` until something ends it. An accepted connection starts
-/// with the opener's preamble, must say something soon, and is judged by that.
+/// Reads messages from `stream` into `sink` until something ends it. An accepted connection starts with the
+/// opener's preamble, must send its first message soon, and is judged by that.
 fn read_messages(
     stream: &TcpStream,
     link: LinkId,
@@ -404,7 +404,7 @@ pub fn accept(listener: TcpListener, reception: Reception) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads what a connection says, from its greeting on; why it ended, if the node ever heard of it.
+/// Reads what a connection sends, from its preamble on; returns why it ended, if the node ever learned of it.
 fn serve(stream: &TcpStream, link: LinkId, reception: &Reception, places: &SharedPlaces) -> Option<String> {
     let Reception { sink, beats, .. } = reception;
     let arrivals = Arrivals::new(reception.started);

@@ -48,7 +48,7 @@ pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 
 const CREATE_DIR: &str = "create the directory";
 
-/// What can go wrong between us and a log's files. [`LogError::fix`] says what to do.
+/// What can go wrong between lockstep and a log's files. [`LogError::fix`] names the remedy.
 #[derive(Debug, Error)]
 pub enum LogError {
     #[error("cannot {what} {}: {why}", path.display())]
@@ -63,10 +63,10 @@ pub enum LogError {
     BadBase { path: PathBuf, why: SnapshotError },
     #[error("{}, {damage}", path.display())]
     Damaged { path: PathBuf, damage: Damage },
-    /// Whoever appends made a mistake; nothing was written.
+    /// The caller made a mistake; nothing was written.
     #[error("what should be appended to {} is no frame: {why}", path.display())]
     NotAFrame { path: PathBuf, why: FrameError },
-    /// Whoever appends made a mistake; nothing was written.
+    /// The caller made a mistake; nothing was written.
     #[error("a frame from entry {found} is appended to {}, expected {expected}", path.display())]
     OutOfSequence { path: PathBuf, expected: Seq, found: Seq },
     /// An earlier write or sync failed; what is on disk is not known, so nothing more is written.

@@ -1,11 +1,13 @@
 //! The real world: clock, threads, sockets, files.
 //!
 //! Reading order: [`durable`] (files that a crash leaves whole), [`arbiter`] (a directory or an etcd), [`logdir`]
-//! (a recording on disk), [`disk`] (the guests' disks), [`link`] (connections between nodes; `places`: who may be
-//! connected at one time; [`mortal`]: they end when the other host is gone), [`switch`] (the network's process), [`port`] (a node's plug into it), [`stop`]
+//! (a recording on disk), [`disk`] (the guests' disks), [`link`] (connections between nodes; `places`: which
+//! connections a port admits; [`mortal`]: they end when the other host is gone), [`switch`] (the network's
+//! process), [`port`] (a node's plug into it), [`stop`]
 //! (ends poll loops), [`terminal`] and [`keys`] (the one we were started from), [`console`], [`attach`]
 //! (another node's console, over connections that die), [`driver`] (events in, commands out, one node), [`os`] (time of
-//! day, entropy, how a process dies), [`listeners`] (whose process listens at an address), [`say`] (what people are told), [`failure`] (a command's failure and its fix).
+//! day, entropy, how a process dies), [`listeners`] (whose process listens at an address), [`say`] (messages
+//! for people), [`failure`] (a command's failure and its fix).
 
 pub mod arbiter;
 pub mod attach;

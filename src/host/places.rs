@@ -1,4 +1,4 @@
-//! Who may be connected to a node's port at one time.
+//! Which connections a node's port admits at one time.
 //!
 //! ```text
 //!  connected: a stranger --its first message is whole--> settled --closed--> gone
@@ -6,19 +6,20 @@
 //!                +-- too late, or a newer stranger needs the place --> gone
 //! ```
 //!
-//! A stranger costs a place only until a newer one needs it: of the address that has the most of them the oldest
-//! goes. So slow connections hold nobody up, however many there are, and whoever speaks at once is heard. Those that
-//! have said what they are have places of their own: terminals, which stay, cannot take those of nodes and tools,
-//! and one address cannot take all of them.
+//! A stranger, a connection that has not identified itself, costs a place only until a newer one needs it:
+//! the oldest of the address that has the most of them is closed. So slow connections block no other, however
+//! many there are, and a peer that identifies itself at once is served. Settled connections have places of
+//! their own: terminals, which stay, cannot take those of nodes and tools, and one address cannot take all of
+//! them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use crate::ft::{LinkId, Message};
 
-/// Connections that have not said anything whole yet.
+/// Connections that have not yet sent a whole message.
 pub const STRANGERS_MAX: usize = 32;
-/// Connections that have said what they are.
+/// Connections that have identified themselves.
 pub const SETTLED_MAX: usize = 64;
 /// Of them, from one address.
 pub const SETTLED_ADDRESS_MAX: usize = 48;
@@ -80,7 +81,7 @@ impl<H> Places<H> {
         self.strangers.remove(oldest).map(|stranger| stranger.handle)
     }
 
-    /// A stranger has said what it is; false when there is no place for that, or it had to go already.
+    /// A stranger has identified itself; false when there is no place for its kind, or it was already closed.
     pub fn settle(&mut self, link: LinkId, kind: Kind) -> bool {
         let Some(at) = self.strangers.iter().position(|stranger| stranger.link == link) else { return false };
         let Some(Stranger { ip, .. }) = self.strangers.remove(at) else { return false };

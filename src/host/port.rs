@@ -33,8 +33,8 @@ pub use state::{KEPT_BYTES_MAX, KEPT_FRAMES_MAX, SendRefused};
 /// What the reading thread reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortEvent {
-    /// The switch knows us: after each connection, and after [`Port::activate`]. Frames up to
-    /// `tx_seq_last` have been accepted, whoever sent them.
+    /// The switch has accepted the attachment: after each connection, and after [`Port::activate`]. Frames up
+    /// to `tx_seq_last` have been accepted, from whichever node.
     Attached { generation: Generation, tx_seq_last: u64 },
     /// There is no connection; it is tried again and again. Reported once until there is one.
     Down { why: String },
@@ -44,7 +44,7 @@ pub enum PortEvent {
     Room,
     /// The switch does not want us. It is asked again, slowly; reported when the reason changes.
     Refused { why: String },
-    /// Another generation is current: nothing is said or heard any more, unless this node activates a
+    /// Another generation is current: nothing is sent or received any more, unless this node activates a
     /// newer one still.
     Fenced { current: Generation },
 }
@@ -69,9 +69,9 @@ pub struct Port {
 }
 
 impl Port {
-    /// Attaches to `switch` as `attach` says, now or as soon as it is there. `deliver` is called by
-    /// a thread of the port; it may block (the switch then keeps what comes), and answers false when
-    /// nobody listens any more.
+    /// Attaches to `switch` as described by `attach`, now or as soon as it is there. `deliver` is called by a
+    /// thread of the port; it may block (the switch then keeps what comes), and returns false when the
+    /// receiver is gone.
     pub fn connect(
         switch: SocketAddr,
         attach: Attach,

@@ -1,16 +1,16 @@
-//! What we tell people on standard error: a line that nobody takes is lost, and nothing else with it.
+//! Messages for people on standard error: a line that cannot be written is lost, and nothing else with it.
 //!
-//! Promise: neither a closed pipe, a terminal that was hung up nor a full file makes us panic, as
-//! `eprintln!` would; and the node's thread never waits for a terminal that was stopped with Ctrl-S
-//! or a reader that sleeps: [`unless_blocked`] drops its line then. A node must not die, nor fall silent
-//! for its peer, because nobody listens to its talk.
+//! Promise: neither a closed pipe, a terminal that was hung up nor a full file makes the process panic, as
+//! `eprintln!` would; and the node's thread never waits for a terminal that was stopped with Ctrl-S or a
+//! reader that sleeps: [`unless_blocked`] drops its line then. A node must neither die nor fall silent
+//! towards its peer because its messages have no reader.
 
 use std::fmt;
 use std::io::{self, Write};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Tells a line on standard error, as `eprintln!` does, whoever listens.
+/// Writes a line on standard error, as `eprintln!` does, but ignores failures.
 macro_rules! say {
     ($($words:tt)*) => { $crate::host::say::line(format_args!($($words)*)) };
 }

@@ -3,9 +3,8 @@
 //! Raw means that keys come one by one, unseen and unexplained: Ctrl-C is the guest's. What we print
 //! still ends its lines properly (`OPOST` stays), as the guest's own line ends may be bare.
 //!
-//! Whichever way the process goes, it gives the terminal back: [`RawTerminal`] when dropped, a hook when
-//! something panics, [`restore`] for whoever leaves by `exit`, and around a stop by SIGTSTP. After a
-//! SIGKILL nobody can; `stty sane` helps.
+//! Whichever way the process ends, it restores the terminal: [`RawTerminal`] when dropped, a hook at a panic,
+//! [`restore`] before an `exit`, and around a stop by SIGTSTP. After a SIGKILL it cannot; `stty sane` helps.
 //!
 //! One process has one terminal, so its settings are the process's: a static.
 

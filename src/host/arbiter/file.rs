@@ -36,7 +36,7 @@ pub struct FileArbiter {
 }
 
 impl FileArbiter {
-    /// The directory must exist and take a file; the error says what to do about it.
+    /// The directory must exist and take a file; the error names the remedy.
     pub fn open(dir: &Path) -> Result<Self, ArbiterError> {
         let arbiter = Self { dir: dir.to_owned() };
         let probe =
@@ -63,7 +63,7 @@ impl FileArbiter {
         }
     }
 
-    /// The record of a generation that somebody has claimed.
+    /// The record of a generation that has been claimed.
     fn read(&self, vm: &str, dir: &Path, generation: Generation) -> Result<Bid, ArbiterError> {
         let path = dir.join(name(generation));
         let mut bytes = Vec::new();

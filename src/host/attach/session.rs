@@ -1,7 +1,7 @@
 //! What a terminal knows, over all the connections that it has had: pure, so that it can be tested.
 //!
-//! Promises: each console byte is shown once and in order, and a hole is told; each typed byte is said
-//! until a node has answered that it is the guest's for good, and is numbered, so that it counts once.
+//! Promises: each console byte is shown once and in order, and a gap is reported; each typed byte is sent
+//! until a node has acknowledged that it is delivered for good, and is numbered, so that it counts once.
 
 use std::collections::VecDeque;
 
@@ -10,11 +10,11 @@ use thiserror::Error;
 use crate::ft::Message;
 use crate::host::driver::plain;
 
-/// Typed bytes that a node is sent before it has said where they are: less than it has room for.
+/// Typed bytes that a node is sent before it has reported its position: less than it has room for.
 const WINDOW: u64 = 2048;
 const INPUT_BYTES: usize = 1024;
 
-/// What a node says when it greets.
+/// What a node sends in `Attached`.
 #[derive(Clone, Debug)]
 pub struct Greeting {
     pub vm: String,
@@ -157,7 +157,7 @@ impl Session {
         self.said = self.said.max(upto);
     }
 
-    /// The next typed bytes to say, as long as the node is known to have room.
+    /// The next typed bytes to send, as long as the node is known to have room.
     pub fn next_input(&mut self) -> Option<Message> {
         let ahead = self.said - self.taken;
         if !self.primary || ahead >= WINDOW {

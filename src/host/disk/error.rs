@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::identity::Identity;
 use crate::base::{Generation, NodeId};
 
-/// A file that cannot be this guest's disk. [`DiskError::fix`] says what to do.
+/// A file that cannot be this guest's disk. [`DiskError::fix`] names the remedy.
 #[derive(Debug, Error)]
 pub enum DiskError {
     #[error("cannot {what} {}: {why}", path.display())]

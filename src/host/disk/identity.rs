@@ -8,10 +8,10 @@
 //!       +-----------------> Primary <------------------------- Primary (generation g)
 //! ```
 //!
-//! Promise: a file whose identity says `Primary` or `Replica` holds every flush that the guest saw
+//! Promise: a file whose identity has the role `Primary` or `Replica` holds every flush that the guest saw
 //! complete in the generation named there, as long as no later generation began; `Behind` is durable before
-//! the first byte is overwritten, and taken back only after everything is durable. The arbiter knows
-//! who was primary last: [`Identity::check_boot`] compares.
+//! the first byte is overwritten, and removed only after everything is durable. The arbiter knows which node
+//! was primary last: [`Identity::check_boot`] compares.
 //!
 //! The file is written aside, synced, renamed, and the directory is synced.
 
@@ -89,14 +89,14 @@ pub struct Identity {
     pub stamp: Stamp,
 }
 
-/// Who wants to use a disk, and what the arbiter knows of its vm.
+/// The node that wants to use a disk, and what the arbiter knows of its vm.
 #[derive(Clone, Copy, Debug)]
 pub struct Claimant<'a> {
     pub vm: &'a str,
     pub node: NodeId,
     /// The vm's last generation; none outside fault tolerance, or for its first life.
     pub last: Option<&'a Holder>,
-    /// False for `lockstep run`: nobody else has a copy, and no arbiter knows of it.
+    /// False for `lockstep run`: no other node has a copy, and no arbiter knows of it.
     pub fault_tolerant: bool,
 }
 

@@ -29,7 +29,7 @@ pub enum Overwrite {
     Allowed,
     /// The file is there to be read.
     ReadOnly,
-    /// Nobody knows the file as a copy of this disk: it may only turn out to be one.
+    /// The file is not known as a copy of this disk: it may only turn out to be one.
     Unknown,
 }
 
@@ -41,7 +41,7 @@ pub struct Guard {
     identity: Identity,
     /// It is read-only once it is whole, and needs no identity then.
     read_only: bool,
-    /// False until the identity on disk says what this one says.
+    /// False until the identity on disk equals this one.
     written: bool,
 }
 
@@ -169,12 +169,12 @@ pub fn open_join(
 }
 
 impl OpenDisk {
-    /// What the guest and a backup are told of it.
+    /// What the guest and a backup learn of it.
     pub fn spec(&self, serial: String) -> DiskSpec {
         DiskSpec { sectors: self.store.bytes() / SECTOR_BYTES, read_only: self.read_only, serial }
     }
 
-    /// Notes durably who is about to use the disk, before it claims a generation.
+    /// Notes durably which node is about to use the disk, before it claims a generation.
     pub fn intend(&mut self) -> Result<(), DiskError> {
         let Some(guard) = &mut self.guard else { return Ok(()) };
         guard.write().map_err(DiskError::io("note the owner of", &guard.path))
@@ -186,7 +186,7 @@ impl Guard {
         self.identity.role
     }
 
-    /// Makes sure that the identity on disk says `Behind` before bytes change; cheap after the first time.
+    /// Makes sure that the identity on disk is `Behind` before bytes change; cheap after the first time.
     pub fn begin(&mut self) -> io::Result<()> {
         if self.written { Ok(()) } else { self.write() }
     }
@@ -202,7 +202,7 @@ impl Guard {
         Ok(true)
     }
 
-    /// The last word: how the disk was left. Everything must have been synced.
+    /// The final note: how the disk was left. Everything must have been synced.
     pub fn leave(&mut self, state: State) -> io::Result<()> {
         if !self.written {
             return Ok(());
@@ -212,7 +212,7 @@ impl Guard {
         self.write()
     }
 
-    /// Nobody can vouch for what is on the disk.
+    /// The content of the disk is not known to be good.
     pub fn distrust(&mut self) {
         self.identity.role = Role::Behind;
     }
@@ -344,7 +344,7 @@ fn temporary(base: &Path) -> Result<Overlay, DiskError> {
     Ok(Overlay::temporary(Box::new(raw), file))
 }
 
-/// Opens the overlay `path` over `base`, or makes it; the last says whether it was made.
+/// Opens the overlay `path` over `base`, or makes it; the last value is true if it was made.
 fn open_overlay(base: &Path, path: &Path) -> Result<(Overlay, File, bool), DiskError> {
     let (raw, modified) = open_base(base)?;
     if let Ok(meta) = fs::metadata(path) {

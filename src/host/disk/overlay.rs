@@ -17,9 +17,9 @@
 //! ...     ...   block n at (offset of block 0) + n * 4096; a hole where it is not here
 //! ```
 //!
-//! Promise: a bit of the map reaches the file only after its block has reached stable storage. So a
-//! crash loses writes that were not flushed, never what the base holds. Bits stand for themselves: a
-//! map that was half written is as good as either half.
+//! Promise: a bit of the map reaches the file only after its block has reached stable storage. So a crash
+//! loses writes that were not flushed, never what the base holds. Each bit is valid by itself: a map that was
+//! written in part is consistent.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -81,7 +81,7 @@ pub struct Overlay {
     /// Pages of the map that differ from the file's.
     map_dirty: BTreeSet<usize>,
     data_offset: u64,
-    /// The file reaches at least this far, if nobody else cuts it.
+    /// The file is at least this long, unless another process truncates it.
     reach: u64,
 }
 

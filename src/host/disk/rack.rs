@@ -39,8 +39,8 @@ pub struct Rack {
 }
 
 impl Rack {
-    /// Starts a worker for each open disk; `answer` is called on their threads, and says false when
-    /// nobody listens any more.
+    /// Starts a worker for each open disk; `answer` is called on their threads, and returns false when the
+    /// receiver is gone.
     pub fn new(
         disks: Disks,
         vm: &str,
@@ -160,8 +160,8 @@ impl Rack {
         }
     }
 
-    /// Finishes what was asked for, syncs, and notes how the disks were left; none when nobody can
-    /// vouch for them. False when that took longer than `within`.
+    /// Finishes the outstanding requests, syncs, and notes how the disks were left; None when their content
+    /// is not known to be good. False when that took longer than `within`.
     pub fn finish(self, state: Option<State>, within: Duration) -> bool {
         self.tell_all(|| Job::Leave(state));
         let until = Instant::now() + within;

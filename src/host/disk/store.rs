@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-/// Bytes of a disk. Offsets and lengths are within it: whoever asks has checked.
+/// Bytes of a disk. Offsets and lengths are within it: the caller has checked.
 pub trait Store: Send {
     fn bytes(&self) -> u64;
 
@@ -36,8 +36,8 @@ impl RawFile {
     }
 }
 
-/// A file that something else has cut short has lost what the guest was told is safe, and would take
-/// writes past its end as if nothing had happened.
+/// A file that another process has truncated has lost what the guest saw as durable, and would take writes
+/// past its end as if nothing had happened.
 pub(super) fn check_whole(file: &File, expected: u64) -> io::Result<()> {
     let found = file.metadata()?.len();
     if found < expected {

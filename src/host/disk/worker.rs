@@ -32,7 +32,7 @@ pub enum Job {
         role: Role,
         generation: Generation,
     },
-    /// The last job: sync, and note how the disk was left; None when nobody can vouch for it.
+    /// The last job: sync, and note how the disk was left; None when its content is not known to be good.
     Leave(Option<State>),
 }
 
@@ -53,7 +53,7 @@ pub struct Joiner {
     pub node: NodeId,
 }
 
-/// Chunks that were written since somebody began to note them.
+/// Chunks that were written since tracking began.
 #[derive(Debug)]
 struct DirtyChunks {
     bits: Vec<u64>,
@@ -85,7 +85,7 @@ impl DirtyChunks {
     }
 }
 
-/// The kinds of failure that are told once each.
+/// The kinds of failure that are reported once each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Read,
@@ -185,7 +185,7 @@ impl Disk {
         }
     }
 
-    /// A failure of each kind is told once: a broken disk fails often.
+    /// A failure of each kind is reported once: a broken disk fails often.
     fn tell_failure(&mut self, kind: Kind, error: &io::Error) {
         if self.told.contains(&kind) {
             return;

@@ -145,7 +145,7 @@ impl OpenSegment {
         }
     }
 
-    /// Reads more into the window; false if there is no more now.
+    /// Reads more into the window; false if there is nothing further now.
     fn fill(&mut self) -> Result<bool, LogError> {
         if let Some(scan) = &mut self.scan
             && scan.is_between_frames()

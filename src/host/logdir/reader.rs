@@ -1,8 +1,8 @@
 //! Reading a log: its segments through memory maps, one at a time, entries in order.
 //!
-//! Promises: nothing is written; memory stays constant however long the log is; every damage is
-//! reported with its file and byte, and reading goes on behind it as far as that makes sense. Who
-//! needs a whole log stops at the first damage.
+//! Promises: nothing is written; memory stays constant however long the log is; every damage is reported with
+//! its file and byte, and reading goes on behind it as far as that makes sense. A caller that needs a whole
+//! log stops at the first damage.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -144,11 +144,11 @@ fn read_full(file: &mut File, into: &mut [u8], path: &Path) -> Result<usize, Log
 pub struct LogReader {
     waiting: VecDeque<Segment>,
     open: Option<(Segment, Mapped, Scan)>,
-    /// What the first segment said; the others must agree.
+    /// The lineage in the first segment; the others must agree.
     lineage: Option<Lineage>,
     expected: Option<Seq>,
     position: Icount,
-    /// Damage of a segment's header, beyond the first one, waiting to be told.
+    /// Damage of a segment's header, beyond the first one, waiting to be reported.
     pending: VecDeque<LogError>,
     totals: ScanTotals,
 }
@@ -166,7 +166,7 @@ impl LogReader {
         }
     }
 
-    /// What the log says of itself, once its first segment has been opened.
+    /// The log's own description, once its first segment has been opened.
     pub const fn lineage(&self) -> Option<&Lineage> {
         self.lineage.as_ref()
     }

@@ -42,7 +42,7 @@ impl LogWriter {
         Self::create_with(dir, lineage, generation, base, SEGMENT_BYTES_MAX)
     }
 
-    /// Whether a log could be begun in `dir`, as far as that can be told without writing anything.
+    /// Whether a log could be begun in `dir`, as far as that can be known without writing anything.
     pub fn check(dir: &Path) -> Result<(), LogError> {
         match std::fs::symlink_metadata(dir) {
             Ok(_) => refuse_occupied(dir),
@@ -86,7 +86,7 @@ impl LogWriter {
         })
     }
 
-    /// Says who is primary from the next frame on; the next segment's header will name it.
+    /// Sets the generation of the next frames; the next segment's header will name it.
     pub fn set_generation(&mut self, generation: Generation) {
         self.generation = generation;
     }

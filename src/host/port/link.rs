@@ -59,7 +59,8 @@ impl Shared {
         state
     }
 
-    /// The switch may have accepted something. To wake nobody would cost a system call, too.
+    /// The switch may have accepted something. A wake-up without a waiting thread would cost a system call,
+    /// too.
     fn tell_waiting(&self) {
         let state = self.lock();
         let waits = self.waiting.load(Ordering::Relaxed) > 0;
@@ -72,7 +73,7 @@ impl Shared {
 
 /// How a connection ended.
 enum Ended {
-    /// The port is closed, or nobody listens.
+    /// The port is closed, or its receiver is gone.
     Stop,
     Lost(String),
     Refused(String),

@@ -19,7 +19,7 @@ pub const KEPT_BYTES_MAX: usize = 4 << 20;
 const OUT_BYTES_MAX: usize = 2 * KEPT_BYTES_MAX;
 /// After this many frames the switch is asked how far it is, so that what is kept stays small.
 const PING_EVERY: u64 = 64;
-/// After this many received frames the switch is told without waiting for another message.
+/// After this many received frames the switch gets `Received` without waiting for another message.
 const RECEIVED_EVERY: u64 = 32;
 
 /// Why a frame was not taken.
@@ -40,7 +40,7 @@ struct Kept {
 }
 
 pub struct State {
-    /// What the next connection says; generation, standby and `rx_seq_last` move with events.
+    /// What the next connection sends first; generation, standby and `rx_seq_last` move with events.
     attach: Attach,
     stream: Option<Arc<TcpStream>>,
     /// The switch has answered on this connection.
@@ -55,11 +55,11 @@ pub struct State {
     handed: Option<u64>,
     pings: u64,
     sent_since_ping: u64,
-    /// What is safe in the log, and how much of that has been told on this connection.
+    /// What is safe in the log, and how much of that has been reported on this connection.
     received: u64,
     received_told: u64,
     wants_room: bool,
-    /// The generation that is current instead of ours: nothing is said until we activate a newer one.
+    /// The generation that is current instead of ours: nothing is sent until we activate a newer one.
     fenced: Option<Generation>,
     stopping: bool,
     counts: PortCounts,
@@ -109,8 +109,8 @@ impl State {
         self.stream = None;
     }
 
-    /// The switch says that generation `current` is the newest. False when we have claimed a newer one since: then the
-    /// connection is lost, and no more.
+    /// The switch reports that generation `current` is the newest. False when we have claimed a newer one
+    /// since: then only the connection is lost.
     pub fn fence(&mut self, current: Generation) -> bool {
         self.disconnected();
         let fenced = self.attach.generation <= current;
@@ -153,7 +153,7 @@ impl State {
         Ok(())
     }
 
-    /// True when it is time to tell the switch.
+    /// True when it is time to report to the switch.
     pub fn received(&mut self, rx_seq: u64) -> bool {
         self.received = self.received.max(rx_seq);
         let due = self.received >= self.received_told.saturating_add(RECEIVED_EVERY);
@@ -252,8 +252,8 @@ impl State {
         self.accept(tx_seq_last);
     }
 
-    /// The switch answered a ping. False when it has counted numbers that this guest is far from having
-    /// used: somebody else used them, and attaching again sets that right.
+    /// The switch answered a ping. False when it has counted numbers that this guest is far from having used:
+    /// another process used them, and attaching again sets that right.
     pub fn ponged(&mut self, tx_seq_last: u64) -> bool {
         self.pings = self.pings.saturating_sub(1);
         let plausible = self.handed.is_none_or(|handed| tx_seq_last <= handed.saturating_add(fence::GAP_MAX));

@@ -15,8 +15,8 @@
 //!                  <-----------------------------  beat, beat ...   from the first one heard on
 //! ```
 //!
-//! A connection that breaks is dialled again. Who does not know the token is not taken for the peer. What comes is
-//! looked at in turns, and little at a time: a peer that floods is a peer that is heard.
+//! A connection that breaks is dialled again. A process that does not know the token is not taken for the
+//! peer. Incoming bytes are read in turns, and few at a time: a peer that floods counts as alive.
 
 mod priority;
 mod thread;
@@ -46,7 +46,7 @@ const DIAL_AGAIN: Duration = Duration::from_millis(200);
 struct Mark {
     /// Beats have come, and their connection is open.
     open: AtomicBool,
-    /// Nobody wants to know any more.
+    /// The result is no longer wanted.
     given_up: AtomicBool,
     silent_ns: AtomicU64,
     looked_ns: AtomicU64,
@@ -60,7 +60,7 @@ struct Shared {
     started: Instant,
     /// When the node last moved.
     moved_ns: AtomicU64,
-    /// The beating thread never waits for this: it takes what is there when nobody holds it.
+    /// The heartbeat thread never waits for this: it takes what is there when the lock is free.
     orders: Mutex<Vec<Order>>,
     wake: OwnedFd,
     /// The connection that is expected next, by its token.
@@ -85,7 +85,7 @@ impl Shared {
     }
 }
 
-/// Hands connections that somebody else accepted to the pulse they are meant for.
+/// Hands accepted connections to the pulse they are meant for.
 #[derive(Clone)]
 pub struct Adopter(Arc<Shared>);
 
@@ -182,7 +182,7 @@ impl Pulse {
         }
     }
 
-    /// Whose beats are heard or awaited.
+    /// The peer whose beats arrive or are awaited.
     pub fn watched(&self) -> Option<LinkId> {
         self.watched.as_ref().map(|watched| watched.link)
     }

@@ -1,4 +1,4 @@
-//! The thread: every few milliseconds it takes what came, says that it is there, and notes how late it was.
+//! The thread: every few milliseconds it takes what arrived, sends a beat, and notes how late it was.
 //!
 //! It never waits for anything but the time, allocates nothing while it beats, and reads no more than
 //! [`READ_BYTES_MAX`] of a connection at a time: it may run in real time, and a hostile peer must not be able
@@ -28,8 +28,8 @@ const LATE_NS_MIN: u64 = 1_000_000;
 const CONNECTIONS_MAX: usize = 2;
 
 pub enum Order {
-    /// A connection for the beats of `mark`'s peer. Who dialled speaks once it was spoken to: what it said to
-    /// introduce itself must be read by itself. `gone` is dropped with the connection.
+    /// A connection for the beats of `mark`'s peer. The side that dialled sends beats once it has received
+    /// one: its introduction must be read by itself. `gone` is dropped with the connection.
     Carry {
         mark: Arc<Mark>,
         stream: TcpStream,
@@ -48,14 +48,14 @@ struct Connection {
     /// What has come of the next beat.
     came: [u8; BEAT_BYTES],
     came_bytes: usize,
-    /// What is left of the last one said.
+    /// The unsent rest of the last beat.
     out: [u8; BEAT_BYTES],
     out_sent: usize,
     heard_ns: u64,
-    /// Since then, how long nobody looked who should have.
+    /// Since then, how long the beats were not looked at although they were due.
     absent_ns: u64,
     said_ns: u64,
-    /// Held for whoever waits for the end.
+    /// Held for a thread that waits for the end.
     _gone: Option<SyncSender<()>>,
 }
 

@@ -59,9 +59,9 @@ struct Client {
     writable: bool,
     /// Its last byte is on the way, or has been read.
     hung_up: bool,
-    /// All that it said has been read.
+    /// All that it sent has been read.
     finished: bool,
-    /// It has been told that the guest says no more.
+    /// It has been informed that the guest sends no more.
     told_end: bool,
     failed: bool,
 }
@@ -115,7 +115,7 @@ impl Clients {
         self.counts
     }
 
-    /// When [`serve`](Self::serve) has something to do although no descriptor says so.
+    /// When [`serve`](Self::serve) has something to do although no descriptor is ready.
     pub fn deadline(&self) -> Option<u64> {
         self.resting
     }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use crate::host::mortal::make_mortal;
 use crate::net::{FromSwitch, PortError, SECOND_NS, ToSwitch, Unframer, port};
 
-/// A message must end, and a newcomer say who it is, within this time.
+/// A message must end, and a new connection identify itself, within this time.
 pub const STALL_NS: u64 = 5 * SECOND_NS;
-/// After the last word the other side gets this long to take it.
+/// After the last message the other side gets this long to take it.
 pub const LINGER_NS: u64 = SECOND_NS;
 /// A VM that takes nothing for this long is gone; what waits for it is kept for its successor.
 const UNSENT_MAX: Duration = Duration::from_secs(5);
@@ -41,9 +41,9 @@ pub struct Conn {
     unframer: Unframer,
     out: Vec<u8>,
     out_start: usize,
-    /// Since when a message has been incomplete; at first, since when it has not said who it is.
+    /// Since when a message has been incomplete; at first, since when it has not identified itself.
     stuck_since: Option<u64>,
-    /// When a connection that has been told its last word is dropped.
+    /// When a connection that has been sent its last message is dropped.
     linger_until: Option<u64>,
 }
 
@@ -143,7 +143,7 @@ impl Conn {
         Ok(())
     }
 
-    /// No more is said after what waits now.
+    /// Nothing further is sent after what waits now.
     pub fn finish(&mut self, now: u64) {
         self.linger_until.get_or_insert(now.saturating_add(LINGER_NS));
     }

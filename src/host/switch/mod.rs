@@ -5,12 +5,12 @@
 //! the world (`outlets`). Nothing is polled for: the loop sleeps until a descriptor is ready or the
 //! earliest deadline of the switch has come.
 //!
-//! [`SwitchServer::bind`] takes every port it needs or says which one it could not have;
+//! [`SwitchServer::bind`] takes every port it needs or names the one it could not have;
 //! [`SwitchServer::run`] serves until it is stopped. [`query()`] asks a running switch how it is.
 //!
-//! Nothing here decides anything about frames: bytes are read and cut into messages, commands are
-//! carried out. What is decided here is when a connection is not worth keeping: it stalls in the
-//! middle of a message, does not say who it is, or does not read.
+//! Nothing here decides anything about frames: bytes are read and cut into messages, commands are carried
+//! out. What is decided here is when a connection is not worth keeping: it stalls in the middle of a message,
+//! does not identify itself, or does not read.
 
 mod clients;
 mod conn;

@@ -1,4 +1,4 @@
-//! Sockets for the guest's datagrams and pings to the world: one for each flow, connected to where it goes.
+//! Sockets for the guest's datagrams and pings to the outside: one for each flow, connected to where it goes.
 //!
 //! A ping leaves by a socket of the kind that needs no privilege where the host allows it to the group of this
 //! process (`net.ipv4.ping_group_range`): the kernel gives the echo request an identifier of its own, and hands
@@ -42,7 +42,7 @@ impl Outlets {
         self.sockets.get(&flow).map_or(Ok(()), |socket| socket.send(bytes).map(|_| ()))
     }
 
-    /// Sends an ICMP echo request on the flow's socket. What the flow then hears are ICMP messages, too.
+    /// Sends an ICMP echo request on the flow's socket. What the flow then receives are ICMP messages, too.
     pub fn ping(&mut self, flow: FlowId, to: IpAddr, bytes: &[u8]) -> io::Result<()> {
         if !self.sockets.contains_key(&flow) {
             let flags = SocketFlags::CLOEXEC;

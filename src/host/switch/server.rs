@@ -28,16 +28,16 @@ const DATAGRAMS_AT_ONCE: usize = 64;
 const UDP_RECEIVE_BYTES: usize = 1 << 20;
 /// After the kernel refused a connection (no descriptors), others are accepted this much later.
 const ACCEPT_PAUSE_NS: u64 = SECOND_NS / 10;
-/// How often clients and guest get to say something before frames are sent.
+/// How often clients and guest are served before frames are sent.
 const CLIENT_ROUNDS: usize = 4;
-/// Connections that are only still being told their last word.
+/// Connections that only wait for their last message to be taken.
 const LINGERING_MAX: usize = 128;
 /// Connections accepted before those that are established get their turn again.
 const ACCEPTS_AT_ONCE: usize = 32;
-/// Connections of one address that have not said who they are; the oldest gives way to the newest. More than
-/// are accepted at once, so that each is heard before it could have to give way.
+/// Connections of one address that have not identified themselves; the oldest gives way to the newest. More
+/// than are accepted at once, so that each is read before it could have to give way.
 const NEWCOMERS_PER_ADDRESS_MAX: usize = 2 * ACCEPTS_AT_ONCE;
-/// Connections of all addresses that have not said who they are; the same.
+/// Connections of all addresses that have not identified themselves; the same.
 const NEWCOMERS_MAX: usize = 2 * NEWCOMERS_PER_ADDRESS_MAX;
 /// VMs' connections from one address: those that the others may always have are kept free.
 const PEERS_PER_ADDRESS_MAX: usize = PEERS_MAX / 4 * 3;
@@ -62,7 +62,7 @@ pub struct SwitchOptions {
     pub forwards: Vec<Forward>,
     /// What the guest may reach beyond its segment.
     pub outbound: Vec<Outbound>,
-    /// Who is asked when the guest asks for names; nobody when empty.
+    /// The resolvers for the guest's DNS queries; none when empty.
     pub resolvers: Vec<SocketAddr>,
     /// Where the VMs' frames go instead of the gateway.
     pub uplink: Option<UplinkSpec>,
@@ -174,7 +174,7 @@ impl SwitchServer {
         })
     }
 
-    /// Lets the switch hear from `arbiter` of claims that are made known at another switch.
+    /// Lets the switch learn from `arbiter` of claims that are announced at another switch.
     pub fn watch_claims(&mut self, arbiter: Box<dyn Arbiter>) -> io::Result<()> {
         self.claims = Some(Watch::start(arbiter)?);
         self.switch.expect_arbiter();
@@ -311,8 +311,9 @@ impl SwitchServer {
         Ok(Ready { stop, accept, clients, outlets, datagrams, uplink, claims, conns })
     }
 
-    /// Takes a bounded number of new connections, and hears at once what they have to say: whoever says who it
-    /// is, as nodes do with their first segment, is no newcomer any more when the next ones come.
+    /// Accepts a bounded number of new connections, and reads at once what they have sent: a peer that
+    /// identifies itself, as nodes do with their first segment, is no newcomer any more when the next ones
+    /// come.
     fn accept(&mut self, now: u64) {
         for _ in 0..ACCEPTS_AT_ONCE {
             let accepted = match self.listener.accept() {
@@ -345,8 +346,8 @@ impl SwitchServer {
         self.conns.iter().filter(|(peer, conn)| !conn.is_finished() && !self.switch.is_fresh(**peer))
     }
 
-    /// Parts from the oldest newcomer where there are too many, of `address` or of all, and from the oldest
-    /// connection that is only told its last word.
+    /// Closes the oldest newcomer where there are too many, of `address` or of all, and the oldest connection
+    /// that only waits for its last message to be taken.
     fn make_room(&mut self, address: IpAddr) {
         let newcomers = self.conns.iter().filter(|(peer, _)| self.switch.is_fresh(**peer));
         let (of_all, of_it): (Vec<_>, Vec<_>) =

@@ -1,11 +1,11 @@
 //! Word of claims, for a switch that is not the only one.
 //!
-//! Where primary and backup have a switch each, a takeover happens at the other switch, and this one
-//! would still let the old primary speak. So a thread asks the arbiter every [`LOOK_EVERY`] for the newest
+//! Where primary and backup have a switch each, a takeover happens at the other switch, and this one would
+//! still pass the old primary's frames. So a thread asks the arbiter every [`LOOK_EVERY`] for the newest
 //! generation of each VM that is known here, and reports what is new.
 //!
 //! An arbiter that does not answer changes nothing: the primary here stays the primary. A primary that has
-//! lost finds that out by itself (it has nobody to acknowledge its outputs); this is the second lock.
+//! lost finds that out by itself (no backup acknowledges its outputs); this is a second safeguard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -20,7 +20,7 @@ use crate::base::Generation;
 use crate::ft::{Arbiter, ArbiterError};
 use crate::host::say::say;
 
-/// Between two looks: the longest that a primary which has lost can still say what it had left to say.
+/// Between two looks: the longest that a primary which has lost can still send what it had left to send.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// News that wait for the switch; it takes them at once.
 const NEWS_MAX: usize = 256;

@@ -21,7 +21,8 @@ use crate::ft::ArbiterError;
 /// A node is given this long by itself: one that is paused or gone is not to delay a takeover when its
 /// neighbours are well.
 const ALONE: Duration = Duration::from_millis(100);
-/// Who has not answered is asked once more this often: while etcd elects a leader, it may lose a question.
+/// A member that has not answered is asked once more this often: while etcd elects a leader, it may lose a
+/// request.
 const AGAIN: Duration = Duration::from_millis(400);
 /// How long an answer is waited for: an etcd may be just slow.
 const WITHIN: Duration = Duration::from_secs(3);
@@ -44,7 +45,8 @@ enum Trouble {
 pub(super) struct Client {
     agent: Agent,
     endpoints: Arc<[String]>,
-    /// Who answered last: asked first. Shared, so that one thread's patience spares another's.
+    /// The member that answered last: asked first. Shared, so that a thread need not wait for a dead member
+    /// that another thread has found.
     preferred: Arc<AtomicUsize>,
 }
 
@@ -157,7 +159,7 @@ impl Client {
     }
 }
 
-/// What etcd itself has said no with.
+/// An error response of etcd itself.
 fn complained(status: u16, message: &str) -> Trouble {
     const DENIED: [&str; 4] = ["user name is empty", "permission denied", "auth token", "authentication"];
     if DENIED.iter().any(|denied| message.contains(denied)) {
@@ -184,7 +186,7 @@ fn trouble(error: ureq::Error) -> Trouble {
     }
 }
 
-/// What a stranger says, fit for one line.
+/// Untrusted text, made fit for one line.
 fn short(text: &str) -> String {
     const CHARS_MAX: usize = 160;
     text.chars().take(CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()

@@ -33,7 +33,7 @@ pub(super) struct Note {
     pub node: NodeId,
 }
 
-/// `$XDG_STATE_HOME/lockstep/etcd`, or under `~/.local/state`; none for who has no home.
+/// `$XDG_STATE_HOME/lockstep/etcd`, or under `~/.local/state`; none for a user without a home.
 pub fn dir_of_user() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;

@@ -7,8 +7,8 @@
 //!
 //! A claim of generation N reads the keys of N and N-1, then asks for one transaction: *if* N-1 is
 //! still the very record that was read and N does not exist, put N; *else* read both. etcd applies it
-//! on a majority before it answers. Nothing here has a lease: a record outlives everybody, so time
-//! that passes makes nobody the primary.
+//! on a majority before it answers. Nothing here has a lease: a record outlives every process, and no node
+//! becomes primary by the passing of time.
 //!
 //! An attempt whose outcome is unknown (the answer timed out, the connection broke) is never taken
 //! for won or lost. The same claim is asked again, and reads first: a record that an earlier attempt
@@ -147,7 +147,7 @@ struct Known {
     revision: u64,
     /// Of its elections the newest. One that was restored begins to count anew, whatever its revision is.
     term: u64,
-    /// Who holds the newest generation of the vm that this process is about.
+    /// The holder of the newest generation of the vm that this process belongs to.
     newest: Option<(Generation, NodeId)>,
     /// The vm whose note has been read, and the note as it stands on the disk.
     read: Option<(String, Option<Note>)>,
@@ -165,7 +165,7 @@ pub struct EtcdArbiter {
 }
 
 impl EtcdArbiter {
-    /// It must answer; the error says what each of its nodes did. What is seen of it is noted in
+    /// The etcd must answer; the error lists what each of its nodes did. What is seen of it is noted in
     /// `memory`.
     pub fn open(etcd: &Etcd, memory: Option<PathBuf>) -> Result<Self, ArbiterError> {
         let arbiter = Self {
@@ -231,7 +231,7 @@ impl EtcdArbiter {
         Ok(Floor { revision: known.revision, term: known.term })
     }
 
-    /// Somebody holds `generation`: from here on an etcd that says otherwise has gone back.
+    /// `generation` is held: from here on an etcd that denies it has gone back.
     fn learn(&self, vm: &str, generation: Generation, node: NodeId) -> Result<(), ArbiterError> {
         let mut known = self.known();
         match known.newest {
@@ -252,8 +252,8 @@ impl EtcdArbiter {
         }
     }
 
-    /// Who held the newest generation that was known before a question is asked: another thread may
-    /// learn of a newer one meanwhile.
+    /// The holder of the newest generation that was known before a request is sent: another thread may learn
+    /// of a newer one meanwhile.
     fn newest_known(&self, vm: &str) -> Result<Option<(Generation, NodeId)>, ArbiterError> {
         self.floor(vm)?;
         Ok(self.known().newest)
@@ -279,7 +279,7 @@ impl EtcdArbiter {
         }
     }
 
-    /// What undoes a note, for somebody who has made the etcd anew.
+    /// What undoes a note, for an operator who has rebuilt the etcd on purpose.
     fn on_purpose(&self, vm: &str) -> String {
         match self.note_path(vm).filter(|path| path.exists()) {
             None => String::new(),

@@ -1,4 +1,4 @@
-//! What is said to etcd and heard from it: the JSON of its gRPC gateway (etcd 3.4 and newer).
+//! Requests to etcd and its responses: the JSON of its gRPC gateway (etcd 3.4 and newer).
 //!
 //! Keys and values are base64, 64-bit numbers are strings of digits, what is false, zero or empty is
 //! left out. *Absent:* whatever an arbiter does not need.
@@ -25,7 +25,7 @@ pub(super) struct Header {
     pub cluster_id: u64,
     #[serde(deserialize_with = "number")]
     pub revision: u64,
-    /// How many elections it has seen; 0 where a member has yet to hear of the first.
+    /// How many elections it has seen; 0 where a member has not yet learned of the first.
     #[serde(default, deserialize_with = "number")]
     pub raft_term: u64,
 }
@@ -68,7 +68,7 @@ pub(super) struct Found {
     pub kvs: Vec<KeyValue>,
 }
 
-/// How etcd says no.
+/// An error response of etcd.
 #[derive(Debug, Deserialize)]
 pub(super) struct Complaint {
     pub message: String,

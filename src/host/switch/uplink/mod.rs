@@ -1,8 +1,8 @@
 //! Ways out of the switch in the gateway's place: a TAP device, or a `passt` process.
 //!
-//! An uplink is opened before the switch serves, so that a wrong name is told at once. Lost later (the
+//! An uplink is opened before the switch serves, so that a wrong name is reported at once. Lost later (the
 //! device is removed, `passt` ends), it is opened again and again, and frames for it are counted as unsent
-//! meanwhile: the network is down, and what speaks over it knows how to wait.
+//! meanwhile: the network is down, and the protocols above it retry.
 //!
 //! Absent on purpose: what a frame means, and to whom it goes (`net::switch`); addresses, routes and
 //! bridges of the host, which are the operator's.
@@ -57,7 +57,7 @@ impl FromStr for TapName {
     }
 }
 
-/// Which uplink, as the operator says it.
+/// Which uplink, as the operator names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UplinkSpec {
     Tap(TapName),
