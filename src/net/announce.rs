@@ -1,10 +1,10 @@
-//! Whose a VM's Ethernet address is, told to a real segment: at go-live, so that bridges learn the
-//! port behind which the guest now is, and neighbours need not ask.
+//! The location of a VM's Ethernet address, announced on a real segment: at go-live, so that bridges learn
+//! the port behind which the guest now is, and neighbours need not ask.
 //!
 //! What is announced was learned from the guest's own frames ([`Addresses::hear`]): its IPv4 addresses
 //! from ARP, its IPv6 addresses from neighbour discovery. A reverse-ARP frame needs neither and is always
 //! among the announcements; bridges look at nothing but its source. An address that has not been used
-//! for long, or that somebody else has claimed since, is not announced: it may have changed hands.
+//! for long, or that another station has claimed since, is not announced: it may have changed hands.
 //!
 //! Absent on purpose: duplicate address detection (the guest's own business), and sending.
 
@@ -88,9 +88,9 @@ impl Default for Addresses {
     }
 }
 
-/// What a frame says about its sender.
+/// The sender that a frame names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Says {
+pub(super) enum Sender {
     /// This address is mine.
     OwnV4(Ipv4Address),
     OwnV6(Ipv6Addr),
@@ -99,17 +99,17 @@ pub(super) enum Says {
     FromV6(Ipv6Addr),
 }
 
-impl Says {
+impl Sender {
     pub(super) fn address(self) -> IpAddr {
         match self {
-            Says::OwnV4(ip) | Says::FromV4(ip) => ip.into(),
-            Says::OwnV6(ip) | Says::FromV6(ip) => ip.into(),
+            Sender::OwnV4(ip) | Sender::FromV4(ip) => ip.into(),
+            Sender::OwnV6(ip) | Sender::FromV6(ip) => ip.into(),
         }
     }
 }
 
-/// What `frame` says about its sender, if it names an address.
-pub(super) fn said(frame: &[u8]) -> Option<Says> {
+/// The sender of `frame`, if the frame names an address.
+pub(super) fn sender(frame: &[u8]) -> Option<Sender> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     match frame.ethertype() {
         EthernetProtocol::Arp => {
@@ -119,12 +119,12 @@ pub(super) fn said(frame: &[u8]) -> Option<Says> {
                 return None;
             };
             let own = source_hardware_addr == frame.src_addr() && !source_protocol_addr.is_unspecified();
-            own.then_some(Says::OwnV4(source_protocol_addr))
+            own.then_some(Sender::OwnV4(source_protocol_addr))
         }
         EthernetProtocol::Ipv4 => {
-            Some(Says::FromV4(Ipv4Packet::new_checked(frame.payload()).ok()?.src_addr()))
+            Some(Sender::FromV4(Ipv4Packet::new_checked(frame.payload()).ok()?.src_addr()))
         }
-        EthernetProtocol::Ipv6 => said_in_ipv6(frame.payload()),
+        EthernetProtocol::Ipv6 => sender_in_ipv6(frame.payload()),
         EthernetProtocol::Unknown(_) => None,
     }
 }
@@ -133,21 +133,21 @@ fn address_at(bytes: &[u8], at: usize) -> Option<Ipv6Addr> {
     bytes.get(at..)?.first_chunk::<16>().map(|octets| Ipv6Addr::from(*octets))
 }
 
-fn said_in_ipv6(packet: &[u8]) -> Option<Says> {
+fn sender_in_ipv6(packet: &[u8]) -> Option<Sender> {
     let from = address_at(packet, IPV6_SOURCE)?;
     let icmp = packet.get(IPV6_HEADER_BYTES..)?;
     // Neighbour discovery that crossed a router is none (RFC 4861, 7.1).
     if packet[IPV6_NEXT_HEADER] != ICMPV6 || packet[IPV6_HOP_LIMIT] != 255 {
-        return Some(Says::FromV6(from));
+        return Some(Sender::FromV6(from));
     }
     if checksum(packet) != 0 {
         return None;
     }
     match *icmp.first()? {
-        NEIGHBOR_ADVERT => address_at(icmp, ICMP_TARGET).map(Says::OwnV6),
+        NEIGHBOR_ADVERT => address_at(icmp, ICMP_TARGET).map(Sender::OwnV6),
         // An unspecified source is a question whether an address is free: not yet its own.
-        NEIGHBOR_SOLICIT if !from.is_unspecified() => Some(Says::OwnV6(from)),
-        _ => Some(Says::FromV6(from)),
+        NEIGHBOR_SOLICIT if !from.is_unspecified() => Some(Sender::OwnV6(from)),
+        _ => Some(Sender::FromV6(from)),
     }
 }
 
@@ -166,37 +166,37 @@ fn checksum(packet: &[u8]) -> u16 {
 impl Addresses {
     /// The VM has sent `frame`.
     pub fn hear(&mut self, now: u64, frame: &[u8]) {
-        match said(frame) {
-            Some(Says::OwnV4(ip)) if !ip.is_multicast() => self.v4.learn(now, ip),
-            Some(Says::OwnV6(ip)) if !ip.is_multicast() => self.v6.learn(now, ip),
-            Some(Says::FromV4(ip)) => {
+        match sender(frame) {
+            Some(Sender::OwnV4(ip)) if !ip.is_multicast() => self.v4.learn(now, ip),
+            Some(Sender::OwnV6(ip)) if !ip.is_multicast() => self.v6.learn(now, ip),
+            Some(Sender::FromV4(ip)) => {
                 self.v4.touch(now, ip);
             }
-            Some(Says::FromV6(ip)) => {
+            Some(Sender::FromV6(ip)) => {
                 self.v6.touch(now, ip);
             }
-            Some(Says::OwnV4(_) | Says::OwnV6(_)) | None => {}
+            Some(Sender::OwnV4(_) | Sender::OwnV6(_)) | None => {}
         }
     }
 
     /// Somebody else on the segment has sent `frame`: what it claims is no longer the VM's.
     pub fn hear_other(&mut self, frame: &[u8]) {
-        match said(frame) {
-            Some(Says::OwnV4(ip)) => self.v4.forget(ip),
-            Some(Says::OwnV6(ip)) => self.v6.forget(ip),
-            Some(Says::FromV4(_) | Says::FromV6(_)) | None => {}
+        match sender(frame) {
+            Some(Sender::OwnV4(ip)) => self.v4.forget(ip),
+            Some(Sender::OwnV6(ip)) => self.v6.forget(ip),
+            Some(Sender::FromV4(_) | Sender::FromV6(_)) | None => {}
         }
     }
 
     /// Whether the address that a frame names as its sender's is one that this VM uses.
-    pub(super) fn has(&self, now: u64, says: Says) -> bool {
-        match says {
-            Says::OwnV4(ip) | Says::FromV4(ip) => self.v4.current(now).any(|known| known == ip),
-            Says::OwnV6(ip) | Says::FromV6(ip) => self.v6.current(now).any(|known| known == ip),
+    pub(super) fn has(&self, now: u64, sender: Sender) -> bool {
+        match sender {
+            Sender::OwnV4(ip) | Sender::FromV4(ip) => self.v4.current(now).any(|known| known == ip),
+            Sender::OwnV6(ip) | Sender::FromV6(ip) => self.v6.current(now).any(|known| known == ip),
         }
     }
 
-    /// The frames that tell the segment where `mac` and its addresses are.
+    /// The frames that announce to the segment where `mac` and its addresses are.
     pub fn announcements(&self, now: u64, mac: Mac) -> Vec<Vec<u8>> {
         let mut frames = vec![rarp(mac)];
         // An announcement in the form of a request (RFC 5227, 3): nobody answers it.

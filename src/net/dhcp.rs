@@ -2,8 +2,8 @@
 //!
 //! The first that asks is *the* guest, 10.0.2.15, to which ports are forwarded; others get what follows.
 //! An address belongs to an Ethernet address for as long as the switch lives, so a guest that a new node
-//! runs keeps its own. A switch that is started anew knows no leases, so who asks it for the one it holds
-//! gets it if nobody else has it. When all are given away nobody else gets one.
+//! runs keeps its own. A switch that is started anew knows no leases, so a guest that asks for the address it
+//! holds gets it if no other has it. When all are leased no further guest gets one.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use super::ether::{self, Mac, Station};
 
 /// Addresses given away, at most.
 pub const LEASES_MAX: u8 = 32;
-/// A day: a guest need not ask often, and nobody waits for its address.
+/// A day: a guest need not ask often, and addresses are not scarce.
 const LEASE_S: u32 = 86_400;
 const NETMASK: Ipv4Address = Ipv4Address::new(255, 255, 255, 0);
 /// Options that smoltcp does not know by name.
@@ -113,14 +113,14 @@ impl Dhcp {
         Answer::Frame(ether::udp(server, DHCP_SERVER_PORT, to, DHCP_CLIENT_PORT, &bytes))
     }
 
-    /// `holder` uses `address` without having asked: nobody else is given it, unless it is given already.
+    /// `holder` uses `address` without having asked: it is leased to no other, unless it is leased already.
     pub fn note_holder(&mut self, holder: Mac, address: Ipv4Address) {
         if !self.leases.contains_key(&holder) && self.leases.values().all(|given| *given != address) {
             self.leases.insert(holder, address);
         }
     }
 
-    /// Ends the leases of those for whom `stays` says no.
+    /// Ends the leases of those for whom `stays` is false.
     pub fn keep_leases(&mut self, stays: impl Fn(Mac) -> bool) {
         self.leases.retain(|client, _| stays(*client));
     }

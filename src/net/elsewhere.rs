@@ -1,10 +1,10 @@
-//! A guest's Ethernet or IP address, used by somebody else: noted, and told to the operator.
+//! A guest's Ethernet or IP address in use by another station: noted, and reported to the operator.
 //!
 //! Two stations with one address take each other's frames, and neither sees more than a network that loses
-//! some. The switch sees it. It tells the first time, and again after [`TELL_EVERY_NS`] if it goes on; the
-//! counts are in its status.
+//! some. The switch sees it. It reports the conflict the first time, and again after [`TELL_EVERY_NS`] if it
+//! goes on; the counts are in its status.
 //!
-//! Absent on purpose: what becomes of the frame (`fabric`, `switch`), and who of the two is right.
+//! Absent on purpose: what becomes of the frame (`fabric`, `switch`), and which of the two is right.
 
 use core::net::IpAddr;
 use std::fmt;
@@ -14,12 +14,12 @@ use serde::Serialize;
 use super::SECOND_NS;
 use super::ether::Mac;
 
-/// One conflict is told this often at most.
+/// One conflict is reported this often at most.
 pub const TELL_EVERY_NS: u64 = 60 * SECOND_NS;
 /// After a VM's generation has begun here, its guest's last frames at another switch may still be under way.
 pub const MOVING_NS: u64 = 2 * SECOND_NS;
 
-/// Who else uses the address.
+/// The other user of the address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whence {
     /// The VM of this name, at this switch.
@@ -81,8 +81,8 @@ impl Elsewhere {
         self.last = Some((address, whence));
     }
 
-    /// What to tell the operator of the VM `name` now, if anything.
-    pub fn take_word(&mut self, now: u64, name: &str) -> Option<String> {
+    /// The message about the VM `name` for the operator now, if any.
+    pub fn take_message(&mut self, now: u64, name: &str) -> Option<String> {
         let (address, whence) = self.last.as_ref().filter(|_| self.untold)?;
         if self.told_at.is_some_and(|told| now.saturating_sub(told) < TELL_EVERY_NS) {
             return None;
@@ -112,18 +112,18 @@ mod tests {
     #[test]
     fn a_conflict_is_told_at_once_and_then_once_a_minute() {
         let mut elsewhere = Elsewhere::default();
-        assert_eq!((elsewhere.take_word(0, "a"), elsewhere.status()), (None, None));
+        assert_eq!((elsewhere.take_message(0, "a"), elsewhere.status()), (None, None));
         let mac = Address::Mac(Mac([2, 0, 0, 0, 0, 1]));
         elsewhere.see(mac, Whence::Vm("b".into()));
-        let word = elsewhere.take_word(5, "a").unwrap();
+        let word = elsewhere.take_message(5, "a").unwrap();
         for part in ["02:00:00:00:00:01", "VM \"a\"", "VM \"b\" at this switch", "--mac"] {
             assert!(word.contains(part), "{word}");
         }
         elsewhere.see(mac, Whence::Uplink);
-        assert_eq!(elsewhere.take_word(4 + TELL_EVERY_NS, "a"), None);
-        let word = elsewhere.take_word(5 + TELL_EVERY_NS, "a").unwrap();
+        assert_eq!(elsewhere.take_message(4 + TELL_EVERY_NS, "a"), None);
+        let word = elsewhere.take_message(5 + TELL_EVERY_NS, "a").unwrap();
         assert!(word.contains("behind the uplink, 2 times so far"), "{word}");
-        assert_eq!(elsewhere.take_word(u64::MAX, "a"), None, "nothing new");
+        assert_eq!(elsewhere.take_message(u64::MAX, "a"), None, "nothing new");
         assert_eq!(elsewhere.status().unwrap().seen, 2);
     }
 }

@@ -158,7 +158,7 @@ pub fn udp(from: Station, from_port: u16, to: Station, to_port: u16, payload: &[
     })
 }
 
-/// Whether `frame` says that it comes from the IPv4 address `ip`, in ARP or in IPv4.
+/// Whether `frame` names the IPv4 address `ip` as its sender's, in ARP or in IPv4.
 pub fn claims_ip(frame: &[u8], ip: Ipv4Address) -> bool {
     let Ok(frame) = EthernetFrame::new_checked(frame) else { return false };
     let source = match frame.ethertype() {

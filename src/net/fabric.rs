@@ -80,7 +80,7 @@ impl Fabric {
         self.places.get(&mac).filter(|place| place.pinned).map(|place| place.port)
     }
 
-    /// Makes `mac` the one pinned address of `port`, whoever had it before.
+    /// Makes `mac` the one pinned address of `port`, whichever port had it before.
     pub fn move_pin(&mut self, mac: Mac, port: PortId) {
         if self.pinned_to(mac) == Some(port) {
             return;
@@ -110,7 +110,7 @@ impl Fabric {
         self.places.is_empty()
     }
 
-    /// Learns from `frame`, which came from port `from`, and says where it goes.
+    /// Learns from `frame`, which came from port `from`, and returns where it goes.
     pub fn place(&mut self, now: u64, from: PortId, frame: &[u8]) -> Fate {
         let Some((to, source)) = addresses(frame) else { return Fate::Drop(DropWhy::Runt) };
         if frame.len() > FRAME_BYTES_MAX {

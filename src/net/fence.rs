@@ -5,11 +5,11 @@
 //! frames of two generations never interleave behind it.
 //!
 //! Frame numbers are those of the guest's life: they go on over a takeover, because the successor is
-//! the same machine to the bit and says the same frames under the same numbers.
+//! the same machine to the bit and sends the same frames under the same numbers.
 //!
 //! A number far ahead would make every later frame of the guest a duplicate, so it is refused: a sender
-//! that has lost more frames than it keeps attaches again and says where it is ([`Fence::resume`]), and
-//! by the same statement a fence that was led ahead comes back.
+//! that has lost more frames than it keeps attaches again and reports its last number ([`Fence::resume`]),
+//! and the same report brings back a fence that was led ahead.
 
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ use crate::base::{Generation, Sabotage};
 /// for its switch and sends them again, so it cannot have lost more without knowing.
 pub const GAP_MAX: u64 = FRAMES_KEPT_MAX as u64;
 
-/// What the fence says to a frame.
+/// The fence's decision about a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The next one; it passes.
@@ -56,7 +56,7 @@ pub struct Fence {
     /// whatever its number.
     last: Option<u64>,
     /// A generation has begun and nothing has passed in it: its first frame may have any number that is new,
-    /// because the guest may have spoken through another switch meanwhile.
+    /// because the guest may have sent through another switch meanwhile.
     fresh: bool,
     counts: FenceCounts,
 }
@@ -103,11 +103,11 @@ impl Fence {
         Ok(())
     }
 
-    /// The primary has connected, and says that `said` was its guest's last frame. `rises` is true
-    /// when its generation begins with that connection.
+    /// The primary has connected, and reports `said` as its guest's last frame. `rises` is true when its
+    /// generation begins with that connection.
     ///
     /// A fence that knows no number takes it, and so does one that is more than [`GAP_MAX`] behind: what
-    /// is missing was lost. A fence more than that *ahead* of a generation's own word was led there by
+    /// is missing was lost. A fence more than that *ahead* of a generation's own report was led there by
     /// numbers which the guest never used. (A node whose generation begins may know of fewer frames than its
     /// predecessor sent.) In between the fence knows better.
     pub fn resume(&mut self, said: u64, rises: bool) {
@@ -119,7 +119,7 @@ impl Fence {
         }
     }
 
-    /// Notes a frame whose sender is not primary, by word from elsewhere.
+    /// Notes a frame whose sender is not primary, as learned from elsewhere.
     pub fn refuse(&mut self) {
         self.counts.stale += 1;
     }

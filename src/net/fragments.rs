@@ -2,8 +2,8 @@
 //! too long for a frame of the guest's is cut.
 //!
 //! The guest sends whatever it likes. So little is held: [`DATAGRAMS_MAX`] unfinished datagrams, [`BYTES_MAX`]
-//! bytes in all and [`PIECES_MAX`] pieces of each, for [`PATIENCE_NS`]; whoever has begun first makes room. Pieces
-//! that overlap end their datagram (as RFC 5722 demands of IPv6: nobody sends them in good faith); one that comes
+//! bytes in all and [`PIECES_MAX`] pieces of each, for [`PATIENCE_NS`]; the oldest makes room. Pieces that
+//! overlap end their datagram (as RFC 5722 demands of IPv6: no honest stack sends them); one that comes
 //! a second time is ignored.
 //!
 //! Absent on purpose: what is in a datagram, and fragments between guests, which pass as frames.

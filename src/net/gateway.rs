@@ -43,14 +43,14 @@ pub const GUEST_IP: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
 pub const WAITING_MAX: usize = 64;
 /// Between the first two ARP requests for the same address; then twice as long each time …
 pub const ARP_RETRY_NS: u64 = 100 * MILLISECOND_NS;
-/// … up to this: whoever wants a guest that is not there does not fill the segment with questions.
+/// … up to this: clients of a guest that is not there do not fill the segment with requests.
 const ARP_RETRY_NS_MAX: u64 = 800 * MILLISECOND_NS;
 /// Requests without an answer (2.3 s of them) after which the waiting datagrams are given up.
 pub const ARP_TRIES_MAX: u32 = 5;
-/// An address not heard of for this long is asked for again while it is still used (RFC 4861 uses
-/// 30 s for the same purpose).
+/// An address not confirmed for this long is asked for again while it is still used (RFC 4861 uses 30 s for
+/// the same purpose).
 pub const NEIGHBOR_STALE_NS: u64 = 30 * SECOND_NS;
-/// An address not heard of for this long is no longer used.
+/// An address not confirmed for this long is no longer used.
 pub const NEIGHBOR_DEAD_NS: u64 = 40 * SECOND_NS;
 
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ pub struct GatewayConfig {
     pub connections_max: usize,
     /// What the guest may reach beyond the segment.
     pub outbound: Vec<Outbound>,
-    /// Who is asked for names; nobody when empty.
+    /// The resolvers for DNS queries; none when empty.
     pub resolvers: Vec<SocketAddr>,
 }
 
@@ -93,12 +93,12 @@ pub enum FromGateway {
     Frame(Vec<u8>),
     /// Send this datagram from the host socket of `forward` to `client`.
     ToHost { forward: usize, client: SocketAddr, bytes: Vec<u8> },
-    /// Connect to `to`, and say how that went by [`Gateway::dialed`].
+    /// Connect to `to`, and report the outcome by [`Gateway::dialed`].
     Dial { conn: ConnId, to: SocketAddr },
     /// Send this datagram of the guest's to `to`, from a socket of this flow's own.
     Out { flow: FlowId, to: SocketAddr, bytes: Vec<u8> },
-    /// Send this ICMP echo request to `to`, from a socket of this flow's own; or say that it could not be
-    /// sent by [`Gateway::ping_failed`]. The identifier is the socket's business.
+    /// Send this ICMP echo request to `to`, from a socket of this flow's own; or report by
+    /// [`Gateway::ping_failed`] that it could not be sent. The identifier is the socket's business.
     Ping { flow: FlowId, to: IpAddr, bytes: Vec<u8> },
     /// The flow's socket is no longer needed.
     EndFlow { flow: FlowId },
@@ -115,9 +115,9 @@ pub struct GatewayCounts {
     pub dropped_oversize: u64,
     /// Client datagrams that came while too many waited for the guest's address.
     pub dropped_waiting_full: u64,
-    /// Client datagrams given up because the guest never told its address.
+    /// Client datagrams given up because the guest never answered ARP.
     pub dropped_unresolved: u64,
-    /// Guest packets that are not what their headers say: length, checksum, version.
+    /// Guest packets that contradict their headers: length, checksum, version.
     pub dropped_malformed: u64,
     /// Packets from the guest that came in fragments.
     pub reassembled: u64,
@@ -125,9 +125,9 @@ pub struct GatewayCounts {
     pub dropped_fragments: u64,
     /// Packets in fragments that were not whole in time, or made room for others.
     pub dropped_unfinished: u64,
-    /// Guest packets to an address or port behind which nobody is.
+    /// Guest packets to an address or port that does not exist.
     pub dropped_no_route: u64,
-    /// Guest packets of a kind that is not spoken here (IPv6, IGMP, …).
+    /// Guest packets of a protocol that the gateway does not speak (IPv6, IGMP, …).
     pub ignored: u64,
     /// Clients that lost their port to newer ones.
     pub clients_evicted: u64,
@@ -145,7 +145,7 @@ pub struct GatewayCounts {
 ///
 /// ```text
 ///   Unknown --datagram--> Asking --ARP from the guest--> Known
-///      ^                    | no answer to any request     | not heard of for NEIGHBOR_DEAD_NS
+///      ^                    | no answer to any request     | not confirmed for NEIGHBOR_DEAD_NS
 ///      +--------------------+------------------------------+
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +156,7 @@ enum Neighbor {
         tries: u32,
         next: u64,
     },
-    /// Heard of at `heard`; asked again at `asked` when that was long ago.
+    /// Confirmed at `heard`; asked again at `asked` when that was long ago.
     Known {
         mac: Mac,
         heard: u64,
@@ -289,7 +289,7 @@ impl Gateway {
         }
     }
 
-    /// The guest's Ethernet address, if it has ever told.
+    /// The guest's Ethernet address, if it is known.
     pub fn guest_mac(&self) -> Option<Mac> {
         match self.neighbor {
             Neighbor::Known { mac, .. } => Some(mac),
@@ -297,7 +297,7 @@ impl Gateway {
         }
     }
 
-    /// Forgets the guests for whose Ethernet addresses `stays` says no: their IPv4 addresses are free.
+    /// Forgets the guests for whose Ethernet addresses `stays` is false: their IPv4 addresses are free.
     pub fn keep_guests(&mut self, stays: impl Fn(Mac) -> bool) {
         if self.guest_mac().is_some_and(|mac| !stays(mac)) {
             self.neighbor = Neighbor::Unknown;
@@ -319,8 +319,8 @@ impl Gateway {
         self.tcp.has_changed()
     }
 
-    /// Sends what TCP has to say: at most `room` frames, and none while nobody knows the guest's
-    /// address. `present` says whether somebody runs the guest.
+    /// Sends what TCP has to send: at most `room` frames, and none while the guest's address is unknown.
+    /// `present` is true while a node runs the guest.
     pub fn flush_tcp(&mut self, now: u64, present: bool, room: usize, out: &mut Vec<FromGateway>) {
         self.tcp.set_present(now, present);
         self.tcp.expire(now);
@@ -409,7 +409,7 @@ impl Gateway {
         own.into_iter().chain(self.tcp.next_expiry()).min()
     }
 
-    /// Asks again for an address that has not been told.
+    /// Asks again for an address that has not been answered.
     pub fn tick(&mut self, now: u64, out: &mut Vec<FromGateway>) {
         let Neighbor::Asking { tries, next } = self.neighbor else { return };
         if now < next {
@@ -469,7 +469,7 @@ impl Gateway {
         }
     }
 
-    /// The guest told its address: what waited for it can go.
+    /// The guest's address is known: what waited for it can go.
     fn learn(&mut self, now: u64, mac: Mac, out: &mut Vec<FromGateway>) {
         self.neighbor = Neighbor::Known { mac, heard: now, asked: now };
         while let Some(waiting) = self.waiting.pop_front() {
@@ -575,7 +575,7 @@ impl Gateway {
         out.push(FromGateway::Ping { flow, to: to.into(), bytes: packet.payload().to_vec() });
     }
 
-    /// The host could not send a [`FromGateway::Ping`] with these bytes: the guest is told so.
+    /// The host could not send a [`FromGateway::Ping`] with these bytes: the guest gets an ICMP error.
     pub fn ping_failed(&mut self, now: u64, flow: FlowId, bytes: &[u8], out: &mut Vec<FromGateway>) {
         let Some(ends) = self.flows.answered(now, flow) else { return };
         self.flows.counts.pings_unsent += 1;
@@ -600,7 +600,7 @@ impl Gateway {
         flow
     }
 
-    /// Whether a packet from `source` may speak for the address it names.
+    /// Whether a packet from `source` may use the address it names.
     fn is_guest(&mut self, source: Mac, ip: Ipv4Address) -> bool {
         if ip != self.config.guest_ip {
             self.counts.dropped_no_route += 1;
@@ -669,7 +669,8 @@ impl Gateway {
         out.extend(self.frames.drain(..).map(FromGateway::Frame));
     }
 
-    /// Where the host connects for the guest when that says `to` and `port`, if it may go there: the resolvers
+    /// Where the host connects for the guest when the guest names `to` and `port`, if it may go there: the
+    /// resolvers
     /// are behind 10.0.2.3, and the host's own services behind the gateway's address.
     fn leads_to(&self, to: Ipv4Address, port: u16) -> Option<SocketAddr> {
         if to == DNS_IP && self.is_ours(to) {

@@ -1,6 +1,6 @@
 //! Frames on their way into a VM, kept until the VM's log has them.
 //!
-//! Each frame gets the next number (`rx_seq`, from 1) of the guest's life. The active VM says
+//! Each frame gets the next number (`rx_seq`, from 1) of the guest's life. The active VM sends
 //! `Received` once a frame is safe in the replicated log; until then the frame stays here. When a
 //! successor takes over it names the last number in *its* log, and everything after that is sent
 //! again: what the dead primary had received but not replicated is not lost, and what the successor
@@ -50,7 +50,7 @@ pub struct Inbound {
     /// The highest number ever handed out.
     sent: u64,
     bytes: usize,
-    /// No VM has said yet where its numbers stand: ours may still be shifted.
+    /// No VM has yet reported its last number: ours may still be shifted.
     floating: bool,
     frames_max: usize,
     bytes_max: usize,
@@ -163,7 +163,7 @@ impl Inbound {
         *self = Self { counts: self.counts, floating: false, ..Self::new(self.frames_max, self.bytes_max) };
     }
 
-    /// Drops what waits, because nobody is coming for it; the numbering goes on.
+    /// Drops what waits, because no successor is expected; the numbering goes on.
     pub fn forget(&mut self) {
         let end = self.first + self.ring.len() as u64;
         self.counts.dropped_ended += self.ring.len() as u64;

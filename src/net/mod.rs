@@ -6,11 +6,11 @@
 //! replicated log that makes frames exactly-once in both directions while the switch lives.
 //!
 //! Reading order: [`ether`] (addresses, frames), [`fence`], [`inbound`], [`fabric`] (which port a
-//! frame goes to), [`forward`] and [`nat`] (who talks to which guest port), [`tcp`] (its
-//! clients' connections), [`dhcp`], [`outbound`] (what the guest may reach),
-//! [`gateway`] (the host at 10.0.2.2), [`elsewhere`] (a guest's address, used by others), [`announce`] (what a real segment is told at go-live), [`port`] (what
-//! VMs and the switch say to each other), [`switch`] (all of it together). [`wire`] is for stacks that play a guest.
-//!
+//! frame goes to), [`forward`] and [`nat`] (which client uses which guest port), [`tcp`] (its clients'
+//! connections), [`dhcp`], [`outbound`] (what the guest may reach), [`gateway`] (the host at 10.0.2.2),
+//! [`elsewhere`] (a guest's address, used by others), [`announce`] (what is announced to a real segment at
+//! go-live), [`port`] (messages between VMs and the switch), [`switch`] (all of it together). [`wire`] is for
+//! stacks that play a guest.
 //! Absent on purpose: time (`now` is an argument, in nanoseconds of any monotonic clock), sockets
 //! (`host::switch` and the simulator have them), and every queue without a maximum.
 

@@ -23,7 +23,7 @@ pub const CLIENTS_MAX: usize = 16384;
 /// asks for at least two minutes).
 pub const EXPIRY_NS: u64 = 300 * SECOND_NS;
 
-/// A client's age is brought up to date no more often than this: order need not be finer.
+/// A client's age is updated no more often than this: order need not be finer.
 const TOUCH_NS: u64 = SECOND_NS;
 
 /// A host client of one forward.
@@ -85,7 +85,7 @@ impl Nat {
         self.evicted
     }
 
-    /// The port that stands for `client`: its own, a free one, or the longest silent one.
+    /// The port that represents `client`: its own, a free one, or the longest silent one.
     pub fn port_of(&mut self, now: u64, client: Client) -> u16 {
         if let Some(&port) = self.by_client.get(&client) {
             self.touch(now, port);

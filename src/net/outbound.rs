@@ -116,11 +116,11 @@ pub struct OutboundCounts {
     pub flows: u64,
     /// Flows that made room for newer ones.
     pub evicted: u64,
-    /// Packets to where the guest may not go; it was told so.
+    /// Packets to where the guest may not go; it got an error.
     pub refused: u64,
     /// Answers longer than a datagram can be.
     pub dropped_oversize: u64,
-    /// Pings that the host could not send; the guest was told.
+    /// Pings that the host could not send; the guest got an error.
     pub pings_unsent: u64,
 }
 

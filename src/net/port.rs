@@ -1,4 +1,4 @@
-//! What a VM and its switch say to each other over one TCP connection.
+//! The messages between a VM and its switch over one TCP connection.
 //!
 //! Every message is a length and that many bytes; all numbers are little-endian.
 //!
@@ -28,7 +28,8 @@
 //! ```
 //!
 //! The first message is `Attach` or `Status`: both carry magic and version at the same place, so
-//! that a peer of another version, or one that is lost, is told so. `Attached` answers `Attach` and
+//! that a peer of another version, or one that connected by mistake, gets a refusal it can read. `Attached`
+//! answers `Attach` and
 //! `Activate`. The switch closes after `Refused`, `Fenced` and `Status`.
 
 use thiserror::Error;
@@ -59,9 +60,9 @@ pub struct Attach {
     /// Names the guest's life, from its boot on and over takeovers: drawn at random at the boot.
     pub life: u64,
     pub mac: Mac,
-    /// The generation under which the node speaks; for a standby, the one it follows.
+    /// The generation under which the node sends; for a standby, the one it follows.
     pub generation: Generation,
-    /// A standby hears nothing until it activates.
+    /// A standby receives nothing until it activates.
     pub standby: bool,
     /// The last frame that this node has from the switch (a standby's is looked at when it activates).
     pub rx_seq_last: u64,
@@ -89,7 +90,7 @@ pub enum ToSwitch {
         rx_seq: u64,
     },
     Ping,
-    /// Not a VM: somebody asks how things are.
+    /// Not a VM: a tool asks for the status.
     Status,
 }
 
@@ -108,7 +109,7 @@ pub enum FromSwitch {
         rx_seq: u64,
         bytes: Vec<u8>,
     },
-    /// generation `current` has begun: this node has lost, and nothing it says will be heard.
+    /// generation `current` has begun: this node has lost, and all its frames are dropped.
     Fenced {
         current: Generation,
     },

@@ -1,6 +1,6 @@
 //! The whole switch as one state: VMs, fences, queues, fabric and gateway.
 //!
-//! The world outside (`host::switch`, the simulator) owns connections and clocks. It tells what came
+//! The caller (`host::switch`, the simulator) owns connections and clocks. It reports what came
 //! ([`Switch::message`], [`Switch::datagram`], [`Switch::closed`], [`Switch::tick`]) and does the
 //! [`Command`]s that come back; while a VM's connection has room it fetches that VM's frames with
 //! [`Switch::next_frame`]. So a slow VM costs a bounded queue here and nothing elsewhere.
@@ -20,11 +20,12 @@
 //!   higher generation fences it. A new life needs a higher generation, and numbers from 1 again.
 //! ```
 //!
-//! A guest's *life* is a number that only its nodes know, and so their proof of being its nodes. Whoever names
-//! another life, or a generation further ahead than the next, needs the arbiter's word ([`Switch::claimed`])
-//! or must wait until nobody speaks for the guest ([`LIVE_NS`]); without an arbiter a generation may be at most
-//! [`LEAP_MAX`] ahead. A place that nobody has held for [`ABANDONED_NS`] is free for another guest, and one that
-//! is held by nobody makes room when all [`VMS_MAX`] are taken.
+//! A guest's *life* is a number that only its nodes know, and so their proof of being its nodes. A node that
+//! names another life, or a generation further ahead than the next, needs the arbiter's confirmation
+//! ([`Switch::claimed`]) or must wait until no node is active for the guest ([`LIVE_NS`]); without an arbiter
+//! a generation may be at most [`LEAP_MAX`] ahead. A place to which no node has been attached for
+//! [`ABANDONED_NS`] is free for another guest, and one without an attached node makes room when all
+//! [`VMS_MAX`] are taken.
 
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
@@ -50,29 +51,29 @@ pub const PEERS_MAX: usize = 256;
 pub const VMS_MAX: usize = 128;
 /// At most this many standby connections for one VM.
 pub const STANDBYS_MAX: usize = 8;
-/// Frames for a VM that nobody has been attached for are kept this long.
+/// Frames for a VM without an attached node are kept this long.
 pub const ABANDONED_NS: u64 = 60 * SECOND_NS;
 
-/// A generation above that of the VM's connection has been claimed: the connection has this long to say
-/// that the claim was its own. It is not heard until then.
+/// A generation above that of the VM's connection has been claimed: the connection has this long to report
+/// that the claim was its own. Its frames are dropped until then.
 pub const CLAIM_GRACE_NS: u64 = 200 * MILLISECOND_NS;
 
-/// A guest whose node has said something within this time lives here (a node pings its switch every second):
-/// another life, or a leap of generations, does not replace it without the arbiter's word.
+/// A guest whose node has sent something within this time is live here (a node pings its switch every
+/// second): another life, or a leap of generations, does not replace it without the arbiter's confirmation.
 pub const LIVE_NS: u64 = 3 * SECOND_NS;
 
-/// Without an arbiter's word a generation is at most this far ahead of the newest one known: takeovers that
-/// this switch did not see.
+/// Without an arbiter a generation is at most this far ahead of the newest one known: takeovers that this
+/// switch did not see.
 pub const LEAP_MAX: u64 = 64;
 
-/// Names one connection; given by the world outside, never used twice.
+/// Names one connection; chosen by the caller, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PeerId(pub u64);
 
 #[derive(Clone, Debug)]
 pub struct SwitchConfig {
     pub gateway: GatewayConfig,
-    /// A way out in the place of the gateway, which then hears and says nothing.
+    /// A way out in the place of the gateway, which then neither receives nor sends.
     pub uplink: bool,
 }
 
@@ -92,18 +93,18 @@ pub enum CloseWhy {
     Fenced,
     /// The same node has connected again.
     Replaced,
-    /// Began a message and did not end it in time, or never said who it is.
+    /// Began a message and did not end it in time, or never identified itself.
     Stalled,
     /// Does not read what it is sent.
     SlowReader,
-    /// Too many connections, or too many from one address: one that has not said who it is gives way to newer
-    /// ones.
+    /// Too many connections, or too many from one address: one that has not identified itself gives way to
+    /// newer ones.
     TooMany,
     /// A status was asked and given.
     Answered,
 }
 
-/// What the world outside is to do.
+/// What the caller is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Send(PeerId, FromSwitch),
@@ -115,7 +116,7 @@ pub enum Command {
         client: SocketAddr,
         bytes: Vec<u8>,
     },
-    /// Connect to `to` for the guest, and say how that went by [`Switch::dialed`].
+    /// Connect to `to` for the guest, and report the outcome by [`Switch::dialed`].
     Dial {
         conn: ConnId,
         to: SocketAddr,
@@ -126,8 +127,8 @@ pub enum Command {
         to: SocketAddr,
         bytes: Vec<u8>,
     },
-    /// Send an ICMP echo request of the guest's to `to`, from a socket that is this flow's own; if that cannot
-    /// be, say so by [`Switch::ping_failed`].
+    /// Send an ICMP echo request of the guest's to `to`, from a socket that is this flow's own; report a
+    /// failure by [`Switch::ping_failed`].
     Ping {
         flow: FlowId,
         to: IpAddr,
@@ -148,7 +149,7 @@ pub enum Command {
 pub struct UplinkCounts {
     pub frames_out: u64,
     pub frames_in: u64,
-    /// Those of `frames_out` that told the segment where a VM is.
+    /// Those of `frames_out` that announced to the segment where a VM is.
     pub announcements: u64,
     /// Frames for a VM that is not primary at this switch.
     pub not_here: u64,
@@ -161,7 +162,7 @@ pub struct SwitchStatus {
     pub peers: usize,
     pub closed: BTreeMap<CloseWhy, u64>,
     pub dropped: BTreeMap<DropWhy, u64>,
-    /// Frames for VMs that nobody is attached for.
+    /// Frames for VMs without an attached node.
     pub dropped_abandoned: u64,
     pub addresses: usize,
     pub gateway: GatewayCounts,
@@ -185,7 +186,7 @@ pub struct VmStatus {
     pub waiting: usize,
     pub fence: FenceCounts,
     pub inbound: InboundCounts,
-    /// An address of its guest's that somebody else uses, if that was seen.
+    /// An address of its guest's that another station uses, if that was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address_elsewhere: Option<ElsewhereStatus>,
 }
@@ -205,20 +206,20 @@ struct Vm {
     inbound: Inbound,
     active: Option<PeerId>,
     standbys: BTreeMap<PeerId, Standby>,
-    /// Since when nobody is attached, once a tick has seen it.
+    /// Since when no node is attached, once a tick has seen it.
     alone_since: Option<u64>,
     /// It is active here, or was and its successor may be about to.
     here: bool,
     /// Some node has been primary here; until then no life is tied to the name.
     had_primary: bool,
-    /// When the active connection has said something last.
+    /// When the active connection sent its last message.
     heard: u64,
     /// When any node of this life has.
-    heard_kin: u64,
+    node_heard: u64,
     /// The newest generation that the arbiter has named.
     arbiter: Option<Generation>,
-    /// The newest generation that is known to be claimed, if it is not the current one here; and
-    /// when that was heard.
+    /// The newest generation that is known to be claimed, if it is not the current one here; and when that
+    /// was learned.
     claimed: Option<(Generation, u64)>,
     addresses: Addresses,
     rounds: Rounds,
@@ -232,15 +233,15 @@ impl Vm {
         self.active.is_none() && self.standbys.is_empty()
     }
 
-    /// Whether a node speaks for the guest now.
+    /// Whether a node is active for the guest now.
     fn is_live(&self, now: u64) -> bool {
         self.active.is_some() && now.saturating_sub(self.heard) < LIVE_NS
     }
 
-    /// Whether the guest has a node here that speaks for it or could.
-    fn has_kin(&self, now: u64) -> bool {
+    /// Whether the guest has a node here that is active or could become so.
+    fn has_node(&self, now: u64) -> bool {
         let any = self.active.is_some() || self.standbys.values().any(|standby| standby.life == self.life);
-        any && now.saturating_sub(self.heard_kin) < LIVE_NS
+        any && now.saturating_sub(self.node_heard) < LIVE_NS
     }
 
     fn is_abandoned(&self, now: u64) -> bool {
@@ -252,8 +253,8 @@ impl Vm {
         !self.had_primary || self.is_abandoned(now)
     }
 
-    /// Why `generation` of the guest `life` may not begin here, although it is new. What
-    /// `has_arbiter` says decides whether a leap waits for the arbiter's word or is bounded.
+    /// Why `generation` of the guest `life` may not begin here, although it is new. With `has_arbiter` a leap
+    /// waits for the arbiter's confirmation, without it is bounded.
     fn objection(&self, now: u64, life: u64, generation: Generation, has_arbiter: bool) -> Option<String> {
         let name = &self.name;
         let newest =
@@ -274,7 +275,7 @@ impl Vm {
         if ahead > LEAP_MAX {
             return Some(format!("generation {generation} of {name:?} is too far ahead of {newest}: {fix}"));
         }
-        if life != self.life && self.has_kin(now) {
+        if life != self.life && self.has_node(now) {
             return Some(format!("another guest by the name {name:?} is here and lives: {fix}"));
         }
         if self.is_live(now) && ahead > 1 {
@@ -285,12 +286,13 @@ impl Vm {
         None
     }
 
-    /// The generation in whose favour this VM's connection is not heard.
+    /// The generation in whose favour this VM's connection is ignored.
     fn overruled_by(&self, generation: Generation) -> Option<Generation> {
         self.claimed.map(|(claimed, _)| claimed).filter(|claimed| *claimed > generation)
     }
 
-    /// Whether the segment may be told that the guest is here: there is an active node, and none elsewhere by any word.
+    /// Whether the guest may be announced on the segment: there is an active node here, and none known
+    /// elsewhere.
     fn may_announce(&self) -> bool {
         self.active.is_some() && self.overruled_by(self.fence.current()).is_none()
     }
@@ -323,7 +325,7 @@ impl Vm {
 
 #[derive(Clone, Copy, Debug)]
 enum Peer {
-    /// Has not said who it is.
+    /// Has not identified itself.
     Fresh,
     /// Speaks for VM number `vm`, for the guest's life `life`.
     Attached { vm: usize, life: u64, mac: Mac },
@@ -347,7 +349,7 @@ pub struct Switch {
     dropped: BTreeMap<DropWhy, u64>,
     dropped_abandoned: u64,
     tick_next: u64,
-    /// Somebody has taken over a guest since the gateway was told last.
+    /// A guest has been taken over since the gateway was last informed.
     guest_moved: bool,
 }
 
@@ -390,12 +392,12 @@ impl Switch {
         self.peers.insert(peer, Peer::Fresh);
     }
 
-    /// Whether the connection has not said who it is.
+    /// Whether the connection has not identified itself.
     pub fn is_fresh(&self, peer: PeerId) -> bool {
         matches!(self.peers.get(&peer), Some(Peer::Fresh))
     }
 
-    /// The connection is gone; what it stood for stays, for whoever comes next.
+    /// The connection is gone; the VM's place stays, for its successor.
     pub fn closed(&mut self, peer: PeerId) {
         if self.detach(peer) {
             self.count_close(CloseWhy::Gone);
@@ -410,7 +412,7 @@ impl Switch {
         }
     }
 
-    /// Bytes came that are no message: says why, where it can be understood, and closes.
+    /// Bytes came that are no message: answers why, where the peer can understand it, and closes.
     pub fn garbage(&mut self, peer: PeerId, error: &PortError, out: &mut Vec<Command>) {
         if self.peers.contains_key(&peer) {
             out.push(Command::Send(peer, FromSwitch::Refused { why: error.to_string() }));
@@ -427,7 +429,7 @@ impl Switch {
                 place.heard = now;
             }
             if place.life == life {
-                place.heard_kin = now;
+                place.node_heard = now;
             }
         }
         match (*state, message) {
@@ -486,7 +488,7 @@ impl Switch {
         self.place(now, GATEWAY_PORT, frame);
     }
 
-    /// The uplink was lost and is back: who is at its other end may know none of the VMs.
+    /// The uplink was lost and is back: the network at its other end may know none of the VMs.
     pub fn uplink_opened(&mut self, now: u64, out: &mut Vec<Command>) {
         for vm in self.vms.iter_mut().filter(|vm| vm.active.is_some()) {
             vm.rounds.begin(now);
@@ -494,7 +496,7 @@ impl Switch {
         self.announce(now, out);
     }
 
-    /// From now on the arbiter's word is asked for: a leap of generations waits for it.
+    /// From now on there is an arbiter: a leap of generations waits for its confirmation.
     pub fn expect_arbiter(&mut self) {
         self.has_arbiter = true;
     }
@@ -509,15 +511,16 @@ impl Switch {
         self.vms.iter().map(|vm| vm.name.as_str())
     }
 
-    /// The arbiter says that `generation` of the VM `name` has been claimed. Whoever speaks for an older
-    /// one is not heard from now on, and after [`CLAIM_GRACE_NS`] is told so.
+    /// By the arbiter, `generation` of the VM `name` has been claimed. Frames of an older one are dropped
+    /// from now on, and after [`CLAIM_GRACE_NS`] its node gets `Fenced`.
     pub fn claimed(&mut self, now: u64, name: &str, generation: Generation) {
         let Some(vm) = self.by_name.get(name).map(|vm| &mut self.vms[*vm]) else { return };
         vm.arbiter = vm.arbiter.max(Some(generation));
         vm.suspect(now, generation);
     }
 
-    /// Parts from those whose generation is over by the arbiter's word, and who have had time to say otherwise.
+    /// Fences and closes the connections whose generation is over by the arbiter, and which have had time to
+    /// object.
     fn depose(&mut self, now: u64, out: &mut Vec<Command>) {
         for vm in 0..self.vms.len() {
             let place = &mut self.vms[vm];
@@ -612,7 +615,7 @@ impl Switch {
         self.gateway.clients_wait()
     }
 
-    /// Whether somebody runs the guest that the gateway speaks to, and how many frames its queue takes.
+    /// Whether a node runs the guest that the gateway serves, and how many frames its queue takes.
     fn way_to_guest(&self) -> (bool, usize) {
         let port = self.gateway.guest_mac().and_then(|mac| self.fabric.pinned_to(mac));
         match port {
@@ -644,7 +647,7 @@ impl Switch {
         self.announce(now, out);
         self.depose(now, out);
         for vm in &mut self.vms {
-            out.extend(vm.elsewhere.take_word(now, &vm.name).map(Command::Tell));
+            out.extend(vm.elsewhere.take_message(now, &vm.name).map(Command::Tell));
         }
         if now < self.tick_next {
             return;
@@ -732,7 +735,7 @@ impl Switch {
                 return self.refuse(peer, "too many standbys for this VM".into(), out);
             }
             let (place, generation) = (&mut self.vms[vm], attach.generation);
-            if attach.life != place.life && place.had_primary && place.has_kin(now) {
+            if attach.life != place.life && place.had_primary && place.has_node(now) {
                 let why = format!("another guest by the name {:?} is here and lives", place.name);
                 return self.refuse(peer, why, out);
             }
@@ -798,7 +801,7 @@ impl Switch {
             here: false,
             had_primary: false,
             heard: now,
-            heard_kin: now,
+            node_heard: now,
             arbiter: None,
             claimed: None,
             addresses: Addresses::default(),
@@ -818,8 +821,8 @@ impl Switch {
         Ok(vm)
     }
 
-    /// The number of a place for a VM that is not known: a new one, or one that nobody holds. Those that have
-    /// said nothing go first, and of the others the one that has been alone for longest.
+    /// The number of a place for a VM that is not known: a new one, or one without an attached node. Those
+    /// that have sent nothing go first, and of the others the one that has been alone for longest.
     fn free_place(&self, now: u64) -> Option<usize> {
         if self.vms.len() < VMS_MAX {
             return Some(self.vms.len());
@@ -830,8 +833,8 @@ impl Switch {
         free.min_by_key(|(_, vm)| (spoke(vm), vm.alone_since.unwrap_or(now))).map(|(place, _)| place)
     }
 
-    /// Makes the attached `peer` its VM's primary under `generation`, and tells whoever was primary
-    /// before. False when it may not, and has been told so.
+    /// Makes the attached `peer` its VM's primary under `generation`, and fences the former primary. False
+    /// when it may not, and has been refused.
     fn activate(&mut self, now: u64, peer: PeerId, generation: Generation, out: &mut Vec<Command>) -> bool {
         let Some(Peer::Attached { vm, life, mac }) = self.peers.get(&peer).copied() else { return false };
         let place = &mut self.vms[vm];
@@ -866,7 +869,7 @@ impl Switch {
         }
         place.claimed = None;
         (place.here, place.had_primary) = (true, true);
-        (place.heard, place.heard_kin, place.active_since) = (now, now, now);
+        (place.heard, place.node_heard, place.active_since) = (now, now, now);
         if (place.mac, place.life) != (mac, life) || another {
             place.addresses = Addresses::default();
         }
@@ -944,18 +947,18 @@ impl Switch {
         }
     }
 
-    /// Whether `frame`, from `vm`, names an address as its sender's that another VM uses which is attached. An
-    /// address of one that is not attached may move: then its former owner has it no more.
+    /// Whether `frame`, from `vm`, names an address as its sender's that another attached VM uses. An address
+    /// of one that is not attached may move: then its former owner has it no more.
     fn is_spoofed(&mut self, now: u64, vm: usize, frame: &[u8]) -> bool {
-        let Some(says) = announce::said(frame) else { return false };
+        let Some(sender) = announce::sender(frame) else { return false };
         let users =
-            self.vms.iter().enumerate().filter(|(at, place)| *at != vm && place.addresses.has(now, says));
+            self.vms.iter().enumerate().filter(|(at, place)| *at != vm && place.addresses.has(now, sender));
         let users: Vec<usize> = users.map(|(user, _)| user).collect();
         for user in users {
             let whence = Whence::Vm(self.vms[vm].name.clone());
             let place = &mut self.vms[user];
             if !place.is_alone() {
-                place.elsewhere.see(Address::Ip(says.address()), whence);
+                place.elsewhere.see(Address::Ip(sender.address()), whence);
                 return true;
             }
             place.addresses.hear_other(frame);
@@ -1031,7 +1034,7 @@ impl Switch {
         }
     }
 
-    /// Forgets what the gateway knows of guests whose VMs nobody is attached for: another may have their
+    /// Forgets what the gateway knows of guests whose VMs have no node attached: another may have their
     /// addresses.
     fn free_addresses(&mut self) {
         let (fabric, vms) = (&self.fabric, &self.vms);

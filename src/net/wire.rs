@@ -14,9 +14,9 @@ const FRAME_BYTES: usize = 1514;
 pub struct Wire {
     /// Toward the stack.
     pub inward: VecDeque<Vec<u8>>,
-    /// What it has said.
+    /// What it has sent.
     pub outward: VecDeque<Vec<u8>>,
-    /// With so many frames on its way out it says no more by itself; it may still answer.
+    /// With so many frames on its way out it sends no more by itself; it may still answer.
     outward_max: usize,
 }
 

@@ -73,7 +73,7 @@ enum Happening {
     AskOnce {
         number: u64,
     },
-    /// Each node is told what the arbiter says of the generation that it knows.
+    /// Each node gets the arbiter's record of the generation that it knows.
     LookAtArbiter,
     Ask {
         client: usize,
@@ -112,7 +112,7 @@ struct Slot {
     paused_until: u64,
     /// The process dies before carrying out this many more commands.
     dies_in: Option<(u64, bool)>,
-    /// It dies with its host after it has let go of this many more frames.
+    /// It dies with its host after it has released this many more frames.
     dies_after_frames: Option<u64>,
     /// Its monotonic clock is this far ahead of the city's, and that much faster.
     skew_ns: u64,
@@ -121,15 +121,15 @@ struct Slot {
     slowness: u64,
     /// Counts its connections to the switch: what was sent on an earlier one does not arrive.
     plugs: u64,
-    /// What is said here to other nodes waits until then.
+    /// Messages to other nodes wait until then.
     mute_until: u64,
-    /// Ends of disk requests that this process' log has told the guest.
+    /// Ends of disk requests that this process' log has delivered to the guest.
     told: BTreeSet<(u8, u64)>,
     /// Those that this slot's disks have carried out for it.
     done: BTreeSet<(u8, u64)>,
     /// As the switch will see it: set by `Activate`.
     generation: Generation,
-    /// What was said to the switch earlier arrives earlier.
+    /// What was sent to the switch earlier arrives earlier.
     to_switch_at: u64,
     /// They outlive the processes.
     disks: Vec<SimDisk>,
@@ -144,7 +144,7 @@ struct End {
     slot: usize,
     epoch: u64,
     other: LinkId,
-    /// Nothing said here arrives before this.
+    /// Nothing sent here arrives before this.
     arrives_at: u64,
     open: bool,
 }
@@ -152,7 +152,7 @@ struct End {
 struct Switch {
     fence: Fence,
     inbound: Inbound,
-    /// The process that the guest speaks through.
+    /// The process that is active at the switch.
     active: Option<(usize, u64)>,
     /// Which connection of its.
     plug: u64,
@@ -171,7 +171,7 @@ pub struct City<'a> {
     slots: Vec<Slot>,
     ends: BTreeMap<LinkId, End>,
     links_next: u64,
-    /// Who claimed each generation, and whom the claimant keeps as its backup.
+    /// The holder of each generation, and the node that it keeps as its backup.
     claims: BTreeMap<Generation, (NodeId, Option<NodeId>)>,
     arbiter_back_at: u64,
     partition_until: u64,
@@ -432,7 +432,7 @@ impl<'a> City<'a> {
         self.rests_until.is_some_and(|until| self.now_ns >= until) && self.is_settled()
     }
 
-    /// Every client has its answers, and whoever holds the newest generation is primary.
+    /// Every client has its answers, and the holder of the newest generation is primary.
     fn is_settled(&self) -> bool {
         let (newest, owner, _) = self.newest();
         self.plan.faults.last().is_none_or(|(last_ns, _)| self.now_ns > *last_ns)

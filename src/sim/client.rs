@@ -1,4 +1,4 @@
-//! A verifying client: it believes nothing that does not fit what it was told before.
+//! A verifying client: it rejects each answer that contradicts an earlier one.
 
 use crate::base::Prng;
 
@@ -110,7 +110,7 @@ impl Client {
         self.prng.below(60 * MS)
     }
 
-    /// Takes an answer. Ok(true) when it settles the request; Err when it contradicts what was said.
+    /// Takes an answer. Ok(true) when it settles the request; Err when it contradicts an earlier one.
     pub fn answer(&mut self, payload: &[u8]) -> Result<bool, String> {
         let text = String::from_utf8_lossy(payload).into_owned();
         let (id, result) = text.split_once(' ').unwrap_or((&text, ""));

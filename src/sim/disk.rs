@@ -32,7 +32,7 @@ pub struct SimDisk {
     durable: Vec<u8>,
     /// Sectors written since the last flush.
     volatile: BTreeSet<usize>,
-    /// Chunks written while somebody wants to know.
+    /// Chunks written since tracking began.
     noted: Option<BTreeSet<u32>>,
     queue: VecDeque<Asked>,
 }
@@ -58,7 +58,7 @@ impl SimDisk {
         self.queue.push_back(asked);
     }
 
-    /// Whoever asked is gone, and with it what it had asked and not got.
+    /// The process is gone, and with it its outstanding requests.
     pub fn process_died(&mut self) {
         self.queue.clear();
         self.noted = None;

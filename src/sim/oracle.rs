@@ -3,7 +3,7 @@
 //! The history of the survivor is pieced together from what each process appended: its own log from
 //! the snapshot that it started from, before that the log of the primary that gave it the snapshot,
 //! and so on back to the boot. A fresh machine replays that history alone. Every frame that the
-//! switch accepted must be the frame of the same number that this machine says.
+//! switch accepted must be the frame of the same number that this machine sends.
 
 use std::collections::BTreeMap;
 
@@ -75,7 +75,7 @@ impl Chronicle {
     }
 }
 
-/// Whoever takes over knows of every frame that has left: its mark is in the log that it had then.
+/// A successor knows of every frame that has left: its mark is in the log that it had then.
 fn check_released(chronicle: &Chronicle, history: &[Entry]) -> Result<(), String> {
     let mut marked = 0;
     for entry in history {

@@ -30,17 +30,18 @@ pub struct Plan {
 /// A fault; which node it hits is decided when it comes, so that the guest can survive it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The primary dies before its n-th command from now; `silent` when nobody gets an end of file.
+    /// The primary dies before its n-th command from now; `silent` when no peer gets an end of file.
     KillPrimary {
         after_commands: u64,
         silent: bool,
     },
-    /// The primary's host dies right after it has let go of its n-th frame from now: the frame reaches the
-    /// switch, and of what was said to the backup some is lost.
+    /// The primary's host dies right after it has released its n-th frame from now: the frame reaches the
+    /// switch, and of what was sent to the backup some is lost.
     KillAtRelease {
         after_frames: u64,
     },
-    /// The backup stands still, too short to be given up, and the primary dies: the heir has much to replay.
+    /// The backup is paused, too short to be given up, and the primary dies: the successor has much to
+    /// replay.
     KillBehindPause {
         for_ns: u64,
     },
@@ -58,14 +59,14 @@ pub enum Fault {
     Partition {
         for_ns: u64,
     },
-    /// What the primary (or the backup) says to the other waits; the other direction works.
+    /// What the primary (or the backup) sends to the other waits; the other direction works.
     MutePrimary {
         for_ns: u64,
     },
     MuteBackup {
         for_ns: u64,
     },
-    /// The arbiter answers nobody.
+    /// The arbiter answers no node.
     ArbiterGone {
         for_ns: u64,
     },
@@ -76,7 +77,7 @@ pub enum Fault {
 const MS: u64 = 1_000_000;
 
 impl Plan {
-    /// Everything that `seed` stands for.
+    /// The plan that `seed` determines.
     pub fn from_seed(seed: u64) -> Self {
         let mut prng = Prng::new(seed ^ 0x6c6f_636b_7374_6570);
         let count = prng.between(1, 5);

@@ -1,4 +1,4 @@
-//! One connection: our end of it toward the guest, and what its client may be told.
+//! One connection: our end of it toward the guest, and what its client may learn.
 //!
 //! ```text
 //!   Connecting --the guest answers--> Open --both directions ended--> Closed(Finished)
@@ -71,9 +71,9 @@ pub(super) struct Conn {
     end: Option<End>,
     connected: bool,
     guest_finished: bool,
-    /// The client's stream is gone: nobody reads, and nobody will say more.
+    /// The client's stream is gone: it has neither reader nor writer.
     pub released: bool,
-    /// When the guest was last heard, in real time.
+    /// When the guest last answered, in real time.
     pub heard: u64,
     /// The guest's first segment, while the host connects to where it wants to go.
     pub dialing: Option<Vec<u8>>,
@@ -233,8 +233,8 @@ impl Conn {
         }
     }
 
-    /// Takes bytes from the client: `read` is given free room and says how much of it was filled. It is
-    /// called at most twice, the second time for what lies behind the end of the ring.
+    /// Takes bytes from the client: `read` gets free room and returns how much of it was filled. It is called
+    /// at most twice, the second time for what lies behind the end of the ring.
     pub fn fill(&mut self, mut read: impl FnMut(&mut [u8]) -> usize) -> usize {
         let mut total = 0;
         for _ in 0..2 {
@@ -254,7 +254,7 @@ impl Conn {
         total
     }
 
-    /// Gives bytes to the client: `write` is given what waits and says how much of it went.
+    /// Gives bytes to the client: `write` gets what waits and returns how much of it went.
     pub fn drain(&mut self, mut write: impl FnMut(&[u8]) -> usize) -> usize {
         let mut total = 0;
         for _ in 0..2 {
@@ -274,12 +274,12 @@ impl Conn {
         total
     }
 
-    /// The client sends no more: the guest is told after what waits.
+    /// The client sends no more: the guest gets a FIN after what waits.
     pub fn finish(&mut self) {
         self.socket_mut().close();
     }
 
-    /// The connection is given up: the guest is told by a reset.
+    /// The connection is given up: the guest gets a reset.
     pub fn abort(&mut self, why: End) {
         if self.socket().state() == State::TimeWait {
             return;

@@ -6,19 +6,19 @@
 //!
 //! Each connection is one `smoltcp` socket (`conn`); `table` finds it by addresses and ports, keeps
 //! its timers and its limits; `link` makes frames of packets. What passes between the two halves is
-//! bytes: the host [`fill`](Tcp::fill)s what a client said and [`drain`](Tcp::drain)s what the guest said,
-//! straight between socket and ring, and looks at [`View`] for what may be done.
+//! bytes: the host [`fill`](Tcp::fill)s what a client sent and [`drain`](Tcp::drain)s what the guest sent,
+//! straight between socket and ring, and reads [`View`] for what may be done.
 //!
 //! **What is promised.** Bytes taken from a client stay here until the guest has acknowledged them, and
-//! no more than [`TO_GUEST_BYTES`] are taken beyond that. The guest is told of a window no larger than
-//! what is free of [`TO_CLIENT_BYTES`]: a client that does not read stops the guest, and nobody else.
+//! no more than [`TO_GUEST_BYTES`] are taken beyond that. The guest is offered a window no larger than what
+//! is free of [`TO_CLIENT_BYTES`]: a client that does not read stops its guest's connection, and no other.
 //!
 //! **Time.** `now` is real; the clock that a connection is shown differs in three ways.
 //! It runs [`CLOCK_RATE`] times as fast, because smoltcp's shortest retransmission timeout is a second and
-//! ours shall be that of Linux, 200 ms. It stands still while nobody runs the guest, so that a takeover is
-//! no reason to back off, to probe, or to give up. And it jumps to the next timeout when a connection is
-//! kicked after a takeover. What is counted in real time: how long a client waits for the guest to
-//! answer its first segment, and how long everybody waits for somebody to run the guest.
+//! ours shall be that of Linux, 200 ms. It stops while no node runs the guest, so that a takeover is no
+//! reason to back off, to probe, or to give up. And it jumps to the next timeout when a connection is kicked
+//! after a takeover. What is counted in real time: how long a client waits for the guest to answer its first
+//! segment, and how long connections wait for a node to run the guest.
 //!
 //! Absent on purpose: sockets of the host, IPv6 inside the segment, urgent data, and any queue but the
 //! two rings of each connection.
@@ -33,9 +33,9 @@ pub use table::{OpenRefused, Tcp, TcpCounts};
 
 use super::{MILLISECOND_NS, SECOND_NS};
 
-/// At most this much that a client said waits for the guest's acknowledgement, for each connection.
+/// At most this much that a client sent waits for the guest's acknowledgement, for each connection.
 pub const TO_GUEST_BYTES: usize = 128 << 10;
-/// At most this much that the guest said waits for its client to read, for each connection.
+/// At most this much that the guest sent waits for its client to read, for each connection.
 pub const TO_CLIENT_BYTES: usize = 128 << 10;
 /// At most this many connections at once, unless configured; with both rings full they take 256 MB.
 pub const CONNECTIONS_MAX: usize = 1024;
@@ -49,16 +49,16 @@ pub const PORTS: u16 = 49152;
 pub const CLOCK_RATE: u64 = 5;
 /// A client whose connection the guest has not answered after this long is reset.
 pub const CONNECT_NS: u64 = 10 * SECOND_NS;
-/// When nobody runs the guest for this long its connections are given up.
+/// When no node runs the guest for this long its connections are given up.
 pub const ABSENT_NS: u64 = 60 * SECOND_NS;
-/// A connection on which the guest has said nothing for this long is asked whether it is there.
+/// A connection on which the guest has sent nothing for this long is probed.
 pub const KEEP_ALIVE_NS: u64 = 60 * SECOND_NS;
 /// A guest that answers nothing for this long is gone.
 pub const SILENT_NS: u64 = 180 * SECOND_NS;
 /// An acknowledgement waits this long for something to travel with: each frame costs the guest an
 /// interrupt and the log an entry.
 pub const ACK_DELAY_NS: u64 = 10 * MILLISECOND_NS;
-/// After a takeover a connection that waits for the guest and has not heard of it for this long is
+/// After a takeover a connection that waits for the guest and has received nothing from it for this long is
 /// kicked: what was under way comes by itself, and sooner.
 pub const KICK_NS: u64 = 10 * MILLISECOND_NS;
 

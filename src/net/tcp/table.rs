@@ -46,7 +46,7 @@ pub struct TcpCounts {
     pub bytes_to_clients: u64,
     pub segments_to_guest: u64,
     pub segments_from_guest: u64,
-    /// Segments that belong to no connection; the guest is told so.
+    /// Segments that belong to no connection; the guest gets a reset.
     pub strays: u64,
     /// Connections open now.
     pub open: u64,
@@ -59,7 +59,7 @@ pub struct TcpCounts {
 enum Clock {
     /// Real time, less what was spent standing.
     Runs { behind_ns: u64 },
-    /// Since this real time; then nobody ran the guest.
+    /// Stopped since this real time, when no node ran the guest.
     Stands { since: u64, behind_ns: u64 },
 }
 
@@ -93,7 +93,7 @@ pub struct Tcp {
     changed: BTreeSet<ConnId>,
     lingering: VecDeque<ConnId>,
     clock: Clock,
-    /// The clock has stood for too long, and those who waited for it have been told.
+    /// The clock has been stopped for too long, and those who waited for it were informed.
     given_up: bool,
     kick_at: Option<(u64, u64)>,
     id_next: u64,
@@ -143,7 +143,7 @@ impl Tcp {
         TcpCounts { open: (self.conns.len() - lingering) as u64, lingering: lingering as u64, ..self.counts }
     }
 
-    /// Somebody runs the guest, or nobody does: then the clock stands.
+    /// A node runs the guest, or none does: then the clock stops.
     pub fn set_present(&mut self, now: u64, present: bool) {
         self.clock = match (self.clock, present) {
             (Clock::Runs { behind_ns }, false) => Clock::Stands { since: now, behind_ns },
@@ -155,7 +155,7 @@ impl Tcp {
         };
     }
 
-    /// Another node has taken over the guest: nobody shall wait for a timeout that began before.
+    /// Another node has taken over the guest: no connection shall wait for a timeout that began before.
     pub fn guest_moved(&mut self, now: u64) {
         self.kick_at = self.somebody_waits().then_some((now.saturating_add(KICK_NS), now));
     }
@@ -180,8 +180,8 @@ impl Tcp {
         Ok(id)
     }
 
-    /// The guest wants to talk to somebody beyond the segment: `packet` is its first segment. `Some` when
-    /// the host shall connect, and tell by [`dialed`](Self::dialed); `None` when that segment is to be
+    /// The guest opens a connection beyond the segment: `packet` is its first segment. `Some` when the host
+    /// shall connect, and report by [`dialed`](Self::dialed); `None` when that segment is to be
     /// handled like any other.
     pub fn guest_opens(&mut self, now: u64, packet: &[u8]) -> Option<ConnId> {
         let flow = flow_of(packet)?;
@@ -287,8 +287,8 @@ impl Tcp {
         self.counts.segments_to_guest += (frames.len() - sent) as u64;
     }
 
-    /// Clients that have waited too long are given up, and so is a kick that nobody needs any more. Real
-    /// time, and whether or not there is a way.
+    /// Clients that have waited too long are given up, and so is a kick that is no longer needed. Real time,
+    /// and whether or not there is a way.
     pub fn expire(&mut self, now: u64) {
         while let Some((_, id)) = self.connecting.front().copied().filter(|(until, _)| *until <= now) {
             self.connecting.pop_front();
@@ -324,7 +324,7 @@ impl Tcp {
         }
     }
 
-    /// Sets the timer of a connection that has said everything, or forgets it.
+    /// Sets the timer of a connection that has sent everything, or forgets it.
     fn settle(&mut self, id: ConnId, clock: u64) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         if conn.is_over() {
@@ -368,7 +368,7 @@ impl Tcp {
         }
     }
 
-    /// When [`flush`](Self::flush) is due by itself. What waits for room is not: room is made by somebody.
+    /// When [`flush`](Self::flush) is due by itself. What waits for room is not: an event makes room.
     pub fn next_timer(&self) -> Option<u64> {
         let Clock::Runs { behind_ns } = self.clock else { return None };
         let timer = self.timers.first().map(|(at, _)| at.div_ceil(CLOCK_RATE).saturating_add(behind_ns));
@@ -396,7 +396,7 @@ impl Tcp {
         timed || !self.speakers.is_empty()
     }
 
-    /// Nobody has the guest's address: clients that it has not answered need not wait for it.
+    /// No guest has the address: clients that it has not answered need not wait for it.
     pub fn unreachable(&mut self) {
         let connecting = |conn: &Conn| conn.view().phase == Phase::Connecting;
         let ids: Vec<ConnId> = self.conns.iter().filter(|(_, c)| connecting(c)).map(|(id, _)| *id).collect();
@@ -438,7 +438,7 @@ impl Tcp {
         given
     }
 
-    /// The client says no more.
+    /// The client sends no more.
     pub fn finish(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.finish();

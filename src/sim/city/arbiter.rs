@@ -44,7 +44,7 @@ impl City<'_> {
         self.later(after, Happening::Arrive { slot, epoch, event: Event::Claimed { generation, outcome } });
     }
 
-    /// Tells each node who holds its generation.
+    /// Reports to each node which node holds its generation.
     pub(super) fn look_at_arbiter(&mut self) {
         for slot in 0..self.slots.len() {
             self.tell_holder(slot);

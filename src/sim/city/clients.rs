@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Whoever sends each datagram once, and does not wait for answers.
+/// The client that sends each datagram once, and does not wait for answers.
 const ONCE_PORT: u16 = 6000;
 
 impl City<'_> {

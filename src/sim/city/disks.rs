@@ -64,7 +64,7 @@ impl City<'_> {
         fails
     }
 
-    /// Whoever has to have what was acknowledged has it, and a loss of power would not change that.
+    /// Every node that has to have what was acknowledged has it, and a loss of power would not change that.
     pub(super) fn check_disks(&mut self) {
         let newest = self.newest().0;
         for slot in 0..self.slots.len() {
@@ -117,7 +117,7 @@ impl City<'_> {
         }
     }
 
-    /// Whoever goes live has done to its disks all that the guest was told is done.
+    /// A node that goes live has done to its disks every request that the guest saw complete.
     pub(super) fn check_level(&mut self, slot: usize) {
         let Slot { told, done, .. } = &self.slots[slot];
         // What was asked for twice need not have been done twice.

@@ -3,7 +3,7 @@
 use super::*;
 
 impl City<'_> {
-    /// Would the guest live on without the process in `victim`? It would if somebody else holds the
+    /// Would the guest survive the end of the process in `victim`? It would if another process holds the
     /// newest generation, or follows it and counts, or has just handed it over and can take it back.
     pub(super) fn is_expendable(&self, victim: usize) -> bool {
         let (newest, owner, keeps) = self.newest();

@@ -5,7 +5,7 @@ use crate::ft::clock::TICK_NS;
 use crate::ft::message::{decode_body, decode_header};
 
 impl City<'_> {
-    /// When something said now on `link` arrives, in the order in which it was said.
+    /// When a message sent now on `link` arrives, in the order of sending.
     pub(super) fn arrival(&mut self, link: LinkId) -> u64 {
         let (low, high) = self.plan.delay_ns;
         let mut delay_ns = self.prng.between(low, high);
@@ -40,7 +40,7 @@ impl City<'_> {
         self.at(at_ns, Happening::Arrive { slot, epoch, event });
     }
 
-    /// Of what was said in `slot` and has not arrived, only the beginning does: on each connection its own.
+    /// Of what `slot` has sent and has not arrived, only the beginning does: on each connection its own.
     pub(super) fn lose_what_is_under_way(&mut self, slot: usize) {
         let others: Vec<LinkId> = (self.ends.values())
             .filter(|end| end.slot == slot && end.epoch == self.slots[slot].epoch && end.open)
@@ -64,8 +64,8 @@ impl City<'_> {
         }
     }
 
-    /// The guest's time, as its primary tells it, goes on with the city's: takeovers cost it no more than
-    /// what kept the heir from hearing of it.
+    /// The guest's time, as its primary reports it, goes on with the city's: a takeover costs at most the
+    /// time for which the successor did not learn of it.
     fn check_guest_time(&mut self, slot: usize, message: &Message) {
         const PER_TAKEOVER_NS: u64 = 60 * MS;
         let Message::Heartbeat { ticks, .. } = message else { return };

@@ -3,7 +3,7 @@
 use super::*;
 
 impl City<'_> {
-    /// Gives the process in `slot` its turn as soon as it is nobody else's.
+    /// Schedules the process in `slot` for its next free turn.
     pub(super) fn wake(&mut self, slot: usize) {
         self.turn_by(slot, self.now_ns + US);
     }
@@ -59,7 +59,7 @@ impl City<'_> {
         }
     }
 
-    /// Counts a frame that was let go; true when the host dies with it.
+    /// Counts a released frame; true when the host dies with it.
     fn dies_after_release(&mut self, slot: usize) -> bool {
         match self.slots[slot].dies_after_frames {
             Some(0) if self.is_expendable(slot) => {
@@ -215,7 +215,7 @@ impl City<'_> {
         self.later(after, Happening::Start { slot });
     }
 
-    /// A new process in `slot` joins whoever is primary and alone, or tries again later.
+    /// A new process in `slot` joins the primary if there is a lone one, or tries again later.
     pub(super) fn start_backup(&mut self, slot: usize) {
         if self.slots[slot].node.is_some() {
             return;

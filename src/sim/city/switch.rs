@@ -1,4 +1,4 @@
-//! The switch and the processes that speak to it.
+//! The switch and the processes that are attached to it.
 
 use super::*;
 
