@@ -54,7 +54,7 @@ pub fn instructions(text: &str) -> Result<u64, String> {
     count.checked_mul(unit).ok_or_else(|| "more instructions than can be counted".into())
 }
 
-/// A guest's Ethernet address: one station's, neither a group's nor nobody's.
+/// A guest's Ethernet address: one station's, neither a group's nor all zero.
 pub fn mac(text: &str) -> Result<Mac, String> {
     let mac: Mac = text.parse()?;
     if !mac.is_station() {
@@ -128,7 +128,7 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     let port: u16 = port.parse().map_err(|_| format!("\"{port}\" is not a port from 0 to 65535: {FORMS}"))?;
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     if bare.is_none() && host.contains(':') {
-        return Err(format!("\"{host}\" is not a host; an IPv6 address stands in brackets: {FORMS}"));
+        return Err(format!("\"{host}\" is not a host; an IPv6 address needs brackets: {FORMS}"));
     }
     let host = bare.unwrap_or(host);
     if host.is_empty() {

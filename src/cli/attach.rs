@@ -17,13 +17,13 @@ pub struct Args {
     /// Type this first, then standard input. \n, \r, \t, \\ and \xHH are understood.
     #[arg(long, value_name = "TEXT", value_parser = unescape)]
     send: Option<Typed>,
-    /// Leave with status 0 once the guest has said this (with --send: after the text was typed).
+    /// Leave with status 0 once the guest has printed this (with --send: after the text was typed).
     #[arg(long, value_name = "TEXT", value_parser = unescape)]
     until: Option<Typed>,
     /// Leave after this many seconds: with status 1 where --until is still waited for.
     #[arg(long, value_name = "S", value_parser = seconds)]
     timeout: Option<Duration>,
-    /// Skip the scroll-back: show only what the guest says from now on.
+    /// Skip the scroll-back: show only what the guest prints from now on.
     #[arg(long)]
     live: bool,
     /// Only look: standard input is left alone.

@@ -21,8 +21,8 @@ pub struct Args {
     guest: GuestArgs,
     #[command(flatten)]
     disks: DiskArgs,
-    /// The --listen addresses of the nodes that may be the primary, separated by commas or repeated. They are tried
-    /// in turn, and so are those that other nodes tell.
+    /// The --listen addresses of the nodes that may be the primary, separated by commas or repeated. They are
+    /// tried in turn, and so are those that other nodes report.
     #[arg(long, value_name = "ADDR[,ADDR...]", value_delimiter = ',', required = true)]
     primary: Vec<String>,
     /// How long to look for a primary that does not answer yet, or has no place for a backup yet, in seconds. A node
@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
 
 /// The addresses as they can be tried.
 fn check(addresses: &[String]) -> Result<(), Failure> {
-    const FIX: &str = "give the --listen addresses of the primary and of whoever may be it next";
+    const FIX: &str = "give the --listen addresses of the primary and of the nodes that may become it";
     if addresses.len() > GIVEN_MAX {
         return Err(Failure::new(format!(
             "--primary names {} addresses; {GIVEN_MAX} are the most",

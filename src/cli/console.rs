@@ -10,8 +10,8 @@ use crate::host::terminal::{self, RawTerminal};
 #[derive(clap::Args)]
 pub struct ConsoleArgs {
     /// `-` makes standard input the guest's console: a terminal becomes the guest's own, key by key
-    /// (Ctrl-A x ends, Ctrl-A h helps); `none` leaves it alone. `run` at a terminal takes it unless told
-    /// `none`. What the guest says goes to standard output in any case.
+    /// (Ctrl-A x ends, Ctrl-A h helps); `none` leaves it alone. `run` at a terminal takes it unless this is
+    /// `none`. The guest's output goes to standard output in any case.
     #[arg(long, value_name = "-|none", value_parser = ["-", "none"])]
     console: Option<String>,
     /// Console bytes kept for terminals that attach or come back.

@@ -1,7 +1,7 @@
 //! `lockstep disasm`: a guest's instructions as text.
 //!
 //! The lines are those of `objdump -d`, apart from what [`crate::isa::disasm`] does otherwise; with
-//! `--json` one object a line. Exit status 1 says that nothing is there to print. Never loads or
+//! `--json` one object a line. Exit status 1 means that there is nothing to print. Never loads or
 //! runs the guest.
 
 mod code;
@@ -22,7 +22,7 @@ use crate::isa::disasm::{Disassembly, disasm};
 
 /// A file larger than this is not read.
 const FILE_BYTES_MAX: u64 = 1 << 30;
-/// So many notes on a damaged file are told.
+/// At most this many notes on a damaged file are printed.
 const NOTES_MAX: usize = 20;
 
 #[derive(Debug, Default, clap::Args)]
@@ -108,7 +108,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|error| failure(error.to_string()))
 }
 
-/// Where an address is, said with a symbol.
+/// Where an address is, relative to a symbol.
 struct Place<'a> {
     label: &'a Label<'a>,
     offset: u64,

@@ -1,4 +1,4 @@
-//! `--disk FILE[,ro][,overlay[=FILE]][,serial=NAME][,slot=N]`, for whoever runs a guest.
+//! `--disk FILE[,ro][,overlay[=FILE]][,serial=NAME][,slot=N]`, for commands that run a guest.
 
 use std::path::{Path, PathBuf};
 
@@ -49,7 +49,7 @@ impl DiskArgs {
             .map_err(|error| Failure::new(error).fix("choose another slot= for one of the disks"))
     }
 
-    /// A joiner's: opened when the primary has told what there is.
+    /// A joiner's: opened when the primary has described its disks.
     pub fn to_join(&self) -> Result<Disks, Failure> {
         Ok(Disks { open: Vec::new(), places: self.places()? })
     }
@@ -82,14 +82,14 @@ impl DiskArgs {
 /// Disks that are open and locked, and not used yet.
 pub struct Booted {
     pub disks: Disks,
-    /// What the machine is told of them.
+    /// What the machine learns of them.
     pub specs: Vec<DiskSpec>,
     /// Where they are plugged in.
     pub board: BoardModel,
 }
 
 impl Booted {
-    /// Notes beside the disks who is about to write to them; comes before the claim to a generation.
+    /// Notes beside the disks which node is about to write to them; comes before the claim to a generation.
     pub fn intend(mut self) -> Result<Disks, Failure> {
         for disk in &mut self.disks.open {
             disk.intend().map_err(failure)?;
@@ -133,9 +133,9 @@ fn place(text: &str) -> Result<DiskPlace, String> {
             }
             ("serial", Some(name)) if place.serial.is_none() => place.serial = Some(serial(name)?),
             ("slot", Some(number)) if place.slot.is_none() => place.slot = Some(slot(number)?),
-            ("ro", Some(_)) => return Err("ro stands alone".into()),
+            ("ro", Some(_)) => return Err("ro goes with no other option".into()),
             ("serial" | "overlay" | "slot", _) | ("ro", None) => {
-                return Err(format!("{word:?} is incomplete, or said twice"));
+                return Err(format!("{word:?} is incomplete, or given twice"));
             }
             _ => {
                 return Err(format!(

@@ -11,11 +11,11 @@ use crate::machine::config::{MachineConfig, RAM_BYTES_DEFAULT, RAM_BYTES_MAX};
 use crate::machine::{BoardModel, BootOptions, Firmware, Kernel, KernelBoot, KernelError, Machine, mac_of};
 use crate::net::Mac;
 
-/// A kernel's memory when nothing else is said.
+/// A kernel's memory by default.
 const KERNEL_RAM_BYTES: u64 = 256 << 20;
 /// A kernel's command line when none is given.
 const APPEND_DEFAULT: &str = "console=ttyS0";
-/// What goes before a command line that says nothing of panics: one ends the guest with a status of its
+/// What goes before a command line without `panic=`: a panic ends the guest with a status of its
 /// own instead of spinning for ever. The machine's own SBI understands it; under a firmware it would be a
 /// reset like any other.
 const APPEND_PANIC: &str = "panic=-1 reboot=panic_warm";
@@ -34,7 +34,7 @@ pub struct GuestArgs {
     /// The kernel's initial RAM disk.
     #[arg(long, value_name = "FILE", requires = "kernel", conflicts_with = "guest")]
     initrd: Option<PathBuf>,
-    /// The kernel's command line. Unless it says `panic=` itself or there is a --firmware,
+    /// The kernel's command line. Unless it contains `panic=` or there is a --firmware,
     /// `panic=-1 reboot=panic_warm` goes before it: a panic ends the guest, with status 70.
     #[arg(long, value_name = "TEXT", requires = "kernel", conflicts_with = "guest", default_value = APPEND_DEFAULT)]
     append: String,
@@ -79,7 +79,8 @@ impl GuestArgs {
         }
     }
 
-    /// The machine that a backup is told to expect, if it is told. It is not run: who joins gets a machine.
+    /// The machine that a backup is to expect, if one is described. It is not run: a joiner receives its
+    /// machine.
     pub fn described(&self) -> Result<Option<MachineConfig>, Failure> {
         if self.kernel.is_some() || self.guest.is_some() {
             let mut config = self.boot("", Vec::new(), BoardModel::default())?.config().clone();

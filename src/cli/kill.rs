@@ -10,7 +10,7 @@ use crate::host::say::put;
 /// The kernel takes a process away within milliseconds, unless a disk holds it.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Ends the process at once, as a crash of its host would: nothing is said to its peer, nothing is saved.
+/// Ends the process at once, as a crash of its host would: its peer gets no message, nothing is saved.
 #[derive(clap::Args)]
 pub struct Args {
     /// The node's --listen address, on this host: 127.0.0.1:7100.

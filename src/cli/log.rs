@@ -1,8 +1,8 @@
 //! `lockstep log`: reads the directories that `--record` writes. Nothing here writes to one.
 //!
 //! Exit codes: 0 whole, found, the same; 1 damaged, not found, different; 2 could not be done. A
-//! damaged log is read as far as it can be, and the damage told on stderr; only `verify` answers
-//! for it with its exit code. When whoever reads our output stops reading, that is no error.
+//! damaged log is read as far as it can be, and the damage reported on stderr; only `verify` shows it in its
+//! exit code. When the reader of the output closes it, that is no error.
 
 mod console;
 mod diff;
@@ -39,7 +39,7 @@ enum Command {
     Dump(dump::Args),
     /// Counts, bytes and rates by kind of entry, and the timeline as a picture
     Stats(stats::Args),
-    /// Whether it is whole; a torn tail is told from rot in the middle
+    /// Whether it is whole; distinguishes a torn tail from rot in the middle
     Verify(verify::Args),
     /// The entries, and the lines of the guest's console, in which a text occurs
     Grep(grep::Args),
@@ -75,7 +75,7 @@ fn run_into(args: &Args, places: Places<'_>, out: &mut dyn Write) -> Result<u8, 
 
 /// Why a subcommand came to an early end.
 enum Halt {
-    /// Nobody reads our output any more.
+    /// The output has no reader any more.
     ReaderGone,
     Failed(Failure),
 }
@@ -111,10 +111,10 @@ impl From<serde_json::Error> for Halt {
     }
 }
 
-/// So many damages are told one by one; `log verify` lists more.
+/// At most this many damages are reported one by one; `log verify` lists more.
 const DAMAGES_TOLD_MAX: u64 = 100;
 
-/// A log's entries, with damage told on stderr as it is met.
+/// A log's entries, with damage reported on stderr as it is met.
 struct Entries {
     reader: LogReader,
     /// How many damages were met.

@@ -30,8 +30,8 @@ pub struct Site {
     /// The switch that the guest is plugged into.
     #[arg(long, value_name = "ADDR", value_parser = arg::address)]
     pub switch: Option<SocketAddr>,
-    /// Who decides which node goes on, the same for both: a directory that both reach, or an etcd as
-    /// etcd:http://A,http://B,http://C/prefix.
+    /// The arbiter that decides which node goes on, the same for both: a directory that both reach, or an
+    /// etcd as etcd:http://A,http://B,http://C/prefix.
     #[arg(long, value_name = "DIR|etcd:URLS/PREFIX", value_parser = Place::parse)]
     pub arbiter: Place,
     /// Record into this directory.
@@ -41,7 +41,7 @@ pub struct Site {
     #[arg(long, value_name = "SIZE", requires = "record", value_parser = arg::bytes)]
     record_max: Option<u64>,
     /// End this node when its recording fails, as on a full disk. Otherwise only the recording ends, `status`
-    /// says so, and the guest goes on.
+    /// shows it, and the guest goes on.
     #[arg(long, requires = "record")]
     record_fatal: bool,
     /// A peer silent for this many milliseconds is suspected. Shorter takes over a frozen host
@@ -107,7 +107,7 @@ impl Site {
 /// Our status when the limit that the operator set stopped the guest: as `timeout` has it.
 pub const STATUS_LIMIT: u8 = 124;
 
-/// Lives the node's life, then says how it ended; the answer is the process's exit status.
+/// Runs the node, then reports how it ended; the result is the process's exit status.
 /// A first SIGINT or SIGTERM asks the node to end.
 pub fn live(driver: Driver, node: Node, name: &str, record: Option<&Path>) -> Result<u8, Failure> {
     let resize = driver.has_terminal().then(|| driver.resizer());
@@ -123,8 +123,8 @@ pub fn live(driver: Driver, node: Node, name: &str, record: Option<&Path>) -> Re
     Ok(report(&lived, name, lived.record.as_deref().or(record)))
 }
 
-/// What it means that the terminal we were started from has gone away (SIGHUP). Whoever started us with
-/// `nohup` has decided already.
+/// What a hang-up of the controlling terminal (SIGHUP) means. A user who started the process with `nohup` has
+/// decided already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hangup {
     /// The same as SIGTERM.
@@ -141,9 +141,9 @@ fn hangup_is_ignored() -> bool {
     mask.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
 }
 
-/// The first SIGINT or SIGTERM calls `quit`, and so does the second at a node of a pair, which may have refused
-/// the first; the next one ends the process. SIGHUP does what `hangup` says. With `resize` the terminal is ours: SIGWINCH calls `resize`, and the terminal is given back for as
-/// long as SIGTSTP stops us.
+/// The first SIGINT or SIGTERM calls `quit`, and so does the second at a node of a pair, which may have
+/// refused the first; the next one ends the process. SIGHUP does what `hangup` asks for. With `resize` the
+/// terminal is ours: SIGWINCH calls `resize`, and the terminal is given back for as long as SIGTSTP stops us.
 pub fn obey_signals(
     quit: impl Fn() + Send + 'static,
     resize: Option<impl Fn() + Send + 'static>,
@@ -192,7 +192,7 @@ pub fn obey_signals(
                     _ => {
                         asked += 1;
                         if signal == SIGHUP {
-                            say!("lockstep: the terminal is gone (SIGHUP): this is the end");
+                            say!("lockstep: the terminal is gone (SIGHUP): the run ends");
                         }
                         quit();
                     }
@@ -203,21 +203,21 @@ pub fn obey_signals(
     Ok(())
 }
 
-/// Lines of the console that are told when a guest ended badly and nobody has seen them here.
+/// Lines of the console that are printed when a guest ended badly and no terminal has shown them here.
 const LAST_LINES: usize = 20;
 
-/// What the guest said last, safe for a terminal.
+/// The guest's last output, safe for a terminal.
 fn tell_last_lines(node: &Node) {
     let lines = node.console_lines(LAST_LINES);
     if !lines.is_empty() {
-        say!("  its last words on the console:");
+        say!("  its last lines on the console:");
     }
     for line in lines {
         say!("  | {}", plain(&line));
     }
 }
 
-/// Tells how a node ended; the status that it stands for.
+/// Reports how a node ended; returns the status for it.
 fn report(lived: &Lived, name: &str, record: Option<&Path>) -> u8 {
     let Lived { halt, node, console_shown, .. } = lived;
     let at = node.icount();

@@ -48,8 +48,8 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     node::live(driver, node, "primary", site.record.as_deref())
 }
 
-/// The first generation of a new life, and the one before it. A life that was never ended may still
-/// be carried on by somebody, or be all that is left of acknowledged writes: only `fresh` gives it up.
+/// The first generation of a new life, and the one before it. A life that was never ended may still be
+/// carried on by another node, or be all that is left of acknowledged writes: only `fresh` gives it up.
 fn next_life(
     arbiter: &mut dyn Arbiter,
     place: &Place,

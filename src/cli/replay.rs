@@ -129,7 +129,7 @@ fn check_guest(args: &Args, lineage: &Lineage) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The machine that the recording starts from, checked against what the log says of it.
+/// The machine that the recording starts from, checked against the log's description of it.
 pub fn base(log: &LogDir, lineage: &Lineage) -> Result<Machine, Failure> {
     let saved = log.base(RAM_BYTES_MAX).map_err(unreadable)?;
     let unusable = |what: String| {
@@ -284,7 +284,7 @@ impl Session<'_> {
         if self.trace { self.trace_to(self.until) } else { Ok(self.replayer.run_to(self.until)?) }
     }
 
-    /// What the guest had said and no mark stood for yet.
+    /// Output of the guest for which there was no mark yet.
     fn print_rest(&mut self) {
         if self.replayer.machine().outputs_waiting() {
             for output in self.replayer.machine_mut().take_outputs() {

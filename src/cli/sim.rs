@@ -17,7 +17,7 @@ pub struct Args {
     /// The first of them.
     #[arg(long, default_value_t = 0, conflicts_with = "seed")]
     first: u64,
-    /// Run just this seed, and tell everything that happens.
+    /// Run just this seed, and print everything that happens.
     #[arg(long)]
     seed: Option<u64>,
     /// With a guest that has a disk (`diskkv`).
@@ -92,7 +92,7 @@ fn print(outcome: &Outcome, wanted: bool, args: &Args) -> Result<(), Failure> {
     } else if let Some(failure) = &outcome.failure {
         put!("seed {}: FAILED: {failure}", outcome.seed)?;
         let disk = if args.disk { " --disk" } else { "" };
-        put!("  again, with everything told: lockstep sim{disk} --seed {}", outcome.seed)?;
+        put!("  again, with every step printed: lockstep sim{disk} --seed {}", outcome.seed)?;
     } else if wanted {
         put!("seed {}: {} answers in {} virtual ms", outcome.seed, outcome.acknowledged, outcome.virtual_ms)?;
     }

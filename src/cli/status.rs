@@ -16,7 +16,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Exit status: 0 all is well, 1 something is not (what it is stands under `well`), 2 no answer."
+    after_help = "Exit status: 0 all is well, 1 something is not (the line `well` says what), 2 no answer."
 )]
 pub struct Args {
     /// A node's --listen address.
@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     }
     put!("suspicions  {}", status.suspicions)?;
     if let Some(how) = &status.beats_run {
-        put!("beats       sent and heard {}", plain(how))?;
+        put!("beats       sent and received {}", plain(how))?;
     }
     if let Some(ms) = status.transfer_pause_ms {
         put!("pause       {ms:.0} ms while the last backup's copy of the state was made")?;
@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
 /// How the peer is watched: what was set, and what was made of it.
 fn watched(watch: &Watch) -> String {
     let Watch { silence_ms, allowed_ms, hang_ms, pause_here_ms, pause_there_ms, stalled_ms, beats } = watch;
-    let heard = if *beats { "its beats are heard" } else { "no beats of its are heard" };
+    let heard = if *beats { "its beats arrive" } else { "no beats arrive" };
     let adapted = match allowed_ms > silence_ms {
         true => format!(
             " ({silence_ms:.0} set; beats were late by up to {pause_here_ms:.0} ms here, {pause_there_ms:.0} there)"
@@ -102,16 +102,16 @@ fn watched(watch: &Watch) -> String {
         false => String::new(),
     };
     format!(
-        "{heard}; suspected after {allowed_ms:.0} ms of silence{adapted}, or {hang_ms:.0} ms without a move{stalled}"
+        "{heard}; suspected after {allowed_ms:.0} ms of silence{adapted}, or {hang_ms:.0} ms without progress{stalled}"
     )
 }
 
 fn unprotected_because(status: &NodeStatus) -> Option<&'static str> {
     match status.switch.as_str() {
         _ if status.protected => None,
-        "refused" => Some("no: the switch refuses this node, and the guest reaches nobody"),
+        "refused" => Some("no: the switch refuses this node, and the guest is cut off"),
         fenced if fenced.starts_with("fenced") => {
-            Some("no: the switch serves another generation, and the guest reaches nobody")
+            Some("no: the switch serves another generation, and the guest is cut off")
         }
         _ => Some("no: a fault now ends the guest's life"),
     }

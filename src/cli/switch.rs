@@ -35,15 +35,15 @@ pub struct Args {
     #[arg(long, value_name = "passt:SOCKET", conflicts_with_all = ["forward", "outbound", "dns"])]
     uplink: Option<UplinkSpec>,
     /// The arbiter of the VMs' nodes. Needed where primary and backup have a switch each: this one then
-    /// hears of takeovers at the other, and lets an old primary say nothing more.
+    /// learns of takeovers at the other, and drops an old primary's frames.
     #[arg(long, value_name = "DIR|etcd:URLS/PREFIX", value_parser = Place::parse)]
     arbiter: Option<Place>,
     /// Let the guest connect to these addresses beyond its network, like 192.0.2.0/24:443 or 0.0.0.0/0. May
-    /// be repeated; without it the guest reaches nobody.
+    /// be repeated; without it the guest reaches nothing there.
     #[arg(long, value_name = "CIDR[:PORT]")]
     outbound: Vec<Outbound>,
-    /// Who answers the guest's questions for names, at 10.0.2.3: a resolver's address, or `off`. The default
-    /// is the host's own (/etc/resolv.conf).
+    /// The resolver that answers the guest's DNS queries, at 10.0.2.3: an address, or `off`. The default is
+    /// the host's own (/etc/resolv.conf).
     #[arg(long, value_name = "ADDR|off", value_parser = Dns::parse)]
     dns: Option<Dns>,
     /// Ask the switch at this address how it is, instead of running one.
@@ -54,7 +54,7 @@ pub struct Args {
     json: bool,
 }
 
-/// What `--dns` says.
+/// The value of `--dns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dns {
     Off,

@@ -29,7 +29,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         Ok(_) => return Err(Failure::new(format!("{} answered something else", args.node))),
         Err(error) => {
             return Err(Failure::new(format!("{} did not switch over: {error}", args.node))
-                .fix("name the --listen address of the primary; `lockstep status` tells who it is"));
+                .fix("name the --listen address of the primary; `lockstep status` shows which node it is"));
         }
     }
     Ok(0)

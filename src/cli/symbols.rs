@@ -1,8 +1,8 @@
-//! Where the guest was: a replay that comes along with whoever reads a log.
+//! Where the guest was: a replay that runs alongside a reader of a log.
 //!
 //! Promises: as long as the log can be replayed, the place for a position is that of the instruction
 //! there. Where it cannot (a rotten log, another machine's base, a divergence) the places stop, which
-//! is told once if they were asked for, and nothing else does. Nothing is opened or replayed before the
+//! is reported once if they were asked for, and nothing else does. Nothing is opened or replayed before the
 //! first place is asked for.
 
 use std::path::{Path, PathBuf};
@@ -128,7 +128,7 @@ impl State {
     }
 }
 
-/// Who asked for places is told why there are none.
+/// Reports why there are no places, if they were asked for.
 fn tell(naming: &Naming, at: Icount, why: &str) {
     match naming {
         Naming::Own => {}
@@ -138,7 +138,7 @@ fn tell(naming: &Naming, at: Icount, why: &str) {
     }
 }
 
-/// Why the replay cannot go on; `lockstep replay` says more.
+/// Why the replay cannot go on; `lockstep replay` shows more.
 struct Stopped(String);
 
 struct Companion {

@@ -406,7 +406,7 @@ impl Backup {
                 self.linked = false;
                 common.commands.push(Command::Close { link: self.link });
             }
-            (message, _) => return Err(format!("it said {} out of turn", name(&message))),
+            (message, _) => return Err(format!("it sent {} out of turn", name(&message))),
         }
         Ok(Next::Stay)
     }
@@ -426,7 +426,7 @@ impl Backup {
     }
 
     fn fetch(&mut self) -> Result<&mut DiskFetch, String> {
-        self.fetch.as_mut().ok_or_else(|| "it speaks of disks that it has not named".into())
+        self.fetch.as_mut().ok_or_else(|| "it refers to disks that it has not named".into())
     }
 
     /// A disk has done, or has not, what the log made the machine ask of it.

@@ -60,7 +60,7 @@ impl DiskFetch {
     fn disk(&mut self, disk: u8) -> Result<&mut Fetched, String> {
         self.disks
             .get_mut(usize::from(disk))
-            .ok_or_else(|| format!("it speaks of a disk {disk} that is not there"))
+            .ok_or_else(|| format!("it refers to a disk {disk} that does not exist"))
     }
 
     fn ask(&mut self, common: &mut Common, disk: u8, pending: Pending, work: Work) -> Result<(), String> {
@@ -105,7 +105,7 @@ impl DiskFetch {
     /// The primary has sent everything.
     pub fn complete(&mut self, common: &mut Common) -> Result<(), String> {
         if self.complete {
-            return Err("it said twice that the disks are complete".into());
+            return Err("it reported twice that the disks are complete".into());
         }
         for disk in 0..self.disks.len() {
             self.ask(common, disk as u8, Pending::Sync, Work::Sync)?;

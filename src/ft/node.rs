@@ -873,7 +873,7 @@ impl Node {
                     self.common.fence_told = true;
                     self.common.tell(format!(
                         "the arbiter has given away no generation after {generation}, yet the switch serves generation \
-                         {by}: a node that uses another arbiter claims this vm's name there, and the guest reaches nobody"
+                         {by}: a node that uses another arbiter claims this vm's name there, and the guest is cut off"
                     ));
                 }
             }
@@ -952,7 +952,7 @@ impl Node {
                     }
                 }
             }
-            Next::GoLive => unreachable!("only a run goes live: it takes the world's clock"),
+            Next::GoLive => unreachable!("only a run goes live: it needs the host's clock"),
         }
     }
 

@@ -340,7 +340,7 @@ impl Attachment {
                 None
             }
             _ => {
-                self.leave("it does not speak as a node to a terminal");
+                self.leave("it does not answer as a node answers a terminal");
                 None
             }
         }

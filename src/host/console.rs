@@ -122,7 +122,7 @@ impl ConsoleOut {
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {
-            say!("lockstep: the console's last words are lost");
+            say!("lockstep: the console's last bytes are lost");
         }
     }
 }

@@ -43,7 +43,7 @@ pub enum LinkError {
     Message(#[from] MessageError),
     #[error("the peer closed the connection")]
     Closed,
-    #[error("nothing was said within {} s", FIRST_MESSAGE_WITHIN.as_secs())]
+    #[error("nothing was sent within {} s", FIRST_MESSAGE_WITHIN.as_secs())]
     Stalled,
     #[error("a first message of {len} bytes was announced; 1 to {FIRST_MESSAGE_BYTES_MAX} are allowed")]
     LongFirst { len: usize },

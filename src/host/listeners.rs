@@ -23,7 +23,7 @@ const NODES: [&str; 3] = ["primary", "backup", "run"];
 pub enum OwnerError {
     #[error("{at} is not an address of this host alone (127.0.0.0/8 or ::1)")]
     NotLoopback { at: SocketAddr },
-    #[error("nobody listens at {at}")]
+    #[error("no process listens at {at}")]
     Nobody { at: SocketAddr },
     #[error(
         "the process that listens at {at} is not to be seen from here: it is another user's, or in another container"

@@ -172,7 +172,7 @@ fn legend(svg: &mut String, stats: &Stats, y: f64) {
     for group in Group::ALL {
         let words = match group {
             Group::Answers => "answers: an instruction asked",
-            Group::Inputs => "inputs: the world acted",
+            Group::Inputs => "inputs from outside",
             Group::Outputs => "outputs: the guest spoke",
             Group::Control => "control: the replicas' own",
         };
@@ -183,7 +183,7 @@ fn legend(svg: &mut String, stats: &Stats, y: f64) {
     }
     let bar = stats.timeline().bin_instructions();
     let words = format!(
-        "A bar stands for {} instructions; its height is the square root of the entries in them, \
+        "A bar covers {} instructions; its height is the square root of the entries in them, \
          against the lane's peak.",
         grouped(bar)
     );

@@ -110,7 +110,7 @@ pub fn run(plan: &Plan) -> Result<u8, Failure> {
     Ok(u8::from(!clean))
 }
 
-/// Others that use the processors spoil the figures; whoever reads them must know.
+/// Other processes on the processors spoil the figures; the reader must know.
 fn tell_load() {
     let load = std::fs::read_to_string("/proc/loadavg").ok();
     let load: Option<f64> = load.and_then(|text| text.split(' ').next()?.parse().ok());

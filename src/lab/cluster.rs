@@ -62,7 +62,7 @@ impl Process {
         Ok(kill_process(self.pid(), Signal::CONT)?)
     }
 
-    /// What it has told on standard error so far.
+    /// What it has printed on standard error so far.
     pub fn told(&self) -> String {
         fs::read_to_string(&self.stderr).unwrap_or_default()
     }
@@ -138,7 +138,7 @@ pub struct Cluster {
     /// Record every node's log under the directory.
     pub record: bool,
     pub silence_ms: Option<u64>,
-    /// A node that loses its place rejoins, as nodes do that are not told otherwise; here they end.
+    /// A node that loses its place rejoins, as nodes do by default; here they end.
     pub rejoins: bool,
     /// How the next node that is started reaches the others, where that is not straight.
     pub via: Via,
@@ -151,7 +151,7 @@ pub struct Cluster {
     pub redis: SocketAddr,
     /// The guest's TCP port 9000 on this host.
     pub counter: SocketAddr,
-    /// Called with each line that a process tells, if set before the process starts.
+    /// Called with each line that a process prints, if set before the process starts.
     narrate: Option<fn(&str, &str)>,
     started: u32,
 }
@@ -317,7 +317,7 @@ fn io_at(what: &str) -> impl Fn(io::Error) -> ClusterError + '_ {
     move |error| ClusterError::Io { what: what.to_owned(), error }
 }
 
-/// A port that nobody has now. Somebody may take it before its user does; who starts it will see.
+/// A port that is free now. Another process may take it before its user does; the start then fails.
 fn free_tcp() -> Result<SocketAddr, ClusterError> {
     TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(io_at("no free TCP port"))
 }

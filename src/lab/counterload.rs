@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::base::Prng;
 
-/// Whoever waits longer than this for an answer does not wait for a takeover.
+/// A client that waits longer than this for an answer does not wait for a takeover.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at whether it is to end.
 const LOOK: Duration = Duration::from_millis(50);
@@ -25,7 +25,7 @@ const LONG: Duration = Duration::from_millis(2);
 const LONG_MAX: usize = 1 << 20;
 /// The longest answer is a number and a line end.
 const LINE_BYTES_MAX: usize = 64;
-/// The most that has gone wrong and is told in words.
+/// At most this many failures are described.
 const WORDS_MAX: usize = 16;
 
 #[derive(Clone, Debug)]
@@ -279,7 +279,8 @@ impl Drive {
         self.report
     }
 
-    /// Sleeps until somebody has said something, or a rest is over; who has something to be heard.
+    /// Sleeps until a connection has received something, or a rest is over; returns those with something to
+    /// read.
     fn wait(&self) -> Vec<usize> {
         let now = Instant::now();
         let rests = self.clients.iter().filter_map(|client| client.rests_until);

@@ -119,7 +119,7 @@ pub fn images_dir() -> Result<PathBuf, ImagesError> {
         .ok_or(ImagesError::Nowhere)
 }
 
-/// The images, made first if they are not there. `say` hears what is done meanwhile, a line at a time.
+/// The images, made first if they are not there. `say` gets the progress meanwhile, a line at a time.
 pub fn images(say: impl FnMut(&str)) -> Result<Images, ImagesError> {
     make_in(&images_dir()?, "python3", say)
 }

@@ -1,8 +1,8 @@
 //! A `lockstep attach` beside a cluster: what the guest's console has shown, when it came, and a hand on
 //! its keyboard.
 //!
-//! For whoever watches a guest over takeovers: the process is the one that a person would start, so what
-//! it shows is what a person would see. It ends when this is dropped.
+//! Watches a guest over takeovers: the process is the one that a person would start, so what it shows is what
+//! a person would see. It ends when this is dropped.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -42,7 +42,7 @@ pub struct Onlooker {
 }
 
 impl Onlooker {
-    /// Attaches to the node at `address`; what `attach` tells goes to a file in `dir`.
+    /// Attaches to the node at `address`; the messages of `attach` go to a file in `dir`.
     pub fn attach(binary: &Path, dir: &Path, address: &str, patience: Duration) -> io::Result<Self> {
         let told = dir.join("attach.err");
         let patience = patience.as_secs().max(1).to_string();
@@ -123,7 +123,7 @@ impl Onlooker {
         window.windows(2).map(|pair| (pair[0], pair[1])).max_by_key(|(from, to)| to.duration_since(*from))
     }
 
-    /// What the process has told of itself: where it is attached, and bytes that are missing.
+    /// What the process has reported: where it is attached, and bytes that are missing.
     pub fn told(&self) -> String {
         // A file that we made and cannot read says nothing, which fails whoever looks for something in it.
         std::fs::read_to_string(&self.told).unwrap_or_default()
@@ -189,7 +189,7 @@ impl Drop for Onlooker {
     }
 }
 
-/// Whoever panicked with the lock had only pushed bytes.
+/// A thread that panicked with the lock had only pushed bytes.
 fn lock(shown: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
     shown.lock().unwrap_or_else(PoisonError::into_inner)
 }

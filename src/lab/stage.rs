@@ -1,8 +1,7 @@
 //! Switch, primary, backup and verifying loads, for `demo` and `bench`: what they do to them, and
 //! what it took.
 //!
-//! Promise: whichever process ends without having been told to is named, with its last words, at
-//! once; no wait is without an end.
+//! Promise: a process that ends unasked is named, with its last lines, at once; no wait is without an end.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -58,7 +57,7 @@ pub struct Struck {
 pub enum Blow {
     /// SIGKILL: its connections close with it.
     Kill,
-    /// SIGSTOP: only its silence tells.
+    /// SIGSTOP: only its silence shows.
     Stop,
 }
 
@@ -70,7 +69,7 @@ pub struct Tally {
     pub status: NodeStatus,
 }
 
-/// Prints or keeps lines that processes tell.
+/// Prints or keeps lines that processes print.
 pub type Narrate = fn(&str, &str);
 
 impl Stage {
@@ -81,7 +80,8 @@ impl Stage {
         Self::with(cluster)
     }
 
-    /// The same for loads that leave nobody a processor: whoever is only slow is not taken for dead.
+    /// The same for loads that leave other processes no processor: a process that is only slow is not taken
+    /// for dead.
     pub fn start_patient(dir: &Path, guest: &[u8]) -> Result<Self, Failure> {
         let mut cluster = Self::cluster(dir, guest, None)?;
         cluster.silence_ms = Some(SILENCE_LARGE_MS);
@@ -266,7 +266,7 @@ impl Stage {
         [&mut self.cluster.switch, &mut self.primary].into_iter().chain(self.backup.as_mut())
     }
 
-    /// Fails if somebody has ended who was not told to.
+    /// Fails if a process has ended that was not asked to.
     pub fn check_alive(&mut self) -> Result<(), Failure> {
         for process in self.processes() {
             if let Some(status) = process.child.try_wait()? {

@@ -63,7 +63,7 @@ pub enum RestoreError {
     Disk { disk: usize },
     #[error("page {page} of {len} bytes, the {nth}. of its kind: out of order, beyond RAM or not whole")]
     Page { nth: usize, page: u32, len: usize },
-    #[error("saved at {saved}, but the hart stands at {hart}")]
+    #[error("saved at {saved}, but the hart is at {hart}")]
     Position { saved: Icount, hart: Icount },
     #[error("the state's digest is {found}, saved was {saved}")]
     Digest { saved: Digest, found: Digest },

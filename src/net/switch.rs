@@ -265,7 +265,7 @@ impl Vm {
             return None;
         }
         let fix = if has_arbiter {
-            "the arbiter does not say so yet; it is asked again"
+            "the arbiter has not confirmed it yet; it is asked again"
         } else {
             "a switch with --arbiter could ask; without one, stop that node, or restart the switch"
         };

@@ -248,7 +248,7 @@ impl Recorder {
             }
         });
         if let Some(input) = input {
-            self.deliver(input).expect("a guest that has not ended can be told the time that it asks for");
+            self.deliver(input).expect("a guest that has not ended can take the time that it asks for");
         }
         // A clock that nobody reads may be behind by any amount: the first read looks.
         self.machine.derive_time_before(if reads { at.plus(LOOK_INSTRUCTIONS) } else { at });

@@ -46,6 +46,6 @@ fn the_kill_command_refuses_what_is_no_node_of_this_host() {
     let at = stranger.local_addr().unwrap().to_string();
     refused(at.clone(), "is no node");
     drop(stranger);
-    refused(at, "nobody listens");
+    refused(at, "no process listens");
     assert!(scene.cluster.switch.child.try_wait().unwrap().is_none(), "the switch lives");
 }

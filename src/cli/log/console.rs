@@ -15,14 +15,15 @@ const BUDGET: u64 = 1 << 30;
 /// A longer line is taken for several.
 const LINE_BYTES_MAX: usize = 64 << 10;
 
-/// What the console's marks of one log stand for.
+/// The text that the console's marks of one log represent.
 pub(super) struct Console {
     /// None where the log cannot be replayed (any more): then it has no text.
     replayer: Option<Replayer>,
 }
 
 impl Console {
-    /// A replay from the log's base. A log without a usable base has no text, and stderr says why.
+    /// A replay from the log's base. A log without a usable base has no text, and a line on stderr gives the
+    /// reason.
     pub(super) fn of(log: &LogDir) -> Self {
         let replayer = log.header().map_err(|error| error.to_string()).and_then(|header| {
             let machine = replay::base(log, &header.lineage).map_err(|failure| failure.what)?;

@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
-    /// Compare horizons too, which say only how far a recorder had come
+    /// Compare horizons too, which record only how far a recorder had come
     #[arg(long)]
     horizons: bool,
     /// Compare the identities of nodes and attach sessions too, which each run draws anew

@@ -30,7 +30,7 @@ impl Following {
         Ok(Self { follower, stop, ended: false, unlooked: 0 })
     }
 
-    /// The next entry; none when there is none yet, or no more.
+    /// The next entry; none when there is none yet, or the log is over.
     pub fn next(&mut self) -> Result<Option<Place>, Halt> {
         self.unlooked = self.unlooked.checked_sub(1).unwrap_or(LOOK_EVERY);
         self.ended |= self.unlooked == 0 && self.stop.is_asked_within(Duration::ZERO);

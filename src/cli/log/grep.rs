@@ -1,5 +1,5 @@
-//! `lockstep log grep`: the entries in whose words or payload a text occurs, and the lines of the guest's console that
-//! have it. A log has only the marks of what the guest said, so a replay brings the text.
+//! `lockstep log grep`: the entries in whose words or payload a text occurs, and the lines of the guest's
+//! console that contain it. A log has only the marks of the guest's output, so a replay regenerates the text.
 
 use std::io::Write;
 use std::path::PathBuf;

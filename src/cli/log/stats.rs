@@ -1,8 +1,8 @@
 //! `lockstep log stats`: counts, bytes and rates by kind of entry or by what the guest was about, and
 //! the timeline as a picture.
 //!
-//! By kind and by activity the log alone tells, in one pass that leaves payloads unread. By function
-//! and by mode the log is replayed alongside, which takes as long as a replay.
+//! By kind and by activity the log alone is enough, in one pass that leaves payloads unread. By function and
+//! by mode the log is replayed alongside, which takes as long as a replay.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::inspect::stats::Tally;
 use crate::inspect::{Groups, Kind, Stats};
 use crate::log::scan::{Place, ScanTotals};
 
-/// How often a followed log's state is told.
+/// How often a followed log's state is printed.
 const FOLLOW_PERIOD: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
@@ -32,8 +32,8 @@ pub(super) struct Args {
     /// Print one JSON object a directory
     #[arg(long)]
     json: bool,
-    /// Group entries by what the guest was about (activity: what the world began last) or by where it
-    /// was (function, mode: replays alongside)
+    /// Group entries by what the guest was doing (activity: the last input from outside) or by where it was
+    /// (function, mode: replays alongside)
     #[arg(long, value_name = "WHAT")]
     by: Option<By>,
     /// How many groups to list; the others are one line

@@ -1,7 +1,7 @@
 //! `lockstep log verify`: whether a log is whole.
 //!
 //! Exit code 0: whole. 1: damaged; a torn tail (of which its writer's crash is the ordinary cause,
-//! and which may be cut) is told from rot, with every place. 2: could not be read.
+//! and which may be cut) is distinguished from rot, with every place. 2: could not be read.
 //!
 //! In `--json` the verdict is `whole`, `torn-tail`, `bad-base` or `rot`, the worst of them.
 

@@ -242,7 +242,7 @@ impl DiskCopy {
         let copied =
             self.disks.get_mut(usize::from(disk)).ok_or("it wants chunks of a disk that is not there")?;
         let (begins, count) =
-            copied.batches.pop_front().ok_or("it wants chunks that it was told nothing of")?;
+            copied.batches.pop_front().ok_or("it wants chunks whose digests it did not get")?;
         let in_batch = |chunk: &u32| (begins..begins + count).contains(chunk);
         if begins != first || chunks.len() > count as usize || !chunks.iter().all(in_batch) {
             return Err("it wants chunks of another batch".into());

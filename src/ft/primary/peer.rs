@@ -557,7 +557,7 @@ impl Primary {
         }
         let (mut machine, seq_next) = self.recorder.into_parts();
         let requests = machine.take_disk_requests();
-        debug_assert!(requests.is_empty(), "a guest that stands asks nothing");
+        debug_assert!(requests.is_empty(), "a stopped guest issues no requests");
         let follows = Follows {
             generation: self.generation,
             life: self.life,

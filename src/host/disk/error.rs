@@ -34,7 +34,7 @@ pub enum DiskError {
     BadOverlay { path: PathBuf, why: String },
     #[error("the overlay {} was made over another base: {why}", path.display())]
     OtherBase { path: PathBuf, base: PathBuf, why: String },
-    #[error("{} does not tell whose disk it is: {why}", path.display())]
+    #[error("{} does not say whose disk it is: {why}", path.display())]
     BadIdentity { path: PathBuf, why: String },
     #[error(
         "the disk {} is the vm {:?}'s, whose life has not ended: it was last written by node {} in generation {}",

@@ -197,7 +197,7 @@ impl Disk {
             Kind::Flush => "a flush failed",
         };
         let (number, path) = (self.disk.number, self.disk.path.display());
-        self.tell.push(format!("disk {number} ({path}): {what}: {error}; told once"));
+        self.tell.push(format!("disk {number} ({path}): {what}: {error}; reported once"));
     }
 
     /// The first byte and the one after the last, if all of them are on the disk.

@@ -223,7 +223,7 @@ impl<D: FnMut(PortEvent) -> bool> Link<D> {
                 pinged = Instant::now();
                 let mut state = self.shared.lock();
                 if state.pings_open() > 0 && heard.elapsed() >= SILENCE_MAX {
-                    return Ended::Lost(format!("nothing heard for {} s", SILENCE_MAX.as_secs()));
+                    return Ended::Lost(format!("nothing received for {} s", SILENCE_MAX.as_secs()));
                 }
                 state.tell_received();
                 state.ping();

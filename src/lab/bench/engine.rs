@@ -15,7 +15,7 @@ use crate::net::gateway::{GATEWAY_IP, GATEWAY_MAC, GUEST_IP};
 use crate::replay::recorder::{DIGEST_EVERY_DEFAULT, FRAME_BYTES_SOFT};
 use crate::replay::{Answers, RecordStop, Recorder};
 
-/// As many as a node runs between two looks at the world.
+/// As many as a node runs between two polls of its events.
 const SLICE: u64 = 8192;
 const RAM_BYTES: u64 = 4 << 20;
 const CHURN_RAM_BYTES: u64 = 64 << 20;

@@ -20,7 +20,7 @@ const PORT: u16 = 80;
 const RING: usize = 1 << 20;
 /// Frames that pass between two flushes, as in a busy switch.
 const BATCH: usize = 64;
-/// Between two steps of the world's clock.
+/// Between two steps of the clock.
 const STEP_NS: u64 = 50_000;
 
 pub fn measure(quick: bool) -> Result<Section, Failure> {

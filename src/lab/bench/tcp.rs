@@ -141,7 +141,7 @@ fn take_turn(stage: &mut Stage, long: Duration, wrong: &mut Vec<String>) -> Resu
     })
 }
 
-/// How much of a processor the switch takes while nobody asks anything, in percent.
+/// How much of a processor the switch takes while no client sends anything, in percent.
 fn idle(stage: &mut Stage, time: Duration) -> Result<f64, Failure> {
     stage.dwell(Duration::from_millis(500))?;
     let pid = stage.cluster.switch.child.id();

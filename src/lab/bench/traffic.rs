@@ -63,7 +63,7 @@ fn drive(stage: &mut Stage, clients: usize, time: Duration, how: &str) -> Result
     Ok(report)
 }
 
-/// Bytes of log a second while nobody asks anything.
+/// Bytes of log a second while no client sends anything.
 fn idle(stage: &mut Stage, time: Duration) -> Result<f64, Failure> {
     stage.dwell(Duration::from_millis(200))?;
     let (before, begun) = (stage.tally()?.log_bytes, Instant::now());
@@ -75,7 +75,7 @@ fn idle(stage: &mut Stage, time: Duration) -> Result<f64, Failure> {
 }
 
 /// Bytes of log for each request frame beyond the frame itself, with one client: nothing is shared
-/// with another request. A backup that records tells the frames' sizes.
+/// with another request. The frames' sizes come from a backup that records.
 fn logged(stage: &mut Stage, time: Duration) -> Result<f64, Failure> {
     stage.lose_backup()?;
     stage.cluster.record = true;

@@ -1,7 +1,7 @@
 //! `lockstep demo --linux`: Debian, as it is shipped, outlives its machine while Redis works in it.
 //!
-//! A pair of real processes boots it; somebody sits at its console through `lockstep attach`; the primary
-//! is killed, twice, and a new backup joins each time. What the guest says is the evidence ([`witness`]):
+//! A pair of real processes boots it; `lockstep attach` is attached to its console; the primary is killed,
+//! twice, and a new backup joins each time. The guest's output is the evidence ([`witness`]):
 //! the demo fails if a byte of the console is missing or doubled, a clock goes back, the kernel complains,
 //! Redis is another process than before, a key that it acknowledged is not there, or the machines differ.
 //!
@@ -56,14 +56,14 @@ pub fn run(json: bool) -> Result<u8, Failure> {
     Ok(u8::from(!outcome.ok))
 }
 
-/// What a primary is told to boot Debian with Redis, all of it in a RAM disk.
+/// The arguments with which a primary boots Debian with Redis, all of it in a RAM disk.
 pub fn guest_words(images: &Images) -> Vec<String> {
     let append = format!("{} panic=-1 reboot=panic_warm lockstep.run=redis", images.cmdline);
     let [kernel, initrd] = [&images.kernel, &images.initrd_all].map(|path| path.display().to_string());
     ["--kernel", &kernel, "--initrd", &initrd, "--append", &append].map(str::to_owned).to_vec()
 }
 
-/// The pair, and who sits at its console.
+/// The pair, and the terminal at its console.
 struct Play {
     console: Onlooker,
     stage: Stage,
@@ -247,7 +247,7 @@ impl Play {
         Ok(seen)
     }
 
-    /// Waits until the load has told how it is so many times.
+    /// Waits until the load has printed its state so many times.
     fn await_load(&mut self, lines: u64) -> Result<witness::Testimony, Failure> {
         self.wait("anything new of the load", 0, |text| {
             let seen = witness::read(text);

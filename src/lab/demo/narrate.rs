@@ -17,7 +17,7 @@ pub fn say(line: &str) {
     say!("{:7.3} s  {line}", elapsed.as_secs_f64());
 }
 
-/// Repeats a line that the process `name` has told, indented. Of a state transfer the receiver's
+/// Repeats a line that the process `name` has printed, indented. Of a state transfer the receiver's
 /// lines are enough.
 pub fn child_says(name: &str, line: &str) {
     let words = words(line);

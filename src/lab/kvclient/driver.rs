@@ -60,7 +60,7 @@ struct Client {
     /// Asked before anything else.
     queue: VecDeque<What>,
     rests_until: u64,
-    /// The server answers no more: it is not asked to clean up.
+    /// The server answers no longer: it is not asked to clean up.
     deserted: bool,
 }
 
@@ -116,7 +116,7 @@ impl Driver {
         Ok(Self { config, tally, orders, begun, clients, verifying: Vec::new(), phase, orders_at: 0 })
     }
 
-    /// Until told to stop, or nobody is left to tell.
+    /// Until stopped, or until there is no controller left.
     pub fn run(mut self) {
         loop {
             let now = self.now();
@@ -142,7 +142,7 @@ impl Driver {
         self.begun.elapsed().as_nanos() as u64
     }
 
-    /// Takes orders; true when nobody gives any more.
+    /// Takes orders; true when the controller is gone.
     fn obey(&mut self) -> bool {
         match self.orders.try_recv() {
             Ok(Order::Verify(done)) => {

@@ -107,7 +107,7 @@ impl Report {
 
 /// At most so many answers are remembered with their times, the latest.
 const ANSWERS_MAX: usize = 1 << 20;
-/// At most so many contradictions are told in words.
+/// At most this many contradictions are described.
 const EVIDENCE_MAX: usize = 16;
 
 /// What the driver fills in.
@@ -202,7 +202,7 @@ impl KvLoad {
     }
 
     /// The moment of the first answer to a request that was sent (or sent again) at or after
-    /// `since`: somebody who was dead at `since` has not given it.
+    /// `since`: a process that was dead at `since` has not given it.
     pub fn first_answer_to_request_after(&self, since: Instant) -> Option<Instant> {
         let from = self.ns(since);
         let answers = lock(&self.tally).answers_since(from);
@@ -256,7 +256,7 @@ impl KvLoad {
     }
 }
 
-/// A tally is whole after each of its methods, also when somebody else has panicked.
+/// A tally is whole after each of its methods, also when another thread has panicked.
 pub(super) fn lock(tally: &Mutex<Tally>) -> std::sync::MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
 }

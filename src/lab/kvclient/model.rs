@@ -2,7 +2,7 @@
 //!
 //! Each client has counters (only `INCR` and `GET`) and registers (only `SET` and `GET`), so every
 //! answer is determined. A counter that is too low has lost effects, one that is too high has had
-//! effects twice: the check tells which, and how many.
+//! effects twice: the check reports which, and how many.
 
 use crate::base::Prng;
 
@@ -43,7 +43,7 @@ pub struct Model {
     set_next: u64,
 }
 
-/// How many earlier values of a register are remembered, to tell an old one from a strange one.
+/// How many earlier values of a register are remembered, to distinguish an old one from a strange one.
 const REMEMBERED_MAX: usize = 64;
 
 impl Model {

@@ -182,7 +182,7 @@ fn trouble(error: ureq::Error) -> Trouble {
         ureq::Error::BodyExceedsLimit(_) | ureq::Error::LargeResponseHeader(..) => {
             Trouble::Wrong("answers more than etcd does".into())
         }
-        error => Trouble::Wrong(format!("does not speak as etcd does ({})", short(&error.to_string()))),
+        error => Trouble::Wrong(format!("does not answer as etcd does ({})", short(&error.to_string()))),
     }
 }
 

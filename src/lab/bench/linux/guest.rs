@@ -54,8 +54,8 @@ impl Console {
         String::from_utf8_lossy(&said[self.seen.min(said.len())..]).into_owned()
     }
 
-    /// Waits for `text`, behind what was waited for before; answers with all that was said up to it, and
-    /// what the process has taken since it started.
+    /// Waits for `text`, behind what was waited for before; returns all output up to it, and the processor
+    /// time since the process started.
     pub fn await_text(&mut self, text: &str) -> Result<(String, Took), Failure> {
         let until = Instant::now() + PATIENCE;
         loop {

@@ -175,7 +175,7 @@ impl Neighbour {
     }
 }
 
-/// Types `bench` and reads what it says, while the backup's lag is looked at.
+/// Types `bench` and reads its result, while the backup's lag is sampled.
 fn bench(stage: &mut Stage, console: &mut Console, requests: u32) -> Result<Run, Failure> {
     // The end of the last run is the beginning of this one's prompt.
     let before = stage.tally()?.status;
@@ -210,7 +210,7 @@ fn bench(stage: &mut Stage, console: &mut Console, requests: u32) -> Result<Run,
     })
 }
 
-/// Bytes of log a second while nobody asks Redis anything.
+/// Bytes of log a second while no client uses Redis.
 fn idle(stage: &mut Stage) -> Result<f64, Failure> {
     stage.dwell(Duration::from_millis(500))?;
     let (before, begun) = (stage.tally()?.log_bytes, Instant::now());

@@ -1,13 +1,13 @@
-//! How Redis is asked, loaded and ended: words for the guest's shell.
+//! How Redis is queried, loaded and ended: commands for the guest's shell.
 //!
 //! Absent: what clients on this host ask over TCP, which is `demo::linux::tcp`.
 
-/// What the shell says when it listens.
+/// The shell's prompt.
 pub const PROMPT: &str = "lockstep:~# ";
 pub const PID: &str = "cat /run/redis/redis-server.pid";
 pub const VERSION: &str = "redis-cli info server | sed -n s/redis_version://p";
 pub const SET_COLOUR: &str = "redis-cli set colour green";
 pub const GET_COLOUR: &str = "redis-cli get colour";
-/// Writes keys, reads them back, and tells, for ever.
+/// Writes keys, reads them back, and prints counts, for ever.
 pub const LOAD: &str = "lockstep-load forever &\n";
 pub const POWEROFF: &str = "poweroff\n";

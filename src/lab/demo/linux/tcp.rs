@@ -1,7 +1,7 @@
 //! Clients on this host, whose TCP connections to Redis are to outlive every primary.
 //!
 //! Three kinds, all connected before what they are to live through: one of ours that counts without a pause and
-//! checks every answer ([`counter`]); somebody at `redis-cli` who is in the middle of a transaction when the
+//! checks every answer ([`counter`]); a `redis-cli` that is in the middle of a transaction when the
 //! primary dies ([`sitter`]); and `redis-benchmark`, which ends with an error as soon as one of its connections
 //! does ([`benchmark`]). What they have found is the verdict ([`Tcp`]). Where Redis's own programs are not
 //! installed, connections of ours ([`resp`]) take their places.
@@ -158,7 +158,7 @@ impl Clients {
         self.outcome.answers_before = self.counter.count().answered;
     }
 
-    /// The primary is dead: whoever still runs now runs through the kill.
+    /// The primary is dead: every client that still runs now runs through the kill.
     pub fn kill_came(&mut self) -> Result<(), Failure> {
         if let Some(run) = &mut self.run
             && run.is_over()?
@@ -178,7 +178,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Waits for the benchmark, if there is one, and tells how the kill was for the clients.
+    /// Waits for the benchmark, if there is one, and reports how the kill was for the clients.
     pub fn kill_was(&mut self, alive: Alive<'_>) -> Result<(), Failure> {
         if let Some(run) = self.run.take() {
             let ended = run.finish(alive)?;

@@ -1,11 +1,11 @@
-//! What a Linux guest's console must and must not say while its machines die: a reading of everything
-//! that a terminal has shown.
+//! What a Linux guest's console must and must not show while its machines die: an analysis of everything that
+//! a terminal has shown.
 //!
-//! Three voices speak there. The *pulse* is a program in the guest that counts aloud and looks at both
-//! clocks: a number that is missing, doubled or torn is a console that lost or repeated something, a
-//! longer silence between two of them is what a user would have noticed. The *load* writes keys into
-//! Redis, reads them back and tells how many it found right. Everything else is the shell's or the
-//! kernel's, and of the latter nothing should be heard.
+//! There are three sources. The *pulse* is a program in the guest that prints numbered lines and looks at
+//! both clocks: a number that is missing, doubled or torn is a console that lost or repeated something, a
+//! longer silence between two of them is what a user would have noticed. The *load* writes keys into Redis,
+//! reads them back and prints how many it found right. Everything else is the shell's or the kernel's, and
+//! the kernel should print nothing.
 
 use crate::host::failure::Failure;
 
@@ -20,13 +20,13 @@ pub fn pulse_command(every_ms: u32) -> String {
     )
 }
 
-/// Asks the guest's shell for what `command` says, under the name `tag`: typed at a prompt.
+/// Asks the guest's shell for the output of `command`, under the name `tag`: typed at a prompt.
 pub fn question(tag: &str, command: &str) -> String {
     format!("echo {tag} [$({command})]\n")
 }
 
-/// The answer to the question `tag`, once it is there. The shell repeats the question, too, with a `$`, and
-/// others may speak in the middle of that: only what is in brackets is an answer.
+/// The answer to the question `tag`, once it is there. The shell echoes the question, too, with a `$`, and
+/// other output may come in the middle of that: only what is in brackets is an answer.
 pub fn answer(shown: &str, tag: &str) -> Option<String> {
     let whole = &shown[..shown.rfind('\n')?];
     let opening = format!("{tag} [");
@@ -39,7 +39,7 @@ pub fn answer(shown: &str, tag: &str) -> Option<String> {
     whole.lines().find_map(said)
 }
 
-/// Words that only a kernel in trouble says.
+/// Words that only a kernel in trouble prints.
 const KERNEL_WORDS: [&str; 12] = [
     "BUG:",
     "Oops",
@@ -70,10 +70,10 @@ pub struct Testimony {
     pub pulses: u64,
     /// The longest time between two pulses, by the guest's own monotonic clock, in milliseconds.
     pub gap_ms: u64,
-    /// The load's last word.
+    /// The load's last report.
     pub load: Load,
     pub load_lines: u64,
-    /// Each sentence says what must not be, with the line that shows it.
+    /// Each sentence names a violation, with the line that shows it.
     pub complaints: Vec<String>,
 }
 

@@ -2,7 +2,7 @@
 //! load of ours.
 //!
 //! `redis-benchmark` ends with an error at the first connection that breaks and at the first answer that is
-//! one. It sends exactly as many increments as it was told to, so that the key says afterwards whether each
+//! one. It sends exactly as many increments as requested, so that the key shows afterwards whether each
 //! happened once.
 
 use std::io::{self, Read};
@@ -27,7 +27,7 @@ const DEPTH: u64 = 4;
 /// One turn of all connections; a run is a multiple of it.
 pub const TURN: u64 = CONNECTIONS * DEPTH;
 const LOOK: Duration = Duration::from_millis(2);
-/// As much of what the program tells as an error needs.
+/// As much of the program's output as an error needs.
 const TOLD_MAX: u64 = 64 * 1024;
 const COMPLAINTS_MAX: usize = 3;
 
@@ -64,15 +64,15 @@ pub struct Ended {
     pub counted: i64,
     pub exit_status: Option<i32>,
     pub requests_per_s: f64,
-    /// The longest that any request waited, if the program tells.
+    /// The longest that any request waited, if the program prints it.
     pub longest_wait_ms: Option<f64>,
     #[serde(skip)]
     pub complaints: Vec<String>,
 }
 
 impl Run {
-    /// Starts `requests` increments, a multiple of [`TURN`], of `key`, which nobody has set yet; `program` does
-    /// it if there is such a program.
+    /// Starts `requests` increments, a multiple of [`TURN`], of `key`, which has not been set yet; `program`
+    /// does it if there is such a program.
     pub fn start(
         program: &str,
         redis: SocketAddr,
@@ -114,7 +114,7 @@ impl Run {
         }
     }
 
-    /// Waits until it is over, and reads its result; meanwhile somebody looks whether anybody still works.
+    /// Waits until it is over, and reads its result; `meanwhile` checks that the processes still run.
     pub fn finish(mut self, mut meanwhile: impl FnMut() -> Result<(), Failure>) -> Result<Ended, Failure> {
         let until = Instant::now() + self.patience;
         while !self.is_over()? {
@@ -146,7 +146,7 @@ impl Run {
 }
 
 impl Ended {
-    /// Reads what the program has told: a table of one line under its headings.
+    /// Reads the program's output: a table of one line under its headings.
     fn read(&mut self, out: &str, err: &str) {
         let cells = |line: &str| -> Vec<String> {
             line.split(',').map(|cell| cell.trim_matches(['"', ' ', '\r']).to_owned()).collect()
@@ -194,7 +194,7 @@ impl Ended {
     }
 }
 
-/// Reads what a pipe says to its end.
+/// Reads a pipe to its end.
 fn gather(pipe: Option<impl Read + Send + 'static>) -> io::Result<JoinHandle<String>> {
     std::thread::Builder::new().name("redis-benchmark".into()).spawn(move || {
         let (mut bytes, Some(mut pipe)) = (Vec::new(), pipe) else { return String::new() };

@@ -1,5 +1,5 @@
 //! A client that counts: one TCP connection, opened once, on which every answer is checked until it is
-//! told to stop.
+//! stopped.
 //!
 //! Each round asks for a few increments of one key, and whom Redis takes this connection for. The next answer
 //! can only be the next number: a lower one is an increment that Redis has forgotten, a higher one an
@@ -30,7 +30,7 @@ pub struct Count {
     pub answered: u64,
     pub lost: u64,
     pub duplicated: u64,
-    /// The connection ended before it was told to.
+    /// The connection ended before it was stopped.
     pub broken: bool,
     /// What must not be, in words.
     pub complaints: Vec<String>,
@@ -73,7 +73,7 @@ impl Count {
 #[derive(Default)]
 struct Shared {
     count: Count,
-    /// The longest wait since somebody looked, and the one that has not ended.
+    /// The longest wait since the last look, and the one that has not ended.
     longest: Duration,
     waits_since: Option<Instant>,
 }
@@ -208,7 +208,7 @@ impl Shared {
     }
 }
 
-/// Whoever panicked with the lock had only counted.
+/// A thread that panicked with the lock had only counted.
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

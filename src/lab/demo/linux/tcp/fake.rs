@@ -1,4 +1,4 @@
-//! A Redis for the tests of its clients: it counts, knows its connections' names, and errs when told to.
+//! A Redis for the tests of its clients: it counts, knows its connections' names, and errs on request.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,7 +19,7 @@ struct Server {
 }
 
 impl Fake {
-    /// `increment` hears each new number before it is kept.
+    /// `increment` gets each new number before it is kept.
     pub fn start(increment: impl FnMut(&mut i64) -> Option<String> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

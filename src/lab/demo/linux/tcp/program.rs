@@ -1,4 +1,4 @@
-//! A program of somebody else's, if it is installed. It ends when this is dropped.
+//! An external program, if it is installed. It ends when this is dropped.
 
 use std::io;
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts `command` with a pipe for what it says; nothing if there is no such program.
+    /// Starts `command` with a pipe for its output; nothing if there is no such program.
     pub fn start(mut command: Command) -> Result<Option<Self>, Failure> {
         match command.stdout(Stdio::piped()).spawn() {
             Ok(child) => Ok(Some(Self { child })),

@@ -130,7 +130,7 @@ impl Connection {
         }
     }
 
-    /// Whether something has come that nobody has asked for, or comes `within` this time.
+    /// Whether unrequested bytes have come, or come `within` this time.
     pub fn hears_more(&mut self, within: Duration) -> Result<bool, RespError> {
         if !self.reader.buffer().is_empty() {
             return Ok(true);
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
 
-    /// A connection to whoever says `bytes` and hangs up.
+    /// A connection to a server that sends `bytes` and closes it.
     fn told(bytes: &[u8]) -> Connection {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let connection = Connection::open(listener.local_addr().unwrap(), Duration::from_secs(20)).unwrap();

@@ -1,7 +1,7 @@
 //! Somebody at `redis-cli`: one process with one connection, that is typed at now and then, from before the
 //! first kill to the end.
 //!
-//! The program connects again by itself when its connection breaks, and says nothing about it; but then Redis
+//! The program connects again by itself when its connection breaks, and does not report it; but then Redis
 //! has another number for it and has forgotten its transaction, and both show. Where there is no `redis-cli`
 //! a connection of ours takes its place.
 
@@ -17,7 +17,7 @@ use super::resp::Connection;
 use crate::host::failure::Failure;
 
 const LOOK: Duration = Duration::from_millis(5);
-/// Lines that nobody has waited for yet; each command has one.
+/// Lines that no command has waited for yet; each command has one.
 const LINES_MAX: usize = 64;
 
 pub struct Sitter {
@@ -60,8 +60,8 @@ impl Sitter {
         matches!(self.hand, Hand::Program { .. })
     }
 
-    /// Types a command that is answered with one line, and waits for that. Meanwhile somebody looks
-    /// whether there is still somebody to wait for.
+    /// Types a command that is answered with one line, and waits for that. `meanwhile` checks that waiting
+    /// still makes sense.
     pub fn ask(
         &mut self,
         command: &str,

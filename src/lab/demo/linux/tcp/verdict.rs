@@ -25,12 +25,12 @@ pub struct Tcp {
     pub local_port: u16,
     /// What Redis calls the connection from that port.
     pub client_id: i64,
-    /// Who sat at a prompt.
+    /// The client at the prompt.
     pub sitter: String,
     pub sitter_id: String,
-    /// What EXEC said after each kill to a MULTI from before it.
+    /// The result of EXEC after each kill to a MULTI from before it.
     pub transactions: Vec<String>,
-    /// While nobody was killed, and through a kill.
+    /// While nothing was killed, and through a kill.
     pub calm: Option<Ended>,
     pub benchmark: Option<Ended>,
     #[serde(skip)]
@@ -147,7 +147,7 @@ impl Tcp {
     }
 }
 
-/// A wait as people read it; not every version of the benchmark tells its longest.
+/// A wait as people read it; not every version of the benchmark prints its longest.
 pub fn wait(ms: Option<f64>) -> String {
     ms.map_or("not told".into(), |ms| format!("{ms:.0} ms"))
 }
