@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::common::guest;
+use crate::common::{digests, guest};
 use crate::support::{lockstep, make_image};
 
 #[test]
@@ -29,4 +29,32 @@ fn a_teaching_kernel_finds_its_disk_in_slot_0_and_is_replayed() {
     run(&["--disk", image.to_str().unwrap()]).ends(2, &["no disk of this vendor in slot 0"]);
     let twice = ["--disk", &disk, "--disk", "/dev/null,slot=0"];
     run(&twice).refuses(&["slot 0", "fix:"]);
+}
+
+/// The guest leaves A and D of one entry clear, writes through it, and ends with 5 unless both are set then.
+#[test]
+fn a_and_d_are_the_harts_with_svadu_and_the_kernels_without_and_both_are_replayed() {
+    let dir = TempDir::new().unwrap();
+    for (n, (cpu, who)) in [
+        ("rv64,svadu=on", "A and D: the hart's, no page fault\n"),
+        ("rv64,svadu=off", "A and D: the kernel's, one page fault\n"),
+        ("rv64", "A and D: the kernel's, one page fault\n"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (image, log) = (dir.path().join(format!("{n}.img")), dir.path().join(format!("{n}.log")));
+        make_image(&image, 1 << 20, 0);
+        let (disk, to) = (format!("{},slot=0", image.display()), log.to_str().unwrap());
+        let words = ["--cpu", cpu, "--disk", &disk, "--max-instructions", "50M", "--digest-every", "1000"];
+        let ran = lockstep(&[&["run", &guest("teaching"), "--record", to], &words[..]].concat());
+        ran.ends(0, &[who, "the disk in slot 0 keeps what is written\n"]);
+        let at = digests(&log);
+        assert!(at.len() > 5, "{at:?}");
+        for way in [&[][..], &["--chunks", "1"], &["--save-restore", "2"]] {
+            let again = lockstep(&[&["replay", to], way].concat());
+            again.ends(0, &[&format!("digests checked {},", at.len())]);
+            assert_eq!(again.out, ran.out, "{way:?}");
+        }
+    }
 }
