@@ -126,18 +126,28 @@ impl Identity {
             return Err(bad("it is no file of ours".into()));
         }
         let text = fs::read(&path).map_err(DiskError::io("read", &path))?;
-        let identity: Self = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
+        Self::parse(&text).map(Some).map_err(bad)
+    }
+
+    /// The identity that the bytes of such a file tell; otherwise why they tell none.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        let identity: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         if identity.format != FORMAT {
-            return Err(bad(format!("its format is {}, this is {FORMAT}", identity.format)));
+            return Err(format!("its format is {}, this is {FORMAT}", identity.format));
         }
-        Ok(Some(identity))
+        Ok(identity)
+    }
+
+    /// The bytes of the file, as [`Identity::parse`] takes them.
+    pub fn to_text(&self) -> Vec<u8> {
+        let mut text = serde_json::to_vec_pretty(self).expect("an identity serialises");
+        text.push(b'\n');
+        text
     }
 
     /// Durable when this comes back.
     pub fn write(&self, disk: &Path) -> io::Result<()> {
-        let mut text = serde_json::to_vec_pretty(self).expect("an identity serialises");
-        text.push(b'\n');
-        durable::replace(&path_of(disk), ".new", &text)
+        durable::replace(&path_of(disk), ".new", &self.to_text())
     }
 
     /// Whether the file, which looks like `found` now, is what `claimant` may begin a life with.
