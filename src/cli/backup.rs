@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let expects = args.guest.described()?;
     let disks = args.disks.to_join()?;
     let (listener, arbiter) = site.open()?;
-    let driver = Driver::new(site.wiring("backup", listener, arbiter, disks)?);
+    let driver = Driver::new(site.wiring("backup", listener, arbiter, disks)?)?;
     let (id, addresses, wait_ns) = (NodeId(draw_u64()), args.primary.clone(), args.wait * 1_000_000_000);
     let mut node = Node::seeking(id, &site.vm, addresses, wait_ns, site.settings(), driver.now_ns());
     if !site.once {

@@ -36,7 +36,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let after = last.map(|last| last.bid.node);
     let bid = Bid { generation, node: id, keeps: None, after, wherefrom: site.wherefrom("primary") };
     claim_life(&mut *arbiter, &site.arbiter, &site.vm, &bid)?;
-    let driver = Driver::new(site.wiring("primary", listener, arbiter, disks)?);
+    let driver = Driver::new(site.wiring("primary", listener, arbiter, disks)?)?;
     let boot = Boot { machine, generation, life: draw_u64(), limit: Icount::MAX };
     let mut node = Node::primary(id, &site.vm, boot, site.settings(), driver.now_ns());
     if !site.once {

@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         // A guest whose one voice is the console is done when nobody listens; one with a network is not.
         ends_with_console: args.switch.is_none(),
         ..Wiring::default()
-    });
+    })?;
     let limit = args.max_instructions.map_or(Icount::MAX, Icount);
     let boot = Boot { machine, generation: Generation::ZERO, life: draw_u64(), limit };
     let now_ns = driver.now_ns();

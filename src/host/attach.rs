@@ -253,7 +253,7 @@ impl Attachment {
         let link = LinkId(self.links_made);
         let inlet = self.inlet.events.clone();
         let sink = Arc::new(move |event| inlet.send(Event::Link(event)).is_ok());
-        match dial(&address).and_then(|stream| self.links.dialed(link, stream, &address, sink)) {
+        match dial(&address).and_then(|stream| self.links.dialed_with_thread(link, stream, &address, sink)) {
             Ok(()) => {
                 let heard = Instant::now();
                 self.seat = Some(Seat {

@@ -1,19 +1,18 @@
 //! One node in the real world: events come in through one queue, commands are carried out in order.
 //!
-//! Threads read (connections, switch, arbiter, terminal) and put what they read into one bounded
-//! queue; this thread alone owns the node, runs its guest a slice at a time in between, and writes
-//! without waiting. Nothing here decides anything: that is [`crate::ft`]'s.
+//! This thread alone owns the node, runs its guest a slice at a time in between, reads from the node's peers and
+//! its switch, and writes, all without waiting. Threads wait for the rest (terminals, tools, arbiter, disks) and
+//! put it into one bounded queue. Nothing here decides anything: that is [`crate::ft`]'s.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-// Not crossbeam's: its receivers give up the processor several times before they sleep, and on a busy host
-// each time is a turn of everybody else's, before the next frame is looked at.
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags};
 use thiserror::Error;
 
 use super::console::{self, ConsoleIn, ConsoleOut};
@@ -23,6 +22,7 @@ use super::disk::{Disks, Rack};
 use super::keys::{HELP, Key};
 use super::link::{self, LinkEvent, LinkNumbers, Links, Reception, Sink};
 use super::logdir::{LogError, LogWriter};
+use super::mailbox::{Inbox, Mailbox, look, mailbox};
 use super::os::{fill_entropy, wall_clock_ns, wall_clock_text};
 use super::port::{Port, PortEvent, SendRefused};
 use super::pulse::Pulse;
@@ -194,8 +194,8 @@ pub struct Lived {
 /// The queue into a node, and what is connected to it, before the node itself exists.
 pub struct Driver {
     started: Instant,
-    events: SyncSender<HostEvent>,
-    queue: Receiver<HostEvent>,
+    events: Mailbox<HostEvent>,
+    queue: Inbox<HostEvent>,
     /// Bytes in the messages in `queue`.
     message_bytes: Arc<AtomicUsize>,
     links: Links,
@@ -204,10 +204,10 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub fn new(wiring: Wiring) -> Self {
-        let (events, queue) = sync_channel(EVENTS_WAITING_MAX);
+    pub fn new(wiring: Wiring) -> std::io::Result<Self> {
+        let (events, queue) = mailbox(EVENTS_WAITING_MAX)?;
         let started = Instant::now();
-        Self {
+        Ok(Self {
             started,
             events,
             queue,
@@ -215,7 +215,7 @@ impl Driver {
             links: Links::new(started),
             numbers: Arc::new(AtomicU64::new(1)),
             wiring,
-        }
+        })
     }
 
     /// The clock that the node is to live by.
@@ -348,9 +348,10 @@ impl Driver {
             message_bytes,
             links,
             numbers,
-            sink,
             pulse,
             port: None,
+            socket: None,
+            looked: false,
             plugs: 0,
             roles: 0,
             leaving: None,
@@ -440,7 +441,7 @@ type ArbiterThread = (Sender<ArbiterJob>, std::thread::JoinHandle<()>);
 fn spawn_arbiter(
     mut arbiter: Box<dyn Arbiter>,
     vm: String,
-    events: SyncSender<HostEvent>,
+    events: Mailbox<HostEvent>,
 ) -> std::io::Result<ArbiterThread> {
     // At most one claim and one end are ever under way.
     let (jobs, todo) = channel();
@@ -472,7 +473,7 @@ fn spawn_look(
     mut arbiter: Box<dyn Arbiter>,
     vm: String,
     generation: Arc<AtomicU64>,
-    events: SyncSender<HostEvent>,
+    events: Mailbox<HostEvent>,
 ) -> std::io::Result<SyncSender<()>> {
     let (ask, asked) = sync_channel(1);
     std::thread::Builder::new().name("arbiter-look".into()).spawn(move || {
@@ -496,18 +497,36 @@ fn spawn_look(
     Ok(ask)
 }
 
+/// What can be read from, or has ended.
+struct Ready {
+    links: Vec<LinkId>,
+    switch: bool,
+}
+
+impl Ready {
+    /// Of the sockets of `links`, and of the switch's behind them.
+    fn of(links: &[LinkId], sockets: &[PollFd<'_>]) -> Self {
+        let is_ready = |socket: &PollFd<'_>| !socket.revents().is_empty();
+        let ready = links.iter().zip(sockets).filter(|(_, socket)| is_ready(socket)).map(|(link, _)| *link);
+        Self { links: ready.collect(), switch: sockets.get(links.len()).is_some_and(is_ready) }
+    }
+}
+
 struct Running {
     started: Instant,
     node: Node,
-    events: SyncSender<HostEvent>,
-    queue: Receiver<HostEvent>,
+    events: Mailbox<HostEvent>,
+    queue: Inbox<HostEvent>,
     message_bytes: Arc<AtomicUsize>,
     links: Links,
     numbers: LinkNumbers,
-    sink: Sink,
     pulse: Pulse,
     port: Option<Port>,
-    /// Counts the plugs, and the roles that were left: events of an older one are dropped.
+    /// The port's present connection.
+    socket: Option<Arc<TcpStream>>,
+    /// Sockets were looked at in this turn already.
+    looked: bool,
+    /// Counts the plugs, and the roles that were left: what is heard of an older one is dropped.
     plugs: u64,
     roles: u64,
     /// Syncs and closes the disks of the last role.
@@ -536,9 +555,10 @@ impl Running {
         loop {
             self.pulse.moved(self.now_ns());
             for _ in 0..EVENTS_A_TURN {
-                let Ok(event) = self.queue.try_recv() else { break };
+                let Some(event) = self.queue.try_recv() else { break };
                 self.take_in(event);
             }
+            self.receive_now();
             if self.wiring.ends_with_console && self.console.is_gone() {
                 say!("lockstep: standard output is closed: the guest is ended");
                 self.node.step(Event::Quit, self.now_ns());
@@ -575,10 +595,65 @@ impl Running {
         }
         // A year stands for "until something happens".
         let for_ns = for_ns.min(365 * 86_400 * 1_000_000_000);
-        match self.queue.recv_timeout(Duration::from_nanos(for_ns)) {
-            Ok(event) => self.take_in(event),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => unreachable!("the driver holds a sender of its own queue"),
+        let (links, mut sockets) = self.sockets();
+        let event = self.queue.wait(&mut sockets, Duration::from_nanos(for_ns));
+        let ready = Ready::of(&links, &sockets);
+        self.looked = true;
+        if let Some(event) = event {
+            self.take_in(event);
+        }
+        self.receive(ready);
+    }
+
+    /// What this thread reads itself: the peers' links, and their sockets and then the switch's.
+    fn sockets(&self) -> (Vec<LinkId>, Vec<PollFd<'_>>) {
+        let readable = |stream| PollFd::new(stream, PollFlags::IN);
+        let (links, mut sockets): (Vec<LinkId>, Vec<PollFd<'_>>) =
+            self.links.sockets().map(|(link, stream)| (link, readable(stream))).unzip();
+        sockets.extend(self.socket.as_deref().map(readable));
+        (links, sockets)
+    }
+
+    /// Takes in what peers and the switch have said while this thread was at work.
+    fn receive_now(&mut self) {
+        if std::mem::take(&mut self.looked) {
+            return;
+        }
+        let (links, mut sockets) = self.sockets();
+        if sockets.is_empty() {
+            return;
+        }
+        look(&mut sockets, Duration::ZERO);
+        let ready = Ready::of(&links, &sockets);
+        self.receive(ready);
+    }
+
+    fn receive(&mut self, ready: Ready) {
+        for link in ready.links {
+            self.receive_from(link);
+        }
+        if ready.switch {
+            self.receive_frames();
+        }
+    }
+
+    fn receive_from(&mut self, link: LinkId) {
+        let mut events = Vec::new();
+        self.links.receive(link, |event| events.push(event));
+        for event in events {
+            self.link_event(event);
+        }
+    }
+
+    fn receive_frames(&mut self) {
+        let Some(port) = &self.port else { return };
+        let mut events = Vec::new();
+        if !port.receive(|event| events.push(event)) {
+            self.socket = None;
+        }
+        let now_ns = self.now_ns();
+        for event in events {
+            self.port_event(event, now_ns);
         }
     }
 
@@ -589,21 +664,11 @@ impl Running {
             // Only wakes: the console itself knows.
             HostEvent::ConsoleGone => {}
             HostEvent::AskStatus => self.say_status(),
-            HostEvent::Link(LinkEvent::Up { link, stream, arrivals }) => {
-                self.links.add(link, stream, arrivals)
-            }
-            HostEvent::Link(LinkEvent::Message { link, message }) => {
-                self.message_bytes.fetch_sub(message.payload_bytes(), Ordering::Relaxed);
-                if let Message::Pulse { token } = message {
-                    self.dial_pulse(link, token);
-                    return;
+            HostEvent::Link(event) => {
+                if let LinkEvent::Message { message, .. } = &event {
+                    self.message_bytes.fetch_sub(message.payload_bytes(), Ordering::Relaxed);
                 }
-                let message = self.reachable(link, message);
-                self.node.step(Event::Message { link, message }, now_ns);
-            }
-            HostEvent::Link(LinkEvent::Closed { link, why }) => {
-                self.links.forget(link);
-                self.node.step(Event::LinkClosed { link, why }, now_ns);
+                self.link_event(event);
             }
             // Worth knowing also where nothing else is told.
             HostEvent::Disk(_, Answer::Tell(text)) => {
@@ -624,16 +689,35 @@ impl Running {
             }
             HostEvent::Dialed { address, outcome } => {
                 let link = LinkId(self.numbers.fetch_add(1, Ordering::Relaxed));
-                let outcome =
-                    outcome.and_then(|stream| self.links.dialed(link, stream, &address, self.sink.clone()));
+                let outcome = outcome.map(|stream| self.links.dialed(link, stream, &address));
                 let outcome = outcome.map(|()| link).map_err(|error| error.to_string());
                 self.node.step(Event::Dialed { address, outcome }, now_ns);
             }
         }
     }
 
+    fn link_event(&mut self, event: LinkEvent) {
+        let now_ns = self.now_ns();
+        match event {
+            LinkEvent::Up { link, stream, arrivals, reading } => {
+                self.links.add(link, stream, arrivals, reading);
+                self.receive_from(link);
+            }
+            LinkEvent::Message { link, message: Message::Pulse { token } } => self.dial_pulse(link, token),
+            LinkEvent::Message { link, message } => {
+                let message = self.reachable(link, message);
+                self.node.step(Event::Message { link, message }, now_ns);
+            }
+            LinkEvent::Closed { link, why } => {
+                self.links.forget(link);
+                self.node.step(Event::LinkClosed { link, why }, now_ns);
+            }
+        }
+    }
+
     fn port_event(&mut self, event: PortEvent, now_ns: u64) {
         match event {
+            PortEvent::Connected { n } => self.socket = self.port.as_ref().and_then(|port| port.socket(n)),
             PortEvent::Frame { rx_seq, frame } => self.node.step(Event::Frame { rx_seq, frame }, now_ns),
             PortEvent::Fenced { current } => self.node.step(Event::Fenced { current }, now_ns),
             PortEvent::Room => self.send_refused(),
@@ -706,7 +790,7 @@ impl Running {
 
     /// Gives up what belongs to a role that is lost. The process goes on: its listener, terminals and console stay.
     fn leave_role(&mut self, halt: Halt) -> std::io::Result<()> {
-        self.port = None;
+        (self.port, self.socket) = (None, None);
         self.refused.clear();
         self.roles += 1;
         self.leave_recording();
@@ -968,6 +1052,7 @@ impl Running {
         self.plugs += 1;
         let plug = self.plugs;
         let deliver = move |event| events.send(HostEvent::Port(plug, event)).is_ok();
+        self.socket = None;
         self.port = Some(Port::connect(switch, attach, deliver)?);
         Ok(())
     }

@@ -1,9 +1,12 @@
-//! Connections that carry [`Message`]s: a reading thread each, writing without ever waiting.
+//! Connections that carry [`Message`]s, read and written without the node's ever waiting.
 //!
-//! Reading: the thread parses as if an enemy wrote, and hands whole messages to the node's bounded
-//! queue; when the queue is full it waits, and TCP makes the peer wait. Writing: what the socket
+//! Reading: the node's thread reads from its peers itself, a bounded part at a time. Terminals and tools have a
+//! thread each, which hands whole messages to the node's bounded queue; when the queue is full it waits, and TCP
+//! makes the peer wait. All bytes are parsed as if an enemy wrote them ([`incoming`]). Writing: what the socket
 //! does not take at once stays in an outbox; past [`OUTBOX_BYTES_MAX`] the peer is too slow and the
 //! connection ends. So a stopped or hostile peer can hold neither the node's time nor its memory.
+
+mod incoming;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -12,16 +15,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::net::{SendFlags, send};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use thiserror::Error;
 
-use crate::ft::message::{
-    HEADER_BYTES, Header, MessageError, PREAMBLE_BYTES, check_preamble, decode_body, decode_header, preamble,
-};
+use crate::ft::message::{MessageError, preamble};
 use crate::ft::{LinkId, Message};
 use crate::host::mortal::make_mortal;
 use crate::host::places::{Kind, Places};
 use crate::host::pulse::Adopter;
+use incoming::{Incoming, READ_BYTES};
 
 /// More unsent bytes than this, and the peer is too slow to be one.
 pub const OUTBOX_BYTES_MAX: usize = 64 << 20;
@@ -32,7 +34,9 @@ const FIRST_MESSAGE_BYTES_MAX: usize = 4096;
 /// A connection that is being closed gets this long to take what was sent on it.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
-/// A peer that takes nothing for this long, not even as a paused terminal, is gone.
+/// Reads from one connection before the guest gets its next slice.
+const READS_A_TURN: usize = 16;
+/// Who takes nothing for this long, not even as a paused terminal, is gone.
 const UNSENT_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Error)]
@@ -60,6 +64,8 @@ pub enum LinkEvent {
         link: LinkId,
         stream: TcpStream,
         arrivals: Arrivals,
+        /// The node reads from it; a thread does when this is none.
+        reading: Option<Reading>,
     },
     Message {
         link: LinkId,
@@ -71,7 +77,14 @@ pub enum LinkEvent {
     },
 }
 
-/// Where a reading thread puts what it reads; it may wait, and returns false once the receiver is gone.
+/// What the node needs to read from a connection itself.
+pub struct Reading {
+    incoming: Incoming,
+    /// Held as long as it is connected; none for one that was dialled.
+    _place: Option<Place>,
+}
+
+/// Where a reading thread puts what it reads; it may wait, and answers false once nobody listens.
 pub type Sink = Arc<dyn Fn(LinkEvent) -> bool + Send + Sync>;
 
 /// When bytes last arrived on a connection: noted by the thread that reads them, as they arrive.
@@ -101,6 +114,24 @@ struct Link {
     outbox: Vec<u8>,
     sent: usize,
     closing: Option<Instant>,
+    reading: Option<Reading>,
+    /// It takes nothing more; what came before is still to be read.
+    ended: bool,
+}
+
+impl Link {
+    fn new(stream: TcpStream, arrivals: Arrivals) -> Self {
+        let outbox = Vec::new();
+        Self { stream, to: None, arrivals, outbox, sent: 0, closing: None, reading: None, ended: false }
+    }
+
+    /// Ends it; false when nothing is left to be read from it.
+    fn end(&mut self) -> bool {
+        shut(&self.stream);
+        self.outbox.clear();
+        (self.sent, self.closing, self.ended) = (0, None, true);
+        self.reading.is_some()
+    }
 }
 
 /// All connections of one node, owned by its thread.
@@ -118,38 +149,91 @@ impl Links {
         Self { started, links: BTreeMap::new() }
     }
 
-    /// One that was accepted.
-    pub fn add(&mut self, link: LinkId, stream: TcpStream, arrivals: Arrivals) {
-        self.insert(link, stream, arrivals, None);
+    /// One that was accepted. The node is to [`Links::receive`] at once from one that it reads itself.
+    pub fn add(&mut self, link: LinkId, stream: TcpStream, arrivals: Arrivals, reading: Option<Reading>) {
+        self.links.insert(link, Link { reading, ..Link::new(stream, arrivals) });
     }
 
-    fn insert(&mut self, link: LinkId, stream: TcpStream, arrivals: Arrivals, to: Option<String>) {
-        self.links.insert(link, Link { stream, to, arrivals, outbox: Vec::new(), sent: 0, closing: None });
+    /// Takes over a connection that [`dial`] has opened to the address `to`; the node reads from it.
+    pub fn dialed(&mut self, link: LinkId, stream: TcpStream, to: &str) {
+        let reading = Some(Reading { incoming: Incoming::dialed(), _place: None });
+        let opened = Link::new(stream, Arrivals::new(self.started));
+        self.links.insert(link, Link { to: Some(to.to_owned()), reading, ..opened });
     }
 
-    /// Takes over a connection that [`dial`] has opened to the address `to`, and starts reading from it.
-    pub fn dialed(&mut self, link: LinkId, stream: TcpStream, to: &str, sink: Sink) -> io::Result<()> {
+    /// As [`Links::dialed`], but a thread reads, and puts what comes into `sink`.
+    pub fn dialed_with_thread(
+        &mut self,
+        link: LinkId,
+        stream: TcpStream,
+        to: &str,
+        sink: Sink,
+    ) -> io::Result<()> {
         let reader = stream.try_clone()?;
-        let arrivals = Arrivals::new(self.started);
-        self.insert(link, stream, arrivals.clone(), Some(to.to_owned()));
+        let opened = Link { to: Some(to.to_owned()), ..Link::new(stream, Arrivals::new(self.started)) };
+        let arrivals = opened.arrivals.clone();
+        self.links.insert(link, opened);
         std::thread::Builder::new().name("link-read".into()).spawn(move || {
-            let why = read_messages(&reader, link, (&sink, &arrivals), None).to_string();
+            let mut incoming = Incoming::dialed();
+            let why = read_messages(&reader, link, &mut incoming, (&sink, &arrivals)).to_string();
             sink(LinkEvent::Closed { link, why });
         })?;
         Ok(())
     }
 
-    /// Sends, as far as the socket takes it now. Err is the reason why the peer is given up. A connection
-    /// that the peer has closed is no error here: what the peer sent before may still be on its way to the
-    /// node, and the reading thread reports the end after it.
+    /// The connections that the node reads itself.
+    pub fn sockets(&self) -> impl Iterator<Item = (LinkId, &TcpStream)> {
+        self.links.iter().filter(|(_, l)| l.reading.is_some()).map(|(link, l)| (*link, &l.stream))
+    }
+
+    /// Reads what has come on a connection, within bounds: what is left is there at the next look. Its end is the
+    /// last event, and then it is forgotten.
+    pub fn receive(&mut self, link: LinkId, mut take: impl FnMut(LinkEvent)) {
+        let Some(l) = self.links.get_mut(&link) else { return };
+        let Some(Reading { incoming, .. }) = &mut l.reading else { return };
+        let mut read = || -> Result<(), LinkError> {
+            for _ in 0..READS_A_TURN {
+                while let Some(message) = incoming.next()? {
+                    take(LinkEvent::Message { link, message });
+                }
+                let read = incoming.receive(|into| Ok(recv(&l.stream, into, RecvFlags::DONTWAIT)?.0));
+                match read {
+                    Ok(count) => {
+                        l.arrivals.note();
+                        // There was no more.
+                        if count < READ_BYTES {
+                            break;
+                        }
+                    }
+                    Err(LinkError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                    Err(LinkError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            while let Some(message) = incoming.next()? {
+                take(LinkEvent::Message { link, message });
+            }
+            Ok(())
+        };
+        if let Err(error) = read() {
+            self.forget(link);
+            take(LinkEvent::Closed { link, why: error.to_string() });
+        }
+    }
+
+    /// Sends, as far as the socket takes it now. Err is the reason why the peer is given up. A
+    /// connection that the peer has closed is no error here: what the peer said before may still
+    /// be on its way to the node, and its end is reported after it.
     pub fn send(&mut self, link: LinkId, message: &Message) -> Result<(), String> {
-        let Some(l) = self.links.get_mut(&link).filter(|l| l.closing.is_none()) else { return Ok(()) };
+        let Some(l) = self.links.get_mut(&link).filter(|l| l.closing.is_none() && !l.ended) else {
+            return Ok(());
+        };
         message.encode(&mut l.outbox);
         if l.outbox.len() - l.sent > OUTBOX_BYTES_MAX {
             return Err(format!("the peer takes nothing: {} bytes are unsent", l.outbox.len() - l.sent));
         }
-        if flush(l).is_err() {
-            self.forget(link);
+        if flush(l).is_err() && !l.end() {
+            self.links.remove(&link);
         }
         Ok(())
     }
@@ -194,15 +278,9 @@ impl Links {
             let result = flush(l);
             let done = l.outbox.is_empty();
             match (result, l.closing) {
-                (Ok(()), Some(until)) if done || Instant::now() >= until => {
-                    shut(&l.stream);
-                    false
-                }
+                (Ok(()), Some(until)) if done || Instant::now() >= until => l.end(),
                 (Ok(()), _) => true,
-                (Err(_), _) => {
-                    shut(&l.stream);
-                    false
-                }
+                (Err(_), _) => l.end(),
             }
         });
     }
@@ -256,53 +334,44 @@ pub fn dial(to: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// Judges the first message of a connection that was accepted: false ends it.
-type Greeting<'a> = &'a mut dyn FnMut(&Message) -> bool;
+/// Reads the first message of a connection that was accepted: in time, however slowly its bytes come.
+fn read_first(
+    stream: &TcpStream,
+    incoming: &mut Incoming,
+    arrivals: &Arrivals,
+) -> Result<Message, LinkError> {
+    let until = Instant::now() + FIRST_MESSAGE_WITHIN;
+    loop {
+        if let Some(message) = incoming.next()? {
+            stream.set_read_timeout(None)?;
+            return Ok(message);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(LinkError::Stalled);
+        }
+        stream.set_read_timeout(Some(left))?;
+        read_some(stream, incoming, arrivals)?;
+    }
+}
 
-/// Reads messages from `stream` into `sink` until something ends it. An accepted connection starts with the
-/// opener's preamble, must send its first message soon, and is judged by that.
+/// Reads messages from `stream` into `sink` until something ends it.
 fn read_messages(
     stream: &TcpStream,
     link: LinkId,
+    incoming: &mut Incoming,
     (sink, arrivals): (&Sink, &Arrivals),
-    mut greeting: Option<Greeting<'_>>,
 ) -> LinkError {
-    let accepted = greeting.is_some();
-    let until = accepted.then(|| Instant::now() + FIRST_MESSAGE_WITHIN);
-    let mut reader = io::BufReader::with_capacity(64 * 1024, Patient { stream, arrivals, until });
-    let mut first = accepted;
-    let read = |reader: &mut io::BufReader<Patient<'_>>, into: &mut [u8]| match reader.read_exact(into) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(LinkError::Closed),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(LinkError::Stalled),
-        Err(error) => Err(LinkError::Io(error)),
-    };
-    let mut next = || -> Result<Message, LinkError> {
-        if first {
-            let mut bytes = [0; PREAMBLE_BYTES];
-            read(&mut reader, &mut bytes)?;
-            check_preamble(&bytes)?;
-        }
-        let header = read_header(&mut |into: &mut [u8]| read(&mut reader, into))?;
-        if first && header.len > FIRST_MESSAGE_BYTES_MAX {
-            return Err(LinkError::LongFirst { len: header.len });
-        }
-        let message = read_body(header, &mut |into: &mut [u8]| read(&mut reader, into))?;
-        if first {
-            first = false;
-            reader.get_mut().until = None;
-            stream.set_read_timeout(None)?;
-            if !greeting.take().is_none_or(|welcome| welcome(&message)) {
-                return Err(LinkError::NoPlace);
-            }
-        }
-        Ok(message)
-    };
     loop {
-        match next() {
-            Ok(message) => {
+        match incoming.next() {
+            Ok(Some(message)) => {
                 if !sink(LinkEvent::Message { link, message }) {
                     return LinkError::Closed;
+                }
+            }
+            Ok(None) => {
+                if let Err(error) = read_some(stream, incoming, arrivals) {
+                    return error;
                 }
             }
             Err(error) => return error,
@@ -310,52 +379,33 @@ fn read_messages(
     }
 }
 
-/// Reads from a connection, until a time at which patience ends if there is one: however slowly
-/// the bytes come.
-struct Patient<'a> {
-    stream: &'a TcpStream,
-    arrivals: &'a Arrivals,
-    until: Option<Instant>,
-}
-
-impl Read for Patient<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if let Some(until) = self.until {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            self.stream.set_read_timeout(Some(left))?;
+/// Waits for bytes.
+fn read_some(mut stream: &TcpStream, incoming: &mut Incoming, arrivals: &Arrivals) -> Result<(), LinkError> {
+    match incoming.receive(|into| stream.read(into)) {
+        Ok(_) => {
+            arrivals.note();
+            Ok(())
         }
-        let bytes = self.stream.read(into)?;
-        self.arrivals.note();
-        Ok(bytes)
+        Err(LinkError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Err(LinkError::Stalled),
+        Err(LinkError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+        Err(error) => Err(error),
     }
-}
-
-/// Fills a slice or fails.
-type Reading<'a> = dyn FnMut(&mut [u8]) -> Result<(), LinkError> + 'a;
-
-/// Reads one message.
-pub fn read_message(read: &mut Reading<'_>) -> Result<Message, LinkError> {
-    let header = read_header(read)?;
-    read_body(header, read)
-}
-
-fn read_header(read: &mut Reading<'_>) -> Result<Header, LinkError> {
-    let mut bytes = [0; HEADER_BYTES];
-    read(&mut bytes)?;
-    Ok(decode_header(&bytes)?)
-}
-
-fn read_body(header: Header, read: &mut Reading<'_>) -> Result<Message, LinkError> {
-    let mut body = vec![0; header.len];
-    read(&mut body)?;
-    Ok(decode_body(header, &body)?)
 }
 
 /// The places of a port, shared by the threads that read from its connections.
 type SharedPlaces = Arc<Mutex<Places<TcpStream>>>;
+
+/// A connection's place, as long as it has one.
+struct Place {
+    places: SharedPlaces,
+    link: LinkId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.places).leave(self.link);
+    }
+}
 
 fn lock(places: &SharedPlaces) -> MutexGuard<'_, Places<TcpStream>> {
     // Nothing that runs under the lock can panic half-way.
@@ -389,46 +439,47 @@ pub fn accept(listener: TcpListener, reception: Reception) -> io::Result<()> {
             if let Some(evicted) = lock(&places).arrive(link, ip, handle) {
                 shut(&evicted);
             }
-            let (reception, theirs) = (reception.clone(), places.clone());
-            let spawned = std::thread::Builder::new().name("link-read".into()).spawn(move || {
-                if let Some(why) = serve(&stream, link, &reception, &theirs) {
-                    (reception.sink)(LinkEvent::Closed { link, why });
-                }
-                lock(&theirs).leave(link);
-            });
-            if spawned.is_err() {
-                lock(&places).leave(link);
-            }
+            let place = Place { places: places.clone(), link };
+            let reception = reception.clone();
+            // Without a thread for it, it is dropped, and so is its place.
+            let spawned = std::thread::Builder::new()
+                .name("link-read".into())
+                .spawn(move || serve(stream, place, &reception));
+            drop(spawned);
         }
     })?;
     Ok(())
 }
 
-/// Reads what a connection sends, from its preamble on; returns why it ended, if the node ever learned of it.
-fn serve(stream: &TcpStream, link: LinkId, reception: &Reception, places: &SharedPlaces) -> Option<String> {
+/// Reads what a connection says, from its first message on, or gives it to whoever reads on.
+fn serve(stream: TcpStream, place: Place, reception: &Reception) {
     let Reception { sink, beats, .. } = reception;
-    let arrivals = Arrivals::new(reception.started);
-    let mortal = stream.set_nodelay(true).and_then(|()| make_mortal(stream, UNSENT_MAX));
-    let mut writer = Some(mortal.and_then(|()| stream.try_clone()).ok()?);
-    let mut is_pulse = false;
-    let mut welcome = |first: &Message| match writer.take() {
-        Some(stream) if lock(places).settle(link, Kind::of(first)) => {
-            if let Message::Pulse { token } = first {
-                is_pulse = true;
-                beats.adopt(*token, stream);
-                return false;
-            }
-            sink(LinkEvent::Up { link, stream, arrivals: arrivals.clone() })
-        }
-        _ => false,
+    let (link, arrivals) = (place.link, Arrivals::new(reception.started));
+    let mortal = stream.set_nodelay(true).and_then(|()| make_mortal(&stream, UNSENT_MAX));
+    let Ok(writer) = mortal.and_then(|()| stream.try_clone()) else { return };
+    let mut incoming = Incoming::accepted();
+    let first = read_first(&stream, &mut incoming, &arrivals);
+    let Some(first) = first.ok().filter(|first| lock(&place.places).settle(link, Kind::of(first))) else {
+        return shut(&stream);
     };
-    let why = read_messages(stream, link, (sink, &arrivals), Some(&mut welcome)).to_string();
-    if is_pulse {
-        // Whoever took it reads on.
-        return None;
+    match first {
+        Message::Pulse { token } => beats.adopt(token, writer),
+        // A node: what it says is read by this node's own thread, which no other has to wake for it.
+        Message::Join { .. } => {
+            incoming.put_back(first);
+            let reading = Some(Reading { incoming, _place: Some(place) });
+            sink(LinkEvent::Up { link, stream: writer, arrivals, reading });
+        }
+        _ => {
+            incoming.put_back(first);
+            let up = LinkEvent::Up { link, stream: writer, arrivals: arrivals.clone(), reading: None };
+            if sink(up) {
+                let why = read_messages(&stream, link, &mut incoming, (sink, &arrivals)).to_string();
+                sink(LinkEvent::Closed { link, why });
+            }
+            shut(&stream);
+        }
     }
-    shut(stream);
-    writer.is_none().then_some(why)
 }
 
 /// Says one thing to a node and waits for what it answers: for tools.
@@ -438,10 +489,17 @@ pub fn ask(to: SocketAddr, message: &Message, within: Duration) -> Result<Messag
     let mut bytes = Vec::new();
     message.encode(&mut bytes);
     io::Write::write_all(&mut stream, &bytes)?;
-    read_message(&mut |into| match stream.read_exact(into) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(LinkError::Closed),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(LinkError::Unanswered { within }),
-        Err(error) => Err(LinkError::Io(error)),
-    })
+    let mut incoming = Incoming::dialed();
+    loop {
+        if let Some(message) = incoming.next()? {
+            return Ok(message);
+        }
+        match incoming.receive(|into| stream.read(into)) {
+            Ok(_) => {}
+            Err(LinkError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(LinkError::Unanswered { within });
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }

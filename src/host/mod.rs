@@ -5,9 +5,8 @@
 //! connections a port admits; [`mortal`]: they end when the other host is gone), [`switch`] (the network's
 //! process), [`port`] (a node's plug into it), [`stop`]
 //! (ends poll loops), [`terminal`] and [`keys`] (the one we were started from), [`console`], [`attach`]
-//! (another node's console, over connections that die), [`driver`] (events in, commands out, one node), [`os`] (time of
-//! day, entropy, how a process dies), [`listeners`] (whose process listens at an address), [`say`] (messages
-//! for people), [`failure`] (a command's failure and its fix).
+//! (another node's console, over connections that die), [`driver`] (events in, commands out, one node), [`mailbox`] (how its thread waits), [`os`] (time of
+//! day, entropy, how a process dies), [`listeners`] (whose process listens at an address), [`say`] (what people are told), [`failure`] (a command's failure and its fix).
 
 pub mod arbiter;
 pub mod attach;
@@ -20,6 +19,7 @@ pub mod keys;
 pub mod link;
 pub mod listeners;
 pub mod logdir;
+pub mod mailbox;
 pub mod mortal;
 pub mod os;
 mod places;

@@ -1,8 +1,9 @@
 //! A VM's connection to its switch, as the node sees it.
 //!
-//! The node's thread sends ([`Port::send`] writes to the socket itself: no other thread is woken for
-//! an output), and one thread here reads, reconnects and reports everything through one function
-//! that the node gives, so that the node can wait in one place.
+//! The node's thread sends and reads ([`Port::send`] writes to the socket itself, [`Port::receive`] reads what has
+//! come: no other thread is woken for an output or an input). One thread here connects, and connects again, writes
+//! what the socket did not take at once, and notices a switch that has fallen silent; it reports through a function
+//! that the node gives.
 //!
 //! Frames are kept until the switch has accepted them, and sent again after a lost connection; the
 //! switch's fence drops what it had already. So a lost connection loses no frame while the switch
@@ -17,12 +18,14 @@ mod link;
 mod state;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags};
 use serde::Serialize;
 
+use super::mailbox::look;
 use crate::base::Generation;
 use crate::net::{Attach, port::is_vm_name};
 use link::{Link, Shared};
@@ -30,11 +33,16 @@ use state::State;
 
 pub use state::{KEPT_BYTES_MAX, KEPT_FRAMES_MAX, SendRefused};
 
-/// What the reading thread reports.
+/// A connection that comes while the port is drained is noticed this soon.
+const DRAIN_LOOK: Duration = Duration::from_millis(10);
+
+/// What a port reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortEvent {
-    /// The switch has accepted the attachment: after each connection, and after [`Port::activate`]. Frames up
-    /// to `tx_seq_last` have been accepted, from whichever node.
+    /// The `n`-th connection is there, and what comes on it is to be read: see [`Port::socket`].
+    Connected { n: u64 },
+    /// The switch knows us: after each connection, and after [`Port::activate`]. Frames up to
+    /// `tx_seq_last` have been accepted, whoever sent them.
     Attached { generation: Generation, tx_seq_last: u64 },
     /// There is no connection; it is tried again and again. Reported once until there is one.
     Down { why: String },
@@ -69,9 +77,8 @@ pub struct Port {
 }
 
 impl Port {
-    /// Attaches to `switch` as described by `attach`, now or as soon as it is there. `deliver` is called by a
-    /// thread of the port; it may block (the switch then keeps what comes), and returns false when the
-    /// receiver is gone.
+    /// Attaches to `switch` as `attach` says, now or as soon as it is there. `deliver` is called by the port's
+    /// thread when a connection comes or is lost; it may block, and answers false when no one listens any more.
     pub fn connect(
         switch: SocketAddr,
         attach: Attach,
@@ -87,6 +94,17 @@ impl Port {
         let link = Link::new(switch, Arc::clone(&shared), deliver);
         std::thread::Builder::new().name("port".into()).spawn(move || link.run())?;
         Ok(Port { shared })
+    }
+
+    /// The `n`-th connection, to wait for what comes on it; none if it is lost, and another one announced.
+    pub fn socket(&self, n: u64) -> Option<Arc<TcpStream>> {
+        self.lock().socket(n)
+    }
+
+    /// Reads once what has come, without waiting, and reports it in order. False when the connection is lost or
+    /// refused: the port's thread goes on from there.
+    pub fn receive(&self, take: impl FnMut(PortEvent)) -> bool {
+        self.shared.receive(take)
     }
 
     /// Sends the `seq`-th frame of the guest's life. It is kept until the switch has it; when too
@@ -123,6 +141,12 @@ impl Port {
         self.shared.wake();
     }
 
+    /// Ends the connection for good.
+    pub fn close(&self) {
+        self.lock().stop();
+        self.shared.wake();
+    }
+
     /// Whether the switch has answered and is connected.
     pub fn is_up(&self) -> bool {
         self.lock().is_up()
@@ -137,20 +161,35 @@ impl Port {
         self.lock().counts()
     }
 
-    /// Waits until the switch has accepted every frame sent, at most for `patience`; whether it has.
+    /// Waits until the switch has accepted every frame sent, at most for `patience`; whether it has. Frames that
+    /// come meanwhile are not taken: the switch keeps them.
     pub fn drain(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
-        let mut state = self.lock();
-        state.ping();
-        self.flush(&mut state);
-        while !state.is_drained() {
+        {
+            let mut state = self.lock();
+            state.ping();
+            self.flush(&mut state);
+        }
+        while !self.is_drained() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
-            state = self.shared.wait(state, left);
+            let socket = self.lock().any_socket();
+            match &socket {
+                Some(socket) => {
+                    look(&mut [PollFd::new(socket, PollFlags::IN)], left.min(DRAIN_LOOK));
+                    self.receive(|_| ());
+                }
+                None => std::thread::sleep(left.min(DRAIN_LOOK)),
+            }
         }
         true
+    }
+
+    /// Whether the switch has accepted every frame sent.
+    pub fn is_drained(&self) -> bool {
+        self.lock().is_drained()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -167,8 +206,7 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
-        self.lock().stop();
-        self.shared.wake();
+        self.close();
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`guests`] (the guest programs that come along), [`linux`] (Debian's images), [`scratch`] (a directory
 //! for one run), [`kvclient`] (a load that checks every answer, over UDP), [`counterload`] (the same over TCP),
-//! [`cluster`] (a whole pair as processes), [`onlooker`] (a terminal at its console), [`stage`] (what is done to a pair,
+//! [`port`] (a node's plug for whoever plays one), [`cluster`] (a whole pair as processes), [`onlooker`] (a terminal at its console), [`stage`] (what is done to a pair,
 //! and what it took), [`demo`], [`mod@bench`].
 
 pub mod bench;
@@ -14,5 +14,6 @@ pub mod guests;
 pub mod kvclient;
 pub mod linux;
 pub mod onlooker;
+pub mod port;
 pub mod scratch;
 pub mod stage;

@@ -8,9 +8,9 @@ use lockstep::base::{Generation, NodeId};
 use lockstep::ft::{Arbiter, Bid, Claim, Message};
 use lockstep::host::arbiter::FileArbiter;
 use lockstep::host::link;
-use lockstep::host::port::Port;
 use lockstep::host::switch::query;
 use lockstep::lab::cluster::Process;
+use lockstep::lab::port::Listening;
 use lockstep::machine::mac_of;
 use lockstep::net::{Attach, Mac};
 
@@ -51,12 +51,12 @@ fn pair(scene: &mut Scene) -> (Process, Process, u64) {
 
 /// Another node under the same vm's name, attached to the scene's switch as `generation`. It knows the guest's
 /// life: no less convinces the switch.
-fn foreign(scene: &Scene, life: u64, generation: u64) -> Port {
+fn foreign(scene: &Scene, life: u64, generation: u64) -> Listening {
     attached(scene, "kv", life, generation)
 }
 
 /// A node of `vm` that has the address of the vm `kv`.
-fn attached(scene: &Scene, vm: &str, life: u64, generation: u64) -> Port {
+fn attached(scene: &Scene, vm: &str, life: u64, generation: u64) -> Listening {
     let attach = Attach {
         vm: vm.into(),
         life,
@@ -66,7 +66,7 @@ fn attached(scene: &Scene, vm: &str, life: u64, generation: u64) -> Port {
         rx_seq_last: 0,
         tx_seq_last: 0,
     };
-    let port = Port::connect(scene.cluster.switch.address, attach, |_| true).unwrap();
+    let port = Listening::connect(scene.cluster.switch.address, attach, |_| true).unwrap();
     let until = std::time::Instant::now() + PATIENCE;
     while !port.is_up() {
         assert!(std::time::Instant::now() < until, "{}", query(scene.cluster.switch.address).unwrap());

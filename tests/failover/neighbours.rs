@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use lockstep::base::Generation;
-use lockstep::host::port::{Port, PortEvent};
+use lockstep::host::port::PortEvent;
 use lockstep::host::switch::query;
+use lockstep::lab::port::Listening;
 use lockstep::machine::mac_of;
 use lockstep::net::ether::{self, Ipv4Address, Station};
 use lockstep::net::gateway::GUEST_IP;
@@ -66,7 +67,8 @@ fn a_vm_reaches_another_ones_service_over_the_switch_through_a_takeover() {
         tx_seq_last: 0,
     };
     let (sender, events) = crossbeam_channel::bounded(1024);
-    let port = Port::connect(scene.cluster.switch.address, attach, move |e| sender.send(e).is_ok()).unwrap();
+    let port =
+        Listening::connect(scene.cluster.switch.address, attach, move |e| sender.send(e).is_ok()).unwrap();
     let mut seq = 0;
     let mut say = |frame: &[u8]| {
         seq += 1;

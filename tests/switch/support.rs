@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 use lockstep::base::{Generation, Prng};
-use lockstep::host::port::{Port, PortEvent};
+use lockstep::host::port::PortEvent;
 use lockstep::host::stop::{Stop, Stopper};
 use lockstep::host::switch::{SwitchReport, SwitchServer};
+use lockstep::lab::port::Listening;
 use lockstep::net::ether::{self, Station};
 use lockstep::net::gateway::{GATEWAY_IP, GATEWAY_MAC, GUEST_IP};
 use lockstep::net::{Attach, Mac};
@@ -139,9 +140,9 @@ pub fn attach(generation: u64) -> Attach {
 }
 
 /// A port whose events come through a channel.
-pub fn port(at: SocketAddr, attach: Attach) -> (Port, Receiver<PortEvent>) {
+pub fn port(at: SocketAddr, attach: Attach) -> (Listening, Receiver<PortEvent>) {
     let (sender, events) = bounded(1024);
-    (Port::connect(at, attach, move |event| sender.send(event).is_ok()).unwrap(), events)
+    (Listening::connect(at, attach, move |event| sender.send(event).is_ok()).unwrap(), events)
 }
 
 pub fn expect_event(events: &Receiver<PortEvent>, mut wanted: impl FnMut(&PortEvent) -> bool) -> PortEvent {
@@ -172,7 +173,13 @@ impl FakeVm {
     }
 
     /// Takes over: replays the log, and says again whatever may not have left.
-    pub fn take_over(port: Port, events: Receiver<PortEvent>, generation: u64, log: Log, lag: u64) -> Self {
+    pub fn take_over(
+        port: Listening,
+        events: Receiver<PortEvent>,
+        generation: u64,
+        log: Log,
+        lag: u64,
+    ) -> Self {
         let mut guest = Guest::default();
         let mut outputs = guest.boot();
         let mut rx_seq_last = 0;
@@ -190,7 +197,7 @@ impl FakeVm {
 
     /// Each frame heard is replicated `lag` frames late (or when nothing else comes); only then
     /// leave the answers to it.
-    fn run(port: Port, events: Receiver<PortEvent>, mut guest: Guest, log: Log, lag: u64) -> Self {
+    fn run(port: Listening, events: Receiver<PortEvent>, mut guest: Guest, log: Log, lag: u64) -> Self {
         let (kill, killed) = bounded::<()>(0);
         let thread = std::thread::spawn(move || {
             let mut held = VecDeque::new();

@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use lockstep::base::{Generation, Prng};
-use lockstep::host::port::{Port, PortEvent};
+use lockstep::host::port::PortEvent;
 use lockstep::host::stop::{Stop, Stopper};
 use lockstep::host::switch::{SwitchOptions, SwitchReport, SwitchServer};
+use lockstep::lab::port::Listening;
 use lockstep::net::wire::Wire;
 use lockstep::net::{Attach, Mac};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
@@ -268,19 +269,23 @@ pub struct Node {
 impl Node {
     pub fn boot(at: SocketAddr, machine: &Shared) -> Self {
         let (sender, events) = bounded(4096);
-        let port = Port::connect(at, attach(1), move |event| sender.send(event).is_ok()).unwrap();
+        let port = Listening::connect(at, attach(1), move |event| sender.send(event).is_ok()).unwrap();
         Self::run(port, events, Arc::clone(machine))
     }
 
     /// A standby, which hears nothing until it takes over.
-    pub fn standby(at: SocketAddr, generation: u64) -> (Port, Receiver<PortEvent>) {
+    pub fn standby(at: SocketAddr, generation: u64) -> (Listening, Receiver<PortEvent>) {
         let (sender, events) = bounded(4096);
         let attach = Attach { standby: true, ..attach(generation) };
-        let port = Port::connect(at, attach, move |event| sender.send(event).is_ok()).unwrap();
+        let port = Listening::connect(at, attach, move |event| sender.send(event).is_ok()).unwrap();
         (port, events)
     }
 
-    pub fn take_over((port, events): (Port, Receiver<PortEvent>), generation: u64, machine: &Shared) -> Self {
+    pub fn take_over(
+        (port, events): (Listening, Receiver<PortEvent>),
+        generation: u64,
+        machine: &Shared,
+    ) -> Self {
         let (rx_seq_last, said) = {
             let machine = lock(machine);
             (machine.rx_seq_last, machine.said.iter().cloned().collect::<Vec<_>>())
@@ -290,7 +295,7 @@ impl Node {
         Self::run(port, events, Arc::clone(machine))
     }
 
-    fn run(port: Port, events: Receiver<PortEvent>, machine: Shared) -> Self {
+    fn run(port: Listening, events: Receiver<PortEvent>, machine: Shared) -> Self {
         let (kill, killed) = bounded::<()>(0);
         let thread = std::thread::spawn(move || {
             let mut prng = Prng::new(7);
@@ -343,7 +348,7 @@ impl Drop for Node {
     }
 }
 
-fn send(port: &Port, frames: &[(u64, Vec<u8>)]) {
+fn send(port: &Listening, frames: &[(u64, Vec<u8>)]) {
     for (seq, frame) in frames {
         // When too much is kept the output waits, as in a node.
         while port.send(*seq, frame).is_err() {

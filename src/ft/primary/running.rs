@@ -159,7 +159,11 @@ impl Primary {
             self.ended = Some((exit, Seq(self.recorder.seq_next().get() - 1)));
         }
         self.note_digest(now_ns);
-        if said || quiet || elapsed_ns >= period_ns || self.recorder.log_bytes_waiting() >= FRAME_BYTES_SOFT {
+        let waiting_bytes = self.recorder.log_bytes_waiting();
+        // A guest that comes to rest right behind a frame has nothing to report but how far it got: that goes with
+        // the next heartbeat.
+        let rests_with_entries = quiet && waiting_bytes > 0;
+        if said || rests_with_entries || elapsed_ns >= period_ns || waiting_bytes >= FRAME_BYTES_SOFT {
             if followed {
                 self.audit(&settings, now_ns);
             }

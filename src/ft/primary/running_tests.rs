@@ -252,3 +252,71 @@ fn only_the_winners_own_word_makes_the_loser_of_a_claim_count_on() {
         [Command::Claim { generation: Generation(3), keeps: None, after: HEIR }]
     ));
 }
+
+/// Asks the guest for its hardware address (RFC 826), and so for a frame.
+fn arp_request() -> Vec<u8> {
+    let host = [0x52, 0x54, 0, 0x4c, 0x53, 0xff];
+    let mut frame = vec![0xff; 6];
+    frame.extend(host);
+    frame.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    frame.extend(host);
+    frame.extend([10, 0, 2, 2, 0, 0, 0, 0, 0, 0, 10, 0, 2, 15]);
+    frame
+}
+
+/// What goes to the backup in one turn: the events of each frame.
+fn frames_in_a_turn(primary: &mut Primary, common: &mut Common, host: &mut Host) -> Vec<Vec<log::Event>> {
+    primary.run(common, host);
+    let sent = std::mem::take(&mut common.commands);
+    let frames = sent.into_iter().filter_map(|command| match command {
+        Command::Send { message: Message::Log(bytes), .. } => Some(bytes),
+        _ => None,
+    });
+    let events = |bytes: Vec<u8>| {
+        let (entries, _) = log::frame::decode_frame(&bytes).expect("our own frame");
+        entries.into_iter().map(|entry| entry.event).collect()
+    };
+    frames.map(events).collect()
+}
+
+#[test]
+fn a_guest_that_comes_to_rest_behind_an_answer_reports_it_with_the_next_heartbeat() {
+    const LINK: LinkId = LinkId(9);
+    let settings = Settings::default();
+    let mut common = Common::new(NodeId(1), "vm", settings);
+    let options = BootOptions { ram_bytes: 8 << 20, ..BootOptions::default() };
+    let guest = include_bytes!("../../../guest-programs/kv/kv.elf");
+    let machine = Machine::boot(&Elf::parse(guest).expect("an ELF"), &options).expect("it boots");
+    let boot = Boot { machine, generation: Generation(1), life: 1, limit: Icount::MAX };
+    let mut primary = Primary::boot(&mut common, boot, 0);
+    let mut host = Host { now_ns: 0, takes: true };
+    // It sets its devices up and rests.
+    for _ in 0..100 {
+        primary.run(&mut common, &mut host);
+    }
+    let counting = Counting {
+        link: LINK,
+        node: NodeId(2),
+        detector: settings.detector(0),
+        lag: crate::ft::lag::LagMeter::starting(primary.icount()),
+        acked: Seq(primary.recorder.seq_next().get() - 1),
+        since: Seq(1),
+        switching: None,
+        disks_copied: None,
+    };
+    primary.peer = Peer::Counting(counting);
+    primary.flush(&mut common, 0, true);
+    common.commands.clear();
+    primary.step(&mut common, Event::Frame { rx_seq: 1, frame: arp_request() }, 0);
+    let mut frames = Vec::new();
+    for _ in 0..20 {
+        frames.extend(frames_in_a_turn(&mut primary, &mut common, &mut host));
+    }
+    let has_mark = |frame: &Vec<log::Event>| frame.iter().any(|event| matches!(event, log::Event::Output(_)));
+    assert_eq!(frames.iter().filter(|frame| has_mark(frame)).count(), 1, "{frames:?}");
+    assert!(frames.last().is_some_and(has_mark), "no frame of its own for the rest: {frames:?}");
+    host.now_ns = settings.heartbeat_ns;
+    let frames = frames_in_a_turn(&mut primary, &mut common, &mut host);
+    assert_eq!(frames, [vec![log::Event::Horizon]]);
+    assert!(frames_in_a_turn(&mut primary, &mut common, &mut host).is_empty());
+}

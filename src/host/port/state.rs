@@ -1,15 +1,16 @@
-//! What a port remembers between its two threads: what is kept, and what waits for the socket.
+//! What the two threads at a port share: its connection, what is kept, and what waits for the socket.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Write};
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::PortCounts;
+use super::{PortCounts, PortEvent};
 use crate::base::Generation;
-use crate::net::{Attach, ToSwitch, fence, port};
+use crate::net::{Attach, FromSwitch, ToSwitch, Unframer, fence, port};
 
 /// At most this many frames are kept for a switch that has not accepted them.
 pub const KEPT_FRAMES_MAX: usize = port::FRAMES_KEPT_MAX;
@@ -43,6 +44,12 @@ pub struct State {
     /// What the next connection sends first; generation, standby and `rx_seq_last` move with events.
     attach: Attach,
     stream: Option<Arc<TcpStream>>,
+    /// Cuts what comes on it into messages.
+    unframer: Unframer,
+    /// When something came on it last.
+    heard: Instant,
+    /// Why it ended, until the port's thread has seen it.
+    ended: Option<Ended>,
     /// The switch has answered on this connection.
     up: bool,
     out: Vec<u8>,
@@ -62,7 +69,19 @@ pub struct State {
     /// The generation that is current instead of ours: nothing is sent until we activate a newer one.
     fenced: Option<Generation>,
     stopping: bool,
+    /// That there is no connection was reported since there was one; and why the switch refused.
+    down_told: bool,
+    refused: String,
     counts: PortCounts,
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub enum Ended {
+    Lost(String),
+    Refused(String),
+    /// Another generation is current.
+    Fenced,
 }
 
 impl State {
@@ -70,6 +89,9 @@ impl State {
         Self {
             attach,
             stream: None,
+            unframer: Unframer::default(),
+            heard: Instant::now(),
+            ended: None,
             up: false,
             out: Vec::new(),
             out_start: 0,
@@ -84,8 +106,88 @@ impl State {
             wants_room: false,
             fenced: None,
             stopping: false,
+            down_told: false,
+            refused: String::new(),
             counts: PortCounts::default(),
         }
+    }
+
+    /// The `n`-th connection, if it is that one.
+    pub fn socket(&self, n: u64) -> Option<Arc<TcpStream>> {
+        self.stream.clone().filter(|_| self.counts.connections == n)
+    }
+
+    pub fn any_socket(&self) -> Option<Arc<TcpStream>> {
+        self.stream.clone()
+    }
+
+    /// How long nothing has come.
+    pub fn silence(&self) -> Duration {
+        self.heard.elapsed()
+    }
+
+    /// Ends the present connection.
+    pub fn end(&mut self, how: Ended) {
+        self.disconnected();
+        self.ended = Some(how);
+    }
+
+    /// How the connection ended, if it has.
+    pub fn take_ended(&mut self) -> Option<Ended> {
+        self.ended.take()
+    }
+
+    /// Reads once into `scratch`, and reports what came. Err when that ends the connection.
+    pub fn receive(&mut self, scratch: &mut [u8], mut take: impl FnMut(PortEvent)) -> Result<(), Ended> {
+        let Some(stream) = self.stream.clone() else { return Ok(()) };
+        match (&*stream).read(scratch) {
+            Ok(0) => return Err(Ended::Lost("the switch closed the connection".into())),
+            Ok(n) => self.unframer.push(&scratch[..n]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                return Ok(());
+            }
+            Err(error) => return Err(Ended::Lost(error.to_string())),
+        }
+        self.heard = Instant::now();
+        loop {
+            let message = self.unframer.next_body().and_then(|body| body.map(FromSwitch::decode).transpose());
+            let message = message.map_err(|error| Ended::Lost(error.to_string()))?;
+            let Some(message) = message else { return Ok(()) };
+            self.take_in(message, &mut take)?;
+            if self.take_room() {
+                take(PortEvent::Room);
+            }
+        }
+    }
+
+    fn take_in(&mut self, message: FromSwitch, take: &mut impl FnMut(PortEvent)) -> Result<(), Ended> {
+        match message {
+            FromSwitch::Attached { generation, tx_seq_last } => {
+                self.attached(tx_seq_last);
+                take(PortEvent::Attached { generation, tx_seq_last });
+            }
+            FromSwitch::Frame { rx_seq, bytes } => {
+                if self.take_frame(rx_seq) {
+                    take(PortEvent::Frame { rx_seq, frame: bytes });
+                }
+            }
+            FromSwitch::Pong { tx_seq_last } => {
+                if !self.ponged(tx_seq_last) {
+                    let why = format!("it has taken frame {tx_seq_last}, which this guest never sent");
+                    return Err(Ended::Lost(why));
+                }
+            }
+            FromSwitch::Fenced { current } => {
+                if !self.fence(current) {
+                    return Err(Ended::Lost(format!("generation {current} was the current one until ours")));
+                }
+                take(PortEvent::Fenced { current });
+                return Err(Ended::Fenced);
+            }
+            FromSwitch::Refused { why } => return Err(Ended::Refused(why)),
+            FromSwitch::Status { .. } => {}
+        }
+        Ok(())
     }
 
     pub fn counts(&self) -> PortCounts {
@@ -106,13 +208,12 @@ impl State {
 
     pub fn stop(&mut self) {
         self.stopping = true;
-        self.stream = None;
+        self.disconnected();
     }
 
-    /// The switch reports that generation `current` is the newest. False when we have claimed a newer one
-    /// since: then only the connection is lost.
-    pub fn fence(&mut self, current: Generation) -> bool {
-        self.disconnected();
+    /// The switch says that generation `current` is the newest. False when we have claimed a newer one since: then the
+    /// connection is lost, and no more.
+    fn fence(&mut self, current: Generation) -> bool {
         let fenced = self.attach.generation <= current;
         if fenced {
             self.fenced = Some(current);
@@ -211,6 +312,7 @@ impl State {
     /// A connection is there: introduces us, and repeats what the switch may not have.
     pub fn connected(&mut self, stream: Arc<TcpStream>) {
         self.stream = Some(stream);
+        (self.unframer, self.heard, self.ended) = (Unframer::default(), Instant::now(), None);
         self.counts.connections += 1;
         self.out.clear();
         self.out_start = 0;
@@ -240,21 +342,38 @@ impl State {
     }
 
     pub fn disconnected(&mut self) {
-        self.stream = None;
+        // Whoever else holds it sees its end.
+        if let Some(stream) = self.stream.take() {
+            stream.shutdown(Shutdown::Both).ok();
+        }
         self.up = false;
         self.out.clear();
         self.out_start = 0;
     }
 
     /// The switch answered `Attached`.
-    pub fn attached(&mut self, tx_seq_last: u64) {
-        self.up = true;
+    fn attached(&mut self, tx_seq_last: u64) {
+        (self.up, self.down_told) = (true, false);
+        self.refused.clear();
         self.accept(tx_seq_last);
     }
 
-    /// The switch answered a ping. False when it has counted numbers that this guest is far from having used:
-    /// another process used them, and attaching again sets that right.
-    pub fn ponged(&mut self, tx_seq_last: u64) -> bool {
+    /// That there is no connection is to be told; false when it was, since the last one.
+    pub fn tell_down(&mut self) -> bool {
+        !std::mem::replace(&mut self.down_told, true)
+    }
+
+    /// That the switch refuses is to be told; false when it was, for this reason.
+    pub fn tell_refused(&mut self, why: &str) -> bool {
+        self.down_told = true;
+        let news = self.refused != why;
+        self.refused = why.to_owned();
+        news
+    }
+
+    /// The switch answered a ping. False when it has counted numbers that this guest is far from having
+    /// used: somebody else used them, and attaching again sets that right.
+    fn ponged(&mut self, tx_seq_last: u64) -> bool {
         self.pings = self.pings.saturating_sub(1);
         let plausible = self.handed.is_none_or(|handed| tx_seq_last <= handed.saturating_add(fence::GAP_MAX));
         if plausible {
@@ -273,7 +392,7 @@ impl State {
     }
 
     /// A frame came; false when it came before.
-    pub fn take_frame(&mut self, rx_seq: u64) -> bool {
+    fn take_frame(&mut self, rx_seq: u64) -> bool {
         let new = rx_seq > self.attach.rx_seq_last;
         if new {
             self.attach.rx_seq_last = rx_seq;
@@ -285,7 +404,7 @@ impl State {
     }
 
     /// True once after a refused send, when there is room for a good part again.
-    pub fn take_room(&mut self) -> bool {
+    fn take_room(&mut self) -> bool {
         let room = self.kept.len() <= KEPT_FRAMES_MAX / 2 && self.kept_bytes <= KEPT_BYTES_MAX / 2;
         let tell = self.wants_room && room;
         self.wants_room &= !tell;

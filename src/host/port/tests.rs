@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::*;
+use crate::lab::port::Listening;
 use crate::net::{FromSwitch, Mac, ToSwitch, Unframer};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -68,11 +69,11 @@ fn attach(standby: bool) -> Attach {
     }
 }
 
-fn begin(attach: Attach) -> (TcpListener, Port, Receiver<PortEvent>) {
+fn begin(attach: Attach) -> (TcpListener, Listening, Receiver<PortEvent>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (sender, events) = bounded(100);
     let at = listener.local_addr().unwrap();
-    let port = Port::connect(at, attach, move |event| sender.send(event).is_ok()).unwrap();
+    let port = Listening::connect(at, attach, move |event| sender.send(event).is_ok()).unwrap();
     (listener, port, events)
 }
 
