@@ -46,6 +46,9 @@ const EVENTS_WAITING_MAX: usize = 1024;
 const MESSAGE_BYTES_WAITING_MAX: usize = 64 << 20;
 /// Events taken before the guest gets its next slice.
 const EVENTS_A_TURN: usize = 128;
+/// A node whose guest does not rest looks at its sockets this often: a look costs a system call, and a slice of the
+/// guest takes some 30 us.
+const LOOK_NS: u64 = 60_000;
 /// An unsent rest is tried again this soon.
 const RETRY: Duration = Duration::from_micros(500);
 /// How often the arbiter is asked whether it still knows what it decided.
@@ -351,7 +354,7 @@ impl Driver {
             pulse,
             port: None,
             socket: None,
-            looked: false,
+            looked_ns: 0,
             plugs: 0,
             roles: 0,
             leaving: None,
@@ -524,8 +527,8 @@ struct Running {
     port: Option<Port>,
     /// The port's present connection.
     socket: Option<Arc<TcpStream>>,
-    /// Sockets were looked at in this turn already.
-    looked: bool,
+    /// When the sockets were looked at last.
+    looked_ns: u64,
     /// Counts the plugs, and the roles that were left: what is heard of an older one is dropped.
     plugs: u64,
     roles: u64,
@@ -553,12 +556,16 @@ impl Running {
 
     fn live(&mut self) -> Result<Halt, DriverError> {
         loop {
-            self.pulse.moved(self.now_ns());
+            let now_ns = self.now_ns();
+            self.pulse.moved(now_ns);
             for _ in 0..EVENTS_A_TURN {
                 let Some(event) = self.queue.try_recv() else { break };
                 self.take_in(event);
             }
-            self.receive_now();
+            if now_ns.saturating_sub(self.looked_ns) >= LOOK_NS {
+                self.looked_ns = now_ns;
+                self.receive_now();
+            }
             if self.wiring.ends_with_console && self.console.is_gone() {
                 say!("lockstep: standard output is closed: the guest is ended");
                 self.node.step(Event::Quit, self.now_ns());
@@ -598,7 +605,7 @@ impl Running {
         let (links, mut sockets) = self.sockets();
         let event = self.queue.wait(&mut sockets, Duration::from_nanos(for_ns));
         let ready = Ready::of(&links, &sockets);
-        self.looked = true;
+        self.looked_ns = self.now_ns();
         if let Some(event) = event {
             self.take_in(event);
         }
@@ -616,9 +623,6 @@ impl Running {
 
     /// Takes in what peers and the switch have said while this thread was at work.
     fn receive_now(&mut self) {
-        if std::mem::take(&mut self.looked) {
-            return;
-        }
         let (links, mut sockets) = self.sockets();
         if sockets.is_empty() {
             return;
