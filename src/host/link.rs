@@ -65,7 +65,7 @@ pub enum LinkEvent {
         stream: TcpStream,
         arrivals: Arrivals,
         /// The node reads from it; a thread does when this is none.
-        reading: Option<Reading>,
+        reading: Option<Box<Reading>>,
     },
     Message {
         link: LinkId,
@@ -114,7 +114,7 @@ struct Link {
     outbox: Vec<u8>,
     sent: usize,
     closing: Option<Instant>,
-    reading: Option<Reading>,
+    reading: Option<Box<Reading>>,
     /// It takes nothing more; what came before is still to be read.
     ended: bool,
 }
@@ -150,13 +150,19 @@ impl Links {
     }
 
     /// One that was accepted. The node is to [`Links::receive`] at once from one that it reads itself.
-    pub fn add(&mut self, link: LinkId, stream: TcpStream, arrivals: Arrivals, reading: Option<Reading>) {
+    pub fn add(
+        &mut self,
+        link: LinkId,
+        stream: TcpStream,
+        arrivals: Arrivals,
+        reading: Option<Box<Reading>>,
+    ) {
         self.links.insert(link, Link { reading, ..Link::new(stream, arrivals) });
     }
 
     /// Takes over a connection that [`dial`] has opened to the address `to`; the node reads from it.
     pub fn dialed(&mut self, link: LinkId, stream: TcpStream, to: &str) {
-        let reading = Some(Reading { incoming: Incoming::dialed(), _place: None });
+        let reading = Some(Box::new(Reading { incoming: Incoming::dialed(), _place: None }));
         let opened = Link::new(stream, Arrivals::new(self.started));
         self.links.insert(link, Link { to: Some(to.to_owned()), reading, ..opened });
     }
@@ -190,7 +196,7 @@ impl Links {
     /// last event, and then it is forgotten.
     pub fn receive(&mut self, link: LinkId, mut take: impl FnMut(LinkEvent)) {
         let Some(l) = self.links.get_mut(&link) else { return };
-        let Some(Reading { incoming, .. }) = &mut l.reading else { return };
+        let Some(Reading { incoming, .. }) = l.reading.as_deref_mut() else { return };
         let mut read = || -> Result<(), LinkError> {
             for _ in 0..READS_A_TURN {
                 while let Some(message) = incoming.next()? {
@@ -467,7 +473,7 @@ fn serve(stream: TcpStream, place: Place, reception: &Reception) {
         // A node: what it says is read by this node's own thread, which no other has to wake for it.
         Message::Join { .. } => {
             incoming.put_back(first);
-            let reading = Some(Reading { incoming, _place: Some(place) });
+            let reading = Some(Box::new(Reading { incoming, _place: Some(place) }));
             sink(LinkEvent::Up { link, stream: writer, arrivals, reading });
         }
         _ => {
@@ -501,5 +507,87 @@ pub fn ask(to: SocketAddr, message: &Message, within: Duration) -> Result<Messag
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const LINK: LinkId = LinkId(4);
+
+    /// A connection that the node reads itself, and its other end.
+    fn pair() -> (Links, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut links = Links::new(Instant::now());
+        links.dialed(LINK, listener.accept().unwrap().0, "there");
+        (links, far)
+    }
+
+    /// Receives until `wanted` events have come.
+    fn received(links: &mut Links, wanted: usize) -> Vec<String> {
+        let (mut events, until) = (Vec::new(), Instant::now() + Duration::from_secs(20));
+        while events.len() < wanted {
+            assert!(Instant::now() < until, "{events:?}");
+            links.receive(LINK, |event| {
+                events.push(match event {
+                    LinkEvent::Message { message, .. } => format!("{message:?}"),
+                    LinkEvent::Closed { why, .. } => why,
+                    LinkEvent::Up { .. } => "up".into(),
+                });
+            });
+        }
+        events
+    }
+
+    #[test]
+    fn what_a_peer_said_is_received_also_when_it_takes_nothing_more() {
+        let (mut links, mut far) = pair();
+        let mut bytes = Vec::new();
+        Message::Status.encode(&mut bytes);
+        far.write_all(&bytes).unwrap();
+        // As a send that fails does.
+        assert!(links.links.get_mut(&LINK).unwrap().end(), "there may be something to read");
+        links.send(LINK, &Message::SwitchOver).unwrap();
+        assert!(!links.is_pending(), "nothing more is sent");
+        assert_eq!(received(&mut links, 2), ["Status".to_owned(), LinkError::Closed.to_string()]);
+        assert_eq!(links.sockets().count(), 0, "it is forgotten");
+    }
+
+    #[test]
+    fn an_end_in_the_middle_of_a_message_is_the_last_event() {
+        let (mut links, mut far) = pair();
+        let mut bytes = Vec::new();
+        Message::Status.encode(&mut bytes);
+        Message::SwitchOver.encode(&mut bytes);
+        far.write_all(&bytes[..bytes.len() - 1]).unwrap();
+        drop(far);
+        assert_eq!(received(&mut links, 2), ["Status".to_owned(), LinkError::Closed.to_string()]);
+        assert_eq!(links.sockets().count(), 0, "it is forgotten");
+        links.receive(LINK, |_| panic!("it has ended"));
+    }
+
+    #[test]
+    fn a_flood_is_taken_in_parts() {
+        let (mut links, mut far) = pair();
+        let mut bytes = Vec::new();
+        let flood = std::thread::spawn(move || {
+            for _ in 0..40 {
+                bytes.clear();
+                Message::Log(vec![1; 128 << 10]).encode(&mut bytes);
+                far.write_all(&bytes).unwrap();
+            }
+        });
+        let mut total = 0;
+        while total < 40 {
+            let mut count = 0;
+            links.receive(LINK, |_| count += 1);
+            assert!(count <= READS_A_TURN * READ_BYTES / (128 << 10) + 1, "{count} messages in one turn");
+            total += count;
+        }
+        flood.join().unwrap();
     }
 }
