@@ -72,9 +72,8 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     put!("audit       {audit}")?;
     put!("arbiter     {}", plain(status.arbiter_trouble.as_deref().unwrap_or("answers")))?;
     if let Some(watch) = &status.watch {
-        put!("peer        {}", watched(watch))?;
+        put!("watch       {}", watched(watch))?;
     }
-    put!("suspicions  {}", status.suspicions)?;
     if let Some(how) = &status.beats_run {
         put!("beats       sent and received {}", plain(how))?;
     }
