@@ -75,7 +75,7 @@ count!(
     GuestVirt, "v", "{:#x}"
 );
 count!(
-    /// Names one running process of ours, drawn at random at its start: an arbiter remembers by it
-    /// who won a claim.
+    /// Names one running process of ours, drawn at random at its start: an arbiter records with it which node
+    /// won a claim.
     NodeId, "n", "{:016x}"
 );

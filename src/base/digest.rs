@@ -1,14 +1,14 @@
 //! Digests of state and bytes: XXH3, 128 bits.
 //!
-//! A digest guards against *accident* (a divergence, a rotten sector), not against somebody who
-//! forges one: both ends of every comparison are ours.
+//! A digest guards against *accident* (a divergence, a rotten sector), not against forgery: both ends of
+//! every comparison are ours.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-/// 128 bits that stand for a state or a string of bytes; printed as 32 hex digits.
+/// A 128-bit hash of a state or a string of bytes; printed as 32 hex digits.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub u128);
 

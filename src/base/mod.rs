@@ -1,4 +1,4 @@
-//! The words every other floor speaks: counts as types, varints, digests, a seeded generator.
+//! What every other floor uses: counts as types, varints, digests, a seeded generator.
 //!
 //! Reading order: [`count`] (newtypes), [`varint`], [`digest`], [`prng`], [`blob`] (bytes in serde),
 //! [`sabotage`] (safeguards that tests switch off).

@@ -39,17 +39,17 @@ sabotages! {
     DigestUnchecked = "digest-unchecked",
     /// A backup goes live before it has replayed all that it acknowledged.
     LiveUndrained = "live-undrained",
-    /// A backup goes live before its disks have done what the guest was told is done.
+    /// A backup goes live before its disks have done every request that the guest saw complete.
     LiveUnlevel = "live-unlevel",
     /// The primary takes an inbound frame that it has already.
     InboundRepeated = "inbound-repeated",
-    /// The primary tells the switch that a frame is safe before its entry is acknowledged.
+    /// The primary reports to the switch that a frame is safe before its entry is acknowledged.
     InboundConfirmedEarly = "inbound-confirmed-early",
     /// The guest's clock starts anew at a takeover.
     ClockRestarts = "clock-restarts",
     /// A joiner counts however far it is behind.
     JoinLagUnlimited = "join-lag-unlimited",
-    /// The arbiter says "won" to everybody.
+    /// The arbiter grants every claim.
     ClaimShared = "claim-shared",
     /// The switch takes frames of any generation and number.
     FenceOpen = "fence-open",

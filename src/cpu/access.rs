@@ -186,12 +186,12 @@ impl Hart {
         Ok(())
     }
 
-    /// The physical address that a load from `va` would go to now, for whoever looks on.
+    /// The physical address that a load from `va` would go to now, for inspection.
     pub fn physical(&self, ram: &Ram, va: GuestVirt) -> Option<GuestPhys> {
         self.resolve(ram, va.get(), 1, Access::Load).ok().map(|(place, _)| GuestPhys(place.at))
     }
 
-    /// The word of the next instruction, for whoever looks on; nothing when its fetch will fault.
+    /// The word of the next instruction, for inspection; nothing when its fetch will fault.
     /// The high half is 0 when the low half is an instruction.
     pub fn next_word(&self, ram: &Ram) -> Option<u32> {
         self.fetch_word(ram, self.pc).ok()
@@ -205,8 +205,8 @@ impl Hart {
         }
     }
 
-    /// Translates an instruction fetch at `pc` to the page of RAM and the index of its slots; none when
-    /// this fetch does not speak for its whole page.
+    /// Translates an instruction fetch at `pc` to the page of RAM and the index of its slots; none when this
+    /// fetch is not valid for its whole page.
     pub(super) fn fetch_page(&mut self, ram: &mut Ram, pc: u64) -> Result<Option<u64>, Trap> {
         let space = self.fetch_space();
         let entry = self.tlb.space(space).fetch[slot(pc)];
@@ -248,8 +248,8 @@ impl Hart {
         Ok((half, place))
     }
 
-    /// The place of `size` bytes at `va`, when the cache knows them to be on one page of RAM that may be
-    /// read (or written, without anybody to tell).
+    /// The place of `size` bytes at `va`, when the cache knows them to be on one page of RAM that may be read
+    /// (or written, without a cache to invalidate).
     fn cached(&self, va: u64, size: usize, access: Access) -> Option<Place> {
         let space = self.tlb.space(self.data_space());
         let entries = if access == Access::Load { &space.read } else { &space.write };
@@ -409,7 +409,7 @@ impl Hart {
     }
 
     /// May this hart also read the `size` bytes at the physical address `at` that it may write? (PMP can
-    /// say no.)
+    /// refuse.)
     pub(super) fn may_read(&self, at: u64, size: usize) -> bool {
         self.csrs.pmp.allows(at, size, Access::Load, self.data_privilege() == Privilege::Machine)
     }
@@ -443,7 +443,7 @@ impl Hart {
         Ok(())
     }
 
-    /// Stores to one page of RAM and tells everybody who has to know.
+    /// Stores to one page of RAM and invalidates every cache that depends on it.
     fn store_bytes<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, at: u64, bytes: &[u8]) {
         let page = ram.page_of(GuestPhys(at)).expect("the caller has looked");
         let flags = ram.flags(page);
@@ -497,7 +497,7 @@ impl Hart {
         }
     }
 
-    /// Remembers that the page of `va` is the RAM page of `place` for this kind of access, if nobody
+    /// Remembers that the page of `va` is the RAM page of `place` for this kind of access, if no observer
     /// needs to see the next one.
     fn cache_data(&mut self, ram: &Ram, va: u64, place: Place, access: Access) {
         if !place.whole_page {

@@ -1,6 +1,6 @@
-//! What an instruction may ask of the world outside: the only synchronous non-determinism.
+//! What an instruction may ask of the host: the only synchronous non-determinism.
 //!
-//! An engine that meets such an instruction stops *before* it with the [`Question`]; the world (or
+//! An engine that meets such an instruction stops *before* it with the [`Question`]; the host (or
 //! the log) supplies the [`Answer`], and the instruction then retires with it.
 
 use serde::{Deserialize, Serialize};

@@ -52,8 +52,8 @@ pub trait Bus {
     fn environment_call(&mut self, ram: &mut Ram, arguments: [u64; 8]) -> Option<Returned>;
 
     /// The interrupt lines as bits of `mip`: MSIP (3), STIP (5), MTIP (7), SEIP (9), MEIP (11).
-    /// The hart asks after each `read`, `write`, `set_stimecmp` and `learn_time`, and when told
-    /// that inputs have been delivered.
+    /// The hart asks after each `read`, `write`, `set_stimecmp` and `learn_time`, and after inputs have been
+    /// delivered.
     fn lines(&self) -> u64;
 
     /// True when a device wants the machine to stop after this instruction (output to take, a

@@ -1,12 +1,12 @@
 //! The control and status registers as values: numbers, fields, what each may hold.
 //!
 //! WARL fields are made legal on the way in, so a stored value is always one that a read may
-//! return. Who may access what, and what follows from a write, is in `zicsr`.
+//! return. Access rights, and the effects of a write, are in `zicsr`.
 //!
 //! Implemented: the M-, S- and U-mode registers of RV64GC with Sstc, Zkr and Zicntr, sixteen PMP
 //! entries, and the custom `lockstep_hostid`. Absent (an access is an illegal instruction): debug
 //! registers, `mstateen`, hypervisor and vector registers. The `hpm` counters and events exist and
-//! read 0. The trigger registers exist and say that there is no trigger.
+//! read 0. The trigger registers exist and show that there is no trigger.
 //!
 //! What some fields can hold depends on the [`Cpu`].
 

@@ -156,7 +156,7 @@ impl Hart {
         true
     }
 
-    /// What the instruction `slot` at `pc` would ask of the world now.
+    /// What the instruction `slot` at `pc` would ask of the host now.
     pub(super) fn question<B: Bus>(&self, ram: &Ram, bus: &B, slot: Slot) -> Option<Question> {
         match slot.op {
             Op::Csrrw | Op::Csrrs | Op::Csrrc | Op::Csrrwi | Op::Csrrsi | Op::Csrrci => {

@@ -200,8 +200,8 @@ impl Hart {
         self.waiting
     }
 
-    /// Watches the aligned doubleword at `at`, if that is RAM: each store of this hart that
-    /// touches it is told to [`Bus::tohost`].
+    /// Watches the aligned doubleword at `at`, if that is RAM: each store of this hart that touches it is
+    /// reported to [`Bus::tohost`].
     pub fn set_tohost(&mut self, at: Option<GuestPhys>) {
         self.tohost = at.map(|at| GuestPhys(at.get() & !7));
     }

@@ -1,6 +1,6 @@
 //! The hart and its engine.
 //!
-//! Reading order: [`ask`] and [`bus`] (what the hart needs of the world and of the machine),
+//! Reading order: [`ask`] and [`bus`] (what the hart needs of the host and of the machine),
 //! [`model`] (which hart it is), [`hart`] (state, positions, the loop), [`trap`] and [`csr`] with `zicsr` (the privileged
 //! architecture), [`execute`](self) and its parts: `straight` (the fast loop), `execute` (the rest,
 //! one instruction at a time), `access` (memory), `float`; and the caches that never show: `code`

@@ -44,7 +44,7 @@ impl Cpu {
     /// The hart of recordings and snapshots from before there was a choice.
     pub const FIRST: Self = Self { revision: 1, svadu: false, zicbom: false, zicboz: false };
 
-    /// Does PMP tell apart what is less than a page?
+    /// Does PMP distinguish ranges smaller than a page?
     pub const fn has_fine_pmp(self) -> bool {
         self.revision >= 2
     }

@@ -1,7 +1,7 @@
 //! The translation cache: which virtual pages lead straight to RAM, for which kind of access.
 //!
 //! Invisible: an entry exists only while a walk of the tables would give the same answer, and
-//! (for stores) while nobody needs to know that the page is written. Whoever changes one of these
+//! (for stores) while no cache depends on the page's content. Code that changes one of these
 //! drops the entries. One set of entries for each way in which the same address can mean something
 //! else, so that system calls and `mstatus.SUM` do not empty it.
 //!
@@ -84,7 +84,7 @@ impl Tlb {
         self.flush_space(Space::Machine);
     }
 
-    /// Forgets what tables may have said.
+    /// Drops what came from tables.
     pub fn flush_translated(&mut self) {
         for space in [Space::User, Space::Supervisor, Space::SupervisorWithUser] {
             self.flush_space(space);

@@ -49,7 +49,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// An exception with what `xtval` will say.
+/// An exception with the value for `xtval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trap {
     pub cause: Cause,

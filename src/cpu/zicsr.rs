@@ -1,4 +1,4 @@
-//! Access to the CSRs: who may, what a read asks of the world, what a write sets in motion.
+//! Access to the CSRs: rights, what a read asks of the host, the effects of a write.
 
 use super::access::Halt;
 use super::ask::{Answer, Question};

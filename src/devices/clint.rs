@@ -9,10 +9,11 @@
 //! Other offsets read 0 and ignore writes, those of harts that do not exist among them. Below `0x4000`
 //! registers are 4 bytes wide, from there on 4 or 8; another width is an access fault.
 //!
-//! The guest's clock is a function of the position ([`Timebase`]) whose anchors the world sets. Timers compare
-//! with `time_known`: the latest time that the guest has read (from `mtime` or the `time` CSR) or that the
-//! world has set. So a timer never fires by itself in the middle of a run: it is due where the guest reads a
-//! time at or past its compare value, or where an input says so, and both are the same on every replica.
+//! The guest's clock is a function of the position ([`Timebase`]) whose anchors come from inputs. Timers
+//! compare with `time_known`: the latest time that the guest has read (from `mtime` or the `time` CSR) or
+//! that an input has set. So a timer never fires by itself in the middle of a run: it is due where the guest
+//! reads a time at or past its compare value, or where an input sets one, and both are the same on every
+//! replica.
 //! Sstc's `stimecmp` lives here too, beside the time that it is compared with.
 
 use serde::{Deserialize, Serialize};
@@ -39,7 +40,8 @@ pub struct Clint {
     mtimecmp: u64,
     stimecmp: u64,
     time_known: u64,
-    /// Encoded by whoever saves the machine, behind everything else: before there were rates it was not there.
+    /// Encoded by the code that saves the machine, behind everything else: before there were rates it was not
+    /// there.
     #[serde(skip)]
     pub timebase: Timebase,
 }
@@ -120,7 +122,7 @@ impl Clint {
         self.time_known = self.time_known.max(time);
     }
 
-    /// The latest time that the guest has read or the world has set, in ticks.
+    /// The latest time that the guest has read or an input has set, in ticks.
     pub fn time_known(&self) -> u64 {
         self.time_known
     }

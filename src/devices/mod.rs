@@ -1,5 +1,5 @@
-//! Devices: registers and state only. What they ask of the host and what they say to it passes
-//! through the machine; no device knows a clock, a socket or a file.
+//! Devices: registers and state only. Their requests to the host and their output pass through the machine;
+//! no device knows a clock, a socket or a file.
 //!
 //! | device | file | its state is |
 //! |---|---|---|

@@ -1,4 +1,4 @@
-//! What devices have said and the world has not taken yet.
+//! Outputs of devices that have not been taken yet.
 //!
 //! Not state: the counters beside it are ([`net::Net`](super::virtio::net::Net) numbers its
 //! frames, the machine its console bytes). It stays small because the machine stops as soon as a
@@ -23,7 +23,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// True when nothing has been said; what is asked of disks is another matter.
+    /// True when there is no output; requests to disks are another matter.
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty() && self.console.is_empty()
     }

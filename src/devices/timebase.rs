@@ -4,11 +4,11 @@
 //! time(position) = time of the anchor + (position - position of the anchor) * rate / 65,536
 //! ```
 //!
-//! A machine whose clock was never given a rate knows only the times that it was told, as every machine did before
-//! there were rates: its clock is not part of its state.
+//! A machine whose clock was never given a rate knows only the times that inputs have set, as every machine
+//! did before there were rates: its clock is not part of its state.
 //!
 //! The machine computes it by itself, so a guest may read the time as often as it likes and nothing needs to
-//! be logged. Anchors come from the log: whoever records compares this clock with the host's and sets a new
+//! be logged. Anchors come from the log: the recorder compares this clock with the host's and sets a new
 //! anchor when they are too far apart (`replay::pacer`). A new anchor never takes the clock back.
 
 use serde::{Deserialize, Serialize};

@@ -45,7 +45,7 @@ pub enum Parting {
 pub struct Strictness {
     /// How far a recorder had come when it wrote.
     pub horizons: bool,
-    /// Who a node or an attach session was.
+    /// Node ids and attach sessions.
     pub identities: bool,
 }
 

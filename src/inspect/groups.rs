@@ -1,8 +1,8 @@
 //! Entries grouped by what the guest was about.
 //!
-//! Whoever groups says the name of each entry's group; entries in a row with one name are a *run*.
-//! [`Activity`] names them by the log alone: what the world began, and everything that the guest asked
-//! and said until the next thing began.
+//! The caller names each entry's group; entries in a row with one name are a *run*. [`Activity`] names them
+//! by the log alone: the last input from outside, and everything that the guest asked and output until the
+//! next one.
 //!
 //! In constant memory, whatever the length of the log: past [`GROUPS_MAX`] names the rest is one group.
 
@@ -94,11 +94,11 @@ impl Groups {
     }
 }
 
-/// Names entries by what the world began; made for the entries of one log in order.
+/// Names entries by the last input from outside; made for the entries of one log in order.
 #[derive(Clone, Copy, Debug)]
 pub struct Activity(&'static str);
 
-/// Before the world has begun anything.
+/// Before the first input from outside.
 const START: &str = "start";
 /// The entries that are the recorder's own, and no doing of the guest.
 const RECORDER: &str = "(recorder)";

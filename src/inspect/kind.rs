@@ -10,8 +10,8 @@ use crate::cpu::Answer;
 use crate::log::Event;
 use crate::machine::{Channel, Input};
 
-/// Makes [`Kind`] of its table: a new kind of entry is a row there, an arm in [`Kind::of`], and what
-/// [`super::view`] says of it (the compiler asks for both).
+/// Makes [`Kind`] of its table: a new kind of entry is a row there, an arm in [`Kind::of`], and its
+/// description in [`super::view`] (the compiler asks for both).
 macro_rules! kinds {
     ($($kind:ident $name:literal $group:ident $begins:expr;)*) => {
         /// What kind of entry it is.
@@ -37,7 +37,7 @@ macro_rules! kinds {
             }
 
             /// What the guest is about from such an entry on, until another one begins something else:
-            /// the world's doing only, what follows from it belongs to it.
+            /// inputs from outside only, what follows from one belongs to it.
             pub const fn begins(self) -> Option<&'static str> {
                 match self {
                     $(Kind::$kind => $begins,)*

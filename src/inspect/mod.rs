@@ -1,4 +1,4 @@
-//! Reading histories: what an entry says in words, how much of what there is, where two logs part.
+//! Reading histories: entries described in words, counts of what there is, where two logs differ.
 //!
 //! Reading order: [`kind`] (entries by kind), [`packet`] (network frames in words), [`view`] (an
 //! entry in words and as JSON), [`filter`], [`stats`] and [`picture`] (counts, and the timeline

@@ -1,7 +1,7 @@
 //! A network frame in one line of words.
 //!
-//! Any bytes are good enough: what is malformed is said to be so, and nothing of a frame reaches a
-//! terminal unescaped.
+//! Any bytes are accepted: malformed ones are shown as such, and nothing of a frame reaches a terminal
+//! unescaped.
 
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Message,

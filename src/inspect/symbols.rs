@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Addresses are the guest's virtual ones. The number of symbols is bounded by the file's length alone.
-//! Absent on purpose: files, and where the guest is (whoever replays a log knows).
+//! Absent on purpose: files, and where the guest is (the replay knows).
 
 use thiserror::Error;
 

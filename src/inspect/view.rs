@@ -24,7 +24,7 @@ pub struct EntryView {
     pub kind: Kind,
     /// What happened, in words.
     pub text: String,
-    /// Where the guest was, if that is known: a log alone does not say.
+    /// Where the guest was, if that is known: a log alone does not contain it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub symbol: Option<String>,
     /// The same as `text` for programs.

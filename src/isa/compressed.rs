@@ -1,4 +1,4 @@
-//! Expansion of the 16-bit encodings of RV64C (Unprivileged spec ch. 27) to what they stand for.
+//! Expansion of the 16-bit encodings of RV64C (Unprivileged spec ch. 27) to their full instructions.
 //!
 //! Hints expand to the instruction they are encoded as, which then changes nothing.
 

@@ -50,7 +50,7 @@ pub enum Op {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Insn {
     pub op: Op,
-    /// Destination register number (integer or floating-point, as `op` says).
+    /// Destination register number (integer or floating-point, depending on `op`).
     pub rd: u8,
     /// First source; for `csrr?i` the 5-bit immediate.
     pub rs1: u8,

@@ -121,7 +121,7 @@ mod disk_end {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payloads {
     Kept,
-    /// They are passed over, whatever their length, and the entry has none: for who only counts.
+    /// They are skipped, whatever their length, and the entry has none: for readers that only count.
     LeftOut,
 }
 

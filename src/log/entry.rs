@@ -17,7 +17,7 @@ pub struct Entry {
 pub enum Event {
     /// Delivered to the machine at exactly this position.
     Input(Input),
-    /// The machine said this; replay must say the same at this position.
+    /// The machine's output; replay must produce the same at this position.
     Output(OutputMark),
     /// Nothing else happened up to here.
     Horizon,

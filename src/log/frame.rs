@@ -10,7 +10,7 @@
 //! ...     ...     body: the entries, see [`super::code`]
 //! ```
 //!
-//! A frame stands for itself: positions, times and numbers start from zero in each, so the first
+//! A frame is self-contained: positions, times and numbers start from zero in each, so the first
 //! entry carries them whole and there is no base to keep. A frame is at most [`FRAME_BYTES_MAX`]
 //! long, whatever its length field says.
 //!
@@ -86,8 +86,8 @@ impl FrameBuilder {
     ///
     /// # Panics
     /// If `entry` does not follow the one before (number one higher, position not lower), carries
-    /// more than [an entry can](code::is_encodable), or the builder [is full](Self::is_full): whoever makes
-    /// entries sees to all three.
+    /// more than [an entry can](code::is_encodable), or the builder [is full](Self::is_full): the caller
+    /// ensures all three.
     pub fn push(&mut self, entry: &Entry) {
         assert!(code::is_encodable(&entry.event), "entry {} is too long", entry.seq);
         assert!(!self.is_full(), "entry {} is put into a full frame", entry.seq);

@@ -1,8 +1,8 @@
-//! The log: what the machine could not compute for itself, and what it said, with positions.
+//! The log: what the machine could not compute for itself, and its outputs, with positions.
 //!
 //! Reading order: [`entry`] (what an entry means), [`code`] (its bytes), [`frame`] (a batch of
 //! entries with a checksum: the unit that is written and sent), [`segment`] (the header of a file
-//! of frames), [`scan`] (frames of a whole segment, damage told apart).
+//! of frames), [`scan`] (frames of a whole segment, kinds of damage distinguished).
 //!
 //! Absent on purpose: files (`host::logdir` has them) and any idea of who writes a log and why.
 

@@ -1,4 +1,4 @@
-//! Reading the frames of a segment from its bytes: entries in order, and damage told apart.
+//! Reading the frames of a segment from its bytes: entries in order, and kinds of damage distinguished.
 //!
 //! A crash of the writer can only leave a *torn tail*: bytes after the last whole frame of the last
 //! segment. It may be cut. Everything else that is wrong is *rot*: bad bytes with good frames (or
@@ -13,7 +13,7 @@
 //! ```
 //!
 //! After damage a scan goes on where the log makes sense again, so that inspection shows what is
-//! left; who needs a whole log stops at the first. A scan holds places, not bytes: they are handed
+//! left; a reader that needs a whole log stops at the first. A scan holds places, not bytes: they are handed
 //! in with each call.
 
 use serde::Serialize;

@@ -40,18 +40,18 @@ pub const NAME_BYTES_MAX: usize = 255;
 const FIXED_BYTES: usize = 90;
 const CRC_BYTES: usize = 4;
 
-/// What a segment says of itself before its frames.
+/// The header of a segment, before its frames.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SegmentHeader {
     /// The history that this segment is a part of.
     pub lineage: Lineage,
     /// Number of the first entry in this segment.
     pub first_seq: Seq,
-    /// Who was primary when this segment was begun.
+    /// The generation in which this segment was begun.
     pub generation: Generation,
 }
 
-/// Which machine's history a log tells, and from which state on; the same in all its segments.
+/// The machine whose history a log records, and the state that it starts from; the same in all its segments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lineage {
     pub vm: String,

@@ -1,5 +1,5 @@
 //! A machine that comes in parts: pages of its RAM while it still runs elsewhere, each as often as it
-//! changes there, then the rest, which says what all of it must be.
+//! changes there, then the rest, which defines what all of it must be.
 //!
 //! What comes may come from a rotten file or a hostile peer: all of it is looked at, and a machine comes
 //! out only if its digest is the one that was saved. It holds no more than the RAM that was announced, and

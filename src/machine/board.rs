@@ -54,10 +54,10 @@ pub struct Board {
     pub disks: Vec<Slot<Blk>>,
     /// The port that the last of them came from.
     pub console_spoke: Option<ConsolePort>,
-    /// What the configuration says; not state.
+    /// From the configuration; not state.
     #[serde(skip)]
     model: BoardModel,
-    /// What has been said and not taken; not state.
+    /// Output that has not been taken; not state.
     #[serde(skip)]
     pub out: Outbox,
 }
@@ -109,9 +109,9 @@ impl Board {
     /// Where typed bytes go: to the port at which the guest's user sees himself type.
     ///
     /// A kernel drives the virtio console as soon as it finds one, also when its console is the
-    /// serial port; so driving it says nothing. Whoever wants an interrupt for serial input has
-    /// opened the serial port. Otherwise the port that the guest last spoke at is the one, and for
-    /// a guest that has not spoken the one that it drives.
+    /// serial port; so driving it decides nothing. A guest that wants an interrupt for serial input has
+    /// opened the serial port. Otherwise the port that the guest last printed to is the one, and for a guest
+    /// that has not printed the one that it drives.
     pub fn console_port(&self) -> ConsolePort {
         match self.console_spoke {
             _ if !self.console.transport.is_live() || self.uart.is_listened_to() => ConsolePort::Serial,
@@ -137,7 +137,7 @@ impl Board {
         }
     }
 
-    /// The window that shows the console has this size now. Only the virtio console can tell.
+    /// The window that shows the console has this size now. Only the virtio console has a register for it.
     pub fn resize_console(&mut self, cols: u16, rows: u16) {
         self.console.resize(cols, rows);
         self.wire();
@@ -174,14 +174,14 @@ impl Board {
         self.plic.set_levels(level(self.uart.interrupt(), map::UART_IRQ) | slots);
     }
 
-    /// The guest says something outside of any device.
+    /// The guest prints something outside of any device.
     pub(super) fn say(&mut self, bytes: &[u8]) {
         self.out.console.extend_from_slice(bytes);
         self.console_bytes += bytes.len() as u64;
     }
 
-    /// Everything as after power-on, but for what counts on over a guest's life: time, and the
-    /// numbers of what it has said and heard.
+    /// Everything as after power-on, but for what counts on over a guest's life: time, and the numbers of its
+    /// outputs and inputs.
     pub fn reset(&mut self) {
         let Self { own_sbi, rx_seq, console_bytes, .. } = *self;
         // What the host is at work on goes on; nobody waits for it any more.
@@ -374,8 +374,8 @@ impl Bus for Board {
         Some(returned)
     }
 
-    /// HTIF: 1 is "pass", another odd value is "fail" with the number above its lowest bit. Even
-    /// values are requests of other kinds, which nobody here serves.
+    /// HTIF: 1 is "pass", another odd value is "fail" with the number above its lowest bit. Even values are
+    /// requests of other kinds, which are ignored here.
     fn tohost(&mut self, value: u64) {
         match value {
             1 => self.end(Exit::Pass),

@@ -28,7 +28,7 @@ pub struct Start {
     pub pc: u64,
     /// The device tree.
     pub a1: u64,
-    /// For a firmware: where it is told what to start next. Else 0.
+    /// For a firmware: the address of the description of what to start next. Else 0.
     pub a2: u64,
     /// M-mode for bare-metal programs and firmware; S-mode for a kernel on the machine's own SBI.
     pub mode: Privilege,

@@ -24,7 +24,7 @@ const MAC_SEED: u64 = 0x4d41_4331;
 
 /// The Ethernet address of the vm `vm` unless another is chosen: 40 bits of its name's digest, so that vms of
 /// other names have other addresses, on whichever host. The first byte, as in the addresses that QEMU gives,
-/// says that it is a station's and locally administered (IEEE 802, 8.2.2).
+/// marks it as a station's and locally administered (IEEE 802, 8.2.2).
 pub fn mac_of(vm: &str) -> [u8; 6] {
     let [a, b, c, d, e, ..] = digest_bytes(vm.as_bytes(), MAC_SEED).0.to_le_bytes();
     [0x52, a, b, c, d, e]
@@ -44,7 +44,7 @@ pub const DISK_SERIAL_BYTES_MAX: usize = 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Symbol {
     pub addr: u64,
-    /// Bytes; 0 when the image does not say.
+    /// Bytes; 0 when the image does not give it.
     pub size: u64,
     pub name: String,
 }
@@ -150,8 +150,8 @@ impl MachineConfig {
         (symbol.size == 0 || into < symbol.size).then_some((symbol, into))
     }
 
-    /// What makes this another machine than somebody has described; none if nothing does. Entropy, disks and
-    /// names are not part of a description, and an Ethernet address is only if it is not all zero.
+    /// What makes this another machine than the one described; none if nothing does. Entropy, disks and names
+    /// are not part of a description, and an Ethernet address is only if it is not all zero.
     pub fn difference(&self, described: &MachineConfig) -> Option<String> {
         let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
         if self.ram_bytes != described.ram_bytes {

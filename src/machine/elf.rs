@@ -249,7 +249,7 @@ fn malformed(error: object::read::Error) -> LoadError {
 }
 
 /// The symbols of any RISC-V ELF file, also one that is no guest (a kernel with its debugging
-/// information), however many: for who names places in a guest from outside.
+/// information), however many: to name places in a guest from outside.
 pub fn symbols_of(file: &[u8]) -> Result<Vec<Symbol>, LoadError> {
     let mut named = named(identify(file)?, file)?;
     named.dedup_by_key(|symbol| symbol.addr);

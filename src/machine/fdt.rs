@@ -11,11 +11,11 @@ use crate::devices::finisher::{POWEROFF, REBOOT};
 use crate::devices::plic::SOURCES;
 use crate::mem::RAM_BASE;
 
-/// What a guest is told of this hart, in canonical order (Unprivileged spec 36.8).
+/// The extensions of this hart that the device tree names, in canonical order (Unprivileged spec 36.8).
 ///
-/// Not told to a kernel under a firmware: Zkr, because it would read `seed` at once, and the firmware in
-/// use leaves that forbidden to it. Of Svade and Svadu just one is named: that says which of them holds
-/// from the start (`riscv,isa-extensions` in Linux's bindings).
+/// Left out for a kernel under a firmware: Zkr, because the kernel would read `seed` at once, and the
+/// firmware in use does not permit it. Of Svade and Svadu just one is named: the one that holds from the
+/// start (`riscv,isa-extensions` in Linux's bindings).
 fn isa_extensions(config: &MachineConfig) -> Vec<&'static str> {
     let Cpu { revision, svadu, zicbom, zicboz } = config.cpu;
     let zkr = config.platform != Platform::Firmware;
@@ -186,7 +186,7 @@ fn soc(fdt: &mut FdtWriter) -> Result<(), Error> {
     fdt.end_node(soc)
 }
 
-/// A node that tells how to switch the machine off, or on again, through the finisher.
+/// A node that describes how to switch the machine off, or on again, through the finisher.
 fn switch(fdt: &mut FdtWriter, name: &str, compatible: &str, value: u32) -> Result<(), Error> {
     let node = fdt.begin_node(name)?;
     fdt.property_string("compatible", compatible)?;

@@ -2,7 +2,7 @@
 //!
 //! A guest finds out what its devices are like, so two replicas must have the same ones, and a
 //! recording must be replayed on those that it was made on. Therefore the [`BoardModel`] is part of
-//! the machine's configuration. The *revision* stands for what cannot be chosen.
+//! the machine's configuration. The *revision* covers what cannot be chosen.
 //!
 //! | revision | virtio vendor | a driver without VERSION_1 | a transmit interrupt that is claimed and not read | CLINT, RTC: offsets without a register |
 //! |---|---|---|---|---|

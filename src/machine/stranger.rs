@@ -1,5 +1,5 @@
-//! What a file is that was taken for a kernel or a firmware and is neither: told by its first bytes,
-//! so that the message can say what to do instead.
+//! What a file is that was taken for a kernel or a firmware and is neither: recognised by its first bytes, so
+//! that the message can name what to do instead.
 //!
 //! Promise: a guess for people, made of nothing but the bytes. Absent on purpose: unpacking.
 

@@ -7,7 +7,7 @@ use crate::cpu::{Answer, Question};
 use crate::machine::BootOptions;
 use crate::machine::config::RAM_BYTES_MIN;
 
-/// What the world does when the guest has nothing to do, one after the other.
+/// The inputs for when the guest has nothing to do, one after the other.
 pub type Script = Vec<Input>;
 
 /// A run as written down.

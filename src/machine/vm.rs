@@ -1,5 +1,4 @@
-//! The machine: boot it, run it to a position, deliver inputs between two instructions, take what
-//! it says.
+//! The machine: boot it, run it to a position, deliver inputs between two instructions, take its outputs.
 //!
 //! Promises:
 //! - Its state changes only by [`Machine::run_until`] and [`Machine::deliver`], and is a function
@@ -217,8 +216,8 @@ impl Machine {
         Self { config, hart, ram, board, boot }
     }
 
-    /// The guest has reset its machine: everything starts over, and positions, time and the numbers of
-    /// what it says and hears count on.
+    /// The guest has reset its machine: everything starts over, and positions, time and the numbers of its
+    /// outputs and inputs count on.
     fn start_over_if_reset(&mut self) {
         if self.board.exit != Some(Exit::Reset) || self.config.ends_at_reset {
             return;
@@ -289,7 +288,7 @@ impl Machine {
         }
     }
 
-    /// Whether to stop for service; a request is told once.
+    /// Whether to stop for service; a request is reported once.
     fn takes_service(&mut self) -> bool {
         let pressing = self.board.out.is_pressing();
         self.board.out.request = false;
@@ -342,8 +341,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Takes what the guest has said since the last time: frames in order, then the console bytes
-    /// as one.
+    /// Takes the guest's output since the last time: frames in order, then the console bytes as one.
     pub fn take_outputs(&mut self) -> Vec<Output> {
         let out = &mut self.board.out;
         let mut outputs: Vec<Output> =

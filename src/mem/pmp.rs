@@ -33,7 +33,8 @@ const PAGE_GRAIN: u64 = (1 << 10) - 1;
 pub struct Pmp {
     cfg: [u8; PMP_ENTRIES],
     addr: [u64; PMP_ENTRIES],
-    /// Bits of `pmpaddr` below the granularity in the modes OFF and TOR. Not state: the hart's model says it.
+    /// Bits of `pmpaddr` below the granularity in the modes OFF and TOR. Not state: the hart's model defines
+    /// it.
     #[serde(skip)]
     grain: u64,
 }
@@ -135,7 +136,7 @@ impl Pmp {
         Verdict { allowed: machine, whole_page }
     }
 
-    /// [`Pmp::check`] for whoever caches nothing.
+    /// [`Pmp::check`] for a caller that caches nothing.
     pub fn allows(&self, at: u64, bytes: usize, access: Access, machine: bool) -> bool {
         self.check(at, bytes, access, machine).allowed
     }

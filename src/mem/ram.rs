@@ -3,7 +3,7 @@
 //! The digest of RAM is the wrapping sum of the digests of its pages, each seeded with its page
 //! number; a page of zeros counts 0. It depends on the bytes alone, not on how they came there.
 //!
-//! Whoever writes must say so, page by page: [`Ram::write`] does by itself. The hart's own stores
+//! Every write must be marked, page by page: [`Ram::write`] does by itself. The hart's own stores
 //! go straight to [`Ram::bytes_mut`], but only to pages for which it has called
 //! [`Ram::mark_dirty`] since the last [`Ram::epoch`], and which carry no flag.
 //!
@@ -13,7 +13,7 @@
 //! | `TABLE` | translations that were read from the page | hart | as `CODE` |
 //! | `WATCHED` | to look at each of its own stores there (`tohost`) | hart | hart |
 //!
-//! None of the flags is state: they only say what to invalidate.
+//! None of the flags is state: they only control what to invalidate.
 
 use std::collections::BTreeSet;
 
@@ -73,8 +73,8 @@ pub struct Ram {
     /// flags are gone with the first.
     touched: Vec<u32>,
     epoch: u64,
-    /// While somebody copies this RAM: the pages written since they were last asked for, as far as
-    /// they were digested since.
+    /// While this RAM is being copied: the pages written since they were last asked for, as far as they were
+    /// digested since.
     written: Option<BTreeSet<u32>>,
 }
 
@@ -238,7 +238,7 @@ impl Ram {
     }
 
     /// The pages written since [`Ram::note_writes`] or the last call, ascending; costs what
-    /// [`Ram::digest`] does. None if nobody has asked for them to be noted.
+    /// [`Ram::digest`] does. None if tracking was not requested.
     pub fn take_written(&mut self) -> BTreeSet<u32> {
         self.digest();
         self.written.as_mut().map(std::mem::take).unwrap_or_default()
@@ -248,7 +248,7 @@ impl Ram {
         self.written = None;
     }
 
-    /// Becomes `other`, which is of the same size; who notes writes goes on.
+    /// Becomes `other`, which is of the same size; tracking of writes goes on.
     pub fn replace(&mut self, mut other: Self) {
         debug_assert_eq!(self.pages(), other.pages());
         if self.written.is_some() {
@@ -287,13 +287,13 @@ impl Ram {
         *all = all.without(flags);
     }
 
-    /// True when [`Ram::take_touched`] has something to say.
+    /// True when [`Ram::take_touched`] would return pages.
     pub fn is_touched(&self) -> bool {
         !self.touched.is_empty()
     }
 
     /// The pages of which something was cached (`CODE`, `TABLE`) and which have since been written
-    /// from outside. Their flags are cleared; whoever cached must forget.
+    /// from outside. Their flags are cleared; the owner of a cache must drop what it holds of them.
     pub fn take_touched(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.touched)
     }

@@ -48,7 +48,7 @@ pub struct Update {
 /// What a walk found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// The physical address that the virtual one stands for.
+    /// The physical address that the virtual one maps to.
     pub at: u64,
     /// The RAM pages whose entries were read, root first.
     pub tables: [u32; LEVELS],

@@ -4,7 +4,7 @@
 //! Everything that a replay checks (marks, answers, state digests) is checked on the way, so a replay
 //! that takes detours and does not diverge has shown that they leave no trace. One seed decides all.
 //!
-//! Absent on purpose: the log. Whoever replays asks how far to run, and says when it has.
+//! Absent on purpose: the log. The caller asks how far to run, and reports when it has.
 
 use std::collections::VecDeque;
 

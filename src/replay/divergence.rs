@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::base::{Icount, Seq};
 
-/// Where a replay first differed from its log, what the log says, and what the machine did.
+/// Where a replay first differed from its log, what the log expects, and what the machine did.
 ///
 /// It is a report, not a repair: the replica that finds one stops, and keeps the evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]

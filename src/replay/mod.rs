@@ -3,7 +3,7 @@
 //! Reading order: [`recorder`], [`pacer`] (the guest's clock beside the host's), [`replayer`], [`divergence`], [`detours`] (ways that must not show).
 //!
 //! Promise: a [`Replayer`] that is given every entry a [`Recorder`] wrote is the same machine to
-//! the bit at every entry, says the same outputs, and reports the first place where it is not.
+//! the bit at every entry, has the same outputs, and reports the first place where it is not.
 //! Absent on purpose: where entries are kept or sent, and when an output may leave.
 
 pub mod detours;

@@ -33,12 +33,12 @@ pub const STOP_TICKS: u64 = 5_000;
 pub const RATE_MAX: u64 = RATE_INSTRUCTIONS / 2;
 /// Two hundred million instructions a second, until something is measured.
 const RATE_FIRST: u64 = RATE_INSTRUCTIONS / 20;
-/// Fewer instructions say little about a guest's speed.
+/// Fewer instructions are too few to measure a guest's speed.
 const SAMPLE_INSTRUCTIONS_MIN: u64 = 2048;
 /// The pace is kept in this fraction of a tick.
 const FRACTION: u64 = 256;
 
-/// What the log has to say about the time.
+/// What the log has to record about the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Correction {
     /// Timers up to this time are due.
@@ -103,7 +103,7 @@ impl Pacer {
         self.since = Some((at, host));
     }
 
-    /// The guest rests: the time until it runs again says nothing of its pace.
+    /// The guest is idle: the time until it runs again is not part of its pace.
     pub fn rests(&mut self) {
         self.since = None;
     }

@@ -10,7 +10,7 @@ use crate::machine::{Exit, Input, Machine, Output, Request, Stop, Undeliverable}
 
 /// What the live world answers; each answer becomes a log entry.
 pub trait Answers {
-    /// The host's clock as the guest is to see it, in ticks of 100 ns. May stand still or even step back: the
+    /// The host's clock as the guest is to see it, in ticks of 100 ns. May stop or even step back: the
     /// machine never shows the guest a time before one that it has seen.
     fn ticks(&mut self) -> u64;
     /// Fills `bytes` with entropy.
@@ -58,7 +58,7 @@ pub struct Recorder {
     pacer: Pacer,
 }
 
-/// How many instructions lie between two digests of the state unless told otherwise: some six
+/// How many instructions lie between two digests of the state by default: some six
 /// digests a second of computing, each of which costs a pass over the pages written in between.
 pub const DIGEST_EVERY_DEFAULT: u64 = 50_000_000;
 
@@ -266,8 +266,8 @@ impl Recorder {
         }
     }
 
-    /// Asks the world again for what was in flight when the last recorder died. Answers with all that
-    /// is in flight at the disks: to be asked for again, too.
+    /// Repeats the requests to the host that were in flight when the last recorder died. Returns all that is
+    /// in flight at the disks: to be issued again, too.
     pub fn reissue<A: Answers>(&mut self, world: &mut A) -> Vec<DiskRequest> {
         self.serve(world);
         self.machine.take_disk_requests();
@@ -280,7 +280,7 @@ impl Recorder {
         self.machine.take_disk_requests()
     }
 
-    /// Takes what the machine has said, and writes a mark for each; true if there was any.
+    /// Takes the machine's outputs, and writes a mark for each; true if there was any.
     pub fn take_outputs(&mut self, outputs: &mut Vec<(Seq, Output)>) -> bool {
         if !self.machine.outputs_waiting() {
             return false;
@@ -292,8 +292,8 @@ impl Recorder {
         true
     }
 
-    /// Writes down the digest of the state here, for a replayer to compare; outputs must be taken.
-    /// Besides the positions of [`Recorder::digest_every`]: at an end, or when somebody waits for one.
+    /// Writes the digest of the state here, for a replayer to compare; outputs must be taken. Besides the
+    /// positions of [`Recorder::digest_every`]: at an end, or when a caller waits for one.
     pub fn record_digest(&mut self) {
         let digest = self.machine.digest();
         self.record(Event::Digest(digest));

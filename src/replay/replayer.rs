@@ -17,13 +17,13 @@ pub enum ReplayStop {
     Drained,
 }
 
-/// What the replayed entries meant to whoever runs the replayer, in order.
+/// The effects of the replayed entries for the replayer's caller, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Followed {
-    /// The machine said this, as the mark `seq` says it must.
+    /// An output of the machine, as the mark `seq` requires.
     Said { seq: Seq, output: Output },
-    /// The machine wrote to a disk, or flushed one: whoever keeps a disk of his own does the same.
-    /// Reads are not told; what they read is in the log.
+    /// The machine wrote to a disk, or flushed one: a caller that has a disk of its own does the same. Reads
+    /// are not reported; what they read is in the log.
     Disk(DiskRequest),
     /// The state's digest is the recorder's.
     Agreed { at: Icount, digest: Digest },
@@ -31,7 +31,7 @@ pub enum Followed {
     Control(Entry),
 }
 
-/// A run comes back once the disk requests told in it carry this much.
+/// A run comes back once the disk requests reported by it carry this much.
 const DISK_BYTES_A_RUN: usize = 1 << 20;
 
 /// How many entries a divergence report looks back.
@@ -45,7 +45,7 @@ pub struct Replayer {
     seq_next: Seq,
     /// Outputs taken at this position and not yet claimed by a mark.
     unclaimed: VecDeque<Output>,
-    /// Writes and flushes that have not been told.
+    /// Writes and flushes that have not been reported.
     disk: Vec<DiskRequest>,
     recent: VecDeque<Entry>,
     done: Seq,

@@ -73,7 +73,7 @@ pub enum Kind {
     Boot = 5,
 }
 
-/// What the head chunk says of the others.
+/// The head chunk's description of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Of the format.

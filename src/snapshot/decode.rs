@@ -106,7 +106,7 @@ impl Decoder {
         Self { ram_bytes_max, body: None, chunks_done: 0, page_end: 0 }
     }
 
-    /// What the head said, once it has come.
+    /// The head, once it has come.
     pub fn head(&self) -> Option<&Head> {
         self.body.as_ref().map(|(head, _)| head)
     }
@@ -115,7 +115,7 @@ impl Decoder {
         Progress { chunks_done: self.chunks_done, chunks_total: self.head().map_or(0, |head| head.chunks) }
     }
 
-    /// Takes the next chunk. After an error the decoder is of no more use.
+    /// Takes the next chunk. After an error the decoder cannot be used further.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Progress, SnapshotError> {
         let (kind, number, payload) = chunk::open(bytes)?;
         let Progress { chunks_done: done, chunks_total: total } = self.progress();
@@ -147,8 +147,8 @@ impl Decoder {
         Ok(self.progress())
     }
 
-    /// The saved machine, when all of it has come. Whether it is one that can run, and whether its
-    /// digest is right, is for [`Machine::restore`](crate::machine::Machine::restore) to say.
+    /// The saved machine, when all of it has come. [`Machine::restore`](crate::machine::Machine::restore)
+    /// decides whether it is one that can run, and whether its digest is right.
     pub fn finish(self) -> Result<Saved, SnapshotError> {
         let Progress { chunks_done: done, chunks_total: total } = self.progress();
         let unfinished = SnapshotError::Unfinished { done, total };

@@ -71,7 +71,7 @@ const STATUS_OK: u8 = 0;
 const STATUS_IOERR: u8 = 1;
 const STATUS_UNSUPP: u8 = 2;
 
-/// Where a request's end is told.
+/// Where a request's completion is reported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Reply {
     head: u16,
@@ -80,7 +80,7 @@ struct Reply {
     status: GuestPhys,
 }
 
-/// Who waits for a request's end.
+/// The ring that waits for a request's completion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Waiter {
     Driver(Reply),

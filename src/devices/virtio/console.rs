@@ -4,7 +4,7 @@
 //! sends is console output at once; of one buffer chain at most [`SEND_BYTES_MAX`] bytes are, and
 //! the rest is lost (no driver sends so much at once; the bound keeps a hostile one harmless).
 //!
-//! The size is that of the window the console is shown in, 0 by 0 while nobody knows one; a new one
+//! The size is that of the window the console is shown in, 0 by 0 while it is unknown; a new one
 //! raises the configuration interrupt. It is the window's, not the driver's: a reset leaves it.
 //!
 //! Absent on purpose: several ports, emergency write.
@@ -47,7 +47,7 @@ impl Console {
         Self { typed: VecDeque::new(), cols, rows, size_generation }
     }
 
-    /// Columns and rows of the window, as last told.
+    /// Columns and rows of the window, as last set.
     pub fn size(&self) -> (u16, u16) {
         (self.cols, self.rows)
     }

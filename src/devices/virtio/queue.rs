@@ -160,7 +160,7 @@ impl Queue {
         self.size
     }
 
-    /// The driver says that the rings are set up.
+    /// The driver has set up the rings.
     pub(super) fn make_ready(&mut self, ram_bytes: u64) -> Result<(), QueueFault> {
         if !self.rings_are_good(ram_bytes) {
             return Err(QueueFault::BadRing {

@@ -1,4 +1,4 @@
-//! virtio-rng (virtio 1.2, 5.4): entropy that the machine has to ask the world for.
+//! virtio-rng (virtio 1.2, 5.4): entropy that the machine has to ask the host for.
 //!
 //! ```text
 //!            buffer available                     entropy delivered
@@ -17,7 +17,7 @@ use super::transport::{Device, Slot, Transport};
 use crate::devices::{BadDevice, outbox::Outbox};
 use crate::mem::Ram;
 
-/// The most bytes that are asked of the world at once; a longer buffer is filled as far as that.
+/// The most bytes that are asked of the host at once; a longer buffer is filled as far as that.
 pub const REQUEST_BYTES_MAX: u32 = 256;
 
 const REQUESTS: usize = 0;
@@ -25,7 +25,7 @@ const REQUESTS: usize = 0;
 /// The entropy device's own state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rng {
-    /// How many bytes the world has been asked for and has not given yet.
+    /// How many bytes the host has been asked for and has not given yet.
     asked: Option<u32>,
 }
 

@@ -74,7 +74,7 @@ pub trait Device {
         0
     }
 
-    /// The driver says that queue `queue` (which exists) has something available.
+    /// The driver notifies queue `queue` (which exists) of something available.
     fn notify(
         &mut self,
         transport: &mut Transport,
@@ -159,7 +159,7 @@ impl Transport {
         Ok(())
     }
 
-    /// The configuration is another one: a driver that is at work is told.
+    /// The configuration has changed: a driver that is at work gets an interrupt.
     pub fn config_changed(&mut self) {
         if self.is_live() {
             self.interrupt |= INTERRUPT_CONFIG;

@@ -1,4 +1,4 @@
-//! The pseudo-instructions that objdump prefers to what they stand for.
+//! The pseudo-instructions that objdump prefers to the instructions behind them.
 
 use super::Disassembly;
 use crate::isa::insn::{Insn, Op};
