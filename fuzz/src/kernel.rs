@@ -31,7 +31,7 @@ pub fn run(data: &[u8]) {
     };
     let disk = DiskSpec { sectors: 8, read_only: false, serial: "s".into() };
     let options = BootOptions {
-        ram_bytes: RAM_BYTES << (flags / MORE_RAM & 1),
+        ram_bytes: RAM_BYTES << u8::from(flags & MORE_RAM != 0),
         bootargs: String::from_utf8_lossy(bootargs).into_owned(),
         disks: vec![disk; usize::from(flags >> 2 & 3)],
         ..BootOptions::default()
