@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         console::read_keys(move |key| inlet.key(key), move || gone.quit())?;
         Some(raw)
     } else {
-        // A terminal whose foreground is another's job would stop us for reading.
+        // A terminal whose foreground is another job would stop us for reading.
         if !args.watch && (!terminal::is_terminal() || terminal::is_keyboard()) {
             console::read_stdin(move |bytes| inlet.key(Key::Typed(bytes)), || ())?;
         }

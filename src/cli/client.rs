@@ -63,7 +63,7 @@ fn load(args: &Args) -> Result<u8, Failure> {
         Failure::new(format!("{} is not a number of seconds", args.seconds)).fix("give --seconds 10")
     })?;
     let stop = Stop::on_signals()?;
-    // A server that is not there is better told at once than by a load that waits for it.
+    // A missing server is better reported at once than by a load that waits for it.
     ask(args.server, "PING")?;
     let load = KvLoad::start(KvConfig {
         clients: args.clients as usize,

@@ -163,7 +163,7 @@ pub fn obey_signals(
         .name("signals".into())
         .spawn(move || {
             let mut asked = 0;
-            // Who is there for others may refuse to end, and is asked once more.
+            // A node of a pair may refuse to end, and is asked once more.
             let asks = if hangup == Hangup::GoesOn { 2 } else { 1 };
             for signal in signals.forever() {
                 match signal {

@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
                 say!("lockstep replay: {torn}; replayed up to it");
             }
             session.say_end();
-            // Whoever closed our standard output has seen enough.
+            // The reader that closed our standard output has seen enough.
             match flushed {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
                 Ok(()) | Err(_) => Ok(ended.map_or(0, Exit::status)),
@@ -214,7 +214,7 @@ impl Session<'_> {
             self.run_on()?;
         }
         self.print_rest();
-        // Nobody recorded what came after the last entry.
+        // What came after the last entry was not recorded.
         let end = self.replayer.icount();
         if self.until != Icount::MAX && end < self.until && self.ended.is_none() {
             let what = format!("the recording ends at {end}, before --until {}", self.until);

@@ -54,20 +54,20 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let driver = Driver::new(Wiring {
         switch: args.switch,
         record: args.record.clone(),
-        // Whoever records a guest that runs alone wants the recording.
+        // With a guest that runs alone, `--record` is the purpose of the run.
         record_fatal: true,
         record_max: args.record_max,
         disks: disks.intend()?,
         console: args.console.open(true)?,
         listener,
-        // A guest whose one voice is the console is done when nobody listens; one with a network is not.
+        // A guest whose only output is the console is done when it has no reader; one with a network is not.
         ends_with_console: args.switch.is_none(),
         ..Wiring::default()
     })?;
     let limit = args.max_instructions.map_or(Icount::MAX, Icount);
     let boot = Boot { machine, generation: Generation::ZERO, life: draw_u64(), limit };
     let now_ns = driver.now_ns();
-    // Nobody compares the digests of a run that is not recorded.
+    // The digests of a run that is not recorded are never compared.
     let digest_instructions = if args.record.is_some() { args.digest_every } else { 0 };
     let settings = args.console.settings(Settings { digest_instructions, ..Settings::default() });
     let node = Node::primary(id, &args.vm, boot, settings, now_ns);

@@ -19,7 +19,7 @@ pub struct Args {
     /// Where VMs attach, like 127.0.0.1:7000.
     #[arg(long, value_name = "ADDR", required_unless_present = "status", value_parser = arg::address)]
     listen: Option<SocketAddr>,
-    // Not a doc comment: what stands in brackets would be a link.
+    // Not a doc comment: the text in brackets would be a link.
     #[arg(
         long,
         value_name = "PROTO:HOST:PORT=GUESTPORT",
@@ -103,7 +103,7 @@ fn serve(listen: SocketAddr, args: &Args) -> Result<u8, Failure> {
     let resolvers = match args.dns {
         Some(Dns::Off) => Vec::new(),
         Some(Dns::At(address)) => vec![address],
-        // A host without the file has nobody to ask.
+        // A host without the file has no resolver.
         None => resolvers(&fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
     };
     let (forwards, outbound) = (args.forward.clone(), args.outbound.clone());

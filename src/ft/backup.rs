@@ -271,7 +271,7 @@ impl Backup {
             }
             Event::LinkClosed { .. } => Next::Stay,
             Event::Claimed { generation, outcome } => self.claimed(common, generation, outcome, now_ns),
-            // The switch speaks to a backup only after its go-live; the console is the primary's.
+            // The switch sends to a backup only after its go-live; the console is the primary's.
             Event::DiskDone(done) => self.disk_done(common, &done),
             Event::DiskWorked(worked) => self.disk_worked(common, worked, now_ns),
             Event::Frame { .. }
@@ -510,7 +510,7 @@ impl Backup {
             common.commands.push(Command::StartRecording { base, seq_next, generation });
         }
         common.commands.push(Command::PlugIn(Plug::of(&machine, self.life, self.generation, true)));
-        // Whether these were done before the disks were copied, nobody knows; doing them again harms nothing.
+        // Whether these were done before the disks were copied is unknown; they are idempotent.
         self.mirror.reissue(common, &mut machine);
         common.terminals.machine_stands_at(machine.console_bytes());
         self.state = State::Following(Box::new(Replayer::new(machine, seq_next)));

@@ -97,7 +97,7 @@ mod tests {
         }
         let seqs: Vec<u64> = kept.drain().iter().map(Output::seq).collect();
         assert_eq!(seqs, [4, 5]);
-        // What has been said again weighs nothing any more.
+        // What has been sent again takes no room any more.
         kept.keep(Output::Net { seq: 6, frame: vec![0; 20] });
         assert_eq!(kept.drain().iter().map(Output::seq).collect::<Vec<_>>(), [6]);
     }

@@ -714,13 +714,13 @@ impl Node {
         match seen {
             Ok(node) if node == holder => {
                 self.common.arbiter_is(None);
-                // Whoever was fenced, and not replaced as far as the arbiter knew, keeps asking.
+                // A node that was fenced, and not replaced as far as the arbiter knew, keeps asking.
                 if self.common.switch.fenced_past(generation) {
                     self.common.commands.push(Command::AskHolder);
                 }
             }
-            // It has gone back, and given this generation away once more: two histories begin here, and the
-            // arbiter's word decides.
+            // It has gone back, and granted this generation once more: two histories begin here, and the
+            // arbiter's record decides.
             Ok(to) if self.is_primary() => self.follow(Next::Halt(Halt::LostClaim { generation, to })),
             Ok(to) => self.common.arbiter_is(Some(format!(
                 "a takeover would be refused: the arbiter says that generation {generation} belongs to node {to}, \
@@ -756,7 +756,7 @@ impl Node {
                         self.common.not_found(why);
                         let rest_ns = self.common.seek.rest_ns();
                         if rest_ns > 0 && self.common.seek.was_member() {
-                            // Nobody may be left, because there is nothing left to join.
+                            // It may be that no other node is left, because there is nothing left to join.
                             self.common.commands.push(Command::AskHolder);
                         }
                         let until_ns = now_ns.saturating_add(rest_ns);

@@ -385,7 +385,7 @@ impl Primary {
             }
             Message::Bye { why } if from_peer => self.lose_peer(common, &why),
             Message::Refuse { why } if from_peer => self.lose_peer(common, &why),
-            // A peer that we have already dropped may still be heard; a stranger may say anything.
+            // Messages of a peer that was already dropped may still arrive; an unknown peer may send anything.
             _ => common.commands.push(Command::Close { link }),
         }
         Next::Stay

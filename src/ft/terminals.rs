@@ -143,7 +143,7 @@ impl Terminals {
         &self.scrollback
     }
 
-    // ---- what the node's role tells
+    // ---- from the node's role
 
     /// The guest printed this, and it may be shown.
     pub fn heard(&mut self, output: &Output) {
@@ -268,7 +268,7 @@ impl Terminals {
         self.size.take()
     }
 
-    // ---- what terminals say
+    // ---- from terminals
 
     pub fn is_terminal(&self, link: LinkId) -> bool {
         self.terminals.contains_key(&link)
@@ -322,10 +322,10 @@ impl Terminals {
     pub fn message(&mut self, link: LinkId, message: Message, commands: &mut Vec<Command>) {
         let Some(terminal) = self.terminals.get_mut(&link) else { return };
         match message {
-            // It will say it again to the next primary.
+            // The terminal will send it again to the next primary.
             Message::ConsoleInput { .. } if !self.place.primary => return,
             Message::ConsoleInput { seq, bytes } => {
-                // Forgotten, or never known: it goes on where it says.
+                // Forgotten, or never known: the session goes on where the terminal puts it.
                 if terminal.typed.is_empty() && given(&self.sessions, terminal.session).is_none() {
                     terminal.typed_end = terminal.typed_end.max(seq);
                 }
@@ -345,7 +345,7 @@ impl Terminals {
             Message::Heartbeat { .. } => return,
             _ => {}
         }
-        // It skips bytes, says too much, or is no terminal.
+        // It skips bytes, sends too much, or is no terminal.
         self.detach(link);
         commands.push(Command::Close { link });
     }

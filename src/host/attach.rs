@@ -104,7 +104,7 @@ impl Inlet {
 
     fn put(&self, event: Event) {
         match self.events.send(event) {
-            // Nobody is left to tell.
+            // The receiver is gone.
             Ok(()) | Err(_) => {}
         }
     }
@@ -304,7 +304,7 @@ impl Attachment {
         match event {
             LinkEvent::Message { link, message } if ours(link) => {
                 let outcome = self.message(message);
-                // However long showing it took: the node has been heard just now.
+                // However long showing it took: the node has just sent something.
                 if let Some(seat) = &mut self.seat {
                     seat.heard = Instant::now();
                 }

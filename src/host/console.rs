@@ -43,7 +43,7 @@ struct Shared {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // Whoever panicked while holding it left whole chunks behind.
+        // A thread that panicked while holding it left whole chunks behind.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

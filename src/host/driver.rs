@@ -243,7 +243,7 @@ impl Driver {
     pub fn quitter(&self) -> impl Fn() + Send + 'static {
         let events = self.events.clone();
         move || match events.try_send(HostEvent::Node(Event::Quit)) {
-            // A full queue means a busy node: whoever asks will ask again.
+            // A full queue means a busy node: the tool will ask again.
             Ok(()) | Err(_) => {}
         }
     }
@@ -273,7 +273,7 @@ impl Driver {
         move || {
             if let Some((cols, rows)) = terminal::size() {
                 match events.send(HostEvent::Node(Event::ConsoleSize { cols, rows })) {
-                    // Nobody is left to tell.
+                    // The node is gone.
                     Ok(()) | Err(_) => {}
                 }
             }
@@ -374,7 +374,7 @@ impl Driver {
         let Running { node, console, claims, looks, writer, disks, leaving, queue, mut wiring, .. } = running;
         let record = wiring.record.take();
         drop((claims, looks));
-        // Whatever the disks still answer, nobody waits for it.
+        // Further answers of the disks are not needed.
         drop(queue);
         let until = Instant::now() + DISK_LINGER;
         while leaving.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < until {
@@ -387,7 +387,7 @@ impl Driver {
         let console_shown = !console.is_gone();
         console.finish();
         let record_fatal = wiring.record_fatal;
-        // The terminal is given back before anybody is told how it ended.
+        // The terminal is restored before any message about the end is printed.
         drop(wiring);
         if let Some(thread) = arbiter_thread {
             let until = Instant::now() + LINGER;
@@ -395,7 +395,7 @@ impl Driver {
                 std::thread::sleep(Duration::from_millis(2));
             }
         }
-        // What went wrong first is what there is to tell.
+        // The first failure is the one to report.
         let halt = halt?;
         match writer.map_or(Ok(()), LogWriter::close) {
             Err(error) if record_fatal => return Err(error.into()),
@@ -600,7 +600,7 @@ impl Running {
         if self.links.is_pending() {
             for_ns = for_ns.min(RETRY.as_nanos() as u64);
         }
-        // A year stands for "until something happens".
+        // A year means "until something happens".
         let for_ns = for_ns.min(365 * 86_400 * 1_000_000_000);
         let (links, mut sockets) = self.sockets();
         let event = self.queue.wait(&mut sockets, Duration::from_nanos(for_ns));
@@ -674,7 +674,7 @@ impl Running {
                 }
                 self.link_event(event);
             }
-            // Worth knowing also where nothing else is told.
+            // Worth printing also where nothing else is.
             HostEvent::Disk(_, Answer::Tell(text)) => {
                 say::unless_blocked(format_args!("lockstep: {}", plain(&text)));
             }
@@ -804,7 +804,7 @@ impl Running {
         let next = self.disks.empty_again(move |answer| answers.send(HostEvent::Disk(role, answer)).is_ok());
         let disks = std::mem::replace(&mut self.disks, next);
         let events = self.events.clone();
-        // A disk takes its time to sync; until it is released nobody can open it again.
+        // A disk takes its time to sync; until it is released it cannot be opened again.
         let leaving = std::thread::Builder::new().name("disks-leave".into()).spawn(move || {
             disks.finish(left, DISK_LEAVE);
             match events.send(HostEvent::Node(Event::RoleLeft)) {

@@ -69,7 +69,7 @@ impl NodeProcess {
             let pid = process.pid();
             let handle = Pid::from_raw(pid).ok_or(OwnerError::Nobody { at })?;
             let handle = pidfd_open(handle, PidfdFlags::empty()).map_err(io::Error::from)?;
-            // The handle is of whoever has the number now: only this look counts.
+            // The handle is of the process that has the number now: only this look counts.
             if !holds(&Process::new(pid)?, &sockets) {
                 return Err(OwnerError::Nobody { at });
             }
@@ -109,7 +109,7 @@ fn sockets_at(at: SocketAddr) -> Result<Vec<u64>, OwnerError> {
         };
         all.iter().filter(here).map(|entry| entry.inode).collect()
     };
-    // Who listens at the very address comes before who listens at all of them.
+    // A listener at the very address comes before one at all addresses.
     let exact = listening(true);
     Ok(if exact.is_empty() { listening(false) } else { exact })
 }

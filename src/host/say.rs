@@ -36,7 +36,7 @@ pub fn line(words: fmt::Arguments<'_>) {
     // One write, so that lines of several processes do not mix.
     let text = format!("{words}\n");
     match io::stderr().write_all(text.as_bytes()) {
-        // There is nobody to tell that there is nobody to tell.
+        // The failure cannot be reported: this is the channel for reports.
         Ok(()) | Err(_) => {}
     }
 }

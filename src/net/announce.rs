@@ -199,7 +199,7 @@ impl Addresses {
     /// The frames that announce to the segment where `mac` and its addresses are.
     pub fn announcements(&self, now: u64, mac: Mac) -> Vec<Vec<u8>> {
         let mut frames = vec![rarp(mac)];
-        // An announcement in the form of a request (RFC 5227, 3): nobody answers it.
+        // An announcement in the form of a request (RFC 5227, 3): no station answers it.
         frames.extend(
             self.v4
                 .current(now)

@@ -65,7 +65,7 @@ impl Dhcp {
             _ => return Answer::Nothing,
         };
         let wanted = asked.requested_ip.or((!asked.client_ip.is_unspecified()).then_some(asked.client_ip));
-        // Who answers an offer names the server; who does not holds a lease, and wants it to go on.
+        // A client that answers an offer names the server; one that does not has a lease, and renews it.
         let held = wanted.filter(|_| kind == DhcpMessageType::Ack && asked.server_identifier.is_none());
         let Some(address) = self.address_of(client, first, held) else { return Answer::Exhausted };
         let kind = if kind == DhcpMessageType::Ack && wanted.is_some_and(|wanted| wanted != address) {

@@ -234,7 +234,7 @@ impl Gateway {
 
     fn allows(&self, to: Ipv4Address, port: u16) -> bool {
         let network = |ip: Ipv4Address| ip.to_bits() >> 8;
-        // Never the segment itself, whatever the rules say.
+        // Never the segment itself, whatever the rules allow.
         network(to) != network(self.config.ip)
             && self.config.outbound.iter().any(|rule| rule.allows(to, port))
     }
@@ -402,7 +402,7 @@ impl Gateway {
     /// When [`tick`](Self::tick) has something to do next.
     pub fn next_deadline(&self) -> Option<u64> {
         let own = match self.neighbor {
-            // Until the guest has told its address, TCP cannot do what it is due to do.
+            // Until the guest's address is known, TCP cannot do what it is due to do.
             Neighbor::Asking { next, .. } => Some(next),
             Neighbor::Unknown | Neighbor::Known { .. } => self.tcp.next_timer(),
         };
@@ -652,7 +652,7 @@ impl Gateway {
             match self.leads_to(to, port) {
                 None => self.flows.counts.refused += u64::from(!self.is_ours(to)),
                 Some(_) if self.guest_address(now, out).is_none() => {
-                    // It could not be answered: it says this again, and is known by then.
+                    // It could not be answered: it sends this again, and is known by then.
                     return;
                 }
                 Some(leads_to) => {

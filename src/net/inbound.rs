@@ -308,7 +308,7 @@ mod tests {
             assert_eq!(drain(&mut inbound), [first, first + 1]);
             inbound.confirm(u64::MAX);
             assert!(inbound.is_empty());
-            // The guest itself comes back, and hears what comes next.
+            // The guest itself comes back, and gets what comes next.
             inbound.resume_after(5);
             assert_eq!(inbound.push(frame(3)), Some(first + 2));
             assert_eq!(drain(&mut inbound), [first + 2]);

@@ -445,7 +445,7 @@ impl Switch {
                 let was_active = self.vms[vm].active == Some(peer);
                 let current = self.vms[vm].fence.current();
                 if !was_active && generation <= current {
-                    // A successor has claimed a new generation; this one belongs to somebody else.
+                    // A successor has claimed a new generation; this one belongs to another node.
                     self.fence_off(peer, current, out);
                 } else if self.activate(now, peer, generation, out) {
                     let inbound = &mut self.vms[vm].inbound;
@@ -475,7 +475,7 @@ impl Switch {
     pub fn uplink_frame(&mut self, now: u64, frame: &[u8]) {
         let Some(counts) = &mut self.uplink else { return };
         counts.frames_in += 1;
-        // What the guest says at another switch is heard here, too: its successor may come to this one.
+        // The guest's frames at another switch arrive here, too: its successor may come to this one.
         if let Some((_, source)) = addresses(frame) {
             for vm in &mut self.vms {
                 if vm.mac == source {
@@ -623,7 +623,7 @@ impl Switch {
                 let vm = &self.vms[port as usize - 1];
                 (vm.active.is_some(), vm.inbound.room())
             }
-            // It lives somewhere behind a port, or has not told its address yet.
+            // It is somewhere behind a port, or its address is not known yet.
             Some(_) | None => {
                 let room = self.vms.iter().map(|vm| vm.inbound.room()).min();
                 (self.vms.iter().any(|vm| vm.active.is_some()), room.unwrap_or(0))
@@ -1000,7 +1000,7 @@ impl Switch {
                 self.queue(now, port as usize - 1, frame);
                 false
             }
-            // Each frame that a guest hears is in its log: a bridge's floods need not be.
+            // Each frame that a guest receives is in its log: a bridge's floods need not be.
             Fate::Flood
                 if from == GATEWAY_PORT
                     && self.uplink.is_some()
@@ -1076,7 +1076,7 @@ impl Switch {
                 let vm = &mut self.vms[vm];
                 let held =
                     vm.standbys.remove(&peer).is_some() || vm.active.take_if(|old| *old == peer).is_some();
-                // Whoever was refused has not held the place.
+                // A refused node has not held the place.
                 if held {
                     vm.alone_since = None;
                 }

@@ -80,7 +80,7 @@ struct Reply {
     status: GuestPhys,
 }
 
-/// The ring that waits for a request's completion.
+/// The receiver of a request's completion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Waiter {
     Driver(Reply),

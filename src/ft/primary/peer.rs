@@ -209,7 +209,7 @@ impl Primary {
                 self.release(common);
                 Next::Stay
             }
-            // The backup took over as planned, and counts on us: what it says needs our word.
+            // The backup took over as planned, and this node counts: its outputs need our acknowledgement.
             Ok(Claim::Lost { to, keeps }) if keeps == Some(common.id) => {
                 self.bid(common, generation.next(), to);
                 Next::Stay
@@ -227,7 +227,7 @@ impl Primary {
     pub(super) fn join(&mut self, common: &mut Common, link: LinkId, vm: &str, node: NodeId, now_ns: u64) {
         let refusal = match &self.peer {
             _ if vm != common.vm => {
-                // The peer's word for it may be as long as a message: ours must fit into one, too.
+                // The peer's reason may be as long as a message: ours must fit into one, too.
                 let theirs: String = vm.chars().take(64).collect();
                 Some(format!("this is the vm {:?}, not {theirs:?}", common.vm))
             }
@@ -360,7 +360,7 @@ impl Primary {
     }
 
     pub(super) fn disk_worked(&mut self, common: &mut Common, worked: DiskWorked) {
-        // An answer for a joiner that is gone is for nobody.
+        // An answer for a joiner that is gone is dropped.
         if self.peer_link() == Some(worked.link)
             && self.copying(common, |common, copy| copy.worked(common, worked)) == Some(Due::Offer)
         {
@@ -402,7 +402,7 @@ impl Primary {
     pub(super) fn count_in(&mut self, common: &mut Common, now_ns: u64) {
         let Peer::Joining(joining) = &self.peer else { return };
         let Some(acked) = joining.acked else { return };
-        // It may say what it likes: who has not been sent everything has not got it.
+        // Its report is not trusted: a joiner that has not been sent everything does not have it.
         let is_sent = joining.encoder.as_ref().is_some_and(|e| e.chunks_done() == e.chunks_total())
             && joining.copy.as_ref().is_none_or(DiskCopy::is_complete);
         if !is_sent {
@@ -429,7 +429,7 @@ impl Primary {
             disks_copied: joining.copy.as_ref().map(DiskCopy::progress),
         });
         common.tell(format!("backup {node} counts: protected from {} on", self.icount()));
-        // Whoever reads that it counts has heard the guest's time: it may go live without another word.
+        // A backup that reads that it counts must have the guest's time: it may go live without a further message.
         let ticks = self.clock.ticks(now_ns).max(self.recorder.machine().time());
         common.send(link, Message::Heartbeat { ticks, console_released: self.console_told });
         self.recorder.record(log::Event::Joined { node });

@@ -110,7 +110,7 @@ impl Primary {
         let standing = self.standing_for_switch_over();
         let pending = if standing { 0 } else { world.console_pending() };
         let console_released = self.console_released.saturating_sub(pending);
-        // The heir waits to hear that everything has left.
+        // The successor waits for the report that everything has left.
         let awaited = standing && self.gate.is_empty() && console_released > self.console_told;
         let Some(detector) = self.detector() else { return };
         if awaited || detector.heartbeat_due(now_ns) {
@@ -167,7 +167,7 @@ impl Primary {
             if followed {
                 self.audit(&settings, now_ns);
             }
-            // An idle guest's last stretch is worth a horizon only to somebody who follows it.
+            // An idle guest's last stretch is worth a horizon only if a node follows it.
             self.flush(common, now_ns, followed || elapsed_ns >= period_ns);
         }
         self.release(common);
@@ -190,7 +190,7 @@ impl Primary {
             memory.guest_ran(ran_ns);
         }
         let permille = match &mut self.peer {
-            // Who has not been offered a state is not behind.
+            // A joiner that has not been offered a state is not behind.
             Peer::Joining(joining) if joining.encoder.is_none() => 0,
             Peer::Joining(joining) => {
                 joining.lag.advance(icount, now_ns);
@@ -232,7 +232,7 @@ impl Primary {
     fn inject(&mut self, common: &mut Common) {
         while self.recorder.log_bytes_waiting() < FRAME_BYTES_SOFT {
             let Some(done) = self.disks.take(self.is_guarded()) else { break };
-            // A guest that has ended hears no more.
+            // A guest that has ended takes no more input.
             if self.recorder.deliver(Input::DiskDone(done)).is_err() {
                 self.inputs_dropped += 1;
             }

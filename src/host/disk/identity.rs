@@ -161,7 +161,7 @@ impl Identity {
         let path = disk.to_owned();
         let ours = self.vm == claimant.vm;
         let replicated = self.generation != Generation::ZERO;
-        // What was outside fault tolerance, or has come to its end, nobody waits for.
+        // A disk outside fault tolerance, or of a life that has ended, is free.
         if !ours && (!replicated || self.state == State::Ended) && self.role != Role::Behind {
             return Ok(None);
         }
@@ -206,7 +206,7 @@ impl Identity {
     /// Whether it holds everything that the guest saw flushed in the generation of `last`.
     fn saw(&self, last: &Holder) -> bool {
         let bid = &last.bid;
-        // Whoever was primary wrote here; so did whoever counted from the generation's first entry.
+        // The primary wrote here; so did the backup that counted from the generation's first entry.
         let by_node = self.node == bid.node || bid.keeps == Some(self.node);
         // Generation 0 is from outside fault tolerance: nothing of the vm is in it, or lost with it.
         by_node || self.generation == bid.generation || self.generation == Generation::ZERO
@@ -219,7 +219,7 @@ impl Identity {
             return Some(format!("it had {} bytes, now it has {}", left.bytes, found.bytes));
         }
         match self.state {
-            // Killed: what it was modified last, nobody wrote down.
+            // Killed: its last modification was not recorded.
             State::Open if left.inode != found.inode => Some("it is another file of the same name".into()),
             State::Closed | State::Ended if left.modified_ns != found.modified_ns => {
                 Some("it has been modified".into())
@@ -274,7 +274,7 @@ mod tests {
         let refused = check(&old, Some(&holder(2, 2, None)), STAMP).unwrap_err();
         assert!(matches!(refused, DiskError::Older { last: Generation(2), .. }), "{refused}");
         assert!(refused.line().contains("--disk-reset"), "{}", refused.line());
-        // Whoever won generation 2 may have died before it could note that.
+        // The winner of generation 2 may have died before it could note that.
         assert!(check(&old, Some(&holder(2, 1, None)), STAMP).is_ok());
         assert!(check(&old, Some(&holder(2, 2, Some(1))), STAMP).is_ok());
         // Also an ended life's disk is old when another life came after it.

@@ -264,7 +264,7 @@ fn open_raw(path: &Path, write: bool, reset: bool) -> Result<(RawFile, File), Di
     check_kind(path, &meta)?;
     let refused = |why| DiskError::ReadOnly { path: path.to_owned(), why };
     if write && meta.permissions().readonly() {
-        // Root could write to it all the same; whoever made it read-only did not mean that.
+        // Root could write to it all the same; its owner made it read-only on purpose.
         return Err(refused(ErrorKind::PermissionDenied.into()));
     }
     let file = OpenOptions::new().read(true).write(write).open(path).map_err(|why| match why.kind() {

@@ -153,7 +153,7 @@ impl Rack {
 
     fn tell_all(&self, job: impl Fn() -> Job) {
         for worker in self.workers.iter().flatten() {
-            // A worker that is gone has nothing left to be told.
+            // A worker that is gone needs no message.
             match worker.jobs.send(job()) {
                 Ok(()) | Err(_) => {}
             }

@@ -141,7 +141,7 @@ pub fn work(
             }
         };
         let told = disk.as_mut().map(|disk| std::mem::take(&mut disk.tell)).unwrap_or_default();
-        // A node that hears no more still wants its disks left in order.
+        // A node that no longer reads answers still wants its disks left in order.
         told.into_iter().map(Answer::Tell).chain(answered).all(&answer);
     }
 }

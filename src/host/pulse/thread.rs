@@ -118,7 +118,7 @@ impl Beating {
         let orders = match self.shared.orders.try_lock() {
             Ok(mut orders) => std::mem::take(&mut *orders),
             Err(TryLockError::Poisoned(poisoned)) => std::mem::take(&mut *poisoned.into_inner()),
-            // Whoever holds it may be waiting for the very processor that this thread is on.
+            // The holder may be waiting for the very processor that this thread is on.
             Err(TryLockError::WouldBlock) => {
                 self.missed = true;
                 return true;
@@ -252,7 +252,7 @@ impl Connection {
 pub fn start(beating: Beating) -> io::Result<String> {
     let (tell, told) = sync_channel(1);
     std::thread::Builder::new().name("pulse".into()).spawn(move || {
-        // Nobody waits longer than for the thread to begin.
+        // The wait is no longer than for the thread to begin.
         tell.send(priority::raise()).ok();
         beating.live();
     })?;

@@ -97,7 +97,7 @@ impl Clients {
     pub fn listen(&mut self, forward: usize, at: SocketAddr) -> io::Result<()> {
         let listener = TcpListener::bind(at)?;
         listener.set_nonblocking(true)?;
-        // Inherited by the connections; to be told before the first.
+        // Inherited by the connections; to be set before the first.
         sockopt::set_socket_recv_buffer_size(&listener, KERNEL_BYTES)?;
         sockopt::set_socket_send_buffer_size(&listener, KERNEL_BYTES)?;
         rustix::net::listen(&listener, BACKLOG)?;
@@ -314,7 +314,7 @@ impl Clients {
             Phase::Open => {
                 if view.guest_finished && !client.told_end {
                     client.told_end = true;
-                    // It fails only when the client is gone, which we will be told.
+                    // It fails only when the client is gone, which `epoll` will report.
                     client.failed |= client.stream.shutdown(Shutdown::Write).is_err();
                 }
             }

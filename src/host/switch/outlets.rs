@@ -76,7 +76,7 @@ impl Outlets {
             let flow = FlowId(event.data.u64());
             let Some(socket) = self.sockets.get(&flow) else { continue };
             for _ in 0..DATAGRAMS_AT_ONCE {
-                // An error is what the network says of an earlier datagram, and is taken by this.
+                // An error is the network's answer to an earlier datagram, and is cleared by this.
                 let Ok(n) = socket.recv(scratch) else { break };
                 each(flow, &scratch[..n]);
             }

@@ -486,7 +486,7 @@ impl SwitchServer {
         let with_frames: Vec<PeerId> = self.switch.peers_with_frames().collect();
         for peer in with_frames {
             let Some(conn) = self.conns.get_mut(&peer) else { continue };
-            // Once bytes wait, `poll` says when to go on; until then it is up to us.
+            // Once bytes wait, `poll` reports when to go on; until then it is up to us.
             let mut more = true;
             while more && conn.wants_frames() {
                 while more && conn.wants_frames() {

@@ -73,7 +73,7 @@ fn look(
     complain: impl Fn(&ArbiterError),
 ) {
     let mut told: BTreeMap<String, Generation> = BTreeMap::new();
-    // VMs whose trouble was told, until they are well again.
+    // VMs whose trouble was reported, until they are well again.
     let mut troubled: BTreeSet<String> = BTreeSet::new();
     while let Some(names) = names.upgrade() {
         let asked = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -89,7 +89,7 @@ fn look(
                     troubled.remove(&name);
                     let generation = holder.bid.generation;
                     if told.insert(name.clone(), generation).is_none_or(|before| generation > before) {
-                        // A full queue is emptied soon; what has not been told is told at the next look.
+                        // A full queue is emptied soon; what has not been reported is reported at the next look.
                         if tell.try_send((name.clone(), generation)).is_err() {
                             told.remove(&name);
                         }

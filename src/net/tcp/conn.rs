@@ -93,7 +93,7 @@ impl Conn {
     fn new(flow: Flow, now: u64) -> Self {
         let ring = |bytes: usize| SocketBuffer::new(vec![0; bytes]);
         let mut socket = Socket::new(ring(TO_CLIENT_BYTES), ring(TO_GUEST_BYTES));
-        // Whoever wrote to us has decided already when to send; segments are made of what waits.
+        // The writer has decided already when to send; segments are made of what waits.
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(Some(clock_duration(ACK_DELAY_NS)));
         socket.set_keep_alive(Some(clock_duration(KEEP_ALIVE_NS)));

@@ -236,7 +236,7 @@ impl Tcp {
         let sent = frames.len();
         match self.flows.get(&flow).copied() {
             Some(id) => {
-                // Until the host is connected, a repeated first segment says nothing new.
+                // Until the host is connected, a repeated first segment is redundant.
                 if let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.dialing.is_none()) {
                     conn.hear(&mut self.iface, now, clock, packet, route, frames);
                     self.changed.insert(id);

@@ -13,7 +13,7 @@ impl City<'_> {
         keeps: Option<NodeId>,
         after: NodeId,
     ) {
-        // Whoever bids knows who holds the generation before.
+        // A claimant knows the holder of the generation before.
         match self.claims.get(&Generation(generation.get() - 1)) {
             Some(&(before, _)) if before != after && !Sabotage::ClaimShared.is_on() => {
                 self.fail(format!(

@@ -90,7 +90,7 @@ impl Client {
                 let n = (first + turn) % count;
                 turn += 1;
                 next_at = now + if turn < count { ALONE } else { AGAIN };
-                // Everybody once, and again who is still to answer.
+                // Each member once, and again those that have not answered.
                 if troubles[n].is_none() {
                     self.ask_aside(n, path, body.clone(), answers.clone())?;
                 }
@@ -131,7 +131,7 @@ impl Client {
         let client = self.clone();
         let asking = std::thread::Builder::new().name("etcd".into()).spawn(move || {
             let answer = client.ask::<A>(&client.endpoints[n], path, &body);
-            // Whoever asked may have an answer already.
+            // The caller may have an answer already.
             match answers.send((n, answer)) {
                 Ok(()) | Err(_) => {}
             }

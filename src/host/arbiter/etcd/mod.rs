@@ -310,7 +310,7 @@ impl EtcdArbiter {
         if known.read.as_ref().is_some_and(|(_, written)| written.as_ref().is_some_and(same)) {
             return;
         }
-        // Tried once: a host that cannot remember is told so, and served.
+        // Tried once: a host that cannot keep a note is warned, and served.
         known.read = Some((vm.to_owned(), Some(note.clone())));
         drop(known);
         if let Err(error) = memory::write(&path, &note) {
@@ -443,7 +443,7 @@ impl Arbiter for EtcdArbiter {
         if let Some(claim) = decided(&seen)? {
             return Ok(claim);
         }
-        // Nobody holds it: then nobody holds a newer one.
+        // It is not held: then no newer one is.
         self.check_newest(vm, known, before)?;
 
         let value = serde_json::to_vec(bid).expect("a claim serialises");
