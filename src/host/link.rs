@@ -2,7 +2,7 @@
 //!
 //! Reading: the node's thread reads from its peers itself, a bounded part at a time. Terminals and tools have a
 //! thread each, which hands whole messages to the node's bounded queue; when the queue is full it waits, and TCP
-//! makes the peer wait. All bytes are parsed as if an enemy wrote them ([`incoming`]). Writing: what the socket
+//! makes the peer wait. All bytes are parsed as if an enemy wrote them (`incoming`). Writing: what the socket
 //! does not take at once stays in an outbox; past [`OUTBOX_BYTES_MAX`] the peer is too slow and the
 //! connection ends. So a stopped or hostile peer can hold neither the node's time nor its memory.
 
