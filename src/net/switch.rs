@@ -753,12 +753,8 @@ impl Switch {
             }
             self.free_addresses();
             self.vms[vm].fence.resume(attach.tx_seq_last, rises);
-            let inbound = &mut self.vms[vm].inbound;
-            inbound.resume_after(attach.rx_seq_last);
-            if rises {
-                // Like `Activate`: it goes on alone, so what its log has is all there is.
-                inbound.confirm(attach.rx_seq_last);
-            }
+            // It has taken these frames; which of them are safe it says with `Received`.
+            self.vms[vm].inbound.resume_after(attach.rx_seq_last);
         }
         out.push(Command::Send(peer, self.vms[vm].attached()));
     }

@@ -186,8 +186,30 @@ fn a_successor_whose_standby_connection_was_lost_attaches_as_the_next_generation
     world.frames(P1);
     let out = world.attach(P2, Attach { rx_seq_last: 1, ..attach(G2) });
     assert_eq!(out[..2], fenced(P1, G2));
+    world.say(P2, ToSwitch::Received { rx_seq: 1 });
     assert_eq!(world.frames(P2).len(), 1);
     assert_eq!(world.switch.status().vms["kv"].waiting, 1);
+}
+
+#[test]
+fn frames_that_a_primary_has_taken_and_not_logged_outlive_it_also_when_it_attaches_as_the_next_generation() {
+    let mut world = World::new();
+    world.attach(P1, attach(G1));
+    world.send(P1, G1, 1, announce());
+    for n in 1..=3 {
+        world.client(n, b"x");
+    }
+    assert_eq!(world.frames(P1).len(), 3);
+    // It goes on alone as generation 2 while its connection is down, with two frames yet to be logged.
+    world.attach(P2, Attach { rx_seq_last: 3, tx_seq_last: 1, ..attach(G2) });
+    world.say(P2, ToSwitch::Received { rx_seq: 1 });
+    assert_eq!(world.frames(P2), [], "it has them all");
+    assert_eq!(world.switch.status().vms["kv"].waiting, 2);
+    // A backup joins, and the primary dies before it logs them.
+    world.attach(P3, standby(G2));
+    let generation = Generation(3);
+    world.say(P3, ToSwitch::Activate { generation, rx_seq_last: 1 });
+    assert_eq!(world.frames(P3).iter().map(|(n, _)| *n).collect::<Vec<_>>(), [2, 3]);
 }
 
 #[test]

@@ -322,6 +322,7 @@ impl State {
         let tx_seq_last = self.handed.or(before_kept).unwrap_or(self.attach.tx_seq_last);
         ToSwitch::Attach(Attach { tx_seq_last, ..self.attach.clone() }).encode(&mut self.out);
         if !self.attach.standby {
+            self.tell_received();
             self.put_kept();
         }
     }

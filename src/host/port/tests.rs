@@ -218,6 +218,7 @@ fn being_refused_is_asked_again_and_being_fenced_lasts_until_a_newer_generation(
     port.activate(Generation(10), 7);
     let (mut hand, said) = Hand::accept(&listener);
     assert_eq!((said.generation, said.standby, said.rx_seq_last), (Generation(10), false, 7));
+    assert_eq!(hand.hear_more_than_pings(), ToSwitch::Received { rx_seq: 7 }, "what its log has is safe");
     assert_eq!(hand.hear_more_than_pings(), frame(10, 1));
 
     // A fence that the next generation has overtaken is only a lost connection.
