@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use crate::ft::{Message, NodeStatus};
 use crate::host::link::{self, LinkError};
-use crate::host::os::DIES_WITH;
+use crate::host::os::{DIES_WITH, draw_u64};
 
 #[derive(Debug, Error)]
 pub enum ClusterError {
@@ -86,6 +86,13 @@ impl Process {
             }
             _ => Err(LinkError::Closed),
         }
+    }
+
+    /// Err when it has ended.
+    fn check_lives(&mut self) -> Result<(), ClusterError> {
+        let Ok(Some(status)) = self.child.try_wait() else { return Ok(()) };
+        let (name, tail) = (self.name.clone(), self.tail());
+        Err(ClusterError::Ended { name, status: status.to_string(), tail })
     }
 
     /// The last lines of it, each on a line of its own, indented; for errors.
@@ -177,7 +184,7 @@ impl Cluster {
         let mut words = vec!["switch", "--listen", &listen];
         words.extend(forwards.iter().flat_map(|forward| ["--forward", forward]));
         let switch = spawn(binary, dir, "switch", address, &words, narrate)?;
-        let cluster = Self {
+        let mut cluster = Self {
             binary: binary.to_owned(),
             dir: dir.to_owned(),
             guest: guest.to_owned(),
@@ -199,6 +206,7 @@ impl Cluster {
         };
         let until = Instant::now() + READY_WITHIN;
         while std::net::TcpStream::connect(address).is_err() {
+            cluster.switch.check_lives()?;
             if Instant::now() > until {
                 let what = "the switch did not listen".to_owned();
                 return Err(ClusterError::Late { what, within: READY_WITHIN, tail: cluster.switch.tail() });
@@ -287,10 +295,7 @@ impl Cluster {
             {
                 return Ok(status);
             }
-            if let Ok(Some(status)) = node.child.try_wait() {
-                let (name, tail) = (node.name.clone(), node.tail());
-                return Err(ClusterError::Ended { name, status: status.to_string(), tail });
-            }
+            node.check_lives()?;
             if Instant::now() > until {
                 let what = format!("{} was not {what}", node.name);
                 return Err(ClusterError::Late { what, within: self.patience, tail: node.tail() });
@@ -317,13 +322,31 @@ fn io_at(what: &str) -> impl Fn(io::Error) -> ClusterError + '_ {
     move |error| ClusterError::Io { what: what.to_owned(), error }
 }
 
-/// A port that is free now. Another process may take it before its user does; the start then fails.
+/// Below these Linux takes no port of its own accord (`net.ipv4.ip_local_port_range`): an outgoing connection of
+/// another process does not get one of them between our look and its use.
+const PORTS: std::ops::Range<u64> = 10_000..32_768;
+
+/// A port of this host that is free now, as far as `bind` can tell.
+fn free_port<T>(bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<SocketAddr> {
+    const TRIES: u32 = 100;
+    let mut taken = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..TRIES {
+        let port = PORTS.start + draw_u64() % (PORTS.end - PORTS.start);
+        let address = SocketAddr::from(([127, 0, 0, 1], port as u16));
+        match bind(address) {
+            Ok(_) => return Ok(address),
+            Err(error) => taken = error,
+        }
+    }
+    Err(taken)
+}
+
 fn free_tcp() -> Result<SocketAddr, ClusterError> {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(io_at("no free TCP port"))
+    free_port(TcpListener::bind).map_err(io_at("no free TCP port"))
 }
 
 fn free_udp() -> Result<SocketAddr, ClusterError> {
-    UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr()).map_err(io_at("no free UDP port"))
+    free_port(UdpSocket::bind).map_err(io_at("no free UDP port"))
 }
 
 fn spawn(
