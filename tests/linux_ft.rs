@@ -15,8 +15,8 @@ use lockstep::lab::linux::Images;
 use lockstep::lab::onlooker::{Onlooker, OnlookerError};
 use tempfile::TempDir;
 
-use common::BINARY;
-use common::linux::images;
+use common::linux::{images, made};
+use common::{BINARY, skipped};
 
 /// Longer than anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -323,4 +323,87 @@ fn a_bank_in_sqlite_balances_after_its_primary_was_killed_in_mid_work() {
     let audit = "select sum(n),count(*) from a;select count(*) from d;pragma integrity_check";
     let found = scene.ask(&format!("sqlite3 bank.db '{audit}'"));
     assert_eq!(found, format!("100000|100 {TRANSFERS} ok"));
+}
+
+/// Transactions of each of pgbench's four clients.
+const BENCH_TRANSACTIONS: u64 = 400;
+
+#[test]
+fn postgresql_under_pgbench_balances_after_its_primary_was_killed_in_mid_work() {
+    if std::env::var_os("LOCKSTEP_LONG").is_none() {
+        return skipped("PostgreSQL under fault tolerance: it takes minutes; LOCKSTEP_LONG=1 asks for it");
+    }
+    let built = made("no PostgreSQL under fault tolerance", &["--tiny-only", "--software", "postgresql"]);
+    let Some(images) = built else { return };
+    let [kernel, initrd, cmdline, root] =
+        ["kernel", "initrd", "cmdline", "software"].map(|key| images[key].as_str().unwrap().to_owned());
+    let append = format!("{cmdline} panic=-1 reboot=panic_warm lockstep.root=/dev/vda");
+    let words = ["--kernel", &kernel, "--initrd", &initrd, "--append", &append].map(str::to_owned);
+    let mut scene = Scene::of(words.to_vec(), "256M");
+    let overlay = |scene: &Scene, name: &str| {
+        vec!["--disk".into(), format!("{root},overlay={}", scene.dir.path().join(name).display())]
+    };
+    scene.cluster.arguments = overlay(&scene, "a");
+    let mut primary = scene.start();
+    scene.await_text(redis::PROMPT);
+    scene.cluster.arguments = overlay(&scene, "b");
+    let mut backup = scene.protect(&mut primary);
+
+    let begun = Instant::now();
+    // The shell's own: what is asked runs in shells of its own.
+    for line in [
+        "cd /; echo postgres:x:999:999::/var/lib/postgresql:/bin/sh >>/etc/passwd",
+        "echo postgres:x:999: >>/etc/group",
+        "mkdir -p /run/postgresql /var/lib/postgresql; chown postgres /run/postgresql /var/lib/postgresql",
+    ] {
+        scene.console().types(&format!("{line}\n")).unwrap();
+    }
+    let switch_user =
+        "as() { su postgres -s /bin/sh -c \"PATH=$(echo /usr/lib/postgresql/*/bin):$PATH; $*\"; }\n";
+    scene.console().types(switch_user).unwrap();
+    scene.ask("as initdb -D /var/lib/postgresql/d -A trust >/tmp/initdb 2>&1");
+    let started = scene
+        .ask("as pg_ctl -D /var/lib/postgresql/d -l /tmp/pg.log -w -t 300 start >/tmp/start 2>&1; echo $?");
+    assert_eq!(started, "0", "{}", scene.ask("cat /tmp/initdb /tmp/start /tmp/pg.log"));
+    assert_eq!(
+        scene.ask("as pgbench -q -i -s 1 >/tmp/fill 2>&1; echo $?"),
+        "0",
+        "{}",
+        scene.ask("cat /tmp/fill")
+    );
+    let bench = format!(
+        "as pgbench -n -c 4 -t {BENCH_TRANSACTIONS} -P 1 >/tmp/bench 2>&1; echo bench ended $? >>/tmp/bench"
+    );
+    scene.console().types(&format!("({bench}) &\n")).unwrap();
+    let count = "as psql -At -c \"'select count(*) from pgbench_history'\"";
+    let until = Instant::now() + PATIENCE;
+    let before = loop {
+        let done: u64 = scene.ask(count).parse().expect("a number of transactions");
+        if done >= 50 {
+            break done;
+        }
+        assert!(Instant::now() < until, "pgbench makes no progress: {done}");
+    };
+    assert!(before < 4 * BENCH_TRANSACTIONS, "it is in mid-work");
+    primary.kill().unwrap();
+    scene.cluster.await_status(&mut backup, "the primary", |status| status.role == "primary").unwrap();
+    let until = Instant::now() + PATIENCE;
+    while scene.ask("grep -c 'bench ended' /tmp/bench") != "1" {
+        assert!(Instant::now() < until, "pgbench does not end: {}", scene.ask("tail -5 /tmp/bench"));
+    }
+    let report = scene.ask("cat /tmp/bench");
+    let all = format!("{0}/{0}", 4 * BENCH_TRANSACTIONS);
+    assert!(report.contains(&all) && report.contains("bench ended 0"), "{report}");
+    let sums = "select (select sum(abalance) from pgbench_accounts)=sum(delta),\
+                (select sum(tbalance) from pgbench_tellers)=sum(delta),\
+                (select sum(bbalance) from pgbench_branches)=sum(delta),count(*) from pgbench_history";
+    let sums = sums.split_whitespace().collect::<Vec<_>>().join(" ");
+    let found = scene.ask(&format!("as psql -At -c \"'{sums}'\""));
+    assert_eq!(found, format!("t|t|t|{}", 4 * BENCH_TRANSACTIONS));
+    assert_eq!(scene.ask("as pg_ctl -D /var/lib/postgresql/d -w stop >/dev/null 2>&1; echo $?"), "0");
+    println!(
+        "PostgreSQL through a kill after {before} transactions: all {} done, sums agree, {:.0} s",
+        4 * BENCH_TRANSACTIONS,
+        begun.elapsed().as_secs_f64()
+    );
 }
