@@ -85,8 +85,8 @@ fn what_is_no_etcd_is_told_from_one_that_is_away() {
     unusable(http("200 OK", r#"{"header":{"cluster_id":"-1","revision":"1"}}"#), "not as etcd does");
     unusable(http("200 OK", r#"{"header":{"cluster_id":"1"}}"#), "not as etcd does");
     unusable(http("404 Not Found", "404 page not found"), "404");
-    unusable("SSH-2.0-OpenSSH_9.2\r\n\r\n".into(), "does not speak");
-    unusable("\x15\x03\x01\0\x02\x02\x50".into(), "does not speak");
+    unusable("SSH-2.0-OpenSSH_9.2\r\n\r\n".into(), "does not answer");
+    unusable("\x15\x03\x01\0\x02\x02\x50".into(), "does not answer");
     let gone =
         format!("127.0.0.1:{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
     let away = EtcdArbiter::open(&Etcd::parse(&format!("http://{gone}/p")).unwrap(), None).unwrap_err();
