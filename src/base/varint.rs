@@ -31,11 +31,6 @@ pub fn put_u64(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Appends a signed value in zigzag form (0, -1, 1, -2, …), so that small ones stay short.
-pub fn put_i64(out: &mut Vec<u8>, value: i64) {
-    put_u64(out, ((value << 1) ^ (value >> 63)) as u64);
-}
-
 /// Takes a varint off the front of `bytes`.
 #[inline]
 pub fn get_u64(bytes: &mut &[u8]) -> Result<u64, VarintError> {
@@ -73,12 +68,6 @@ fn get_long_u64(bytes: &mut &[u8]) -> Result<u64, VarintError> {
     Err(VarintError::Truncated)
 }
 
-/// Takes a zigzag varint off the front of `bytes`.
-pub fn get_i64(bytes: &mut &[u8]) -> Result<i64, VarintError> {
-    let raw = get_u64(bytes)?;
-    Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,10 +78,8 @@ mod tests {
             for value in [1u64 << shift, (1u64 << shift) - 1, u64::MAX >> shift] {
                 let mut out = Vec::new();
                 put_u64(&mut out, value);
-                put_i64(&mut out, value as i64);
                 let mut rest = out.as_slice();
                 assert_eq!(get_u64(&mut rest), Ok(value));
-                assert_eq!(get_i64(&mut rest), Ok(value as i64));
                 assert!(rest.is_empty());
             }
         }

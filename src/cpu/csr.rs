@@ -60,7 +60,6 @@ pub mod number {
     pub const TINFO: u16 = 0x7a4;
     pub const MCYCLE: u16 = 0xb00;
     pub const MINSTRET: u16 = 0xb02;
-    pub const MHPMCOUNTER3: u16 = 0xb03;
     pub const MHPMCOUNTER31: u16 = 0xb1f;
     pub const CYCLE: u16 = 0xc00;
     pub const TIME: u16 = 0xc01;
@@ -72,7 +71,6 @@ pub mod number {
     pub const MVENDORID: u16 = 0xf11;
     pub const MARCHID: u16 = 0xf12;
     pub const MIMPID: u16 = 0xf13;
-    pub const MHARTID: u16 = 0xf14;
     pub const MCONFIGPTR: u16 = 0xf15;
 }
 

@@ -34,10 +34,6 @@ impl OutputGate {
         self.acked = Some(acked);
     }
 
-    pub fn is_guarded(&self) -> bool {
-        self.acked.is_some()
-    }
-
     /// Puts an output in; its mark is entry `mark`.
     pub fn hold(&mut self, mark: Seq, output: Output) {
         self.held_bytes += output.payload().len();

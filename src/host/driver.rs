@@ -1014,6 +1014,7 @@ impl Running {
             }
             return Ok(());
         }
+        writer.set_generation(self.node.generation());
         match writer.append(frame) {
             Ok(()) => Ok(()),
             Err(error) => self.recording_failed(error),

@@ -51,8 +51,6 @@ pub enum LinkError {
     Stalled,
     #[error("a first message of {len} bytes was announced; 1 to {FIRST_MESSAGE_BYTES_MAX} are allowed")]
     LongFirst { len: usize },
-    #[error("there is no place for one more connection of its kind")]
-    NoPlace,
     #[error("nothing was answered within {} s", within.as_secs())]
     Unanswered { within: Duration },
 }

@@ -125,12 +125,6 @@ impl Port {
         }
     }
 
-    /// The primary that this standby follows is primary under `generation` now. Only a switch that is
-    /// younger than the guest learns something from it.
-    pub fn follow(&self, generation: Generation) {
-        self.lock().follow(generation);
-    }
-
     /// This node is primary from now on, and its log ends with the frame `rx_seq_last`: what comes after
     /// is delivered. Frames may be sent at once, without waiting for the answer.
     pub fn activate(&self, generation: Generation, rx_seq_last: u64) {

@@ -104,13 +104,6 @@ impl Onlooker {
         self.since(0)
     }
 
-    /// When the first byte came that came after `moment`.
-    pub fn first_after(&self, moment: Instant) -> Option<Instant> {
-        let shown = lock(&self.shown);
-        let after = shown.arrivals.partition_point(|(_, at)| *at <= moment);
-        shown.arrivals.get(after).map(|(_, at)| *at)
-    }
-
     /// The longest silence that touches the time from `at` on, up to the first byte after `until`: its
     /// beginning and its end. Bytes that a dying node had sent already do not end it.
     pub fn silence(&self, at: Instant, until: Instant) -> Option<(Instant, Instant)> {

@@ -300,11 +300,6 @@ impl Recorder {
         self.digest_last = Some((self.icount(), digest));
     }
 
-    /// True when there is something to flush: entries, or (with `horizon`) mere progress.
-    pub fn flush_wanted(&self, horizon: bool) -> bool {
-        !self.frame.is_empty() || (horizon && self.machine.icount() > self.recorded_to)
-    }
-
     /// Ends the batch: everything recorded since the last, with a horizon when the machine is past
     /// its last entry and `horizon` asks for one.
     pub fn flush(&mut self, horizon: bool) -> Option<Frame> {

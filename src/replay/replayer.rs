@@ -87,10 +87,6 @@ impl Replayer {
         self.done
     }
 
-    pub fn queue_len(&self) -> usize {
-        self.queue.len()
-    }
-
     /// The last entry that waits to be obeyed.
     pub fn last_entry(&self) -> Option<&Entry> {
         self.queue.back()

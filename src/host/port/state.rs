@@ -264,12 +264,6 @@ impl State {
         due
     }
 
-    pub fn follow(&mut self, generation: Generation) {
-        if self.attach.standby {
-            self.attach.generation = self.attach.generation.max(generation);
-        }
-    }
-
     pub fn activate(&mut self, generation: Generation, rx_seq_last: u64) {
         let was_standby = std::mem::replace(&mut self.attach.standby, false);
         let returns = self.fenced.take_if(|current| generation > *current).is_some();
