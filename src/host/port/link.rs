@@ -60,6 +60,10 @@ impl Shared {
         let mut events = Vec::new();
         let ended = {
             let mut state = self.lock();
+            if state.any_socket().is_none() {
+                // The port's thread has ended it already.
+                return false;
+            }
             let ended = state.receive(&mut scratch, |event| events.push(event)).err();
             ended.map(|how| state.end(how)).is_some()
         };

@@ -245,3 +245,22 @@ fn a_switch_that_talks_garbage_is_left() {
     assert!(matches!(next(&events), PortEvent::Down { why } if why.contains("bytes")));
     Hand::accept(&listener);
 }
+
+#[test]
+fn who_reads_learns_that_the_connection_is_gone_also_when_the_thread_ended_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (sender, events) = bounded(100);
+    let at = listener.local_addr().unwrap();
+    let port = Port::connect(at, attach(false), move |event| sender.send(event).is_ok()).unwrap();
+    let (_hand, _) = Hand::accept(&listener);
+    assert_eq!(next(&events), PortEvent::Connected { n: 1 });
+    let socket = port.socket(1).expect("it is connected");
+    assert!(port.receive(|_| ()), "nothing has come");
+    assert!(port.socket(2).is_none());
+    // As after a silence: the switch hears pings and answers none.
+    port.lock().end(state::Ended::Lost("silent".into()));
+    let mut fds = [PollFd::new(&socket, PollFlags::IN)];
+    look(&mut fds, PATIENCE);
+    assert!(!fds[0].revents().is_empty(), "whoever waits for it wakes");
+    assert!(!port.receive(|_| ()), "and is told to wait for it no more");
+}
