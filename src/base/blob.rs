@@ -8,10 +8,19 @@ use std::fmt;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::ser::Serializer;
 
+/// Writes all bytes as one serde byte string.
+///
+/// # Errors
+/// Those of `to`.
 pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
     to.serialize_bytes(bytes)
 }
 
+/// Reads a byte string, borrowed or owned.
+///
+/// # Errors
+/// Those of `from`; in postcard a length that runs past the end of the input. The format bounds the length, not
+/// this function.
 pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
     from.deserialize_byte_buf(Bytes)
 }

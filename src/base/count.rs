@@ -12,7 +12,9 @@ macro_rules! count {
         pub struct $name(pub u64);
 
         impl $name {
+            /// 0: the position at reset; for what is numbered from 1 (entries, generations), none yet.
             pub const ZERO: Self = Self(0);
+            /// The largest value, at which [`Self::plus`] stops.
             pub const MAX: Self = Self(u64::MAX);
 
             /// The bare number.
@@ -30,6 +32,7 @@ macro_rules! count {
                 self.0.saturating_sub(earlier.0)
             }
 
+            /// One more, saturating like [`Self::plus`].
             pub const fn next(self) -> Self {
                 self.plus(1)
             }

@@ -7,10 +7,12 @@
 pub struct Prng(u64);
 
 impl Prng {
+    /// The stream that `seed` stands for; any value is a good seed, 0 too.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
+    /// The next 64 bits of the stream, uniform.
     pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -34,6 +36,8 @@ impl Prng {
         self.below(of) < n
     }
 
+    /// Fills `bytes` from the stream, eight from each word (little-endian). A word of which the end of `bytes` needs
+    /// only a part is used up: two short fills are not one long one.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
             let word = self.next_u64().to_le_bytes();

@@ -18,6 +18,7 @@ macro_rules! sabotages {
         }
 
         impl Sabotage {
+            /// The whole list, in the order of its declaration.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// As `LOCKSTEP_SABOTAGE` spells it.
@@ -60,13 +61,14 @@ sabotages! {
 }
 
 impl Sabotage {
-    /// Whether the safeguard is off, for this thread.
+    /// Whether the safeguard is off: never, but in this library's own tests.
     #[cfg(not(test))]
     #[inline(always)]
     pub const fn is_on(self) -> bool {
         false
     }
 
+    /// Whether the safeguard is off, for this thread: by `LOCKSTEP_SABOTAGE`, or within [`during`].
     #[cfg(test)]
     pub fn is_on(self) -> bool {
         choice::chosen() == Some(self)

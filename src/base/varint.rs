@@ -12,12 +12,16 @@
 
 use thiserror::Error;
 
+/// Bytes that are no varint of ours. None of them is consumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum VarintError {
+    /// The input ends inside the varint; with more bytes it may be one.
     #[error("varint runs past the end of its bytes")]
     Truncated,
+    /// The tenth byte is above 1: it has bits past the 64th, or says that an eleventh byte follows.
     #[error("varint does not fit 64 bits")]
     TooLarge,
+    /// The last group is zero: a shorter encoding of the same value exists.
     #[error("varint is longer than it needs to be")]
     NotCanonical,
 }
