@@ -26,10 +26,22 @@ const CHUNK_BITS_MAX: u64 = 20;
 /// A machine that could not be put aside and brought back.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NotRestored {
+    /// The decoder refused what the encoder had written: one of the two is wrong.
     #[error("at {at} a snapshot could not be read back: {why}")]
-    Snapshot { at: Icount, why: SnapshotError },
+    Snapshot {
+        /// The machine's position when it was saved.
+        at: Icount,
+        /// What the decoder found.
+        why: SnapshotError,
+    },
+    /// The snapshot came back whole, but is not a state that the machine takes, or not the one that was saved.
     #[error("at {at} the machine could not be restored: {why}")]
-    Machine { at: Icount, why: RestoreError },
+    Machine {
+        /// The machine's position when it was saved.
+        at: Icount,
+        /// What the machine found.
+        why: RestoreError,
+    },
 }
 
 /// The detours of one replay; by default there are none.

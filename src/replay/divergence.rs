@@ -19,7 +19,10 @@ pub struct Divergence {
     pub entry_at: Icount,
     /// The position at which the machine stood.
     pub machine_at: Icount,
+    /// What the log calls for at the entry, in words. Payloads are left out but for their length, so
+    /// that the text is bounded.
     pub expected: String,
+    /// What the machine did instead, in words of the same kind.
     pub found: String,
     /// The hart at that point, and the last entries before it, oldest first, as text.
     pub context: Vec<String>,

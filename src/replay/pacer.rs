@@ -43,14 +43,19 @@ const FRACTION: u64 = 256;
 pub enum Correction {
     /// Timers up to this time are due.
     TimerDue {
+        /// The later of both clocks, in ticks: the guest's clock goes on from there at its present rate.
         time: u64,
     },
     /// The read that the guest is at shows this time; the rate is good.
     Read {
+        /// The later of both clocks, in ticks.
         time: u64,
     },
+    /// The guest's clock goes on from this time at this rate.
     Clock {
+        /// The later of both clocks, in ticks.
         time: u64,
+        /// Ticks in [`RATE_INSTRUCTIONS`] instructions; at 0 the clock stands.
         rate: u16,
     },
 }
@@ -58,8 +63,9 @@ pub enum Correction {
 /// Both clocks, and what the guest is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// The guest's clock here, in ticks, and its rate.
+    /// The guest's clock here, in ticks.
     pub guest: u64,
+    /// The rate of the guest's clock: ticks in [`RATE_INSTRUCTIONS`] instructions, 0 while it stands.
     pub rate: u16,
     /// The host's clock, as the guest is to see it, in ticks.
     pub host: u64,

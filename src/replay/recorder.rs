@@ -35,8 +35,11 @@ pub enum RecordStop {
 /// A finished batch of entries, encoded: the same bytes on the wire and on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
+    /// Number of the first entry in it.
     pub first: Seq,
+    /// Number of the last entry in it: once this one is acknowledged, so are all of them.
     pub last: Seq,
+    /// The frame's encoding, as [`crate::log::frame`] lays it out.
     pub bytes: Vec<u8>,
 }
 
@@ -99,6 +102,7 @@ impl Recorder {
         self.digest_last
     }
 
+    /// The machine, to look at.
     pub fn machine(&self) -> &Machine {
         &self.machine
     }
@@ -114,10 +118,12 @@ impl Recorder {
         (self.machine, self.seq_next)
     }
 
+    /// The machine's position, which is what the next entry is recorded at.
     pub fn icount(&self) -> Icount {
         self.machine.icount()
     }
 
+    /// The number that the next entry gets.
     pub fn seq_next(&self) -> Seq {
         self.seq_next
     }
@@ -310,6 +316,7 @@ impl Recorder {
         Some(Frame { first, last, bytes: self.frame.finish() })
     }
 
+    /// How long the frame would be if it were flushed now, in bytes; 0 when no entry waits.
     pub fn log_bytes_waiting(&self) -> usize {
         self.frame.bytes_len()
     }

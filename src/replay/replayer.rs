@@ -21,12 +21,22 @@ pub enum ReplayStop {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Followed {
     /// An output of the machine, as the mark `seq` requires.
-    Said { seq: Seq, output: Output },
+    Said {
+        /// The mark's entry.
+        seq: Seq,
+        /// The output as the machine made it again; the log has only its length and digest.
+        output: Output,
+    },
     /// The machine wrote to a disk, or flushed one: a caller that has a disk of its own does the same. Reads
     /// are not reported; what they read is in the log.
     Disk(DiskRequest),
     /// The state's digest is the recorder's.
-    Agreed { at: Icount, digest: Digest },
+    Agreed {
+        /// The position of the digest's entry.
+        at: Icount,
+        /// The state's digest there, computed here.
+        digest: Digest,
+    },
     /// An entry that is not the machine's business: generations, joins, switch-overs, the end.
     Control(Entry),
 }
@@ -65,14 +75,18 @@ impl Replayer {
         }
     }
 
+    /// The machine, to look at.
     pub fn machine(&self) -> &Machine {
         &self.machine
     }
 
+    /// The machine for digests and snapshots, or to be exchanged for one in the same state. Anything else that changes
+    /// its state makes the replay diverge.
     pub fn machine_mut(&mut self) -> &mut Machine {
         &mut self.machine
     }
 
+    /// The machine's position: at or before that of the next entry to obey.
     pub fn icount(&self) -> Icount {
         self.machine.icount()
     }
