@@ -4,6 +4,8 @@
 //! Absent on purpose: devices (memory-mapped I/O is the bus's), translation caches (the hart's),
 //! and any clock or file.
 
+#![warn(missing_docs)]
+
 pub mod bytes;
 pub mod pmp;
 pub mod ram;
@@ -16,8 +18,10 @@ pub use ram::{OutOfRam, PAGE_BYTES, PageFlags, RAM_BASE, Ram};
 /// What an access wants to do: it selects the permission and the exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
+    /// An instruction fetch: needs X.
     Fetch,
+    /// A load, and the walk's own reads of page tables in PMP: needs R.
     Load,
-    /// Also every AMO and `sc`.
+    /// A store: needs W. Also every AMO and `sc`.
     Store,
 }

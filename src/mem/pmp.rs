@@ -42,6 +42,7 @@ pub struct Pmp {
 /// The answer to an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
+    /// False: an access fault of the kind that the access names.
     pub allowed: bool,
     /// The same holds for every access of this kind to this page.
     pub whole_page: bool,
@@ -74,6 +75,7 @@ impl Pmp {
         }
     }
 
+    /// What `pmpaddr` of `entry` (< [`PMP_ENTRIES`]) reads: bits 55..2 of an address, as the granularity shows them.
     pub fn address(&self, entry: usize) -> u64 {
         let addr = self.addr[entry];
         // Priv. spec 3.7.1: bits G-2..0 read as ones for NAPOT, bits G-1..0 as zeros otherwise.

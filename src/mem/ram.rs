@@ -27,10 +27,13 @@ pub const RAM_BASE: GuestPhys = GuestPhys(0x8000_0000);
 /// A page: the unit of digests, dirtiness and transfer.
 pub const PAGE_BYTES: usize = 4096;
 
+/// An access of which at least one byte is not RAM; nothing was read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{len} bytes at {at} are not all RAM")]
 pub struct OutOfRam {
+    /// The address of the access's first byte.
     pub at: GuestPhys,
+    /// How many bytes the access asked for.
     pub len: usize,
 }
 
@@ -39,17 +42,23 @@ pub struct OutOfRam {
 pub struct PageFlags(u8);
 
 impl PageFlags {
+    /// The empty set.
     pub const NONE: Self = Self(0);
+    /// The hart holds decoded instructions of the page.
     pub const CODE: Self = Self(1);
+    /// The hart holds translations that it read from the page.
     pub const TABLE: Self = Self(2);
+    /// The hart looks at each of its own stores to the page.
     pub const WATCHED: Self = Self(4);
     /// The page's digest is out of date.
     const DIRTY: Self = Self(8);
 
+    /// The flags that are in either set.
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
+    /// True when a flag is in both sets.
     pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
@@ -96,6 +105,7 @@ impl Ram {
         }
     }
 
+    /// The size in bytes, whole pages.
     pub fn size_bytes(&self) -> u64 {
         self.bytes.len() as u64
     }
@@ -143,29 +153,35 @@ impl Ram {
         self.mark_dirty(page);
     }
 
+    /// Two bytes at `at`. Little-endian; `at` need not be aligned, and may lie across two pages.
     pub fn read_u16(&self, at: GuestPhys) -> Result<u16, OutOfRam> {
         let mut b = [0; 2];
         self.read(at, &mut b).map(|()| u16::from_le_bytes(b))
     }
 
+    /// Four bytes at `at`. Little-endian; `at` need not be aligned, and may lie across two pages.
     pub fn read_u32(&self, at: GuestPhys) -> Result<u32, OutOfRam> {
         let mut b = [0; 4];
         self.read(at, &mut b).map(|()| u32::from_le_bytes(b))
     }
 
+    /// Eight bytes at `at`. Little-endian; `at` need not be aligned, and may lie across two pages.
     pub fn read_u64(&self, at: GuestPhys) -> Result<u64, OutOfRam> {
         let mut b = [0; 8];
         self.read(at, &mut b).map(|()| u64::from_le_bytes(b))
     }
 
+    /// [`Ram::write`] of two bytes, little-endian.
     pub fn write_u16(&mut self, at: GuestPhys, value: u16) -> Result<(), OutOfRam> {
         self.write(at, &value.to_le_bytes())
     }
 
+    /// [`Ram::write`] of four bytes, little-endian.
     pub fn write_u32(&mut self, at: GuestPhys, value: u32) -> Result<(), OutOfRam> {
         self.write(at, &value.to_le_bytes())
     }
 
+    /// [`Ram::write`] of eight bytes, little-endian.
     pub fn write_u64(&mut self, at: GuestPhys, value: u64) -> Result<(), OutOfRam> {
         self.write(at, &value.to_le_bytes())
     }
@@ -244,6 +260,7 @@ impl Ram {
         self.written.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Ends what [`Ram::note_writes`] began, and drops what was noted.
     pub fn forget_writes(&mut self) {
         self.written = None;
     }
@@ -273,15 +290,18 @@ impl Ram {
         }
     }
 
+    /// The flags of page `page` (< [`Ram::pages`]); among them one of `Ram`'s own.
     pub fn flags(&self, page: u32) -> PageFlags {
         self.flags[page as usize]
     }
 
+    /// Adds `flags` to those of page `page` (< [`Ram::pages`]).
     pub fn set_flags(&mut self, page: u32, flags: PageFlags) {
         let all = &mut self.flags[page as usize];
         *all = all.union(flags);
     }
 
+    /// Takes `flags` from those of page `page` (< [`Ram::pages`]).
     pub fn clear_flags(&mut self, page: u32, flags: PageFlags) {
         let all = &mut self.flags[page as usize];
         *all = all.without(flags);

@@ -61,7 +61,10 @@ pub struct Mapping {
 /// Why a walk ended without a mapping; which exception it is follows from the access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WalkFault {
+    /// A page fault: the address is not canonical, or an entry is not valid, not permitting or malformed, or lacks
+    /// A or D which the walk may not set (Priv. spec 12.3.2).
     Page,
+    /// An access fault: an entry lies outside of RAM, or PMP denies S-mode its read or its update.
     Access,
 }
 
