@@ -33,11 +33,22 @@ pub struct Diff {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parting {
     /// Both go on, differently.
-    Differ { a: Entry, b: Entry },
+    Differ {
+        /// A's entry.
+        a: Entry,
+        /// B's entry in the same place.
+        b: Entry,
+    },
     /// A is the beginning of B, which goes on with this.
-    AEnds { b: Entry },
+    AEnds {
+        /// B's first entry past A's end.
+        b: Entry,
+    },
     /// B is the beginning of A, which goes on with this.
-    BEnds { a: Entry },
+    BEnds {
+        /// A's first entry past B's end.
+        a: Entry,
+    },
 }
 
 /// What counts as a difference beyond what the guest could notice.

@@ -19,6 +19,7 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether all conditions hold for `entry`. For a needle the entry must have its payload.
     pub fn takes(&self, entry: &Entry) -> bool {
         (self.kinds.is_empty() || self.kinds.contains(&Kind::of(&entry.event)))
             && self.from.is_none_or(|from| entry.at >= from)
@@ -41,6 +42,8 @@ pub struct Needle {
 }
 
 impl Needle {
+    /// The needle that `pattern` stands for. No pattern is an error: `0x` without an even number of hex digits behind it
+    /// is text.
     pub fn new(pattern: &str) -> Self {
         match pattern.strip_prefix("0x").and_then(from_hex) {
             Some(bytes) => Self { bytes, text: None },

@@ -24,6 +24,7 @@ const REST: &str = "(the rest)";
 pub struct GroupTally {
     /// Stretches of entries in a row.
     pub runs: u64,
+    /// How many entries.
     pub entries: u64,
     /// Bytes of log without the framing.
     pub bytes: u64,
@@ -32,6 +33,7 @@ pub struct GroupTally {
 }
 
 impl GroupTally {
+    /// What both groups come to as one.
     pub const fn plus(self, more: Self) -> Self {
         Self {
             runs: self.runs + more.runs,

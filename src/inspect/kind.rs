@@ -13,14 +13,15 @@ use crate::machine::{Channel, Input};
 /// Makes [`Kind`] of its table: a new kind of entry is a row there, an arm in [`Kind::of`], and its
 /// description in [`super::view`] (the compiler asks for both).
 macro_rules! kinds {
-    ($($kind:ident $name:literal $group:ident $begins:expr;)*) => {
+    ($($(#[$doc:meta])* $kind:ident $name:literal $group:ident $begins:expr;)*) => {
         /// What kind of entry it is.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Kind {
-            $($kind,)*
+            $($(#[$doc])* $kind,)*
         }
 
         impl Kind {
+            /// Every kind, in the order of the table: `kind as usize` is its place here.
             pub const ALL: [Kind; [$(Kind::$kind),*].len()] = [$(Kind::$kind),*];
 
             /// The name on the command line and in JSON.
@@ -30,6 +31,7 @@ macro_rules! kinds {
                 }
             }
 
+            /// Which way entries of this kind point.
             pub const fn group(self) -> Group {
                 match self {
                     $(Kind::$kind => Group::$group,)*
@@ -48,25 +50,45 @@ macro_rules! kinds {
 }
 
 kinds! {
+    /// A read of the time, answered; in ticks of 100 ns.
     Time       "time"        Answers None;
+    /// A read of the `seed` CSR, answered with 16 bits of entropy.
     Seed       "seed"        Answers None;
+    /// The id of the host CPU, asked for by the guest.
     HostId     "host-id"     Answers None;
+    /// The host's time of day, asked for by the guest; nanoseconds since 1970 (UTC).
     WallClock  "wall-clock"  Answers None;
+    /// A network frame for the guest.
     NetIn      "net-in"      Inputs  Some("network");
+    /// Bytes typed on the console.
     ConsoleIn  "console-in"  Inputs  Some("console");
+    /// The console's size in columns and rows.
     ConsoleSize "console-size" Inputs Some("console");
+    /// A timer of the guest's is due.
     Timer      "timer"       Inputs  Some("timer");
+    /// The guest's clock goes on from another time or at another rate.
     Clock      "clock"       Inputs  None;
+    /// Bytes for the guest's entropy device.
     Entropy    "entropy"     Inputs  Some("entropy");
+    /// The end of a disk request, with what a read has read.
     DiskDone   "disk-done"   Inputs  Some("disk");
+    /// The mark of a network frame that the guest sent.
     NetOut     "net-out"     Outputs None;
+    /// The mark of console bytes that the guest wrote.
     ConsoleOut "console-out" Outputs None;
+    /// Nothing else happened up to here.
     Horizon    "horizon"     Control None;
+    /// The recorder's digest of the state.
     Digest     "digest"      Control None;
+    /// A node became primary.
     Generation "generation"  Control None;
+    /// From here on a backup counts for the output rule.
     Joined     "joined"      Control None;
+    /// The primary stopped here on purpose, for its backup to go on.
     SwitchOver "switch-over" Control None;
+    /// How much of an attach session's input is delivered.
     Typed      "typed"       Control None;
+    /// The guest ended.
     End        "end"         Control None;
 }
 
@@ -84,13 +106,16 @@ pub enum Group {
     Control,
 }
 
+/// A name that is none of [`Kind::ALL`]'s; the message lists them.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("no entry is of kind {name:?}; there are {}", Kind::ALL.map(Kind::name).join(", "))]
 pub struct UnknownKind {
+    /// The name as it was given.
     pub name: String,
 }
 
 impl Kind {
+    /// The kind of an entry with this event. Payloads play no part, so it is right for entries read without them.
     pub const fn of(event: &Event) -> Kind {
         match event {
             Event::Input(Input::Answer(Answer::Time(_))) => Kind::Time,
@@ -120,16 +145,8 @@ impl Kind {
 }
 
 impl Group {
+    /// Every group, in the order of the picture's legend.
     pub const ALL: [Group; 4] = [Group::Answers, Group::Inputs, Group::Outputs, Group::Control];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Group::Answers => "answers",
-            Group::Inputs => "inputs",
-            Group::Outputs => "outputs",
-            Group::Control => "control",
-        }
-    }
 }
 
 impl Serialize for Kind {

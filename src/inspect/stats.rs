@@ -30,19 +30,25 @@ pub struct Stats {
 /// How many entries, and how many bytes of log they take without the framing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
+    /// How many entries.
     pub count: u64,
+    /// Bytes of log that they take, without the framing.
     pub bytes: u64,
 }
 
 /// A generation's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Began {
+    /// The position of its first entry.
     pub at: Icount,
+    /// Its number.
     pub generation: Generation,
+    /// What made a node claim it.
     pub why: Start,
 }
 
 impl Stats {
+    /// Counts an entry. Entries come in the order of the log.
     #[inline]
     pub fn add(&mut self, place: &Place) {
         let entry = &place.entry;
@@ -67,10 +73,12 @@ impl Stats {
         }
     }
 
+    /// What the entries of one kind come to.
     pub fn tally(&self, kind: Kind) -> Tally {
         self.tallies[kind as usize]
     }
 
+    /// What the entries of all kinds come to.
     pub fn total(&self) -> Tally {
         self.tallies.iter().fold(Tally::default(), |sum, tally| Tally {
             count: sum.count + tally.count,
@@ -110,6 +118,7 @@ impl Stats {
         &self.generations
     }
 
+    /// When the entries of each kind were.
     pub const fn timeline(&self) -> &Timeline {
         &self.timeline
     }

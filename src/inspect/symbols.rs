@@ -21,12 +21,21 @@ const NAME_BYTES_MAX: usize = 256;
 /// A file that names nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BadSymbols {
+    /// The file starts as an ELF file does, and is not one whose symbols can be read.
     #[error("the ELF file's symbols cannot be read: {0}")]
     Elf(#[from] LoadError),
+    /// A line of a text file is neither empty nor a symbol.
     #[error("line {line} is no symbol (expected an address in hex, a letter, a name): {text:?}")]
-    Line { line: usize, text: String },
+    Line {
+        /// The line's number, from 1.
+        line: usize,
+        /// The beginning of the line; what is not UTF-8 in it is replaced.
+        text: String,
+    },
+    /// A text file names places, all of them at address 0: `/proc/kallsyms` read without the right to.
     #[error("all its addresses are 0, as the kernel shows them to an ordinary user")]
     Hidden,
+    /// The file can be read and has no symbol that is a place.
     #[error("it names no place")]
     Empty,
 }
@@ -112,10 +121,12 @@ impl SymbolTable {
         table
     }
 
+    /// True when no address has a name.
     pub fn is_empty(&self) -> bool {
         self.symbols.is_empty()
     }
 
+    /// How many addresses have a name.
     pub fn len(&self) -> usize {
         self.symbols.len()
     }

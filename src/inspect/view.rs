@@ -19,8 +19,11 @@ const DISK_BYTES_SHOWN: usize = 64;
 /// An entry as it is shown. Serialized, it is one JSON object.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EntryView {
+    /// The entry's number.
     pub seq: Seq,
+    /// The entry's position.
     pub icount: Icount,
+    /// The entry's kind; JSON has its name.
     pub kind: Kind,
     /// What happened, in words.
     pub text: String,
@@ -32,6 +35,7 @@ pub struct EntryView {
 }
 
 impl EntryView {
+    /// The view of an entry, without a symbol: a caller that knows where the guest was puts it in.
     pub fn of(entry: &Entry) -> Self {
         Self {
             seq: entry.seq,
