@@ -7,72 +7,28 @@
 #[allow(dead_code, reason = "a tool box that several test programs share")]
 mod common;
 
-use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lockstep::host::switch::query;
-use lockstep::lab::cluster::Cluster;
-use lockstep::lab::onlooker::{Onlooker, OnlookerError};
+use lockstep::lab::cluster::free_tcp;
+use lockstep::lab::onlooker::Onlooker;
 
-use common::BINARY;
 use common::linux::images;
+use common::networked::{PATIENCE, Switch, ask, boot};
 
-/// Longer than anything here may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
-const PROMPT: &str = "lockstep:~# ";
 /// What the resolver of this test knows, and nobody else.
 const NAME: &str = "only.here.test";
 const NAMED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
 /// The guest's echo.
 const ECHO_PORT: u16 = 7;
 
-/// A switch process of our own, which ends with this.
-struct Switch {
-    child: Child,
-    at: SocketAddr,
-    echo: SocketAddr,
-}
-
-impl Switch {
-    fn start(dir: &Path, resolver: SocketAddr) -> Self {
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let (at, echo) = (free(), free());
-        let child = Command::new(BINARY)
-            .args(["switch", "--listen", &at.to_string(), "--dns", &resolver.to_string()])
-            .args(["--forward", &format!("tcp:{echo}={ECHO_PORT}")])
-            .env("LOCKSTEP_DIES_WITH", std::process::id().to_string())
-            .stdin(Stdio::piped())
-            .stdout(File::create(dir.join("switch.out")).unwrap())
-            .stderr(File::create(dir.join("dhcp-switch.err")).unwrap())
-            .spawn()
-            .unwrap();
-        let switch = Self { child, at, echo };
-        let until = Instant::now() + PATIENCE;
-        while query(at).is_err() {
-            assert!(Instant::now() < until, "the switch does not listen");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        switch
-    }
-
-    fn dhcp_answers(&self) -> u64 {
-        let status: serde_json::Value = serde_json::from_str(&query(self.at).unwrap()).unwrap();
-        status["gateway"]["dhcp_answers"].as_u64().unwrap()
-    }
-}
-
-impl Drop for Switch {
-    fn drop(&mut self) {
-        if self.child.kill().is_ok() {
-            self.child.wait().ok();
-        }
-    }
+fn dhcp_answers(switch: &Switch) -> u64 {
+    let status: serde_json::Value = serde_json::from_str(&query(switch.at).unwrap()).unwrap();
+    status["gateway"]["dhcp_answers"].as_u64().unwrap()
 }
 
 /// A resolver that knows one name: to every other question, and for IPv6, it says that there is nothing.
@@ -106,20 +62,6 @@ fn resolver(done: Arc<AtomicBool>) -> SocketAddr {
     at
 }
 
-/// A command in the guest's shell; all that it says.
-fn ask(console: &mut Onlooker, command: &str) -> String {
-    let from = console.len();
-    console.types(&format!("{command}; echo end-of-$((1+1))\n")).unwrap();
-    let said = console.wait(
-        command,
-        from,
-        PATIENCE,
-        |_| Ok::<_, OnlookerError>(()),
-        |text| text.split_once("end-of-2").map(|(said, _)| said.to_owned()),
-    );
-    said.unwrap_or_else(|error| panic!("{command}: {error}"))
-}
-
 fn echoes(stream: &mut TcpStream, text: &str) {
     stream.write_all(text.as_bytes()).unwrap();
     let mut heard = vec![0; text.len()];
@@ -146,30 +88,19 @@ fn a_linux_guest_configures_itself_and_keeps_its_lease_over_a_takeover() {
     let Some(images) = images("no DHCP by a Linux guest") else { return };
     let dir = tempfile::tempdir().unwrap();
     let done = Arc::new(AtomicBool::new(false));
-    let switch = Switch::start(dir.path(), resolver(Arc::clone(&done)));
-    let mut cluster = Cluster::start(Path::new(BINARY), dir.path(), Path::new(""), "96M", None).unwrap();
-    let append = format!("{} lockstep.ip=dhcp", images.cmdline);
-    let [kernel, initrd] = [&images.kernel, &images.initrd].map(|path| path.display().to_string());
-    cluster.guest_words =
-        ["--kernel", &kernel, "--initrd", &initrd, "--append", &append].map(str::to_owned).to_vec();
-    cluster.vm = "linux".into();
-    cluster.patience = PATIENCE;
-    cluster.silence_ms = Some(10_000);
-    cluster.via.switch = Some(switch.at);
-    let mut primary = cluster.primary().unwrap();
-    cluster.await_status(&mut primary, "running", |_| true).unwrap();
-    let mut console =
-        Onlooker::attach(Path::new(BINARY), dir.path(), &primary.address.to_string(), PATIENCE).unwrap();
-    let prompt = |text: &str| text.contains(PROMPT).then_some(());
-    console.wait("a prompt", 0, PATIENCE, |_| Ok::<_, OnlookerError>(()), prompt).unwrap();
-    assert_eq!(switch.dhcp_answers(), 2, "an offer and an acknowledgement");
+    let echo = free_tcp().unwrap();
+    let arguments =
+        ["--dns", &resolver(Arc::clone(&done)).to_string(), "--forward", &format!("tcp:{echo}={ECHO_PORT}")];
+    let switch = Switch::start(dir.path(), &arguments.map(str::to_owned));
+    let (mut cluster, mut primary, mut console) = boot(&images, dir.path(), &switch);
+    assert_eq!(dhcp_answers(&switch), 2, "an offer and an acknowledgement");
     assert_configured(&mut console);
     let leases = ask(&mut console, "cat /run/lockstep/leases");
     assert!(leases.contains("bound 10.0.2.15/24 from 10.0.2.2 for 86400 s"), "{leases}");
 
     let listens = format!("netstat -ltn | grep -q :{ECHO_PORT}");
     ask(&mut console, &format!("(nc -ll -p {ECHO_PORT} -e cat &); until {listens}; do sleep 0.1; done"));
-    let mut client = TcpStream::connect(switch.echo).unwrap();
+    let mut client = TcpStream::connect(echo).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     echoes(&mut client, "before");
 
@@ -178,7 +109,7 @@ fn a_linux_guest_configures_itself_and_keeps_its_lease_over_a_takeover() {
     primary.kill().unwrap();
     cluster.await_status(&mut backup, "the primary", |now| now.role == "primary").unwrap();
     echoes(&mut client, "after");
-    assert_eq!(switch.dhcp_answers(), 2, "nobody had to ask again");
+    assert_eq!(dhcp_answers(&switch), 2, "nobody had to ask again");
     assert_configured(&mut console);
     // The guest's client asks for its lease anew, as it would after half a day, and gets the same.
     ask(
@@ -188,7 +119,7 @@ fn a_linux_guest_configures_itself_and_keeps_its_lease_over_a_takeover() {
     let leases = ask(&mut console, "cat /run/lockstep/leases");
     assert!(leases.contains("renew 10.0.2.15/24 from 10.0.2.2 for 86400 s"), "{leases}");
     // udhcpc misses an answer that comes before it has closed the socket that it asked by, and asks again.
-    assert!((3..=4).contains(&switch.dhcp_answers()), "{}", switch.dhcp_answers());
+    assert!((3..=4).contains(&dhcp_answers(&switch)), "{}", dhcp_answers(&switch));
     assert_configured(&mut console);
     echoes(&mut client, "renewed");
     done.store(true, Ordering::Relaxed);

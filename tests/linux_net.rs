@@ -13,23 +13,18 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-use lockstep::host::switch::query;
-use lockstep::lab::cluster::Cluster;
 use lockstep::lab::linux::Images;
-use lockstep::lab::onlooker::{Onlooker, OnlookerError};
+use lockstep::lab::onlooker::Onlooker;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use common::linux::images;
-use common::{BINARY, has, skipped};
+use common::networked::{Switch, ask, boot};
+use common::{has, skipped};
 
-/// Longer than anything here may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
-const PROMPT: &str = "lockstep:~# ";
 /// An address of the world that answers pings.
 const ALIVE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 /// The world has no route here.
@@ -88,37 +83,6 @@ impl Drop for World {
     fn drop(&mut self) {
         Command::new("ip").args(["netns", "del", &self.0]).output().ok();
     }
-}
-
-/// A process that ends with this.
-struct Switch(Child);
-
-impl Drop for Switch {
-    fn drop(&mut self) {
-        if self.0.kill().is_ok() {
-            self.0.wait().ok();
-        }
-    }
-}
-
-fn switch(dir: &Path, words: &[String]) -> (Switch, SocketAddr) {
-    let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let child = Command::new(BINARY)
-        .args(["switch", "--listen", &at.to_string()])
-        .args(words)
-        .env("LOCKSTEP_DIES_WITH", std::process::id().to_string())
-        .stdin(Stdio::piped())
-        .stdout(File::create(dir.join("switch.out")).unwrap())
-        .stderr(File::create(dir.join("net-switch.err")).unwrap())
-        .spawn()
-        .unwrap();
-    let switch = Switch(child);
-    let until = Instant::now() + PATIENCE;
-    while query(at).is_err() {
-        assert!(Instant::now() < until, "the switch does not listen");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    (switch, at)
 }
 
 /// RFC 1035 4.1: the answer to a question, with all addresses or, by UDP, truncated without any.
@@ -229,20 +193,6 @@ fn greeter(greeting: &'static str) -> u16 {
     port
 }
 
-/// A command in the guest's shell; all that it says, and the status.
-fn ask(console: &mut Onlooker, command: &str) -> String {
-    let from = console.len();
-    console.types(&format!("{command}; echo status $? end-of-$((1+1))\n")).unwrap();
-    let said = console.wait(
-        command,
-        from,
-        PATIENCE,
-        |_| Ok::<_, OnlookerError>(()),
-        |text| text.split_once("end-of-2").map(|(said, _)| said.to_owned()),
-    );
-    said.unwrap_or_else(|error| panic!("{command}: {error}"))
-}
-
 #[track_caller]
 fn hears(console: &mut Onlooker, command: &str, words: &[&str]) {
     let said = ask(console, command);
@@ -273,22 +223,8 @@ fn reaches_the_world(images: &Images) {
                 .flat_map(|rule| ["--outbound".to_owned(), rule]),
         )
         .collect();
-    let (switch, at) = switch(dir.path(), &words);
-    let mut cluster = Cluster::start(Path::new(BINARY), dir.path(), Path::new(""), "96M", None).unwrap();
-    let append = format!("{} lockstep.ip=dhcp", images.cmdline);
-    let [kernel, initrd] = [&images.kernel, &images.initrd].map(|path| path.display().to_string());
-    cluster.guest_words =
-        ["--kernel", &kernel, "--initrd", &initrd, "--append", &append].map(str::to_owned).to_vec();
-    cluster.vm = "linux".into();
-    cluster.patience = PATIENCE;
-    cluster.silence_ms = Some(10_000);
-    cluster.via.switch = Some(at);
-    let mut primary = cluster.primary().unwrap();
-    cluster.await_status(&mut primary, "running", |_| true).unwrap();
-    let mut console =
-        Onlooker::attach(Path::new(BINARY), dir.path(), &primary.address.to_string(), PATIENCE).unwrap();
-    let prompt = |text: &str| text.contains(PROMPT).then_some(());
-    console.wait("a prompt", 0, PATIENCE, |_| Ok::<_, OnlookerError>(()), prompt).unwrap();
+    let switch = Switch::start(dir.path(), &words);
+    let (_cluster, primary, mut console) = boot(images, dir.path(), &switch);
 
     // glibc's resolver is told by UDP that the answer is truncated, and asks by TCP.
     hears(&mut console, &format!("ping -c 1 -W 2 {NAME}"), &[&format!("PING {NAME} (198.51.100.")]);

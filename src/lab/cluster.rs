@@ -341,11 +341,13 @@ fn free_port<T>(bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<Socket
     Err(taken)
 }
 
-fn free_tcp() -> Result<SocketAddr, ClusterError> {
+/// A TCP port of this host that is free now.
+pub fn free_tcp() -> Result<SocketAddr, ClusterError> {
     free_port(TcpListener::bind).map_err(io_at("no free TCP port"))
 }
 
-fn free_udp() -> Result<SocketAddr, ClusterError> {
+/// A UDP port of this host that is free now.
+pub fn free_udp() -> Result<SocketAddr, ClusterError> {
     free_port(UdpSocket::bind).map_err(io_at("no free UDP port"))
 }
 

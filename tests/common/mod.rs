@@ -2,6 +2,7 @@
 
 pub mod kernel;
 pub mod linux;
+pub mod networked;
 pub mod small_disk;
 
 use std::io::{Read, Write};

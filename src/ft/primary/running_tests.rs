@@ -58,16 +58,21 @@ impl World for Host {
     }
 }
 
-#[test]
-fn a_joiner_that_was_not_sent_everything_does_not_count_whatever_it_says() {
-    const LINK: LinkId = LinkId(9);
+/// A primary of the key-value guest, alone.
+fn running() -> (Common, Primary, Host) {
     let mut common = Common::new(NodeId(1), "vm", Settings::default());
     let options = BootOptions { ram_bytes: 8 << 20, ..BootOptions::default() };
     let guest = include_bytes!("../../../guest-programs/kv/kv.elf");
     let machine = Machine::boot(&Elf::parse(guest).expect("an ELF"), &options).expect("it boots");
     let boot = Boot { machine, generation: Generation(1), life: 1, limit: Icount::MAX };
-    let mut primary = Primary::boot(&mut common, boot, 0);
-    let mut host = Host { now_ns: 0, takes: true };
+    let primary = Primary::boot(&mut common, boot, 0);
+    (common, primary, Host { now_ns: 0, takes: true })
+}
+
+#[test]
+fn a_joiner_that_was_not_sent_everything_does_not_count_whatever_it_says() {
+    const LINK: LinkId = LinkId(9);
+    let (mut common, mut primary, mut host) = running();
     let say = |primary: &mut Primary, common: &mut Common, message| {
         primary.step(common, Event::Message { link: LINK, message }, 1);
     };
@@ -166,13 +171,7 @@ fn a_joiner_that_only_says_that_it_lives_makes_way_for_another() {
 /// Follows a join up to the offer, acknowledges it without having executed anything, and lets the joiner lag.
 pub(crate) fn a_joiner_far_behind_does_not_count() -> Result<(), String> {
     const LINK: LinkId = LinkId(9);
-    let mut common = Common::new(NodeId(1), "vm", Settings::default());
-    let options = BootOptions { ram_bytes: 8 << 20, ..BootOptions::default() };
-    let guest = include_bytes!("../../../guest-programs/kv/kv.elf");
-    let machine = Machine::boot(&Elf::parse(guest).expect("an ELF"), &options).expect("it boots");
-    let boot = Boot { machine, generation: Generation(1), life: 1, limit: Icount::MAX };
-    let mut primary = Primary::boot(&mut common, boot, 0);
-    let mut host = Host { now_ns: 0, takes: true };
+    let (mut common, mut primary, mut host) = running();
     let say = |primary: &mut Primary, common: &mut Common, message, now_ns| {
         primary.step(common, Event::Message { link: LINK, message }, now_ns);
     };
@@ -282,14 +281,8 @@ fn frames_in_a_turn(primary: &mut Primary, common: &mut Common, host: &mut Host)
 #[test]
 fn a_guest_that_comes_to_rest_behind_an_answer_reports_it_with_the_next_heartbeat() {
     const LINK: LinkId = LinkId(9);
-    let settings = Settings::default();
-    let mut common = Common::new(NodeId(1), "vm", settings);
-    let options = BootOptions { ram_bytes: 8 << 20, ..BootOptions::default() };
-    let guest = include_bytes!("../../../guest-programs/kv/kv.elf");
-    let machine = Machine::boot(&Elf::parse(guest).expect("an ELF"), &options).expect("it boots");
-    let boot = Boot { machine, generation: Generation(1), life: 1, limit: Icount::MAX };
-    let mut primary = Primary::boot(&mut common, boot, 0);
-    let mut host = Host { now_ns: 0, takes: true };
+    let (mut common, mut primary, mut host) = running();
+    let settings = common.settings;
     // It sets its devices up and rests.
     for _ in 0..100 {
         primary.run(&mut common, &mut host);
