@@ -46,7 +46,9 @@ use crate::base::varint;
 use crate::base::{Digest, Icount};
 use crate::mem::PAGE_BYTES;
 
+/// What a head's payload starts with.
 pub const MAGIC: [u8; 8] = *b"LKSTPSNP";
+/// The version that is written, and the newest that is read.
 pub const VERSION: u32 = 4;
 /// The first version whose configuration has a board.
 pub const VERSION_BOARD: u32 = 3;
@@ -59,6 +61,7 @@ pub const CHUNK_PREFIX_BYTES: usize = 8;
 /// The most that one chunk holds when unpacked: so much that even unpacked and as single pages it
 /// stays below [`CHUNK_BYTES_MAX`].
 pub const PIECE_BYTES_MAX: usize = PIECE_PAGES_MAX * PAGE_BYTES;
+/// The most pages in one chunk.
 pub const PIECE_PAGES_MAX: usize = 60;
 
 const BODY_BYTES_MIN: usize = 5;
@@ -66,10 +69,15 @@ const BODY_BYTES_MIN: usize = 5;
 /// What a chunk holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
+    /// The description of the others; the first chunk, and only that.
     Head = 1,
+    /// Some of the machine's configuration, in postcard's encoding.
     Config = 2,
+    /// Some of the state of hart and devices.
     State = 3,
+    /// Pages of RAM.
     Pages = 4,
+    /// Some of what a reset starts over from.
     Boot = 5,
 }
 
@@ -78,13 +86,21 @@ pub enum Kind {
 pub struct Head {
     /// Of the format.
     pub version: u32,
+    /// Chunks in all, the head included.
     pub chunks: u32,
+    /// The machine's RAM size in bytes.
     pub ram_bytes: u64,
+    /// The machine's position when it was saved.
     pub icount: Icount,
+    /// The digest of its whole state there, RAM included.
     pub digest: Digest,
+    /// Length of the configuration, unpacked.
     pub config_bytes: u64,
+    /// Length of the state of hart and devices, unpacked.
     pub state_bytes: u64,
+    /// Length of what a reset starts over from, unpacked; 0 if the snapshot is without.
     pub boot_bytes: u64,
+    /// How many pages of RAM the snapshot holds; the others are zeros, or were sent ahead.
     pub pages: u32,
 }
 

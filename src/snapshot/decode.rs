@@ -18,60 +18,168 @@ pub const SECTION_BYTES_MAX: u64 = 64 << 20;
 /// Chunks that are not a snapshot, or not one that we take.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SnapshotError {
+    /// The bytes end inside a chunk, or its payload inside a field.
     #[error("the snapshot is cut off inside a chunk")]
     CutOff,
+    /// No chunk can be as long as the length field says, or as short.
     #[error("a snapshot chunk of {len} bytes is out of bounds")]
-    BadLength { len: usize },
+    BadLength {
+        /// The length field: bytes of the body.
+        len: usize,
+    },
+    /// The bytes are more or fewer than one chunk.
     #[error("a snapshot chunk has {found} bytes, its length field says {expected}")]
-    WrongLength { expected: usize, found: usize },
+    WrongLength {
+        /// The whole chunk, by its length field.
+        expected: usize,
+        /// How many bytes came.
+        found: usize,
+    },
+    /// The chunk was damaged on its way or on its disk.
     #[error("a snapshot chunk's checksum is {found:08x}, its bytes make {expected:08x}")]
-    BadCrc { expected: u32, found: u32 },
+    BadCrc {
+        /// The checksum that the bytes make.
+        expected: u32,
+        /// The checksum field.
+        found: u32,
+    },
+    /// The checksum is right and the kind is none of [`Kind`].
     #[error("no snapshot chunk is of kind {kind}")]
-    UnknownKind { kind: u8 },
+    UnknownKind {
+        /// The kind byte.
+        kind: u8,
+    },
+    /// The head does not start with [`chunk::MAGIC`].
     #[error("this is no lockstep snapshot: it starts with {found:02x?}, not \"LKSTPSNP\"")]
-    BadMagic { found: [u8; 8] },
+    BadMagic {
+        /// Its first eight bytes.
+        found: [u8; 8],
+    },
+    /// Outside of [`chunk::VERSION_OLDEST`] to [`chunk::VERSION`].
     #[error("the snapshot has format version {found}, this lockstep reads version {}", chunk::VERSION)]
-    BadVersion { found: u32 },
+    BadVersion {
+        /// The version field.
+        found: u32,
+    },
+    /// A chunk is missing, repeated or out of place.
     #[error("snapshot chunk {found} came where chunk {expected} should")]
-    OutOfOrder { expected: u32, found: u32 },
+    OutOfOrder {
+        /// The number that was due.
+        expected: u32,
+        /// The number that came.
+        found: u32,
+    },
+    /// The number is right and the section is not the one that is due.
     #[error("a snapshot chunk of {found:?} came where {expected:?} should")]
-    WrongSection { expected: Kind, found: Kind },
+    WrongSection {
+        /// The section that is due.
+        expected: Kind,
+        /// The section that came.
+        found: Kind,
+    },
+    /// The head claims more than the receiver takes, and none of it is stored; or a boot image that is sent ahead
+    /// grows past the bound.
     #[error("the snapshot's {what} of {found} is over the bound of {max}")]
-    OverBound { what: &'static str, found: u64, max: u64 },
+    OverBound {
+        /// Which size.
+        what: &'static str,
+        /// The claim: bytes, or pages for a page count.
+        found: u64,
+        /// The receiver's bound, in the same unit.
+        max: u64,
+    },
+    /// Not whole pages, or more pages than 32 bits number.
     #[error("the snapshot's RAM size of {ram_bytes} bytes is not a number of pages")]
-    BadRamSize { ram_bytes: u64 },
+    BadRamSize {
+        /// The head's RAM size.
+        ram_bytes: u64,
+    },
+    /// A number in a chunk of pages or in a block's head does not decode.
     #[error("a varint in a snapshot chunk: {0}")]
     Varint(#[from] VarintError),
+    /// A block's length unpacked is over [`chunk::PIECE_BYTES_MAX`], or is not what its chunk needs.
     #[error("a block in a snapshot chunk claims {len} bytes, expected {expected:?}")]
-    BadBlockLength { len: u64, expected: Option<usize> },
+    BadBlockLength {
+        /// The claim, in bytes unpacked.
+        len: u64,
+        /// The length that is needed, or that is there; none when only the bound was broken.
+        expected: Option<usize>,
+    },
+    /// The block's method is unknown, or LZ4 does not unpack it to the length claimed.
     #[error("a block in a snapshot chunk cannot be unpacked: {why}")]
-    BadBlock { why: String },
+    BadBlock {
+        /// What went wrong, in words.
+        why: String,
+    },
+    /// Bytes follow the last field of the head or of the configuration.
     #[error("a snapshot chunk has {len} bytes too many")]
-    TrailingBytes { len: usize },
+    TrailingBytes {
+        /// How many.
+        len: usize,
+    },
+    /// A run of pages is empty, goes past the end of RAM or beyond what one chunk can hold.
     #[error("a run of {count} pages, {gap} after page {after}, does not fit")]
-    BadRun { after: u64, gap: u64, count: u64 },
+    BadRun {
+        /// One past the last page of the run before.
+        after: u64,
+        /// Pages skipped, as claimed.
+        gap: u64,
+        /// Pages in the run, as claimed.
+        count: u64,
+    },
+    /// A section is longer than the head says.
     #[error("the snapshot promises {expected} bytes of {section:?}, but more come")]
-    TooMuch { section: Kind, expected: u64 },
+    TooMuch {
+        /// Which one.
+        section: Kind,
+        /// What the head says: bytes, or pages for [`Kind::Pages`].
+        expected: u64,
+    },
+    /// A chunk that adds nothing to its section: none is written so.
     #[error("a snapshot chunk without content")]
     EmptyChunk,
+    /// All chunks had come already.
     #[error("a chunk more than the {total} that the snapshot has")]
-    Surplus { total: u32 },
+    Surplus {
+        /// How many the head says there are.
+        total: u32,
+    },
+    /// The section is whole and is no [`MachineConfig`].
     #[error("the snapshot's configuration does not decode: {why}")]
-    BadConfig { why: String },
+    BadConfig {
+        /// What the decoder found, in words.
+        why: String,
+    },
+    /// Head and configuration contradict each other.
     #[error("the snapshot has {head} bytes of RAM, its configuration {config}")]
-    TwoRamSizes { head: u64, config: u64 },
+    TwoRamSizes {
+        /// Bytes by the head.
+        head: u64,
+        /// Bytes by the configuration.
+        config: u64,
+    },
+    /// [`Decoder::finish`] was called too early, or the sections are shorter than the head says.
     #[error("the snapshot is not complete: {done} of {total} chunks came")]
-    Unfinished { done: u32, total: u32 },
+    Unfinished {
+        /// Chunks that came.
+        done: u32,
+        /// Chunks that the head says there are; 0 before the head.
+        total: u32,
+    },
 }
 
 /// How far a transfer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
+    /// Chunks that came and were taken, the head included.
     pub chunks_done: u32,
+    /// Chunks in all by the head; 0 before it has come.
     pub chunks_total: u32,
 }
 
 impl Progress {
+    /// True when the head and all that it announces have come. It takes [`Decoder::finish`] to know that they are a
+    /// saved machine.
     pub const fn is_complete(self) -> bool {
         self.chunks_done == self.chunks_total && self.chunks_total > 0
     }
@@ -111,6 +219,7 @@ impl Decoder {
         self.body.as_ref().map(|(head, _)| head)
     }
 
+    /// How far the transfer is, as [`Decoder::push`] also answers.
     pub fn progress(&self) -> Progress {
         Progress { chunks_done: self.chunks_done, chunks_total: self.head().map_or(0, |head| head.chunks) }
     }

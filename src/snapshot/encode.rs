@@ -24,6 +24,7 @@ pub struct Encoder<S> {
 }
 
 impl<S: Borrow<Saved>> Encoder<S> {
+    /// Encodes the configuration; the rest is packed chunk by chunk.
     pub fn new(saved: S) -> Self {
         let parts = saved.borrow();
         let config = postcard::to_allocvec(&parts.config).expect("a configuration is plain data");
