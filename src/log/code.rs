@@ -61,28 +61,65 @@ pub const ENTRY_BYTES_MAX: usize = DISK_BYTES_MAX + 64;
 /// Bytes that are no entry, although the frame around them is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum EntryError {
+    /// The first byte is no kind of entry in this version of the format.
     #[error("no entry is of kind {kind:#04x}")]
-    UnknownKind { kind: u8 },
+    UnknownKind {
+        /// That byte.
+        kind: u8,
+    },
+    /// A field goes past the end of the frame, or an entry was asked for past the frame's last.
     #[error("the entry runs past the end of its frame")]
     Truncated,
+    /// A number does not decode.
     #[error(transparent)]
     Varint(#[from] VarintError),
+    /// A network frame, console input or entropy is longer than any that is written.
     #[error("a payload of {len} bytes is over the bound of {PAYLOAD_BYTES_MAX}")]
-    PayloadTooLong { len: u64 },
+    PayloadTooLong {
+        /// The length field, in bytes.
+        len: u64,
+    },
+    /// What a disk request has read is longer, packed or unpacked, than any that is written.
     #[error("{len} bytes read from a disk are over the bound of {DISK_BYTES_MAX}")]
-    DiskTooLong { len: u64 },
+    DiskTooLong {
+        /// The length field, in bytes.
+        len: u64,
+    },
+    /// The disk's number is not below [`DISKS_MAX`].
     #[error("there is no disk {disk}")]
-    UnknownDisk { disk: u8 },
+    UnknownDisk {
+        /// That number.
+        disk: u8,
+    },
+    /// The byte that says how the request ended is none of the three.
     #[error("a disk request cannot end in way {how}")]
-    UnknownEnd { how: u8 },
+    UnknownEnd {
+        /// That byte.
+        how: u8,
+    },
+    /// LZ4 does not unpack the bytes to the length claimed.
     #[error("what was read from a disk does not unpack")]
     BadPacking,
+    /// A varint that stands for 32 bits has more.
     #[error("{value} is too large for its field")]
-    TooLarge { value: u64 },
+    TooLarge {
+        /// What it decodes to.
+        value: u64,
+    },
+    /// The byte that says why a generation began is no [`Start`].
     #[error("no generation starts for reason {why}")]
-    UnknownStart { why: u8 },
+    UnknownStart {
+        /// That byte.
+        why: u8,
+    },
+    /// The position does not fit 64 bits.
     #[error("the position {at} + {delta} is past the end of counting")]
-    PositionOverflow { at: Icount, delta: u64 },
+    PositionOverflow {
+        /// The position of the entry before.
+        at: Icount,
+        /// What the entry adds to it.
+        delta: u64,
+    },
 }
 
 mod kind {
@@ -120,6 +157,7 @@ mod disk_end {
 /// Whether decoded entries hold the bytes that they carry for the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payloads {
+    /// An entry has its payload, as the machine gets it.
     Kept,
     /// They are skipped, whatever their length, and the entry has none: for readers that only count.
     LeftOut,

@@ -42,22 +42,61 @@ const FIRST_SEQ_AT: usize = COUNT_AT + 2;
 pub enum FrameError {
     /// So far so good, but the bytes end: with `need` bytes it may become a frame.
     #[error("a frame of at least {need} bytes is cut off after {have}")]
-    Incomplete { have: usize, need: usize },
+    Incomplete {
+        /// Bytes that are there.
+        have: usize,
+        /// Bytes of the whole frame; of the shortest, while the length field is not there.
+        need: usize,
+    },
+    /// The first byte is not the mark: here is something else, or a hole.
     #[error("no frame starts here: the first byte is {found:#04x}, expected {MARK:#04x}")]
-    BadMark { found: u8 },
+    BadMark {
+        /// That byte.
+        found: u8,
+    },
+    /// No frame can be as long as the length field says, or as short.
     #[error("a frame body of {len} bytes is out of bounds ({BODY_BYTES_MIN} to {BODY_BYTES_MAX})")]
-    BadLength { len: usize },
+    BadLength {
+        /// The length field: bytes of the body.
+        len: usize,
+    },
+    /// The frame was damaged, or its end is of another one.
     #[error("the frame's checksum is {found:08x}, its bytes make {expected:08x}")]
-    BadCrc { expected: u32, found: u32 },
+    BadCrc {
+        /// The checksum that the bytes make.
+        expected: u32,
+        /// The checksum field.
+        found: u32,
+    },
+    /// The number does not decode.
     #[error("the frame's first entry number: {0}")]
     BadSeq(VarintError),
+    /// No entries, a first number of 0, or numbers past 64 bits.
     #[error("the frame numbers {count} entries from {first}")]
-    BadCount { count: u16, first: Seq },
+    BadCount {
+        /// The count field.
+        count: u16,
+        /// The first number.
+        first: Seq,
+    },
     /// The checksum is right and yet this is no entry: written by something else than this codec.
     #[error("entry {seq}, {offset} bytes into the frame: {why}")]
-    BadEntry { seq: Seq, offset: usize, why: EntryError },
+    BadEntry {
+        /// The number that the entry would have.
+        seq: Seq,
+        /// Where it starts, in bytes from the frame's start.
+        offset: usize,
+        /// What is wrong with it.
+        why: EntryError,
+    },
+    /// The body is longer than the entries that it counts.
     #[error("{len} bytes follow entry {last}, the last of the frame")]
-    TrailingBytes { last: Seq, len: usize },
+    TrailingBytes {
+        /// The last entry's number.
+        last: Seq,
+        /// How many bytes follow it.
+        len: usize,
+    },
 }
 
 impl FrameError {
@@ -78,6 +117,7 @@ pub struct FrameBuilder {
 }
 
 impl FrameBuilder {
+    /// A builder without entries.
     pub fn new() -> Self {
         Self::default()
     }
@@ -109,6 +149,7 @@ impl FrameBuilder {
         self.span = Some((first, entry.seq, entry.at));
     }
 
+    /// True when no entry waits to be finished into a frame.
     pub fn is_empty(&self) -> bool {
         self.span.is_none()
     }
@@ -123,10 +164,12 @@ impl FrameBuilder {
         self.bytes.len()
     }
 
+    /// The number of the first entry that waits.
     pub fn first_seq(&self) -> Option<Seq> {
         self.span.map(|(first, _, _)| first)
     }
 
+    /// The number of the last entry that waits; the next must be one more.
     pub fn last_seq(&self) -> Option<Seq> {
         self.span.map(|(_, last, _)| last)
     }
@@ -205,10 +248,12 @@ impl<'a> Frame<'a> {
         })
     }
 
+    /// The number of the first entry by the frame's head; never 0.
     pub const fn first_seq(&self) -> Seq {
         self.start.seq
     }
 
+    /// The number of the last entry, if all of them decode.
     pub const fn last_seq(&self) -> Seq {
         Seq(self.start.seq.get() + self.start.left as u64 - 1)
     }

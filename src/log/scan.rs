@@ -32,6 +32,7 @@ const SEARCH_BYTES_MAX: usize = 256 << 20;
 /// One entry and where it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
+    /// The entry; without its payload if it was skimmed.
     pub entry: Entry,
     /// Where the entry's bytes start in the segment.
     pub offset: u64,
@@ -45,34 +46,89 @@ pub struct Place {
 pub struct Damage {
     /// Bytes into the segment's file.
     pub offset: u64,
+    /// What is wrong there.
     pub fault: Fault,
 }
 
+/// The kinds of damage. A torn tail may be cut; every other kind may not.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Fault {
     /// The writer stopped in the middle: nothing whole comes after.
     #[error("torn tail: {bytes} bytes can be cut ({why})")]
-    TornTail { bytes: u64, why: FrameError },
+    TornTail {
+        /// From the damage to the end of the file.
+        bytes: u64,
+        /// Why no frame starts there.
+        why: FrameError,
+    },
     /// The writer stopped in the middle of the header of a new last segment.
     #[error("torn tail: the segment was just begun, its {bytes} bytes can be cut ({why})")]
-    TornHeader { bytes: u64, why: HeaderError },
+    TornHeader {
+        /// The length of the file.
+        bytes: u64,
+        /// What is missing of the header.
+        why: HeaderError,
+    },
     /// Bad bytes, and more of the log after them.
     #[error("rot: {bytes} bytes make no sense ({why}); {}", resumes_text(*expected, *resumes))]
-    Rot { bytes: u64, why: FrameError, expected: Option<Seq>, resumes: Option<Seq> },
+    Rot {
+        /// From the damage to where the log goes on, or to the end of the file.
+        bytes: u64,
+        /// Why no frame starts there.
+        why: FrameError,
+        /// The number of the entry that was due; none if that was not known.
+        expected: Option<Seq>,
+        /// The first entry of the next good frame; none if there is none in this segment, or the search was given up.
+        resumes: Option<Seq>,
+    },
     /// A whole frame with an entry that is none.
     #[error("rot: {why}")]
-    BadEntry { why: FrameError },
+    BadEntry {
+        /// Which entry, and what is wrong with it. The rest of its frame cannot be read.
+        why: FrameError,
+    },
+    /// A whole frame with entries other than those due: some are missing, or come again.
     #[error("{}", sequence_text(*expected, *found))]
-    OutOfSequence { expected: Seq, found: Seq },
+    OutOfSequence {
+        /// The number of the entry that was due.
+        expected: Seq,
+        /// The number of the frame's first entry.
+        found: Seq,
+    },
+    /// An entry of a whole frame has a lower position than the one before. It is left out, and the others are read.
     #[error("rot: entry {seq} goes back from position {before} to {at}")]
-    PositionBack { seq: Seq, before: Icount, at: Icount },
+    PositionBack {
+        /// The entry.
+        seq: Seq,
+        /// The position of the entry before.
+        before: Icount,
+        /// The entry's own.
+        at: Icount,
+    },
+    /// The header is wrong, and not because its writer stopped in the middle of a new segment.
     #[error("the segment's header cannot be read: {why}")]
-    BadHeader { why: HeaderError },
+    BadHeader {
+        /// What is wrong with it.
+        why: HeaderError,
+    },
     /// The file's name says another first entry than its header.
     #[error("the segment is named for entry {named}, but its header says {found}")]
-    Misnamed { named: Seq, found: Seq },
+    Misnamed {
+        /// The first entry by the name.
+        named: Seq,
+        /// The first entry by the header.
+        found: Seq,
+    },
+    /// Segments of two histories are in one directory.
     #[error("the segment is of another log: its {field} is {found}, the first segment's {expected}")]
-    OtherLineage { field: &'static str, expected: String, found: String },
+    OtherLineage {
+        /// The field of [`Lineage`](super::Lineage) in which they differ.
+        field: &'static str,
+        /// The first segment's value.
+        expected: String,
+        /// This segment's value.
+        found: String,
+    },
 }
 
 impl Fault {
@@ -85,7 +141,9 @@ impl Fault {
 /// How much a scan has read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ScanTotals {
+    /// Frames whose checksum was right.
     pub frames: u64,
+    /// Entries that were handed out.
     pub entries: u64,
 }
 
@@ -108,6 +166,7 @@ pub fn last_entry(bytes: &[u8], at: usize) -> Option<Entry> {
 type Open = (usize, usize, EntryCursor);
 
 impl ScanTotals {
+    /// Both totals as one, for a log of several segments.
     pub const fn plus(self, more: Self) -> Self {
         Self { frames: self.frames + more.frames, entries: self.entries + more.entries }
     }
@@ -158,6 +217,7 @@ impl Scan {
         self.at
     }
 
+    /// What the scan has read so far.
     pub const fn totals(&self) -> ScanTotals {
         self.totals
     }

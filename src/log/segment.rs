@@ -28,7 +28,9 @@ use thiserror::Error;
 use crate::base::{Digest, Generation, Icount, Seq};
 use crate::machine::Saved;
 
+/// What a segment's file starts with.
 pub const MAGIC: [u8; 8] = *b"LKSTPLOG";
+/// The version that is written, and the newest that is read.
 pub const VERSION: u32 = 3;
 /// The oldest version that is read: it has no "clock" entries, and one for each read of the time.
 pub const VERSION_OLDEST: u32 = 2;
@@ -54,15 +56,20 @@ pub struct SegmentHeader {
 /// The machine whose history a log records, and the state that it starts from; the same in all its segments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lineage {
+    /// The vm's name.
     pub vm: String,
+    /// The guest's name, for people; the digest tells guests apart.
     pub guest: String,
+    /// The digest of the guest's image.
     pub guest_digest: Digest,
+    /// The machine's RAM size in bytes.
     pub ram_bytes: u64,
     /// The last entry that the state which the log starts from contains; 0 at boot. The log's own
     /// first entry is the next one.
     pub base_seq: Seq,
-    /// Position and digest of that state.
+    /// The position of that state.
     pub base_icount: Icount,
+    /// The digest of that state.
     pub base_digest: Digest,
 }
 
@@ -85,18 +92,46 @@ impl Lineage {
 /// Bytes that are not (or not yet) a segment header.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum HeaderError {
+    /// So far so good, but the bytes end: with `need` bytes it may become a header.
     #[error("a segment header of at least {need} bytes is cut off after {have}")]
-    Incomplete { have: usize, need: usize },
+    Incomplete {
+        /// Bytes that are there.
+        have: usize,
+        /// Bytes up to the next field that decides; of the whole header once its length is known.
+        need: usize,
+    },
+    /// The file does not start with [`MAGIC`].
     #[error("this is no lockstep log: it starts with {found:02x?}, not \"LKSTPLOG\"")]
-    BadMagic { found: [u8; 8] },
+    BadMagic {
+        /// Its first eight bytes; zeros for those that are not there.
+        found: [u8; 8],
+    },
+    /// Outside of [`VERSION_OLDEST`] to [`VERSION`]; nothing behind the field was looked at.
     #[error("the log has format version {found}, this lockstep reads version {VERSION}")]
-    BadVersion { found: u32 },
+    BadVersion {
+        /// The version field.
+        found: u32,
+    },
+    /// Shorter than a header without names, or longer than [`HEADER_BYTES_MAX`].
     #[error("a segment header of {len} bytes is out of bounds")]
-    BadLength { len: u32 },
+    BadLength {
+        /// The length field, in bytes.
+        len: u32,
+    },
+    /// The header was damaged.
     #[error("the segment header's checksum is {found:08x}, its bytes make {expected:08x}")]
-    BadCrc { expected: u32, found: u32 },
+    BadCrc {
+        /// The checksum that the bytes make.
+        expected: u32,
+        /// The checksum field.
+        found: u32,
+    },
+    /// The checksum is right and yet a field holds what is never written.
     #[error("the segment header's {field} makes no sense")]
-    BadField { field: &'static str },
+    BadField {
+        /// Which one, in words.
+        field: &'static str,
+    },
 }
 
 impl SegmentHeader {
