@@ -29,7 +29,12 @@ impl Console {
             let machine = replay::base(log, &header.lineage).map_err(|failure| failure.what)?;
             Ok(Replayer::new(machine, header.lineage.base_seq.next()))
         });
-        Self { replayer: replayer.inspect_err(|why| tell(log.path().display(), why)).ok() }
+        let tell_why = |why: &String| {
+            let path = log.path().display().to_string();
+            // Most errors name the file themselves.
+            tell("", &if why.contains(&path) { why.clone() } else { format!("{path}: {why}") });
+        };
+        Self { replayer: replayer.inspect_err(tell_why).ok() }
     }
 
     /// The text of each console mark among `entries`, which follow those given before.
@@ -38,7 +43,7 @@ impl Console {
         let Some(replayer) = &mut self.replayer else { return said };
         let mut followed = Vec::new();
         if let Err(divergence) = obey(replayer, entries, &mut followed) {
-            tell(format_args!("from entry {} on", replayer.done().next()), &divergence.to_string());
+            tell(&format!(" from entry {} on", replayer.done().next()), &divergence.to_string());
             self.replayer = None;
         }
         for followed in followed {
@@ -56,8 +61,8 @@ fn obey(replayer: &mut Replayer, entries: &[Entry], into: &mut Vec<Followed>) ->
     Ok(())
 }
 
-fn tell(place: impl std::fmt::Display, why: &str) {
-    say!("lockstep: {place}: the guest's console text is not searched: the log cannot be replayed: {why}");
+fn tell(place: &str, why: &str) {
+    say!("lockstep: the guest's console text is not searched{place}, the log cannot be replayed: {why}");
 }
 
 /// A line of the console, and the mark with which it began.
