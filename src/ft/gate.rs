@@ -120,6 +120,17 @@ mod tests {
     }
 
     #[test]
+    fn an_open_gate_that_is_guarded_waits_from_then_on() {
+        let mut gate = OutputGate::open();
+        gate.guard(Seq(3));
+        gate.hold(Seq(3), frame(1));
+        gate.hold(Seq(4), frame(2));
+        assert_eq!((gate.release(), gate.release()), (Some(frame(1)), None));
+        gate.acknowledge(Seq(4));
+        assert_eq!(gate.release(), Some(frame(2)));
+    }
+
+    #[test]
     fn winning_the_claim_releases_what_was_held() {
         let mut gate = OutputGate::guarded(Seq(0));
         gate.hold(Seq(3), frame(1));
