@@ -11,7 +11,10 @@
 use std::collections::BTreeMap;
 
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{EthernetProtocol, IPV4_HEADER_LEN, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr};
+use smoltcp::wire::{
+    EthernetProtocol, IPV4_HEADER_LEN, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr, UDP_HEADER_LEN,
+    UdpPacket, UdpRepr,
+};
 
 use super::SECOND_NS;
 use super::ether::{self, Station};
@@ -180,6 +183,25 @@ pub fn frames(from: Station, to: Station, protocol: IpProtocol, ident: u16, payl
         })
     };
     pieces.map(piece).collect()
+}
+
+/// The frames that carry a UDP datagram, as [`frames`] does; `bytes` must be at most 65,507 long.
+pub fn udp(
+    (from, from_port): (Station, u16),
+    (to, to_port): (Station, u16),
+    ident: u16,
+    bytes: &[u8],
+) -> Vec<Vec<u8>> {
+    let mut datagram = vec![0; UDP_HEADER_LEN + bytes.len()];
+    UdpRepr { src_port: from_port, dst_port: to_port }.emit(
+        &mut UdpPacket::new_unchecked(&mut datagram[..]),
+        &from.ip.into(),
+        &to.ip.into(),
+        bytes.len(),
+        |buffer| buffer.copy_from_slice(bytes),
+        &ChecksumCapabilities::default(),
+    );
+    frames(from, to, IpProtocol::Udp, ident, &datagram)
 }
 
 #[cfg(test)]

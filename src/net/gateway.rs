@@ -17,8 +17,7 @@ use serde::Serialize;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, DHCP_SERVER_PORT, EthernetFrame, EthernetProtocol,
-    Icmpv4DstUnreachable, Icmpv4Packet, Icmpv4Repr, IpProtocol, Ipv4Packet, Ipv4Repr, TcpPacket,
-    UDP_HEADER_LEN, UdpPacket, UdpRepr,
+    Icmpv4DstUnreachable, Icmpv4Packet, Icmpv4Repr, IpProtocol, Ipv4Packet, Ipv4Repr, TcpPacket, UdpPacket,
 };
 
 use super::dhcp::{Answer, Dhcp};
@@ -357,16 +356,9 @@ impl Gateway {
         if bytes.len() <= UDP_PAYLOAD_BYTES_MAX {
             return out.push(FromGateway::Frame(ether::udp(from, from_port, to, to_port, bytes)));
         }
-        let mut datagram = vec![0; UDP_HEADER_LEN + bytes.len()];
-        UdpRepr { src_port: from_port, dst_port: to_port }.emit(
-            &mut UdpPacket::new_unchecked(&mut datagram[..]),
-            &from.ip.into(),
-            &to.ip.into(),
-            bytes.len(),
-            |buffer| buffer.copy_from_slice(bytes),
-            &ChecksumCapabilities::default(),
-        );
-        self.send_packet(from, to, IpProtocol::Udp, &datagram, out);
+        let ident = self.next_ident();
+        let frames = fragments::udp((from, from_port), (to, to_port), ident, bytes);
+        out.extend(frames.into_iter().map(FromGateway::Frame));
     }
 
     fn send_icmp(&mut self, from: Station, to: Station, message: &Icmpv4Repr, out: &mut Vec<FromGateway>) {
@@ -383,10 +375,15 @@ impl Gateway {
         payload: &[u8],
         out: &mut Vec<FromGateway>,
     ) {
-        let ident = self.ident_next;
-        self.ident_next = ident.wrapping_add(1);
+        let ident = self.next_ident();
         let frames = fragments::frames(from, to, protocol, ident, payload);
         out.extend(frames.into_iter().map(FromGateway::Frame));
+    }
+
+    fn next_ident(&mut self) -> u16 {
+        let ident = self.ident_next;
+        self.ident_next = ident.wrapping_add(1);
+        ident
     }
 
     fn ask(&mut self, to: Mac, out: &mut Vec<FromGateway>) {
@@ -670,8 +667,7 @@ impl Gateway {
     }
 
     /// Where the host connects for the guest when the guest names `to` and `port`, if it may go there: the
-    /// resolvers
-    /// are behind 10.0.2.3, and the host's own services behind the gateway's address.
+    /// resolvers are behind 10.0.2.3, and the host's own services behind the gateway's address.
     fn leads_to(&self, to: Ipv4Address, port: u16) -> Option<SocketAddr> {
         if to == DNS_IP && self.is_ours(to) {
             let resolvers = &self.config.resolvers;

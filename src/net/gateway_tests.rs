@@ -177,20 +177,6 @@ fn whole(out: &[FromGateway]) -> Vec<u8> {
     found.remove(0)
 }
 
-/// The same datagram as [`ether::udp`] makes, in as many frames as it takes.
-fn long_udp(from: Station, from_port: u16, to: Station, to_port: u16, bytes: &[u8]) -> Vec<Vec<u8>> {
-    let mut datagram = vec![0; UDP_HEADER_LEN + bytes.len()];
-    UdpRepr { src_port: from_port, dst_port: to_port }.emit(
-        &mut UdpPacket::new_unchecked(&mut datagram[..]),
-        &from.ip.into(),
-        &to.ip.into(),
-        bytes.len(),
-        |buffer| buffer.copy_from_slice(bytes),
-        &ChecksumCapabilities::default(),
-    );
-    fragments::frames(from, to, IpProtocol::Udp, 77, &datagram)
-}
-
 #[test]
 fn datagrams_that_do_not_fit_a_frame_pass_in_fragments_both_ways() {
     let mut gateway = gateway();
@@ -206,7 +192,7 @@ fn datagrams_that_do_not_fit_a_frame_pass_in_fragments_both_ways() {
         assert!(udp.verify_checksum(&GATEWAY_IP.into(), &GUEST_IP.into()));
         assert_eq!((udp.dst_port(), udp.payload()), (7, &sent[..]));
 
-        let answer = long_udp(GUEST, 7, GATEWAY, udp.src_port(), &sent);
+        let answer = fragments::udp((GUEST, 7), (GATEWAY, udp.src_port()), 77, &sent);
         let out: Vec<FromGateway> =
             answer.iter().rev().flat_map(|frame| from_guest(&mut gateway, 0, frame)).collect();
         assert_eq!(out, [FromGateway::ToHost { forward: 0, client: client(1), bytes: sent }]);
@@ -222,7 +208,7 @@ fn a_long_ping_and_a_long_datagram_to_the_outside_pass_in_fragments_too() {
     let mut gateway = Gateway::new(GatewayConfig { outbound, ..GatewayConfig::with_forwards(vec![]) });
     let outside = Station { ip: Ipv4Address::new(192, 0, 2, 7), ..GATEWAY };
     let sent = vec![9; 3000];
-    let frames = long_udp(GUEST, 5000, outside, 99, &sent);
+    let frames = fragments::udp((GUEST, 5000), (outside, 99), 77, &sent);
     let out: Vec<FromGateway> = frames.iter().flat_map(|frame| from_guest(&mut gateway, 0, frame)).collect();
     let [FromGateway::Out { flow, bytes, .. }] = &out[..] else { panic!("{out:?}") };
     assert_eq!(*bytes, sent);
