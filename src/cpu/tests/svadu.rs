@@ -1,19 +1,9 @@
 //! Svadu: the hart sets A and D itself, exactly when an access is made, and it shows nowhere else.
 
 use super::asm::*;
-use super::translation::{LEAF, Tables};
+use super::translation::{A, D, LEAF, MXR, R, SUM, Tables, U, V, W, X};
 use super::world::{BASE, LATCH, MTIME, World};
 use crate::cpu::{Answer, Cpu, HartStop, Question};
-
-const V: u64 = 1;
-const R: u64 = 2;
-const W: u64 = 4;
-const X: u64 = 8;
-const U: u64 = 0x10;
-const A: u64 = 0x40;
-const D: u64 = 0x80;
-const SUM: u64 = 1 << 18;
-const MXR: u64 = 1 << 19;
 
 const CODE: u64 = 0x10_0000;
 const DATA: u64 = 0x30_0000;

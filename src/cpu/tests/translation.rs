@@ -5,16 +5,16 @@ use super::world::{BASE, LATCH, World};
 
 /// V, R, W, X, A, D.
 pub const LEAF: u64 = 0xcf;
-const V: u64 = 1;
-const R: u64 = 2;
-const W: u64 = 4;
-const X: u64 = 8;
-const U: u64 = 0x10;
-const A: u64 = 0x40;
-const D: u64 = 0x80;
+pub const V: u64 = 1;
+pub const R: u64 = 2;
+pub const W: u64 = 4;
+pub const X: u64 = 8;
+pub const U: u64 = 0x10;
+pub const A: u64 = 0x40;
+pub const D: u64 = 0x80;
 
-const SUM: u64 = 1 << 18;
-const MXR: u64 = 1 << 19;
+pub const SUM: u64 = 1 << 18;
+pub const MXR: u64 = 1 << 19;
 const MPRV: u64 = 1 << 17;
 
 /// Page tables from `BASE` + 1 MiB on.
