@@ -22,8 +22,8 @@ use super::disk::{Disks, Rack};
 use super::keys::{HELP, Key};
 use super::link::{self, LinkEvent, LinkNumbers, Links, Reception, Sink};
 use super::logdir::{LogError, LogWriter};
-use super::mailbox::{Inbox, Mailbox, look, mailbox};
-use super::os::{fill_entropy, wall_clock_ns, wall_clock_text};
+use super::mailbox::{Inbox, Mailbox, mailbox};
+use super::os::{fill_entropy, look, wall_clock_ns, wall_clock_text};
 use super::port::{Port, PortEvent, SendRefused};
 use super::pulse::Pulse;
 use super::say::{self, say};
@@ -643,7 +643,7 @@ impl Running {
 
     fn receive_from(&mut self, link: LinkId) {
         let mut events = Vec::new();
-        self.links.receive(link, |event| events.push(event));
+        self.links.receive(link, &mut events);
         for event in events {
             self.link_event(event);
         }
@@ -652,7 +652,7 @@ impl Running {
     fn receive_frames(&mut self) {
         let Some(port) = &self.port else { return };
         let mut events = Vec::new();
-        if !port.receive(|event| events.push(event)) {
+        if !port.receive(&mut events) {
             self.socket = None;
         }
         let now_ns = self.now_ns();

@@ -192,21 +192,25 @@ impl Links {
 
     /// Reads what has come on a connection, within bounds: what is left is there at the next look. Its end is the
     /// last event, and then it is forgotten.
-    pub fn receive(&mut self, link: LinkId, mut take: impl FnMut(LinkEvent)) {
+    pub fn receive(&mut self, link: LinkId, events: &mut Vec<LinkEvent>) {
         let Some(l) = self.links.get_mut(&link) else { return };
         let Some(Reading { incoming, .. }) = l.reading.as_deref_mut() else { return };
         let mut read = || -> Result<(), LinkError> {
-            for _ in 0..READS_A_TURN {
+            let mut reads = 0;
+            loop {
                 while let Some(message) = incoming.next()? {
-                    take(LinkEvent::Message { link, message });
+                    events.push(LinkEvent::Message { link, message });
                 }
-                let read = incoming.receive(|into| Ok(recv(&l.stream, into, RecvFlags::DONTWAIT)?.0));
-                match read {
+                if reads == READS_A_TURN {
+                    return Ok(());
+                }
+                reads += 1;
+                match incoming.receive(|into| Ok(recv(&l.stream, into, RecvFlags::DONTWAIT)?.0)) {
                     Ok(count) => {
                         l.arrivals.note();
-                        // There was no more.
+                        // What does not fill the buffer was all there was.
                         if count < READ_BYTES {
-                            break;
+                            reads = READS_A_TURN;
                         }
                     }
                     Err(LinkError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -214,14 +218,10 @@ impl Links {
                     Err(error) => return Err(error),
                 }
             }
-            while let Some(message) = incoming.next()? {
-                take(LinkEvent::Message { link, message });
-            }
-            Ok(())
         };
         if let Err(error) = read() {
             self.forget(link);
-            take(LinkEvent::Closed { link, why: error.to_string() });
+            events.push(LinkEvent::Closed { link, why: error.to_string() });
         }
     }
 
@@ -530,13 +530,13 @@ mod tests {
         let (mut events, until) = (Vec::new(), Instant::now() + Duration::from_secs(20));
         while events.len() < wanted {
             assert!(Instant::now() < until, "{events:?}");
-            links.receive(LINK, |event| {
-                events.push(match event {
-                    LinkEvent::Message { message, .. } => format!("{message:?}"),
-                    LinkEvent::Closed { why, .. } => why,
-                    LinkEvent::Up { .. } => "up".into(),
-                });
-            });
+            let mut new = Vec::new();
+            links.receive(LINK, &mut new);
+            events.extend(new.into_iter().map(|event| match event {
+                LinkEvent::Message { message, .. } => format!("{message:?}"),
+                LinkEvent::Closed { why, .. } => why,
+                LinkEvent::Up { .. } => "up".into(),
+            }));
         }
         events
     }
@@ -565,7 +565,9 @@ mod tests {
         drop(far);
         assert_eq!(received(&mut links, 2), ["Status".to_owned(), LinkError::Closed.to_string()]);
         assert_eq!(links.sockets().count(), 0, "it is forgotten");
-        links.receive(LINK, |_| panic!("it has ended"));
+        let mut more = Vec::new();
+        links.receive(LINK, &mut more);
+        assert!(more.is_empty(), "it has ended");
     }
 
     #[test]
@@ -581,8 +583,9 @@ mod tests {
         });
         let mut total = 0;
         while total < 40 {
-            let mut count = 0;
-            links.receive(LINK, |_| count += 1);
+            let mut events = Vec::new();
+            links.receive(LINK, &mut events);
+            let count = events.len();
             assert!(count <= READS_A_TURN * READ_BYTES / (128 << 10) + 1, "{count} messages in one turn");
             total += count;
         }

@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::mpsc::{Receiver, SendError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
+
+use super::os::look;
 
 struct Bell {
     fd: OwnedFd,
@@ -89,30 +91,14 @@ impl<T> Inbox<T> {
             self.bell.asleep.store(false, Ordering::Relaxed);
             return Some(event);
         }
-        let count = sockets.len();
-        let mut all = std::mem::take(sockets);
-        all.push(PollFd::new(&self.bell.fd, PollFlags::IN));
-        look(&mut all, patience);
+        sockets.push(PollFd::new(&self.bell.fd, PollFlags::IN));
+        look(sockets, patience);
         self.bell.asleep.store(false, Ordering::Relaxed);
-        if all.pop().is_some_and(|bell| bell.revents().contains(PollFlags::IN)) {
+        if sockets.pop().is_some_and(|bell| bell.revents().contains(PollFlags::IN)) {
             let mut rung = [0; 8];
             rustix::io::read(&self.bell.fd, &mut rung).ok();
         }
-        debug_assert_eq!(all.len(), count);
-        *sockets = all;
         None
-    }
-}
-
-/// Polls `sockets` for at most `patience`.
-pub fn look(sockets: &mut [PollFd<'_>], patience: Duration) {
-    let patience = Timespec {
-        tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: i64::from(patience.subsec_nanos()),
-    };
-    if poll(sockets, Some(&patience)).is_err() {
-        // Interrupted, or out of memory: none is known to be ready, and the next look is soon.
-        sockets.iter_mut().for_each(PollFd::clear_revents);
     }
 }
 

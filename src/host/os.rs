@@ -1,7 +1,8 @@
-//! What a process asks of the operating system: time of day, entropy, and how it dies.
+//! What a process asks of the operating system: time of day, entropy, a wait, and how it dies.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::event::{PollFd, Timespec, poll};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use super::say::say;
@@ -14,6 +15,19 @@ pub fn wall_clock_ns() -> u64 {
 /// The host's time of day in words, to the millisecond: `2026-11-29T16:08:00.123Z`.
 pub fn wall_clock_text() -> String {
     format!("{:.3}", jiff::Timestamp::now())
+}
+
+/// Waits until one of `fds` is ready, for at most `patience`; how many are. None is after a wait that was
+/// interrupted: it is only a shorter one.
+pub fn look(fds: &mut [PollFd<'_>], patience: Duration) -> usize {
+    let patience = Timespec {
+        tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(patience.subsec_nanos()),
+    };
+    poll(fds, Some(&patience)).unwrap_or_else(|_| {
+        fds.iter_mut().for_each(PollFd::clear_revents);
+        0
+    })
 }
 
 /// Fills `bytes` from the kernel's generator.

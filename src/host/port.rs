@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 use serde::Serialize;
 
-use super::mailbox::look;
+use super::os::look;
 use crate::base::Generation;
 use crate::net::{Attach, port::is_vm_name};
 use link::{Link, Shared};
@@ -101,10 +101,10 @@ impl Port {
         self.lock().socket(n)
     }
 
-    /// Reads once what has come, without waiting, and reports it in order. False when the connection is lost or
-    /// refused: the port's thread goes on from there.
-    pub fn receive(&self, take: impl FnMut(PortEvent)) -> bool {
-        self.shared.receive(take)
+    /// Reads once what has come, without waiting, and puts it behind `events` in order. False when the connection
+    /// is lost or refused: the port's thread goes on from there.
+    pub fn receive(&self, events: &mut Vec<PortEvent>) -> bool {
+        self.shared.receive(events)
     }
 
     /// Sends the `seq`-th frame of the guest's life. It is kept until the switch has it; when too
@@ -173,7 +173,7 @@ impl Port {
             match &socket {
                 Some(socket) => {
                     look(&mut [PollFd::new(socket, PollFlags::IN)], left.min(DRAIN_LOOK));
-                    self.receive(|_| ());
+                    self.receive(&mut Vec::new());
                 }
                 None => std::thread::sleep(left.min(DRAIN_LOOK)),
             }

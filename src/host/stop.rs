@@ -5,9 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
+
+use super::os::look;
 
 /// The end that a poll loop watches: readable, and from then on for ever, once it shall end.
 #[derive(Debug)]
@@ -34,11 +36,7 @@ impl Stop {
 
     /// Waits for at most `patience`; whether it shall end.
     pub fn is_asked_within(&self, patience: Duration) -> bool {
-        let timeout =
-            Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
-        let mut fds = [PollFd::new(self, PollFlags::IN)];
-        // A wait that was interrupted is only a shorter one.
-        poll(&mut fds, Some(&timeout)).is_ok_and(|ready| ready > 0)
+        look(&mut [PollFd::new(self, PollFlags::IN)], patience) > 0
     }
 }
 

@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 
 use crate::base::Prng;
+use crate::host::os::look;
 
 /// A client that waits longer than this for an answer does not wait for a takeover.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -285,18 +286,12 @@ impl Drive {
         let now = Instant::now();
         let rests = self.clients.iter().filter_map(|client| client.rests_until);
         let rest = rests.min().map_or(LOOK, |until| until.saturating_duration_since(now)).min(LOOK);
-        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(rest.subsec_nanos()) };
         let live: Vec<usize> = (0..self.clients.len()).filter(|n| !self.clients[*n].broken).collect();
         let fd = |n: &usize| PollFd::new(&self.clients[*n].stream, PollFlags::IN);
         let mut fds: Vec<PollFd<'_>> = live.iter().map(fd).collect();
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(_) => {
-                let ready = live.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
-                ready.map(|(n, _)| *n).collect()
-            }
-            // Interrupted: nobody is heard this time.
-            Err(_) => Vec::new(),
-        }
+        look(&mut fds, rest);
+        let ready = live.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
+        ready.map(|(n, _)| *n).collect()
     }
 
     /// Hears one client out, and lets it rest when it has all its answers.

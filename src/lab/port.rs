@@ -45,11 +45,11 @@ impl Listening {
                     }
                     Some(event) => deliver(event),
                     None if sockets.iter().any(|socket| !socket.revents().is_empty()) => {
-                        let mut goes_on = true;
-                        if !theirs.receive(|event| goes_on &= deliver(event)) {
+                        let mut events = Vec::new();
+                        if !theirs.receive(&mut events) {
                             socket = None;
                         }
-                        goes_on
+                        events.into_iter().all(&mut deliver)
                     }
                     None => true,
                 };

@@ -10,8 +10,8 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
 
 use super::PortEvent;
 use super::state::{Ended, State};
-use crate::host::mailbox::look;
 use crate::host::mortal::make_mortal;
+use crate::host::os::look;
 
 /// Bytes taken from the socket at once.
 const READ_BYTES: usize = 64 << 10;
@@ -53,26 +53,19 @@ impl Shared {
         rustix::io::write(&self.wake, &1u64.to_ne_bytes()).ok();
     }
 
-    /// Reads once; false when the connection has ended.
-    pub fn receive(&self, mut take: impl FnMut(PortEvent)) -> bool {
+    /// Reads once, and puts what came behind `events`; false when the connection has ended.
+    pub fn receive(&self, events: &mut Vec<PortEvent>) -> bool {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        // What comes may be answered at once: not under the lock.
-        let mut events = Vec::new();
-        let ended = {
-            let mut state = self.lock();
-            if state.any_socket().is_none() {
-                // The port's thread has ended it already.
-                return false;
-            }
-            let ended = state.receive(&mut scratch, |event| events.push(event)).err();
-            ended.map(|how| state.end(how)).is_some()
-        };
-        if ended {
-            self.wake();
+        let mut state = self.lock();
+        if !state.is_connected() {
+            // The port's thread has ended it already.
+            return false;
         }
-        drop(scratch);
-        events.into_iter().for_each(&mut take);
-        !ended
+        let Err(how) = state.receive(&mut scratch, events) else { return true };
+        state.end(how);
+        drop(state);
+        self.wake();
+        false
     }
 }
 

@@ -117,6 +117,10 @@ impl State {
         self.stream.clone().filter(|_| self.counts.connections == n)
     }
 
+    pub fn is_connected(&self) -> bool {
+        self.stream.is_some()
+    }
+
     pub fn any_socket(&self) -> Option<Arc<TcpStream>> {
         self.stream.clone()
     }
@@ -138,7 +142,7 @@ impl State {
     }
 
     /// Reads once into `scratch`, and reports what came. Err when that ends the connection.
-    pub fn receive(&mut self, scratch: &mut [u8], mut take: impl FnMut(PortEvent)) -> Result<(), Ended> {
+    pub fn receive(&mut self, scratch: &mut [u8], events: &mut Vec<PortEvent>) -> Result<(), Ended> {
         let Some(stream) = self.stream.clone() else { return Ok(()) };
         match (&*stream).read(scratch) {
             Ok(0) => return Err(Ended::Lost("the switch closed the connection".into())),
@@ -153,22 +157,22 @@ impl State {
             let message = self.unframer.next_body().and_then(|body| body.map(FromSwitch::decode).transpose());
             let message = message.map_err(|error| Ended::Lost(error.to_string()))?;
             let Some(message) = message else { return Ok(()) };
-            self.take_in(message, &mut take)?;
+            self.take_in(message, events)?;
             if self.take_room() {
-                take(PortEvent::Room);
+                events.push(PortEvent::Room);
             }
         }
     }
 
-    fn take_in(&mut self, message: FromSwitch, take: &mut impl FnMut(PortEvent)) -> Result<(), Ended> {
+    fn take_in(&mut self, message: FromSwitch, events: &mut Vec<PortEvent>) -> Result<(), Ended> {
         match message {
             FromSwitch::Attached { generation, tx_seq_last } => {
                 self.attached(tx_seq_last);
-                take(PortEvent::Attached { generation, tx_seq_last });
+                events.push(PortEvent::Attached { generation, tx_seq_last });
             }
             FromSwitch::Frame { rx_seq, bytes } => {
                 if self.take_frame(rx_seq) {
-                    take(PortEvent::Frame { rx_seq, frame: bytes });
+                    events.push(PortEvent::Frame { rx_seq, frame: bytes });
                 }
             }
             FromSwitch::Pong { tx_seq_last } => {
@@ -181,7 +185,7 @@ impl State {
                 if !self.fence(current) {
                     return Err(Ended::Lost(format!("generation {current} was the current one until ours")));
                 }
-                take(PortEvent::Fenced { current });
+                events.push(PortEvent::Fenced { current });
                 return Err(Ended::Fenced);
             }
             FromSwitch::Refused { why } => return Err(Ended::Refused(why)),

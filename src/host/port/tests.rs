@@ -255,12 +255,12 @@ fn who_reads_learns_that_the_connection_is_gone_also_when_the_thread_ended_it() 
     let (_hand, _) = Hand::accept(&listener);
     assert_eq!(next(&events), PortEvent::Connected { n: 1 });
     let socket = port.socket(1).expect("it is connected");
-    assert!(port.receive(|_| ()), "nothing has come");
+    assert!(port.receive(&mut Vec::new()), "nothing has come");
     assert!(port.socket(2).is_none());
     // As after a silence: the switch hears pings and answers none.
     port.lock().end(state::Ended::Lost("silent".into()));
     let mut fds = [PollFd::new(&socket, PollFlags::IN)];
     look(&mut fds, PATIENCE);
     assert!(!fds[0].revents().is_empty(), "whoever waits for it wakes");
-    assert!(!port.receive(|_| ()), "and is told to wait for it no more");
+    assert!(!port.receive(&mut Vec::new()), "and is told to wait for it no more");
 }

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 
 use super::load::{Answered, KvConfig, Order, Tally, lock};
 use super::model::{Model, Op};
 use super::request::{first_id, socket_to};
 use crate::base::Prng;
+use crate::host::os::look;
 
 /// Orders are looked for at least this often.
 const ORDERS_EVERY: Duration = Duration::from_millis(10);
@@ -242,11 +243,9 @@ impl Driver {
             self.clients.iter().filter(|client| self.phase == Phase::Loading || client.under.is_some());
         let until = dues.map(due).min().unwrap_or(u64::MAX).min(self.orders_at);
         let left = Duration::from_nanos(until.saturating_sub(now));
-        let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
         let mut fds: Vec<PollFd<'_>> =
             self.clients.iter().map(|client| PollFd::new(&client.socket, PollFlags::IN)).collect();
-        // An interrupted wait is only a shorter one.
-        poll(&mut fds, Some(&timeout)).ok();
+        look(&mut fds, left);
     }
 
     /// Takes every answer that is there.
