@@ -22,6 +22,19 @@ const SIGNALLED: [&str; 4] = ["130", "137", "141", "143"];
 /// No block takes longer on a host that is fit for it.
 const BLOCK_SECONDS: u32 = 240;
 
+/// Gives the scene a `/tmp` of its own. What it needs of the host's (a checkout may be there) it keeps.
+const OWN_TMP: &str = r#"set -eu
+mount --rbind /tmp /mnt
+mount -t tmpfs tmpfs /tmp
+for kept in "$PROJECT" "$BUILT" "$SCENE"; do
+    case "$kept" in
+        /tmp/*) mkdir -p "$kept"; mount --bind "/mnt${kept#/tmp}" "$kept" ;;
+    esac
+done
+umount -l /mnt
+mkdir -p /tmp/arbiter
+"#;
+
 /// False, loudly, where a process may not have a network of its own.
 pub fn is_possible(what: &str) -> bool {
     let tried = Command::new("unshare").args(["--mount", "--net", "--pid", "--fork", "true"]).output();
@@ -45,7 +58,7 @@ pub fn run(name: &str, steps: &[Step]) {
     fs::create_dir_all(&work).expect("a directory for the scene");
     std::os::unix::fs::symlink(guests(), work.join("guest-programs")).expect("the guests");
     let terminal = include_str!("terminal.sh");
-    let mut script = String::from("set -eu\nmount -t tmpfs tmpfs /tmp\nmkdir -p /tmp/arbiter\n");
+    let mut script = String::from(OWN_TMP);
     script.push_str("ip link set lo up\ncd \"$SCENE/work\"\n");
     for (number, step) in steps.iter().enumerate() {
         let (text, place, flags) = match step {
@@ -64,6 +77,8 @@ pub fn run(name: &str, steps: &[Step]) {
     let output = Command::new("unshare")
         .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", &script])
         .env("SCENE", &dir)
+        .env("PROJECT", env!("CARGO_MANIFEST_DIR"))
+        .env("BUILT", binary_dir())
         .env("PATH", path)
         .stdin(Stdio::null())
         .output()
