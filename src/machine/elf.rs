@@ -156,7 +156,7 @@ impl<'a> Elf<'a> {
             found(true).or_else(|| found(false))
         };
         let entry = match place(entry, 2) {
-            Some(at) if entry & 1 == 0 => at,
+            Some(at) if (entry | at.get()) & 1 == 0 => at,
             _ if interpreted => return Err(LoadError::Dynamic),
             _ => return Err(LoadError::Entry { entry }),
         };

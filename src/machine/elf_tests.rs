@@ -160,6 +160,14 @@ fn the_entry_must_be_in_a_segment() {
     for entry in [0, 0x7fff_fffe, 0x8000_001f, 0x8000_0020, 0x8000_0001, u64::MAX, u64::MAX - 1] {
         assert_eq!(refusal(|f| put64(f, ENTRY, entry)), LoadError::Entry { entry });
     }
+    // An even virtual address may be loaded at an odd physical one.
+    for (vaddr, paddr) in [(0x8000_0000, 0x8000_0101), (0x7fff_ffff, 0x8000_0100)] {
+        let moved = |f: &mut Vec<u8>| {
+            put64(f, P_VADDR, vaddr);
+            put64(f, P_PADDR, paddr);
+        };
+        assert_eq!(refusal(moved), LoadError::Entry { entry: 0x8000_0000 }, "{vaddr:#x} at {paddr:#x}");
+    }
 }
 
 /// Ends the machine with status 7 at the test finisher, if t3 is 7 << 16 | 0x3333.
