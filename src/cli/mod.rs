@@ -2,28 +2,30 @@
 //! words and exit codes: 0 yes, 1 differs or not found, 2 failed (a guest's own exit status
 //! becomes ours).
 
+#![warn(missing_docs)]
+
 pub mod arg;
-pub mod attach;
-pub mod backup;
-pub mod bench;
-pub mod client;
-pub mod console;
-pub mod demo;
-pub mod disasm;
-pub mod disk;
-pub mod elf;
-pub mod guest;
-pub mod kill;
-pub mod log;
-pub mod node;
-pub mod primary;
-pub mod replay;
-pub mod run;
+pub(crate) mod attach;
+pub(crate) mod backup;
+pub(crate) mod bench;
+pub(crate) mod client;
+pub(crate) mod console;
+pub(crate) mod demo;
+pub(crate) mod disasm;
+pub(crate) mod disk;
+pub(crate) mod elf;
+pub(crate) mod guest;
+pub(crate) mod kill;
+pub(crate) mod log;
+pub(crate) mod node;
+pub(crate) mod primary;
+pub(crate) mod replay;
+pub(crate) mod run;
 pub mod sim;
-pub mod status;
-pub mod switch;
-pub mod switchover;
-pub mod symbols;
+pub(crate) mod status;
+pub(crate) mod switch;
+pub(crate) mod switchover;
+pub(crate) mod symbols;
 
 pub use crate::host::failure::Failure;
 

@@ -9,6 +9,7 @@ use crate::lab::guests;
 use crate::machine::{BootOptions, Elf, Machine, Saved};
 use crate::sim::{self, Outcome, Plan};
 
+/// What `lockstep sim` takes.
 #[derive(clap::Args)]
 pub struct Args {
     /// How many seeds to run.
@@ -49,6 +50,10 @@ pub fn disk_guest() -> Result<Saved, Failure> {
     Ok(machine.save())
 }
 
+/// Runs the seeds and prints what came out: 1 when an oracle failed in any of them.
+///
+/// # Errors
+/// Standard output cannot be written, or a guest that comes along does not boot.
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let guest = if args.disk { disk_guest()? } else { guest()? };
     if let Some(seed) = args.seed {

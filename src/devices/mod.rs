@@ -3,11 +3,11 @@
 //!
 //! | device | file | its state is |
 //! |---|---|---|
-//! | 16550 serial port | [`uart`] | registers, bytes received and not yet read |
-//! | core-local interruptor | [`clint`] | `msip`, the compare values, the latest time that is known, the guest's clock ([`timebase`]) |
-//! | platform interrupt controller | [`plic`] | priorities, enables, pending and claimed sources |
-//! | power switch | [`finisher`] | nothing: it ends the machine |
-//! | virtio over memory-mapped I/O | [`virtio`] | transport registers, ring positions, each device's own |
+//! | 16550 serial port | `uart` | registers, bytes received and not yet read |
+//! | core-local interruptor | `clint` | `msip`, the compare values, the latest time that is known, the guest's clock (`timebase`) |
+//! | platform interrupt controller | `plic` | priorities, enables, pending and claimed sources |
+//! | power switch | `finisher` | nothing: it ends the machine |
+//! | virtio over memory-mapped I/O | `virtio` | transport registers, ring positions, each device's own |
 //!
 //! Each state is plain data that derives serde's traits: that form *is* what a snapshot holds and
 //! what the machine digests. `check` on each looks at a state that came from a file or a peer;
@@ -15,15 +15,15 @@
 //!
 //! Absent on purpose: modem lines that change, baud rates, DMA while the guest runs, PCI.
 
-pub mod clint;
+pub(crate) mod clint;
 pub mod disk;
-pub mod finisher;
-pub mod outbox;
-pub mod plic;
-pub mod rtc;
-pub mod timebase;
-pub mod uart;
-pub mod virtio;
+pub(crate) mod finisher;
+pub(crate) mod outbox;
+pub(crate) mod plic;
+pub(crate) mod rtc;
+pub(crate) mod timebase;
+pub(crate) mod uart;
+pub(crate) mod virtio;
 
 use thiserror::Error;
 

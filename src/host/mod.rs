@@ -1,32 +1,32 @@
 //! The real world: clock, threads, sockets, files.
 //!
-//! Reading order: [`durable`] (files that a crash leaves whole), [`arbiter`] (a directory or an etcd), [`logdir`]
+//! Reading order: `durable` (files that a crash leaves whole), [`arbiter`] (a directory or an etcd), [`logdir`]
 //! (a recording on disk), [`disk`] (the guests' disks), [`link`] (connections between nodes; `places`: which
-//! connections a port admits; [`mortal`]: they end when the other host is gone), [`switch`] (the network's
-//! process), [`port`] (a node's plug into it), [`stop`] (ends poll loops), [`terminal`] and [`keys`] (the one we
-//! were started from), [`console`], [`attach`] (another node's console, over connections that die), [`driver`]
-//! (events in, commands out, one node), [`mailbox`] (how its thread waits), [`os`] (time of day, entropy, how a
-//! process dies), [`listeners`] (whose process listens at an address), [`say`] (what people are told),
-//! [`failure`] (a command's failure and its fix).
+//! connections a port admits; `mortal`: they end when the other host is gone), [`switch`] (the network's
+//! process), [`port`] (a node's plug into it), [`stop`] (ends poll loops), `terminal` and `keys` (the one we
+//! were started from), `console`, `attach` (another node's console, over connections that die), `driver`
+//! (events in, commands out, one node), `mailbox` (how its thread waits), [`os`] (time of day, entropy, how a
+//! process dies), `listeners` (whose process listens at an address), `say` (what people are told),
+//! `failure` (a command's failure and its fix).
 
 pub mod arbiter;
-pub mod attach;
-pub mod console;
+pub(crate) mod attach;
+pub(crate) mod console;
 pub mod disk;
-pub mod driver;
-pub mod durable;
-pub mod failure;
-pub mod keys;
+pub(crate) mod driver;
+pub(crate) mod durable;
+pub(crate) mod failure;
+pub(crate) mod keys;
 pub mod link;
-pub mod listeners;
+pub(crate) mod listeners;
 pub mod logdir;
-pub mod mailbox;
-pub mod mortal;
+pub(crate) mod mailbox;
+pub(crate) mod mortal;
 pub mod os;
 mod places;
 pub mod port;
 mod pulse;
-pub mod say;
+pub(crate) mod say;
 pub mod stop;
 pub mod switch;
-pub mod terminal;
+pub(crate) mod terminal;

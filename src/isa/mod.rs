@@ -1,16 +1,16 @@
 //! The instruction set as data: what a word of RV64GC means.
 //!
-//! Reading order: [`insn`] (an instruction, decoded), [`mod@decode`] (from 32-bit words),
-//! [`compressed`] (16-bit words, expanded), [`disasm`] (back to text), [`float`] (IEEE 754 as RISC-V
+//! Reading order: `insn` (an instruction, decoded), `decode` (from 32-bit words),
+//! `compressed` (16-bit words, expanded), [`disasm`] (back to text), `float` (IEEE 754 as RISC-V
 //! has it).
 //!
 //! Absent on purpose: registers, memory, traps (those are the hart's, in `cpu`).
 
-pub mod compressed;
-pub mod decode;
+pub(crate) mod compressed;
+pub(crate) mod decode;
 pub mod disasm;
-pub mod float;
-pub mod insn;
+pub(crate) mod float;
+pub(crate) mod insn;
 
 pub use decode::decode;
 pub use insn::{Insn, Op};

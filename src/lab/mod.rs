@@ -1,12 +1,12 @@
 //! What shows and measures the product: guests, loads that check every answer, clusters of real processes, the demo
 //! and the benchmark. Nothing of the service needs it.
 //!
-//! Reading order: [`guests`] (the guest programs that come along), [`linux`] (Debian's images), [`scratch`] (a directory
+//! Reading order: [`guests`] (the guest programs that come along), [`linux`] (Debian's images), `scratch` (a directory
 //! for one run), [`kvclient`] (a load that checks every answer, over UDP), [`counterload`] (the same over TCP),
-//! [`port`] (a node's plug for whoever plays one), [`cluster`] (a whole pair as processes), [`onlooker`] (a terminal at its console), [`stage`] (what is done to a pair,
-//! and what it took), [`demo`], [`mod@bench`].
+//! [`port`] (a node's plug for whoever plays one), [`cluster`] (a whole pair as processes), [`onlooker`] (a terminal at its console), `stage` (what is done to a pair,
+//! and what it took), [`demo`], `bench`.
 
-pub mod bench;
+pub(crate) mod bench;
 pub mod cluster;
 pub mod counterload;
 pub mod demo;
@@ -15,5 +15,5 @@ pub mod kvclient;
 pub mod linux;
 pub mod onlooker;
 pub mod port;
-pub mod scratch;
-pub mod stage;
+pub(crate) mod scratch;
+pub(crate) mod stage;

@@ -76,10 +76,6 @@ impl Nat {
         self.by_port.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.by_port.is_empty()
-    }
-
     /// Leases that were taken from a client because too many others came.
     pub fn evicted(&self) -> u64 {
         self.evicted

@@ -17,8 +17,7 @@ pub mod queue;
 pub mod rng;
 pub mod transport;
 
-pub use queue::{Chain, Queue, QueueFault};
-pub use transport::{Device, Slot, Transport};
+pub use queue::QueueFault;
 
 #[cfg(test)]
 pub(crate) mod testing;

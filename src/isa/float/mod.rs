@@ -66,6 +66,7 @@ pub enum Rounding {
 }
 
 impl Rounding {
+    #[cfg(test)]
     pub const ALL: [Rounding; 5] =
         [Rounding::Rne, Rounding::Rtz, Rounding::Rdn, Rounding::Rup, Rounding::Rmm];
 

@@ -27,7 +27,7 @@ mod conn;
 mod link;
 mod table;
 
-pub use conn::{End, Phase, View};
+pub use conn::{End, Phase};
 pub use link::Route;
 pub use table::{OpenRefused, Tcp, TcpCounts};
 
