@@ -153,12 +153,15 @@ pub const SSEED: u64 = 1 << 9;
 /// `satp.MODE` of Sv39.
 const SV39: u64 = 8;
 
-/// A privilege mode, by its encoding.
+/// A privilege mode, by its encoding (Priv. spec 1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Privilege {
+    /// U-mode: applications.
     User = 0,
+    /// S-mode: the kernel.
     Supervisor = 1,
+    /// M-mode: the firmware, or a bare-metal guest.
     Machine = 3,
 }
 
@@ -166,7 +169,9 @@ pub enum Privilege {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{register} cannot hold {value:#x}")]
 pub struct BadHartState {
+    /// The register or field, as the spec names it.
     pub register: &'static str,
+    /// The value in the state.
     pub value: u64,
 }
 

@@ -60,24 +60,31 @@ pub enum HartStop {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("at {at} the guest asks {asked:?}, not {answered:?}")]
 pub struct NotAsking {
+    /// The position of the next instruction.
     pub at: Icount,
     /// What the next instruction asks, if anything.
     pub asked: Option<Question>,
+    /// The question that the answer is for.
     pub answered: Question,
 }
 
 /// Everything architectural of a hart, and nothing cached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HartState {
+    /// The position: instructions retired plus exceptions taken since the guest's first instruction.
     pub icount: Icount,
     /// Exceptions taken: the instructions of `icount` that did not retire.
     pub exceptions: u64,
+    /// The address of the next instruction.
     pub pc: u64,
+    /// The mode that the next instruction executes in.
     pub privilege: Privilege,
     /// x0..x31; x0 is 0.
     pub x: [u64; 32],
     /// f0..f31; single precision is NaN-boxed.
     pub f: [u64; 32],
+    /// The control and status registers that are state; the others are constant or derived from these and the
+    /// machine.
     pub csrs: Csrs,
     /// The physical address of the doubleword that `lr` has reserved.
     pub reservation: Option<u64>,
@@ -93,6 +100,7 @@ pub struct Stuck {
     pub at: Icount,
     /// Of the handler.
     pub pc: u64,
+    /// Of the exception that repeats.
     pub cause: Cause,
 }
 

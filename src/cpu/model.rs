@@ -72,14 +72,28 @@ impl Cpu {
 /// What `--cpu` cannot mean.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BadCpu {
+    /// The word before the first comma is no model.
     #[error(
         "there is no hart {name:?}: `{MODEL}` is the one, and its properties follow it, as in `{MODEL},svadu=on`"
     )]
-    Model { name: String },
+    Model {
+        /// That word.
+        name: String,
+    },
+    /// A word after it is no property.
     #[error("{MODEL} has no property {name:?}: there are svadu, zicbom and zicboz")]
-    Property { name: String },
+    Property {
+        /// That word, up to its `=`.
+        name: String,
+    },
+    /// A property has a value that is neither yes nor no.
     #[error("{name} is on or off, not {value:?}")]
-    Value { name: String, value: String },
+    Value {
+        /// The property.
+        name: String,
+        /// What follows its `=`.
+        value: String,
+    },
 }
 
 impl FromStr for Cpu {

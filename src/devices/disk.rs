@@ -31,18 +31,23 @@ pub struct DiskRequest {
     pub disk: u8,
     /// Counts this disk's requests from 1, in the order in which the guest submitted them.
     pub tag: u64,
+    /// What the disk is to do.
     pub op: DiskOp,
 }
 
 /// The three things that a disk does. Sectors are within the disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DiskOp {
+    /// Reads consecutive sectors into memory (`VIRTIO_BLK_T_IN`; Virtio 1.2, 5.2.6).
     Read {
+        /// The first sector.
         sector: u64,
         /// Whole sectors.
         bytes: u32,
     },
+    /// Writes consecutive sectors (`VIRTIO_BLK_T_OUT`).
     Write {
+        /// The first sector.
         sector: u64,
         /// Whole sectors.
         #[serde(with = "blob")]
@@ -55,6 +60,7 @@ pub enum DiskOp {
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DiskStatus {
+    /// The request was carried out (`VIRTIO_BLK_S_OK`).
     Ok,
     /// The host's disk failed: the guest gets an I/O error.
     IoError,
@@ -63,8 +69,11 @@ pub enum DiskStatus {
 /// The end of the request with this disk and tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskDone {
+    /// The disk, as in [`DiskRequest::disk`].
     pub disk: u8,
+    /// The request, as in [`DiskRequest::tag`].
     pub tag: u64,
+    /// How it ended.
     pub status: DiskStatus,
     /// What a read that went well has read; empty for everything else.
     pub data: Vec<u8>,

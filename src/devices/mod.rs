@@ -15,6 +15,8 @@
 //!
 //! Absent on purpose: modem lines that change, baud rates, DMA while the guest runs, PCI.
 
+#![warn(missing_docs)]
+
 pub(crate) mod clint;
 pub mod disk;
 pub(crate) mod finisher;

@@ -8,6 +8,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 #[rustfmt::skip]
+#[allow(missing_docs, reason = "the variants are the instructions' mnemonics")]
 pub enum Op {
     /// A reserved or unimplemented encoding.
     Illegal,
@@ -49,11 +50,13 @@ pub enum Op {
 /// One decoded instruction. Fields that its format does not have are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Insn {
+    /// What the instruction does.
     pub op: Op,
     /// Destination register number (integer or floating-point, depending on `op`).
     pub rd: u8,
     /// First source; for `csrr?i` the 5-bit immediate.
     pub rs1: u8,
+    /// Second source register number.
     pub rs2: u8,
     /// Third source of the fused multiply-adds.
     pub rs3: u8,

@@ -29,9 +29,11 @@ use super::insn::{Insn, Op};
 /// An instruction at its address; its text is its `Display`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disassembly {
+    /// The address; branch and jump targets are computed from it.
     pub pc: u64,
     /// The encoding; the high half is 0 when it is 16 bits long.
     pub word: u32,
+    /// What the word decodes to.
     pub insn: Insn,
 }
 
