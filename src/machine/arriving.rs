@@ -21,11 +21,16 @@ pub struct Arriving {
 }
 
 impl Arriving {
+    /// A machine's RAM, all zero, and no boot image yet.
+    ///
+    /// # Errors
+    /// No machine has that much RAM ([`BadConfig::RamBytes`]).
     pub fn new(ram_bytes: u64) -> Result<Self, BadConfig> {
         config::check_ram_bytes(ram_bytes)?;
         Ok(Self { ram: Ram::new(ram_bytes), boot: Vec::new() })
     }
 
+    /// Bytes of RAM.
     pub fn ram_bytes(&self) -> u64 {
         self.ram.size_bytes()
     }

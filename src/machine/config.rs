@@ -14,6 +14,7 @@ use crate::mem::PAGE_BYTES;
 pub const RAM_BYTES_MIN: u64 = 4 << 20;
 /// The most RAM.
 pub const RAM_BYTES_MAX: u64 = 4 << 30;
+/// The RAM of a machine for which no amount is chosen.
 pub const RAM_BYTES_DEFAULT: u64 = 128 << 20;
 
 /// The Ethernet address of a machine that belongs to no named vm.
@@ -43,9 +44,11 @@ pub const DISK_SERIAL_BYTES_MAX: usize = 20;
 /// A name for a range of guest virtual addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Symbol {
+    /// The range's first address.
     pub addr: u64,
     /// Bytes; 0 when the image does not give it.
     pub size: u64,
+    /// The name as the image spells it; at most [`SYMBOL_NAME_BYTES_MAX`] bytes.
     pub name: String,
 }
 
@@ -68,7 +71,9 @@ pub struct MachineConfig {
     pub guest: String,
     /// The digest of the image file, or of all files that a kernel is booted from.
     pub guest_digest: Digest,
+    /// Bytes of RAM: whole pages, from [`RAM_BYTES_MIN`] to [`RAM_BYTES_MAX`].
     pub ram_bytes: u64,
+    /// The network device's Ethernet address.
     pub mac: [u8; 6],
     /// The watched doubleword of the HTIF convention.
     pub tohost: Option<GuestPhys>,
@@ -80,6 +85,7 @@ pub struct MachineConfig {
     pub symbols: Vec<Symbol>,
     /// Where an initial RAM disk is: its first byte, and the one behind its last.
     pub initrd: Option<(GuestPhys, GuestPhys)>,
+    /// What runs in M-mode.
     pub platform: Platform,
     /// A reset ends the guest instead of starting it over.
     pub ends_at_reset: bool,
@@ -96,30 +102,78 @@ pub struct MachineConfig {
 /// A configuration that no machine can have.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BadConfig {
+    /// The amount of RAM is out of bounds, or does not end with a page.
     #[error(
         "{bytes} bytes of RAM: must be whole pages of {PAGE_BYTES}, from {RAM_BYTES_MIN} to {RAM_BYTES_MAX}"
     )]
-    RamBytes { bytes: u64 },
+    RamBytes {
+        /// That amount.
+        bytes: u64,
+    },
+    /// This program does not know the board.
     #[error("a board of revision {revision}, this program knows 1 to {REVISION}")]
-    Board { revision: u8 },
+    Board {
+        /// The board's revision.
+        revision: u8,
+    },
+    /// Two disks are to be in one slot.
     #[error("virtio slot {slot} is chosen for two disks")]
-    SlotTwice { slot: u8 },
+    SlotTwice {
+        /// That slot.
+        slot: u8,
+    },
+    /// A disk is to be in a slot that the board does not have.
     #[error("there is no virtio slot {slot}: they are 0 to 7")]
-    NoSuchSlot { slot: u8 },
+    NoSuchSlot {
+        /// That slot.
+        slot: u8,
+    },
+    /// A device is in no slot, or in several.
     #[error("{device:?} is plugged into {times} virtio slots, not one")]
-    Unplugged { device: Occupant, times: usize },
+    Unplugged {
+        /// The device.
+        device: Occupant,
+        /// In how many slots it is.
+        times: usize,
+    },
+    /// This program does not know the hart.
     #[error("a hart of revision {revision}, which a newer version of this program may know")]
-    Cpu { revision: u8 },
+    Cpu {
+        /// The hart's revision.
+        revision: u8,
+    },
+    /// There are more symbols than are kept.
     #[error("{count} symbols, at most {SYMBOLS_MAX} are kept")]
-    Symbols { count: usize },
+    Symbols {
+        /// How many.
+        count: usize,
+    },
+    /// A symbol is not behind the one before it, or its name is over [`SYMBOL_NAME_BYTES_MAX`].
     #[error("symbol {index} is out of order or its name too long")]
-    Symbol { index: usize },
+    Symbol {
+        /// Its place in the list, from 0.
+        index: usize,
+    },
+    /// There are more disks than a machine can have.
     #[error("{count} disks, a machine has at most {DISKS_MAX}")]
-    Disks { count: usize },
+    Disks {
+        /// How many.
+        count: usize,
+    },
+    /// A disk is empty or too large.
     #[error("disk {index} has {sectors} sectors, 1 to {DISK_SECTORS_MAX} are possible")]
-    DiskSize { index: usize, sectors: u64 },
+    DiskSize {
+        /// The disk's number, from 0.
+        index: usize,
+        /// Its capacity.
+        sectors: u64,
+    },
+    /// A disk's serial is too long, or holds other characters than printable ASCII.
     #[error("disk {index} has a serial that is not up to {DISK_SERIAL_BYTES_MAX} printable ASCII characters")]
-    DiskSerial { index: usize },
+    DiskSerial {
+        /// The disk's number, from 0.
+        index: usize,
+    },
 }
 
 impl MachineConfig {

@@ -39,44 +39,141 @@ const PAGE: u64 = PAGE_BYTES as u64;
 /// Why an image cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LoadError {
+    /// The file does not begin with the ELF magic number.
     #[error("not an ELF file: it begins with {found:02x?}")]
-    NotElf { found: Vec<u8> },
+    NotElf {
+        /// Its first bytes, at most four.
+        found: Vec<u8>,
+    },
+    /// The header is cut off.
     #[error("the file ends within its ELF header: {len} bytes")]
-    TooShort { len: usize },
+    TooShort {
+        /// Bytes of the file.
+        len: usize,
+    },
+    /// Not for 64-bit machines.
     #[error("ELF class {found}: must be 2 (64 bits)")]
-    Class { found: u8 },
+    Class {
+        /// `EI_CLASS`.
+        found: u8,
+    },
+    /// Not little-endian.
     #[error("ELF data encoding {found}: must be 1 (little-endian)")]
-    Endian { found: u8 },
+    Endian {
+        /// `EI_DATA`.
+        found: u8,
+    },
+    /// Not for RISC-V.
     #[error("machine {found}: must be 243 (RISC-V)")]
-    Machine { found: u16 },
+    Machine {
+        /// `e_machine`.
+        found: u16,
+    },
+    /// An object file, a core dump or something else that cannot be run.
     #[error("ELF type {found}: must be 2 (executable) or 3 (position-independent)")]
-    Type { found: u16 },
+    Type {
+        /// `e_type`.
+        found: u16,
+    },
+    /// A position-independent image wants more than an address added.
     #[error("a relocation of kind {kind} at {at:#x}: only relative ones are applied")]
-    Relocation { kind: u32, at: u64 },
+    Relocation {
+        /// The relocation's type (RISC-V ELF psABI).
+        kind: u32,
+        /// The virtual address that it is for.
+        at: u64,
+    },
+    /// It has a `PT_INTERP` segment, and cannot run without that interpreter.
     #[error("needs a dynamic linker: link it statically")]
     Dynamic,
+    /// A table of the file is cut off or makes no sense.
     #[error("malformed ELF: {0}")]
     Malformed(String),
+    /// No `PT_LOAD` segment has bytes in memory.
     #[error("nothing to load")]
     NoSegments,
+    /// A segment's bytes are not all in the file.
     #[error("segment {index} claims {filesz} bytes at {offset:#x} of a file of {file_bytes} bytes")]
-    SegmentPastEnd { index: usize, offset: u64, filesz: u64, file_bytes: usize },
+    SegmentPastEnd {
+        /// The segment's place in the program header table.
+        index: usize,
+        /// `p_offset`.
+        offset: u64,
+        /// `p_filesz`.
+        filesz: u64,
+        /// Bytes of the file.
+        file_bytes: usize,
+    },
+    /// A segment is smaller in memory than in the file.
     #[error("segment {index} has {filesz} bytes in the file but only {memsz} in memory")]
-    SegmentSizes { index: usize, filesz: u64, memsz: u64 },
+    SegmentSizes {
+        /// The segment's place in the program header table.
+        index: usize,
+        /// `p_filesz`.
+        filesz: u64,
+        /// `p_memsz`.
+        memsz: u64,
+    },
+    /// A segment ends past the last address that 64 bits can name.
     #[error("segment {index} of {memsz} bytes at {at:#x} runs past the end of the address space")]
-    SegmentWraps { index: usize, at: u64, memsz: u64 },
+    SegmentWraps {
+        /// The segment's place in the program header table.
+        index: usize,
+        /// Its first address.
+        at: u64,
+        /// `p_memsz`.
+        memsz: u64,
+    },
+    /// Two segments are to be loaded to one place.
     #[error("segments {first} and {second} overlap at {at}")]
-    Overlap { first: usize, second: usize, at: GuestPhys },
+    Overlap {
+        /// One segment's place in the program header table.
+        first: usize,
+        /// The other's.
+        second: usize,
+        /// The first address that both have.
+        at: GuestPhys,
+    },
+    /// A segment with code or data is where no RAM is: linked for another machine, or without a load address.
     #[error("segment {index} is at {start}..{end}, below RAM, which begins at {RAM_BASE}")]
-    BelowRam { index: usize, start: GuestPhys, end: GuestPhys },
+    BelowRam {
+        /// The segment's place in the program header table.
+        index: usize,
+        /// Its first physical address.
+        start: GuestPhys,
+        /// The one behind its last.
+        end: GuestPhys,
+    },
+    /// The guest would start where nothing is.
     #[error("the entry {entry:#x} is in no segment that is loaded, or odd")]
-    Entry { entry: u64 },
+    Entry {
+        /// `e_entry`.
+        entry: u64,
+    },
+    /// A segment does not fit the machine's RAM: it needs more, or was linked for another machine.
     #[error("segment {index} is at {start}..{end}, RAM is at {RAM_BASE}..{ram_end}")]
-    OutsideRam { index: usize, start: GuestPhys, end: GuestPhys, ram_end: GuestPhys },
+    OutsideRam {
+        /// The segment's place in the program header table.
+        index: usize,
+        /// Its first physical address.
+        start: GuestPhys,
+        /// The one behind its last.
+        end: GuestPhys,
+        /// The address behind the last of RAM.
+        ram_end: GuestPhys,
+    },
+    /// The device tree's place at the end of RAM is taken.
     #[error("no room for the device tree: segment {index} reaches over {at}")]
-    NoRoomForDeviceTree { index: usize, at: GuestPhys },
+    NoRoomForDeviceTree {
+        /// The segment that takes it, by its place in the program header table.
+        index: usize,
+        /// Where the device tree would begin.
+        at: GuestPhys,
+    },
+    /// The device tree could not be made.
     #[error("device tree: {0}")]
     DeviceTree(String),
+    /// No machine can have the options that it is booted with.
     #[error(transparent)]
     Config(#[from] BadConfig),
 }
@@ -99,7 +196,9 @@ struct Segment<'a> {
 pub struct LeftOut {
     /// The segment's place in the program header table.
     pub index: usize,
+    /// Its first physical address.
     pub start: GuestPhys,
+    /// The address behind the last one that is left out.
     pub end: GuestPhys,
 }
 

@@ -15,17 +15,35 @@ pub enum Input {
     Answer(Answer),
     /// An Ethernet frame for the guest (without FCS). `rx_seq` is the number that the switch gave
     /// it; the machine remembers the last one, so that a successor knows where to go on.
-    NetFrame { rx_seq: u64, frame: Vec<u8> },
+    NetFrame {
+        /// The switch's number for it.
+        rx_seq: u64,
+        /// From the destination address to the end of the payload.
+        frame: Vec<u8>,
+    },
     /// Bytes typed at the console.
     Console(Vec<u8>),
     /// The window that shows the console has this size now, in characters.
-    ConsoleSize { cols: u16, rows: u16 },
+    ConsoleSize {
+        /// Characters in a row.
+        cols: u16,
+        /// Rows.
+        rows: u16,
+    },
     /// Time has come to `time` (ticks, 10 MHz): timers at or before it are due. The clock goes on from
     /// there at its present rate.
-    TimerDue { time: u64 },
+    TimerDue {
+        /// The guest's clock, in ticks.
+        time: u64,
+    },
     /// The guest's clock goes on from `time` at `rate` (ticks in 65,536 instructions), from this position on.
     /// It never goes back: it stays where it is when that is later.
-    Clock { time: u64, rate: u16 },
+    Clock {
+        /// The guest's clock, in ticks.
+        time: u64,
+        /// Ticks in 65,536 instructions.
+        rate: u16,
+    },
     /// Entropy for the guest's outstanding virtio-rng request.
     Entropy(Vec<u8>),
     /// The end of the disk request that must end next on its disk.
@@ -45,12 +63,23 @@ pub enum Channel {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
     /// The `seq`-th Ethernet frame that the guest sent.
-    Net { seq: u64, frame: Vec<u8> },
+    Net {
+        /// Frames sent since the guest's start, with this one.
+        seq: u64,
+        /// The frame, without FCS.
+        frame: Vec<u8>,
+    },
     /// Console bytes; the first is the `offset`-th of the guest's life.
-    Console { offset: u64, bytes: Vec<u8> },
+    Console {
+        /// Bytes printed before.
+        offset: u64,
+        /// The bytes; never none.
+        bytes: Vec<u8>,
+    },
 }
 
 impl Output {
+    /// The stream that it is part of.
     pub const fn channel(&self) -> Channel {
         match self {
             Output::Net { .. } => Channel::Net,
@@ -66,6 +95,7 @@ impl Output {
         }
     }
 
+    /// The frame, or the console bytes.
     pub fn payload(&self) -> &[u8] {
         match self {
             Output::Net { frame, .. } => frame,
@@ -79,7 +109,10 @@ impl Output {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// The virtio-rng device wants this many bytes: answer with [`Input::Entropy`].
-    Entropy { len: u32 },
+    Entropy {
+        /// Bytes wanted.
+        len: u32,
+    },
 }
 
 /// Why [`run_until`](super::Machine::run_until) came back.

@@ -40,40 +40,93 @@ pub const BOOTARGS_BYTES_MAX: usize = 1023;
 /// Why a kernel cannot be booted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum KernelError {
+    /// A flat file does not begin with an instruction that the hart has.
     #[error("the kernel is neither a RISC-V Image nor an ELF file nor code: no instruction comes first")]
     NoCode,
+    /// The file is recognised as something else.
     #[error("the kernel is not a RISC-V Image: it is {what}")]
-    Stranger { what: &'static str },
+    Stranger {
+        /// What it is, in words that go after "it is".
+        what: &'static str,
+    },
+    /// An EFI kernel's file is shorter than its section table says.
     #[error(
         "the kernel is cut off: its own table of sections reaches to {expected} bytes, the file has {found}"
     )]
-    CutOff { expected: u64, found: u64 },
+    CutOff {
+        /// Bytes that the table describes.
+        expected: u64,
+        /// Bytes of the file.
+        found: u64,
+    },
+    /// The `Image` header's offset and size are past any machine's RAM.
     #[error(
         "the kernel's header is damaged: it would reach {reach:#x} bytes into RAM, no machine has that much"
     )]
-    Huge { reach: u64 },
+    Huge {
+        /// Their sum.
+        reach: u64,
+    },
+    /// An initial RAM disk is given, without a byte in it.
     #[error("the initial RAM disk is empty")]
     EmptyInitrd,
+    /// The command line would be cut by the kernel.
     #[error("the command line has {bytes} bytes, Linux reads {BOOTARGS_BYTES_MAX}")]
-    CommandLine { bytes: usize },
+    CommandLine {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The file given as firmware is recognised as something else.
     #[error("the firmware is {what}")]
-    NoFirmware { what: &'static str },
+    NoFirmware {
+        /// What it is, in words that go after "it is".
+        what: &'static str,
+    },
+    /// The kernel is an ELF file that cannot be loaded.
     #[error("the kernel is an ELF file: {0}")]
     Elf(LoadError),
+    /// The `Image` header has the flag of a big-endian kernel.
     #[error("the kernel is big-endian")]
     BigEndian,
+    /// The `Image` header wants a place at which the kernel cannot map itself.
     #[error("the kernel wants to be {offset:#x} bytes into RAM, which is no multiple of 2 MiB")]
-    Misaligned { offset: u64 },
+    Misaligned {
+        /// `text_offset`: bytes from the start of RAM.
+        offset: u64,
+    },
+    /// The `Image` header says less memory than the file has bytes.
     #[error("the kernel's header says {image_bytes} bytes in memory, the file has {file_bytes}")]
-    Size { image_bytes: u64, file_bytes: u64 },
+    Size {
+        /// `image_size`.
+        image_bytes: u64,
+        /// Bytes of the file.
+        file_bytes: u64,
+    },
+    /// A part does not fit the RAM behind the parts before it.
     #[error("{what} needs {needed} bytes of RAM, there are {ram_bytes}")]
-    DoesNotFit { what: &'static str, needed: u64, ram_bytes: u64 },
+    DoesNotFit {
+        /// The part.
+        what: &'static str,
+        /// Bytes of RAM up to the part's end.
+        needed: u64,
+        /// Bytes of RAM that the machine has.
+        ram_bytes: u64,
+    },
+    /// The firmware would be overwritten by the kernel.
     #[error("the firmware reaches to {end}, over the kernel's place at {kernel}")]
-    FirmwareTooLarge { end: GuestPhys, kernel: GuestPhys },
+    FirmwareTooLarge {
+        /// The address behind the firmware's last.
+        end: GuestPhys,
+        /// Where the kernel begins.
+        kernel: GuestPhys,
+    },
+    /// The firmware is an ELF file that cannot be loaded.
     #[error("the firmware: {0}")]
     Firmware(LoadError),
+    /// The device tree could not be made.
     #[error("device tree: {0}")]
     DeviceTree(String),
+    /// No machine can have the options that it is booted with.
     #[error(transparent)]
     Config(#[from] BadConfig),
 }
@@ -83,16 +136,22 @@ pub enum KernelError {
 pub enum Kernel<'a> {
     /// Loaded in one piece and entered at its start.
     Flat {
+        /// The file.
         bytes: &'a [u8],
         /// From the start of RAM.
         offset: u64,
         /// In memory.
         size: u64,
     },
+    /// Loaded segment by segment.
     Elf(Elf<'a>),
 }
 
 impl<'a> Kernel<'a> {
+    /// Recognises the kernel by its first bytes and checks its header.
+    ///
+    /// # Errors
+    /// The file is no kernel, is damaged, or is recognised as something else.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, KernelError> {
         if let Some(what) = stranger::name(bytes) {
             return Err(KernelError::Stranger { what });
@@ -134,6 +193,7 @@ impl<'a> Kernel<'a> {
         Ok(Kernel::Flat { bytes, offset, size: image_bytes })
     }
 
+    /// The physical address that the kernel is entered at.
     pub fn entry(&self) -> GuestPhys {
         match self {
             Kernel::Flat { offset, .. } => RAM_BASE.plus(*offset),
@@ -205,10 +265,16 @@ fn begins_with_code(bytes: &[u8]) -> bool {
 pub enum Firmware<'a> {
     /// A flat binary, loaded at the start of RAM.
     Flat(&'a [u8]),
+    /// Loaded segment by segment.
     Elf(Elf<'a>),
 }
 
 impl<'a> Firmware<'a> {
+    /// Recognises the firmware by its first bytes.
+    ///
+    /// # Errors
+    /// The file is recognised as something else ([`KernelError::NoFirmware`]), or is a damaged ELF file
+    /// ([`KernelError::Firmware`]).
     pub fn parse(bytes: &'a [u8]) -> Result<Self, KernelError> {
         if bytes.starts_with(b"\x7fELF") {
             Elf::parse(bytes).map(Firmware::Elf).map_err(KernelError::Firmware)
@@ -234,7 +300,9 @@ impl<'a> Firmware<'a> {
 /// A kernel, and what it is booted with.
 #[derive(Clone, Debug)]
 pub struct KernelBoot<'a> {
+    /// The kernel.
     pub kernel: Kernel<'a>,
+    /// The initial RAM disk's file.
     pub initrd: Option<&'a [u8]>,
     /// In place of the machine's own SBI.
     pub firmware: Option<Firmware<'a>>,

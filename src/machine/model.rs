@@ -21,9 +21,13 @@ pub const REVISION: u8 = 2;
 /// What a virtio slot is for. One for a disk that the machine does not have is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Occupant {
+    /// The slot shows device ID 0 (Virtio 1.2, 4.2.3.1.1).
     Nothing,
+    /// The network device.
     Net,
+    /// The entropy source.
     Rng,
+    /// The console device.
     Console,
     /// By its number, from 0.
     Disk(u8),
@@ -36,6 +40,7 @@ type Slots = [Occupant; VIRTIO_SLOTS as usize];
 pub struct BoardModel {
     /// 1 or 2.
     pub revision: u8,
+    /// What each virtio slot holds, by the slot's number.
     pub slots: Slots,
 }
 

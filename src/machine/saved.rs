@@ -27,8 +27,11 @@ use crate::devices::BadDevice;
 /// A machine put aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
+    /// What the machine is made of.
     pub config: MachineConfig,
+    /// The position at which it was put aside.
     pub icount: Icount,
+    /// The state's digest there; a restored machine must have the same.
     pub digest: Digest,
     /// Hart and devices, encoded.
     pub state: Vec<u8>,
@@ -41,32 +44,79 @@ pub struct Saved {
 /// Why what was saved is no machine.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RestoreError {
+    /// No machine can have this configuration.
     #[error(transparent)]
     Config(#[from] BadConfig),
+    /// The bytes of [`Saved::state`] are damaged, or of another version of this program.
     #[error("the state of hart and devices does not decode: {0}")]
     Encoding(String),
+    /// [`Saved::state`] is longer than a state.
     #[error("{bytes} bytes are left over behind the state of hart and devices")]
-    LeftOver { bytes: usize },
+    LeftOver {
+        /// How much longer.
+        bytes: usize,
+    },
+    /// No hart can be in this state.
     #[error(transparent)]
     Hart(#[from] BadHartState),
+    /// No device can be in this state.
     #[error(transparent)]
     Device(#[from] BadDevice),
+    /// [`Saved::boot`] is nothing that a reset could start over from.
     #[error("what the guest was booted from: {0}")]
     Boot(#[from] BadBoot),
+    /// The devices have the state of an SBI and the configuration no [`OwnSbi`](super::Platform::OwnSbi), or
+    /// the other way round.
     #[error("the devices and the configuration disagree on whose SBI it is")]
     Sbi,
+    /// RAM was received for a machine of another size.
     #[error("{ahead} bytes of RAM were announced, the configuration has {config}")]
-    RamAhead { ahead: u64, config: u64 },
+    RamAhead {
+        /// Bytes of RAM that was received.
+        ahead: u64,
+        /// Bytes of RAM by the configuration.
+        config: u64,
+    },
+    /// The network device has another address than it was made with.
     #[error("the network device has address {device:02x?}, the configuration says {config:02x?}")]
-    Mac { config: [u8; 6], device: [u8; 6] },
+    Mac {
+        /// The configuration's address.
+        config: [u8; 6],
+        /// The device's.
+        device: [u8; 6],
+    },
+    /// A disk's device has another capacity, serial or mode than the disk.
     #[error("disk {disk} of the state is not the one of the configuration")]
-    Disk { disk: usize },
+    Disk {
+        /// The disk's number, from 0.
+        disk: usize,
+    },
+    /// A page cannot be loaded.
     #[error("page {page} of {len} bytes, the {nth}. of its kind: out of order, beyond RAM or not whole")]
-    Page { nth: usize, page: u32, len: usize },
+    Page {
+        /// Which in order of arrival, from 0.
+        nth: usize,
+        /// The page's number, counted from the start of RAM.
+        page: u32,
+        /// Bytes that came for it.
+        len: usize,
+    },
+    /// The hart's state is of another position.
     #[error("saved at {saved}, but the hart is at {hart}")]
-    Position { saved: Icount, hart: Icount },
+    Position {
+        /// [`Saved::icount`].
+        saved: Icount,
+        /// The hart's.
+        hart: Icount,
+    },
+    /// The restored machine is not the one that was saved: what was saved is damaged, or was changed.
     #[error("the state's digest is {found}, saved was {saved}")]
-    Digest { saved: Digest, found: Digest },
+    Digest {
+        /// [`Saved::digest`].
+        saved: Digest,
+        /// The restored machine's.
+        found: Digest,
+    },
 }
 
 impl Machine {

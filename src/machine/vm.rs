@@ -38,7 +38,9 @@ const DEVICE_TREE_ALIGN: u64 = 2 << 20;
 pub struct BootOptions {
     /// The guest's name, for people.
     pub guest: String,
+    /// Bytes of RAM, as in [`MachineConfig`].
     pub ram_bytes: u64,
+    /// The network device's Ethernet address.
     pub mac: [u8; 6],
     /// `bootargs` in the device tree; empty for none.
     pub bootargs: String,
@@ -48,7 +50,9 @@ pub struct BootOptions {
     pub ends_at_reset: bool,
     /// By their numbers.
     pub disks: Vec<DiskSpec>,
+    /// Which board the machine has.
     pub board: BoardModel,
+    /// Which hart it has.
     pub cpu: Cpu,
 }
 
@@ -90,16 +94,43 @@ impl BootOptions {
 /// as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Undeliverable {
+    /// An answer for which there is no question.
     #[error(transparent)]
     NotAsking(#[from] NotAsking),
+    /// Entropy that the virtio-rng device does not wait for.
     #[error("at {at} {given} bytes of entropy are delivered, the guest wants {wanted:?}")]
-    Entropy { at: Icount, given: usize, wanted: Option<u32> },
+    Entropy {
+        /// The machine's position.
+        at: Icount,
+        /// Bytes delivered.
+        given: usize,
+        /// Bytes that the device waits for, if it waits.
+        wanted: Option<u32>,
+    },
+    /// The end of a disk request that cannot end now, or not so.
     #[error(
         "at {at} request {tag} of disk {disk} ends with {bytes} bytes, the disk awaits the end of {awaited:?}"
     )]
-    Disk { at: Icount, disk: u8, tag: u64, bytes: usize, awaited: Option<u64> },
+    Disk {
+        /// The machine's position.
+        at: Icount,
+        /// The disk's number, from 0.
+        disk: u8,
+        /// The request's number.
+        tag: u64,
+        /// Bytes that the request is said to have read.
+        bytes: usize,
+        /// The number of the request that must end next on this disk, if one is under way.
+        awaited: Option<u64>,
+    },
+    /// Any input after the end.
     #[error("at {at} the guest has ended: {exit:?}")]
-    Halted { at: Icount, exit: Exit },
+    Halted {
+        /// The machine's position.
+        at: Icount,
+        /// How the guest ended.
+        exit: Exit,
+    },
 }
 
 /// Everything that is saved and digested, but for RAM.
@@ -248,10 +279,12 @@ impl Machine {
         &self.boot
     }
 
+    /// What the machine is made of.
     pub fn config(&self) -> &MachineConfig {
         &self.config
     }
 
+    /// The position: instructions retired plus exceptions taken since the guest's start.
     pub fn icount(&self) -> Icount {
         self.hart.icount()
     }
@@ -354,6 +387,7 @@ impl Machine {
         outputs
     }
 
+    /// True when [`take_outputs`](Self::take_outputs) would return something.
     pub fn outputs_waiting(&self) -> bool {
         !self.board.out.is_empty()
     }
@@ -364,6 +398,7 @@ impl Machine {
         std::mem::take(&mut self.board.out.disk)
     }
 
+    /// True when [`take_disk_requests`](Self::take_disk_requests) would return something.
     pub fn disk_requests_waiting(&self) -> bool {
         !self.board.out.disk.is_empty()
     }
@@ -452,6 +487,7 @@ impl Machine {
     }
 
     /// From now on it is noted which pages of RAM are written; see [`Ram::note_writes`].
+    /// Begins to note which pages are written; none is noted so far.
     pub fn note_writes(&mut self) {
         self.ram.note_writes();
     }
@@ -461,6 +497,7 @@ impl Machine {
         self.ram.take_written()
     }
 
+    /// Ends what [`note_writes`](Self::note_writes) began, and drops what was noted.
     pub fn forget_writes(&mut self) {
         self.ram.forget_writes();
     }
