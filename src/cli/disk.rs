@@ -173,14 +173,13 @@ mod tests {
     fn disks_are_read_as_people_write_them() {
         let plain = place("root.img").unwrap();
         assert_eq!(
-            (plain.file.to_str(), plain.read_only, plain.serial(2)),
-            (Some("root.img"), false, "disk2".into())
+            (plain.file.to_str(), plain.read_only, &plain.overlay, plain.serial(2)),
+            (Some("root.img"), false, &OverlayPlace::None, "disk2".into())
         );
-        assert_eq!(plain.written(), Some(Path::new("root.img")));
         let all = place("a/b.img,overlay=c.over,serial=root").unwrap();
         assert_eq!(all.overlay, OverlayPlace::File("c.over".into()));
-        assert_eq!((all.serial(0), all.written()), ("root".into(), Some(Path::new("c.over"))));
-        assert_eq!(place("x,serial=y,ro").unwrap().written(), None);
+        assert_eq!((all.serial(0), all.read_only), ("root".into(), false));
+        assert!(place("x,serial=y,ro").unwrap().read_only);
         assert_eq!(place("x,overlay").unwrap().overlay, OverlayPlace::Temporary);
         assert_eq!(place("x=y").unwrap().file, Path::new("x=y"));
         assert_eq!(

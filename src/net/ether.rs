@@ -31,6 +31,7 @@ pub const DATAGRAM_BYTES_MAX: usize = 65535 - IPV4_HEADER_LEN - UDP_HEADER_LEN;
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
+    /// Every station of the segment.
     pub const BROADCAST: Mac = Mac([0xff; 6]);
 
     /// Names one interface: neither a group (broadcast, multicast) nor all zero.
@@ -91,7 +92,9 @@ pub fn addresses(frame: &[u8]) -> Option<(Mac, Mac)> {
 /// One end of a conversation inside the virtual segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Station {
+    /// Its Ethernet address.
     pub mac: Mac,
+    /// Its IPv4 address.
     pub ip: Ipv4Address,
 }
 

@@ -14,10 +14,10 @@ use super::ether::{FRAME_BYTES_MAX, Mac, addresses};
 
 /// A port of the switch: 0 leads out (the gateway, or an uplink in its place), VMs count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PortId(pub u32);
+pub(crate) struct PortId(pub u32);
 
 /// The port that leads out: the gateway listens there, or an uplink is plugged in.
-pub const GATEWAY_PORT: PortId = PortId(0);
+pub(crate) const GATEWAY_PORT: PortId = PortId(0);
 
 /// A learned address is forgotten after this long without a frame from it (as in bridges, 300 s).
 pub const AGE_NS: u64 = 300 * SECOND_NS;
@@ -32,7 +32,7 @@ pub const LEARNED_OUTSIDE_MAX: usize = 4096;
 
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     To(PortId),
     /// To every port but the one it came from.
     Flood,
@@ -68,7 +68,7 @@ struct Place {
 
 /// The table of addresses.
 #[derive(Clone, Debug, Default)]
-pub struct Fabric {
+pub(crate) struct Fabric {
     places: BTreeMap<Mac, Place>,
     learned: BTreeMap<PortId, usize>,
     swept: u64,
@@ -104,10 +104,6 @@ impl Fabric {
     /// Addresses known, pinned ones included.
     pub fn len(&self) -> usize {
         self.places.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
     }
 
     /// Learns from `frame`, which came from port `from`, and returns where it goes.

@@ -52,12 +52,16 @@ pub const NEIGHBOR_STALE_NS: u64 = 30 * SECOND_NS;
 /// An address not confirmed for this long is no longer used.
 pub const NEIGHBOR_DEAD_NS: u64 = 40 * SECOND_NS;
 
+/// What a gateway is made of; it does not change.
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
+    /// The gateway's Ethernet address.
     pub mac: Mac,
+    /// The gateway's IPv4 address.
     pub ip: Ipv4Address,
     /// Where forwarded datagrams go.
     pub guest_ip: Ipv4Address,
+    /// The host's ports that lead to the guest; elsewhere a forward is named by its index here.
     pub forwards: Vec<Forward>,
     /// Makes sequence numbers hard to guess; any number in tests.
     pub seed: u64,
@@ -91,24 +95,59 @@ pub enum FromGateway {
     /// Put this frame on the segment.
     Frame(Vec<u8>),
     /// Send this datagram from the host socket of `forward` to `client`.
-    ToHost { forward: usize, client: SocketAddr, bytes: Vec<u8> },
+    ToHost {
+        /// Index in [`GatewayConfig::forwards`].
+        forward: usize,
+        /// Where the datagram goes.
+        client: SocketAddr,
+        /// Its payload.
+        bytes: Vec<u8>,
+    },
     /// Connect to `to`, and report the outcome by [`Gateway::dialed`].
-    Dial { conn: ConnId, to: SocketAddr },
+    Dial {
+        /// The guest's connection.
+        conn: ConnId,
+        /// The address that the guest has asked for.
+        to: SocketAddr,
+    },
     /// Send this datagram of the guest's to `to`, from a socket of this flow's own.
-    Out { flow: FlowId, to: SocketAddr, bytes: Vec<u8> },
+    Out {
+        /// The flow.
+        flow: FlowId,
+        /// Where the datagram goes.
+        to: SocketAddr,
+        /// Its payload.
+        bytes: Vec<u8>,
+    },
     /// Send this ICMP echo request to `to`, from a socket of this flow's own; or report by
     /// [`Gateway::ping_failed`] that it could not be sent. The identifier is the socket's business.
-    Ping { flow: FlowId, to: IpAddr, bytes: Vec<u8> },
+    Ping {
+        /// The flow.
+        flow: FlowId,
+        /// Where the request goes.
+        to: IpAddr,
+        /// The ICMP message, from its type on.
+        bytes: Vec<u8>,
+    },
     /// The flow's socket is no longer needed.
-    EndFlow { flow: FlowId },
+    EndFlow {
+        /// The flow.
+        flow: FlowId,
+    },
 }
 
+/// What a gateway has done since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct GatewayCounts {
+    /// Client datagrams that were sent to the guest.
     pub datagrams_to_guest: u64,
+    /// Datagrams of the guest that were sent to clients.
     pub datagrams_to_host: u64,
+    /// ARP requests of the guest that were answered.
     pub arp_replies: u64,
+    /// ARP requests for the guest's address, repeated ones included.
     pub arp_requests: u64,
+    /// Pings of the gateway itself that were answered.
     pub ping_replies: u64,
     /// Client datagrams longer than a datagram can be toward the guest.
     pub dropped_oversize: u64,
@@ -130,13 +169,17 @@ pub struct GatewayCounts {
     pub ignored: u64,
     /// Clients that lost their port to newer ones.
     pub clients_evicted: u64,
+    /// UDP clients that hold a port now.
     pub clients: u64,
     /// Packets with the guest's address from another station than the guest.
     pub dropped_impostor: u64,
+    /// DHCP messages that were answered.
     pub dhcp_answers: u64,
     /// Guests that got no address, because all are given away.
     pub dhcp_exhausted: u64,
+    /// Of the guest's UDP and ping flows to the outside.
     pub outbound: OutboundCounts,
+    /// Of the TCP connections of both directions.
     pub tcp: TcpCounts,
 }
 
@@ -191,6 +234,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// A gateway that knows no guest and no client.
     pub fn new(config: GatewayConfig) -> Self {
         Self {
             tcp: Tcp::new(config.ip, config.seed, config.connections_max),
@@ -210,10 +254,12 @@ impl Gateway {
         }
     }
 
+    /// What it was made of.
     pub fn config(&self) -> &GatewayConfig {
         &self.config
     }
 
+    /// What it has done so far.
     pub fn counts(&self) -> GatewayCounts {
         let clients = self.nat.len() as u64;
         GatewayCounts {
@@ -310,10 +356,12 @@ impl Gateway {
         self.tcp.open(now, (self.config.guest_ip, forward.guest_port))
     }
 
+    /// The TCP connections: the caller moves their bytes.
     pub fn tcp(&mut self) -> &mut Tcp {
         &mut self.tcp
     }
 
+    /// True when connections have changed that the caller has not looked at.
     pub fn clients_wait(&self) -> bool {
         self.tcp.has_changed()
     }

@@ -21,12 +21,14 @@ pub const FRAMES_MAX: usize = 1024;
 /// At most this many bytes wait for one VM.
 pub const BYTES_MAX: usize = 4 << 20;
 
+/// What has become of one VM's frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct InboundCounts {
     /// Frames numbered.
     pub queued: u64,
     /// Frames handed out again, because their first receiver is gone.
     pub resent: u64,
+    /// Frames that the VM has confirmed to be safe in its log.
     pub confirmed: u64,
     /// Frames refused a number because too many wait.
     pub dropped_full: u64,
@@ -41,7 +43,7 @@ pub struct InboundCounts {
 ///       | sent, unconfirmed   | not yet sent        | next number
 /// ```
 #[derive(Clone, Debug)]
-pub struct Inbound {
+pub(crate) struct Inbound {
     ring: VecDeque<Vec<u8>>,
     /// The number of the ring's front.
     first: u64,

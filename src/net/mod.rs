@@ -14,6 +14,8 @@
 //! Absent on purpose: time (`now` is an argument, in nanoseconds of any monotonic clock), sockets
 //! (`host::switch` and the simulator have them), and every queue without a maximum.
 
+#![warn(missing_docs)]
+
 pub(crate) mod announce;
 pub(crate) mod dhcp;
 pub(crate) mod elsewhere;
@@ -32,14 +34,13 @@ pub(crate) mod tcp;
 pub mod wire;
 
 pub use ether::Mac;
-pub use fence::{Fence, Verdict};
-pub use forward::{Forward, ForwardError, Proto};
+pub(crate) use forward::{Forward, Proto};
 pub use gateway::{FromGateway, Gateway, GatewayConfig};
-pub use inbound::Inbound;
-pub use outbound::{FlowId, Outbound, resolvers};
+pub use outbound::FlowId;
+pub(crate) use outbound::{Outbound, resolvers};
 pub use port::{Attach, FromSwitch, PortError, ToSwitch, Unframer};
 pub use switch::{CloseWhy, Command, PeerId, Switch, SwitchConfig};
-pub use tcp::{ConnId, Tcp};
+pub use tcp::ConnId;
 
 /// One second in the nanoseconds that `now` counts.
 pub const SECOND_NS: u64 = 1_000_000_000;

@@ -34,6 +34,7 @@ pub struct Outbound {
     port: Option<u16>,
 }
 
+/// A text that is no [`Outbound`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "\"{text}\" is not an address range with an optional port, like 192.0.2.0/24:443, 192.0.2.7 or 0.0.0.0/0 (IPv4 only: so is the guest's network)"
@@ -43,6 +44,7 @@ pub struct OutboundError {
 }
 
 impl Outbound {
+    /// Whether the guest may send to `port` at `to`.
     pub fn allows(&self, to: Ipv4Address, port: u16) -> bool {
         self.addresses.contains_addr(&to) && self.port.is_none_or(|only| only == port)
     }
@@ -96,8 +98,11 @@ pub struct FlowId(pub u64);
 /// identifier of its echo requests, and the other is [`PING_PORT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ends {
+    /// The guest's Ethernet address.
     pub mac: Mac,
+    /// The guest's IPv4 address and port.
     pub guest: (Ipv4Address, u16),
+    /// The address and port that it talks to.
     pub remote: (Ipv4Address, u16),
 }
 
@@ -109,10 +114,14 @@ struct Flow {
     asked: Option<u64>,
 }
 
+/// What has gone through the flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OutboundCounts {
+    /// Datagrams and pings of the guest that were sent.
     pub datagrams_out: u64,
+    /// Answers that were given to the guest.
     pub datagrams_in: u64,
+    /// Flows that there are now.
     pub flows: u64,
     /// Flows that made room for newer ones.
     pub evicted: u64,
@@ -131,10 +140,12 @@ pub struct Flows {
     by_ends: BTreeMap<Ends, FlowId>,
     by_age: BTreeSet<(u64, FlowId)>,
     id_next: u64,
+    /// What has happened; its `flows` is filled in by [`Flows::counts`].
     pub counts: OutboundCounts,
 }
 
 impl Flows {
+    /// What has happened, with the flows of now.
     pub fn counts(&self) -> OutboundCounts {
         OutboundCounts { flows: self.by_id.len() as u64, ..self.counts }
     }

@@ -37,6 +37,7 @@ use thiserror::Error;
 use super::ether::Mac;
 use crate::base::Generation;
 
+/// The bytes that the first message of a connection carries, whatever its version.
 pub const MAGIC: [u8; 4] = *b"LKSW";
 
 /// Moves with any change of the table above.
@@ -56,9 +57,11 @@ const FLAG_STANDBY: u8 = 1;
 /// How a VM's node introduces itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attach {
+    /// The VM's name, for which [`is_vm_name`] is true.
     pub vm: String,
     /// Names the guest's life, from its boot on and over takeovers: drawn at random at the boot.
     pub life: u64,
+    /// The guest's Ethernet address.
     pub mac: Mac,
     /// The generation under which the node sends; for a standby, the one it follows.
     pub generation: Generation,
@@ -73,22 +76,30 @@ pub struct Attach {
 /// From a VM's node to the switch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToSwitch {
+    /// The first message of a connection of a VM's node.
     Attach(Attach),
     /// This node is primary from now on; its log ends with the frame `rx_seq_last`.
     Activate {
+        /// The generation that it has claimed.
         generation: Generation,
+        /// The last of the switch's frames in its log.
         rx_seq_last: u64,
     },
     /// The `seq`-th frame of the guest's life.
     Frame {
+        /// The generation that the node sends under.
         generation: Generation,
+        /// The frame's number.
         seq: u64,
+        /// The frame, without FCS.
         bytes: Vec<u8>,
     },
     /// Every frame up to `rx_seq` is safe in the replicated log.
     Received {
+        /// The last of them.
         rx_seq: u64,
     },
+    /// The node is there. It wants a [`FromSwitch::Pong`].
     Ping,
     /// Not a VM: a tool asks for the status.
     Status,
@@ -99,25 +110,37 @@ pub enum ToSwitch {
 pub enum FromSwitch {
     /// The attachment stands. The current generation is `generation`, and frames up to `tx_seq_last` have been accepted.
     Attached {
+        /// The generation that the switch takes frames of.
         generation: Generation,
+        /// The last frame accepted.
         tx_seq_last: u64,
     },
+    /// The switch does not take this node, or does not understand it.
     Refused {
+        /// The reason, for people.
         why: String,
     },
+    /// A frame for the guest. The switch keeps it until the node confirms it.
     Frame {
+        /// The switch's number for it: one more than that of the frame before.
         rx_seq: u64,
+        /// The frame, without FCS.
         bytes: Vec<u8>,
     },
     /// generation `current` has begun: this node has lost, and all its frames are dropped.
     Fenced {
+        /// The generation that the switch takes frames of now.
         current: Generation,
     },
     /// Answers a ping; frames up to `tx_seq_last` have been accepted.
     Pong {
+        /// The last frame accepted.
         tx_seq_last: u64,
     },
+    /// Answers [`ToSwitch::Status`].
     Status {
+        /// The status; its fields are those of [`SwitchStatus`](super::switch::SwitchStatus), and of the
+        /// process around it.
         json: String,
     },
 }
@@ -125,24 +148,57 @@ pub enum FromSwitch {
 /// What a peer sent is not this protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PortError {
+    /// The length field is over [`MESSAGE_BYTES_MAX`].
     #[error("a message of {length} bytes; at most {MESSAGE_BYTES_MAX} are allowed")]
-    TooLong { length: u32 },
+    TooLong {
+        /// The length field.
+        length: u32,
+    },
+    /// The length field is 0: not even a kind follows.
     #[error("a message of 0 bytes")]
     Empty,
+    /// No message of this direction has this kind.
     #[error("a message of unknown kind {kind}")]
-    UnknownKind { kind: u8 },
+    UnknownKind {
+        /// The kind.
+        kind: u8,
+    },
+    /// A field goes past the end of the message.
     #[error("a message of kind {kind} ends too early")]
-    Truncated { kind: u8 },
+    Truncated {
+        /// The message's kind.
+        kind: u8,
+    },
+    /// The message is longer than its fields.
     #[error("a message of kind {kind} has {extra} bytes too many")]
-    Trailing { kind: u8, extra: usize },
+    Trailing {
+        /// The message's kind.
+        kind: u8,
+        /// Bytes behind the last field.
+        extra: usize,
+    },
+    /// The first message does not carry [`MAGIC`].
     #[error("the peer does not speak this protocol (it began with {found:02x?})")]
-    BadMagic { found: [u8; 4] },
+    BadMagic {
+        /// What is there instead.
+        found: [u8; 4],
+    },
+    /// The first message is of another version than [`VERSION`].
     #[error("the peer speaks version {found}; this is version {VERSION}")]
-    BadVersion { found: u16 },
+    BadVersion {
+        /// That version.
+        found: u16,
+    },
+    /// The VM's name is empty, too long or has other characters.
     #[error("a bad VM name: it has 1 to {NAME_BYTES_MAX} of the letters A-Z a-z 0-9 . _ -")]
     BadName,
+    /// A flag is set that this version does not know.
     #[error("unknown flags {flags:#04x}")]
-    BadFlags { flags: u8 },
+    BadFlags {
+        /// All flags.
+        flags: u8,
+    },
+    /// A reason or a status is not UTF-8.
     #[error("a text that is not UTF-8")]
     BadText,
 }

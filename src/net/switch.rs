@@ -70,8 +70,10 @@ pub const LEAP_MAX: u64 = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PeerId(pub u64);
 
+/// What a switch is made of; it does not change.
 #[derive(Clone, Debug)]
 pub struct SwitchConfig {
+    /// The gateway, which also names the forwards.
     pub gateway: GatewayConfig,
     /// A way out in the place of the gateway, which then neither receives nor sends.
     pub uplink: bool,
@@ -107,35 +109,48 @@ pub enum CloseWhy {
 /// What the caller is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// Send this message to this peer.
     Send(PeerId, FromSwitch),
     /// Close once everything sent before has left.
     Close(PeerId, CloseWhy),
     /// Send a datagram from the host socket of `forward`.
     ToHost {
+        /// Index in the gateway's forwards.
         forward: usize,
+        /// Where the datagram goes.
         client: SocketAddr,
+        /// Its payload.
         bytes: Vec<u8>,
     },
     /// Connect to `to` for the guest, and report the outcome by [`Switch::dialed`].
     Dial {
+        /// The guest's connection.
         conn: ConnId,
+        /// The address that the guest has asked for.
         to: SocketAddr,
     },
     /// Send a datagram of the guest's to `to`, from a socket that is this flow's own.
     Out {
+        /// The flow.
         flow: FlowId,
+        /// Where the datagram goes.
         to: SocketAddr,
+        /// Its payload.
         bytes: Vec<u8>,
     },
     /// Send an ICMP echo request of the guest's to `to`, from a socket that is this flow's own; report a
     /// failure by [`Switch::ping_failed`].
     Ping {
+        /// The flow.
         flow: FlowId,
+        /// Where the request goes.
         to: IpAddr,
+        /// The ICMP message, from its type on.
         bytes: Vec<u8>,
     },
     /// The flow's socket is no longer needed.
     EndFlow {
+        /// The flow.
         flow: FlowId,
     },
     /// Put this frame on the uplink.
@@ -147,7 +162,9 @@ pub enum Command {
 /// Frames at the uplink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct UplinkCounts {
+    /// Frames put on the segment.
     pub frames_out: u64,
+    /// Frames received from it.
     pub frames_in: u64,
     /// Those of `frames_out` that announced to the segment where a VM is.
     pub announcements: u64,
@@ -158,33 +175,46 @@ pub struct UplinkCounts {
 /// What is shown on request and at the end.
 #[derive(Clone, Debug, Serialize)]
 pub struct SwitchStatus {
+    /// The VMs, by name.
     pub vms: BTreeMap<String, VmStatus>,
+    /// Connections of nodes and tools.
     pub peers: usize,
+    /// Connections closed so far, by reason.
     pub closed: BTreeMap<CloseWhy, u64>,
+    /// Frames that went nowhere, by reason.
     pub dropped: BTreeMap<DropWhy, u64>,
     /// Frames for VMs without an attached node.
     pub dropped_abandoned: u64,
+    /// Ethernet addresses that the switch knows, its VMs' included.
     pub addresses: usize,
+    /// What the gateway has done.
     pub gateway: GatewayCounts,
     /// In the gateway's place, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uplink: Option<UplinkCounts>,
 }
 
+/// One VM of a [`SwitchStatus`].
 #[derive(Clone, Debug, Serialize)]
 pub struct VmStatus {
+    /// The generation that frames are taken of.
     pub generation: u64,
+    /// The guest's Ethernet address.
     pub mac: Mac,
     /// Whether an active node is connected.
     pub active: bool,
+    /// Connected nodes that wait to become active.
     pub standbys: usize,
     /// Where a generation above ours has been claimed: that one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claimed: Option<u64>,
+    /// The last frame accepted from the guest.
     pub tx_seq_last: u64,
     /// Frames toward the VM that are not yet safe in its log.
     pub waiting: usize,
+    /// What was accepted and refused of the guest's frames.
     pub fence: FenceCounts,
+    /// What became of the frames toward it.
     pub inbound: InboundCounts,
     /// An address of its guest's that another station uses, if that was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -358,6 +388,7 @@ fn port_of(vm: usize) -> PortId {
 }
 
 impl Switch {
+    /// A switch without a VM.
     pub fn new(config: SwitchConfig) -> Self {
         let mut fabric = Fabric::default();
         if !config.uplink {
@@ -695,6 +726,7 @@ impl Switch {
         }
     }
 
+    /// What there is to show now.
     pub fn status(&self) -> SwitchStatus {
         let of = |vm: &Vm| VmStatus {
             generation: vm.fence.current().get(),

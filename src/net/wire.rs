@@ -21,6 +21,7 @@ pub struct Wire {
 }
 
 impl Wire {
+    /// A wire with nothing on it.
     pub const fn new(outward_max: usize) -> Self {
         Self { inward: VecDeque::new(), outward: VecDeque::new(), outward_max }
     }

@@ -1,6 +1,6 @@
 //! What `--disk` names: where the bytes of one disk are to be found, and how it may be used.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Whether writes go to the file itself or beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,15 +28,6 @@ pub struct DiskPlace {
 }
 
 impl DiskPlace {
-    /// The file that is written to, if one is that outlives the process.
-    pub fn written(&self) -> Option<&Path> {
-        match &self.overlay {
-            OverlayPlace::None => (!self.read_only).then_some(self.file.as_path()),
-            OverlayPlace::Temporary => None,
-            OverlayPlace::File(overlay) => Some(overlay),
-        }
-    }
-
     /// What the guest reads as the serial of disk `number`.
     pub fn serial(&self, number: usize) -> String {
         self.serial.clone().unwrap_or_else(|| format!("disk{number}"))
