@@ -7,11 +7,14 @@ use super::logdir::LogError;
 /// Printed to stderr as `lockstep: what` and `  fix: what to do`, with exit status 2.
 #[derive(Debug)]
 pub struct Failure {
+    /// What went wrong, without a full stop.
     pub what: String,
+    /// What to do next, as an order: "start it with ...".
     pub fix: Option<String>,
 }
 
 impl Failure {
+    /// A failure for which no remedy is known.
     pub fn new(what: impl fmt::Display) -> Self {
         Self { what: what.to_string(), fix: None }
     }

@@ -39,38 +39,61 @@ const READS_A_TURN: usize = 16;
 /// Who takes nothing for this long, not even as a paused terminal, is gone.
 const UNSENT_MAX: Duration = Duration::from_secs(30);
 
+/// Why a connection between nodes ended, or a question was not answered.
 #[derive(Debug, Error)]
 pub enum LinkError {
+    /// The kernel reported an error.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The peer sent something that is no message.
     #[error(transparent)]
     Message(#[from] MessageError),
+    /// The peer ended the connection, or its process ended.
     #[error("the peer closed the connection")]
     Closed,
+    /// An accepted connection did not identify itself in time.
     #[error("nothing was sent within {} s", FIRST_MESSAGE_WITHIN.as_secs())]
     Stalled,
+    /// The first message, before which nothing is known of the peer, is longer than any that identifies a
+    /// node.
     #[error("a first message of {len} bytes was announced; 1 to {FIRST_MESSAGE_BYTES_MAX} are allowed")]
-    LongFirst { len: usize },
+    LongFirst {
+        /// The length field.
+        len: usize,
+    },
+    /// The node was reached and has not answered.
     #[error("nothing was answered within {} s", within.as_secs())]
-    Unanswered { within: Duration },
+    Unanswered {
+        /// How long the answer was waited for.
+        within: Duration,
+    },
 }
 
 /// What a connection reports to its node's thread.
 pub enum LinkEvent {
     /// Somebody has connected to us, and its first message follows.
     Up {
+        /// The connection's number.
         link: LinkId,
+        /// To write to.
         stream: TcpStream,
+        /// When bytes arrived on it last.
         arrivals: Arrivals,
         /// The node reads from it; a thread does when this is none.
         reading: Option<Box<Reading>>,
     },
+    /// A message has arrived.
     Message {
+        /// The connection's number.
         link: LinkId,
+        /// The message.
         message: Message,
     },
+    /// The connection is gone.
     Closed {
+        /// The connection's number.
         link: LinkId,
+        /// The reason, for people.
         why: String,
     },
 }
@@ -143,6 +166,7 @@ pub struct Links {
 pub type LinkNumbers = Arc<AtomicU64>;
 
 impl Links {
+    /// No connections. Times are counted from `started`.
     pub fn new(started: Instant) -> Self {
         Self { started, links: BTreeMap::new() }
     }
@@ -257,6 +281,7 @@ impl Links {
         self.links.get(&link).and_then(|l| l.to.as_deref())
     }
 
+    /// Bytes that wait to be taken by the kernel; 0 for a connection that is gone.
     pub fn outbox_bytes(&self, link: LinkId) -> usize {
         self.links.get(&link).map_or(0, |l| l.outbox.len() - l.sent)
     }
@@ -419,7 +444,9 @@ fn lock(places: &SharedPlaces) -> MutexGuard<'_, Places<TcpStream>> {
 /// What an accepting thread needs to make links of connections.
 #[derive(Clone)]
 pub struct Reception {
+    /// Numbers the connections.
     pub numbers: LinkNumbers,
+    /// Takes what is read from them.
     pub sink: Sink,
     /// When the time began that arrivals are noted in.
     pub started: Instant,

@@ -19,12 +19,12 @@
 //! A segment is synced before the next one is begun, so only the last can be torn. A recording is
 //! never added to by another process, and never overwritten: an occupied directory is refused.
 //!
-//! Reading order: [`writer`], [`reader`], [`follow`]; `map` holds the one `unsafe`.
+//! Reading order: `writer`, `reader`, `follow`; `map` holds the one `unsafe`.
 
-pub mod follow;
+mod follow;
 mod map;
-pub mod reader;
-pub mod writer;
+mod reader;
+mod writer;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,27 +51,78 @@ const CREATE_DIR: &str = "create the directory";
 /// What can go wrong between lockstep and a log's files. [`LogError::fix`] names the remedy.
 #[derive(Debug, Error)]
 pub enum LogError {
+    /// The file system reported an error.
     #[error("cannot {what} {}: {why}", path.display())]
-    Io { what: &'static str, path: PathBuf, why: io::Error },
+    Io {
+        /// What was attempted, in words that go after "cannot".
+        what: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The error.
+        why: io::Error,
+    },
+    /// A recording is to begin in a directory that holds one.
     #[error("{} already holds a log ({found})", dir.display())]
-    Occupied { dir: PathBuf, found: String },
+    Occupied {
+        /// The directory.
+        dir: PathBuf,
+        /// The name of a file of that recording.
+        found: String,
+    },
+    /// The directory has neither a base nor a segment.
     #[error("{} holds no log", dir.display())]
-    NoLog { dir: PathBuf },
+    NoLog {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A segment's header does not decode.
     #[error("{}: {why}", path.display())]
-    BadHeader { path: PathBuf, why: HeaderError },
+    BadHeader {
+        /// The segment.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: HeaderError,
+    },
+    /// The state that the log starts from does not decode.
     #[error("{}: {why}", path.display())]
-    BadBase { path: PathBuf, why: SnapshotError },
+    BadBase {
+        /// The snapshot's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: SnapshotError,
+    },
+    /// A segment has a torn tail or rot.
     #[error("{}, {damage}", path.display())]
-    Damaged { path: PathBuf, damage: Damage },
+    Damaged {
+        /// The segment.
+        path: PathBuf,
+        /// Where, and what.
+        damage: Damage,
+    },
     /// The caller made a mistake; nothing was written.
     #[error("what should be appended to {} is no frame: {why}", path.display())]
-    NotAFrame { path: PathBuf, why: FrameError },
+    NotAFrame {
+        /// The segment.
+        path: PathBuf,
+        /// What is wrong with the bytes.
+        why: FrameError,
+    },
     /// The caller made a mistake; nothing was written.
     #[error("a frame from entry {found} is appended to {}, expected {expected}", path.display())]
-    OutOfSequence { path: PathBuf, expected: Seq, found: Seq },
+    OutOfSequence {
+        /// The segment.
+        path: PathBuf,
+        /// The number of the next entry.
+        expected: Seq,
+        /// The number of the frame's first entry.
+        found: Seq,
+    },
     /// An earlier write or sync failed; what is on disk is not known, so nothing more is written.
     #[error("{} can no longer be written after an earlier failure", path.display())]
-    Broken { path: PathBuf },
+    Broken {
+        /// The segment.
+        path: PathBuf,
+    },
 }
 
 impl LogError {

@@ -9,6 +9,8 @@
 //! process dies), `listeners` (whose process listens at an address), `say` (what people are told),
 //! `failure` (a command's failure and its fix).
 
+#![warn(missing_docs)]
+
 pub mod arbiter;
 pub(crate) mod attach;
 pub(crate) mod console;

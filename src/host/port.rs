@@ -40,32 +40,57 @@ const DRAIN_LOOK: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortEvent {
     /// The `n`-th connection is there, and what comes on it is to be read: see [`Port::socket`].
-    Connected { n: u64 },
+    Connected {
+        /// Counts the connections, from 1.
+        n: u64,
+    },
     /// The switch knows us: after each connection, and after [`Port::activate`]. Frames up to
     /// `tx_seq_last` have been accepted, whoever sent them.
-    Attached { generation: Generation, tx_seq_last: u64 },
+    Attached {
+        /// The generation that the switch takes frames of.
+        generation: Generation,
+        /// The last frame accepted.
+        tx_seq_last: u64,
+    },
     /// There is no connection; it is tried again and again. Reported once until there is one.
-    Down { why: String },
+    Down {
+        /// The reason, for people.
+        why: String,
+    },
     /// A frame for the guest.
-    Frame { rx_seq: u64, frame: Vec<u8> },
+    Frame {
+        /// The switch's number for it.
+        rx_seq: u64,
+        /// The frame, without FCS.
+        frame: Vec<u8>,
+    },
     /// After a refused [`Port::send`]: there is room again.
     Room,
     /// The switch does not want us. It is asked again, slowly; reported when the reason changes.
-    Refused { why: String },
+    Refused {
+        /// The switch's reason, for people.
+        why: String,
+    },
     /// Another generation is current: nothing is sent or received any more, unless this node activates a
     /// newer one still.
-    Fenced { current: Generation },
+    Fenced {
+        /// That generation.
+        current: Generation,
+    },
 }
 
 /// What has happened at a port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PortCounts {
+    /// Frames given to [`Port::send`] and accepted by it.
     pub frames_sent: u64,
     /// Frames sent again over another connection.
     pub frames_resent: u64,
+    /// Frames of the switch that were given to the node.
     pub frames_received: u64,
     /// Frames from the switch that had come before.
     pub duplicates: u64,
+    /// Connections that were made.
     pub connections: u64,
     /// Sends refused because too much was kept.
     pub refused_full: u64,
@@ -151,6 +176,7 @@ impl Port {
         self.lock().accepted()
     }
 
+    /// What has happened so far.
     pub fn counts(&self) -> PortCounts {
         self.lock().counts()
     }

@@ -19,7 +19,9 @@ pub use file::FileArbiter;
 /// Where an arbiter is, as it is written after `--arbiter`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
+    /// A directory that all nodes of the vm see.
     Dir(PathBuf),
+    /// A prefix in a cluster of etcd servers.
     Etcd(Etcd),
 }
 

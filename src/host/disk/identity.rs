@@ -60,12 +60,14 @@ pub enum State {
 pub struct Stamp {
     /// Of the disk; an overlay's file grows.
     pub bytes: u64,
+    /// The file's inode number.
     pub inode: u64,
     /// When it was last modified, ns since 1970.
     pub modified_ns: i64,
 }
 
 impl Stamp {
+    /// The stamp of a file with this metadata, which holds a disk of `bytes` bytes.
     pub fn of(meta: &Metadata, bytes: u64) -> Self {
         Self { bytes, inode: meta.ino(), modified_ns: modified_ns(meta) }
     }
@@ -76,23 +78,30 @@ pub fn modified_ns(meta: &Metadata) -> i64 {
     meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec())
 }
 
+/// Whose a disk's file is and how new: kept in a file of its own beside it, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     format: u32,
+    /// The vm's name.
     pub vm: String,
     /// The last generation that it is known to be up to date with; 0 outside fault tolerance.
     pub generation: Generation,
     /// The process that uses or used it: the node of the arbiter's record.
     pub node: NodeId,
+    /// What the file is good for.
     pub role: Role,
+    /// How its last user left it.
     pub state: State,
+    /// What the file looked like then.
     pub stamp: Stamp,
 }
 
 /// The node that wants to use a disk, and what the arbiter knows of its vm.
 #[derive(Clone, Copy, Debug)]
 pub struct Claimant<'a> {
+    /// The vm's name.
     pub vm: &'a str,
+    /// The node.
     pub node: NodeId,
     /// The vm's last generation; none outside fault tolerance, or for its first life.
     pub last: Option<&'a Holder>,
@@ -108,6 +117,7 @@ pub fn path_of(disk: &Path) -> PathBuf {
 }
 
 impl Identity {
+    /// The identity of a file that `node` begins to use now: generation 0, in use.
     pub fn new(vm: &str, node: NodeId, role: Role, stamp: Stamp) -> Self {
         let (generation, state) = (Generation::ZERO, State::Open);
         Self { format: FORMAT, vm: vm.to_owned(), generation, node, role, state, stamp }

@@ -23,7 +23,9 @@ use crate::snapshot::{Decoder, SnapshotError, chunk_len};
 pub struct Segment {
     /// The first entry, going by the file's name.
     pub first: Seq,
+    /// Where the file is.
     pub path: PathBuf,
+    /// Its size when the directory was listed.
     pub bytes: u64,
 }
 
@@ -48,10 +50,12 @@ impl LogDir {
         Ok(Self { dir: dir.to_owned(), segments })
     }
 
+    /// The directory.
     pub fn path(&self) -> &Path {
         &self.dir
     }
 
+    /// The segments, in order.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }

@@ -20,7 +20,6 @@ mod server;
 mod uplink;
 mod watch;
 
-pub use clients::ClientCounts;
 pub use query::{QueryError, query};
 pub use server::{BindError, SwitchOptions, SwitchReport, SwitchServer};
-pub use uplink::{TapName, UplinkError, UplinkReport, UplinkSpec};
+pub(crate) use uplink::{TapName, UplinkSpec};

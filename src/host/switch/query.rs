@@ -11,16 +11,39 @@ use crate::net::{FromSwitch, PortError, ToSwitch, Unframer};
 /// A switch that does not answer within this time is not there.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Why there is no status of a switch.
 #[derive(Debug, Error)]
 pub enum QueryError {
+    /// No connection could be made, or it broke.
     #[error("no switch answers at {at}: {error}")]
-    Unreachable { at: SocketAddr, error: io::Error },
+    Unreachable {
+        /// The address that was asked.
+        at: SocketAddr,
+        /// The kernel's error.
+        error: io::Error,
+    },
+    /// The answer is not in the switch's protocol, or of another version.
     #[error("what answers at {at} is not a switch: {error}")]
-    NotASwitch { at: SocketAddr, error: PortError },
+    NotASwitch {
+        /// The address that was asked.
+        at: SocketAddr,
+        /// What is wrong with it.
+        error: PortError,
+    },
+    /// The switch does not answer this program.
     #[error("the switch at {at} refused: {why}")]
-    Refused { at: SocketAddr, why: String },
+    Refused {
+        /// The address that was asked.
+        at: SocketAddr,
+        /// Its reason.
+        why: String,
+    },
+    /// The answer is a message, but no status.
     #[error("the switch at {at} answered something else")]
-    Unexpected { at: SocketAddr },
+    Unexpected {
+        /// The address that was asked.
+        at: SocketAddr,
+    },
 }
 
 /// The status of the switch at `at`, as JSON.

@@ -44,21 +44,40 @@ const PEERS_PER_ADDRESS_MAX: usize = PEERS_MAX / 4 * 3;
 /// Connections that the kernel holds until we accept them: a flood must not make it turn away a successor.
 const BACKLOG: i32 = 1024;
 
+/// Why a switch could not be started.
 #[derive(Debug, Error)]
 pub enum BindError {
+    /// The address for VMs is in use, or not this host's.
     #[error("cannot listen for VMs at {at}: {error}")]
-    Listen { at: SocketAddr, error: io::Error },
+    Listen {
+        /// The address.
+        at: SocketAddr,
+        /// The kernel's error.
+        error: io::Error,
+    },
+    /// The host's end of a port forward could not be opened.
     #[error("cannot open {forward}: {error}")]
-    Forward { forward: Forward, error: io::Error },
+    Forward {
+        /// The forward.
+        forward: Forward,
+        /// The kernel's error.
+        error: io::Error,
+    },
+    /// The network interface that frames are to leave by could not be used.
     #[error(transparent)]
     Uplink(#[from] UplinkError),
+    /// The kernel refused a descriptor that every switch needs.
     #[error("the kernel does not give what a switch needs: {error}")]
-    Kernel { error: io::Error },
+    Kernel {
+        /// Its error.
+        error: io::Error,
+    },
 }
 
 /// What a switch is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct SwitchOptions {
+    /// The host's ports that lead to the guest.
     pub forwards: Vec<Forward>,
     /// What the guest may reach beyond its segment.
     pub outbound: Vec<Outbound>,
@@ -71,6 +90,7 @@ pub struct SwitchOptions {
 /// What the switch did.
 #[derive(Clone, Debug, Serialize)]
 pub struct SwitchReport {
+    /// What the switch itself counts.
     #[serde(flatten)]
     pub switch: SwitchStatus,
     /// Datagrams for clients that the kernel did not take.
@@ -194,6 +214,7 @@ impl SwitchServer {
         }
     }
 
+    /// What it did so far.
     pub fn report(&self) -> SwitchReport {
         SwitchReport {
             switch: self.switch.status(),
