@@ -19,19 +19,44 @@ use crate::ft::{Message, NodeStatus};
 use crate::host::link::{self, LinkError};
 use crate::host::os::{DIES_WITH, draw_u64};
 
+/// Why a cluster is not as it was to be.
 #[derive(Debug, Error)]
 pub enum ClusterError {
+    /// The host refused something.
     #[error("{what}: {error}")]
-    Io { what: String, error: io::Error },
+    Io {
+        /// What was attempted.
+        what: String,
+        /// The error.
+        error: io::Error,
+    },
+    /// A process did not get ready in time.
     #[error("{what} within {} s{tail}", within.as_secs())]
-    Late { what: String, within: Duration, tail: String },
+    Late {
+        /// What did not happen.
+        what: String,
+        /// How long it was waited for.
+        within: Duration,
+        /// The process's last lines, as [`Process::tail`] has them.
+        tail: String,
+    },
+    /// A process ended while it was waited for.
     #[error("{name} ended early with {status}{tail}")]
-    Ended { name: String, status: String, tail: String },
+    Ended {
+        /// Its name.
+        name: String,
+        /// Its exit status, in words.
+        status: String,
+        /// Its last lines, as [`Process::tail`] has them.
+        tail: String,
+    },
 }
 
 /// One process of the cluster.
 pub struct Process {
+    /// Its name in messages and of its files: `switch`, or its role and a number.
     pub name: String,
+    /// The process.
     pub child: Child,
     /// Where it listens.
     pub address: SocketAddr,
@@ -54,10 +79,12 @@ impl Process {
         Ok(kill_process(self.pid(), Signal::KILL)?)
     }
 
+    /// SIGSTOP.
     pub fn stop(&self) -> io::Result<()> {
         Ok(kill_process(self.pid(), Signal::STOP)?)
     }
 
+    /// SIGCONT.
     pub fn resume(&self) -> io::Result<()> {
         Ok(kill_process(self.pid(), Signal::CONT)?)
     }
@@ -79,6 +106,10 @@ impl Process {
         }
     }
 
+    /// Its answer to `lockstep status`.
+    ///
+    /// # Errors
+    /// It does not answer within two seconds, or with something else.
     pub fn status(&self) -> Result<NodeStatus, LinkError> {
         match link::ask(self.address, &Message::Status, Duration::from_secs(2))? {
             Message::Answer { json } => {
@@ -125,6 +156,7 @@ impl Drop for Process {
 pub struct Via {
     /// As it is written after `--arbiter`.
     pub arbiter: Option<String>,
+    /// A node's way to the switch.
     pub switch: Option<SocketAddr>,
     /// A backup's way to its primary.
     pub primary: Option<SocketAddr>,
@@ -144,6 +176,7 @@ pub struct Cluster {
     pub patience: Duration,
     /// Record every node's log under the directory.
     pub record: bool,
+    /// `--silence-ms` of every node that is started; none leaves it at the default.
     pub silence_ms: Option<u64>,
     /// A node that loses its place rejoins, as nodes do by default; here they end.
     pub rejoins: bool,
@@ -151,6 +184,7 @@ pub struct Cluster {
     pub via: Via,
     /// What every node that is started gets on top: disks, for example.
     pub arguments: Vec<String>,
+    /// The switch, which all nodes use.
     pub switch: Process,
     /// The guest's UDP port 9000 on this host.
     pub service: SocketAddr,
@@ -216,6 +250,7 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// The arbiter's directory.
     pub fn arbiter(&self) -> PathBuf {
         self.dir.join("arbiter")
     }
@@ -225,6 +260,10 @@ impl Cluster {
         self.dir.join(format!("record-{n}"))
     }
 
+    /// Starts a primary. It may not answer yet; see [`await_status`](Self::await_status).
+    ///
+    /// # Errors
+    /// The process cannot be started.
     pub fn primary(&mut self) -> Result<Process, ClusterError> {
         let memory = self.memory.clone();
         let guest = match self.guest_words.is_empty() {
@@ -236,6 +275,11 @@ impl Cluster {
         self.node("primary", &words)
     }
 
+    /// Starts a backup of `primary`. It may not have joined yet; see
+    /// [`await_protected`](Self::await_protected).
+    ///
+    /// # Errors
+    /// The process cannot be started.
     pub fn backup(&mut self, primary: &Process) -> Result<Process, ClusterError> {
         let primary = self.via.primary.unwrap_or(primary.address).to_string();
         self.node("backup", &["backup", "--primary", &primary])
@@ -313,6 +357,10 @@ impl Cluster {
         Ok((primary, backup))
     }
 
+    /// Waits until `primary` says that its backup counts.
+    ///
+    /// # Errors
+    /// It ended, or has not said so within [`patience`](Self::patience).
     pub fn await_protected(&self, primary: &mut Process) -> Result<NodeStatus, ClusterError> {
         self.await_status(primary, "protected", |status| status.role == "primary" && status.protected)
     }

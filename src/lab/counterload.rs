@@ -29,10 +29,12 @@ const LINE_BYTES_MAX: usize = 64;
 /// At most this many failures are described.
 const WORDS_MAX: usize = 16;
 
+/// What is driven, and how hard.
 #[derive(Clone, Debug)]
 pub struct CounterConfig {
     /// Where the guest's port is on this host.
     pub at: SocketAddr,
+    /// TCP connections at once.
     pub connections: usize,
     /// Requests that each connection sends without waiting for answers.
     pub depth: usize,
@@ -50,6 +52,7 @@ impl CounterConfig {
 /// What a load has seen.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
+    /// Answers that came and were the expected ones.
     pub answers: u64,
     /// From the first request to the last answer.
     pub took: Duration,
@@ -62,10 +65,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// Every connection held, and every answer was the expected one.
     pub fn is_clean(&self) -> bool {
         self.wrong.is_empty()
     }
 
+    /// Over the whole time of the load.
     pub fn answers_per_second(&self) -> f64 {
         self.answers as f64 / self.took.as_secs_f64().max(1e-9)
     }

@@ -33,7 +33,7 @@ const ALONE: Duration = Duration::from_millis(700);
 
 /// Shows it with the small guests; 0 only if nothing was lost, doubled or contradicted. `json` prints one JSON object
 /// instead of the table.
-pub fn run(json: bool) -> Result<u8, Failure> {
+pub(crate) fn run(json: bool) -> Result<u8, Failure> {
     narrate::begin();
     let scratch = Scratch::new("lockstep-demo")?;
     scratch.remove_on_signals(130)?;

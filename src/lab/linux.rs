@@ -56,6 +56,7 @@ const LAST_LINES: usize = 12;
 /// A kernel, RAM disks and a disk, as files.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Images {
+    /// The kernel, as a RISC-V `Image`.
     pub kernel: PathBuf,
     /// The RAM disk that goes on from a disk.
     pub initrd: PathBuf,
@@ -67,21 +68,42 @@ pub struct Images {
     pub symbols: PathBuf,
     /// The kernel's command line.
     pub cmdline: String,
+    /// The kernel's release, as `uname -r` prints it.
     pub kernel_version: String,
 }
 
+/// Why there is no Linux guest.
 #[derive(Debug, Error)]
 pub enum ImagesError {
+    /// No environment variable names a directory for the images.
     #[error("neither LOCKSTEP_GUESTS nor HOME says where a Linux guest's images are to be")]
     Nowhere,
+    /// The host refused something.
     #[error("{what}: {error}")]
-    Io { what: String, error: io::Error },
+    Io {
+        /// What was attempted.
+        what: String,
+        /// The error.
+        error: io::Error,
+    },
+    /// The script could not be started.
     #[error("python3, which makes the Linux guest from Debian's packages, cannot be started: {0}")]
     NoPython(io::Error),
+    /// The script has no packages to make the guest of: they are not cached, and no mirror answers.
     #[error("Debian's packages are not here and cannot be fetched:{said}")]
-    NoPackages { said: String },
+    NoPackages {
+        /// Its last lines.
+        said: String,
+    },
+    /// The script failed in another way.
     #[error("the Linux guest cannot be made ({status}):{said}")]
-    Failed { status: String, said: String },
+    Failed {
+        /// Its exit status, in words.
+        status: String,
+        /// Its last lines.
+        said: String,
+    },
+    /// The script printed something else than the list of images.
     #[error("the script that makes the Linux guest answers with what is no list of images: {0}")]
     Answer(serde_json::Error),
 }

@@ -6,6 +6,8 @@
 //! [`port`] (a node's plug for whoever plays one), [`cluster`] (a whole pair as processes), [`onlooker`] (a terminal at its console), `stage` (what is done to a pair,
 //! and what it took), [`demo`], `bench`.
 
+#![warn(missing_docs)]
+
 pub(crate) mod bench;
 pub mod cluster;
 pub mod counterload;

@@ -17,14 +17,30 @@ use super::cluster;
 
 const LOOK: Duration = Duration::from_millis(2);
 
+/// Why the console did not show what it was to show.
 #[derive(Debug, Error)]
 pub enum OnlookerError {
+    /// The process could not be asked whether it lives.
     #[error("the console: {0}")]
     Io(#[from] io::Error),
+    /// What was waited for has not been shown.
     #[error("the console did not say {what} within {} s; it said last:{tail}", within.as_secs())]
-    Silent { what: String, within: Duration, tail: String },
+    Silent {
+        /// What that was.
+        what: String,
+        /// How long it was waited for.
+        within: Duration,
+        /// The console's last lines.
+        tail: String,
+    },
+    /// The process ended.
     #[error("`lockstep attach` ended; it told:{told}\n  the console said last:{tail}")]
-    Ended { told: String, tail: String },
+    Ended {
+        /// Its messages.
+        told: String,
+        /// The console's last lines.
+        tail: String,
+    },
 }
 
 #[derive(Default)]
@@ -34,6 +50,7 @@ struct Shown {
     arrivals: Vec<(usize, Instant)>,
 }
 
+/// The process, and what it has shown.
 pub struct Onlooker {
     child: Child,
     keyboard: Option<ChildStdin>,
@@ -81,6 +98,7 @@ impl Onlooker {
         lock(&self.shown).bytes.len()
     }
 
+    /// True before the first byte.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

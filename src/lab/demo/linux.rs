@@ -39,7 +39,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// A guest that needs longer for this is not worth showing.
 const GAP_MS_MAX: u64 = 10_000;
 
-pub fn run(json: bool) -> Result<u8, Failure> {
+pub(crate) fn run(json: bool) -> Result<u8, Failure> {
     narrate::begin();
     let images = linux::images(|line| say(&format!("guest images: {line}"))).map_err(|error| {
         let fix = error.fix();

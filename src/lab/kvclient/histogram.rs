@@ -41,10 +41,6 @@ impl Histogram {
         self.max = self.max.max(value);
     }
 
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
     pub fn max(&self) -> u64 {
         self.max
     }
@@ -85,6 +81,6 @@ mod tests {
         }
         assert!((500..=516).contains(&histogram.percentile(50.0)));
         assert!((990..=1000).contains(&histogram.percentile(99.0)));
-        assert_eq!((histogram.percentile(100.0), histogram.max(), histogram.count()), (1000, 1000, 1000));
+        assert_eq!((histogram.percentile(100.0), histogram.max(), histogram.count), (1000, 1000, 1000));
     }
 }

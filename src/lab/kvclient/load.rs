@@ -15,6 +15,7 @@ use super::histogram::Histogram;
 /// What is driven, and how patiently.
 #[derive(Clone, Debug)]
 pub struct KvConfig {
+    /// Where the guest's port is on this host.
     pub server: SocketAddr,
     /// Logical clients, each with one request under way.
     pub clients: usize,
@@ -35,6 +36,7 @@ pub struct KvConfig {
 }
 
 impl KvConfig {
+    /// Eight clients with two counters and two registers each, without pauses.
     pub fn new(server: SocketAddr) -> Self {
         Self {
             server,
@@ -53,19 +55,26 @@ impl KvConfig {
 /// One answered request; times are nanoseconds since the load's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Answered {
+    /// When it was sent.
     pub sent_first: u64,
     /// When it was last repeated; the same as `sent_first` when it was not.
     pub sent_last: u64,
+    /// When its answer came.
     pub answered: u64,
 }
 
 /// What a load has found so far.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
+    /// Logical clients.
     pub clients: usize,
+    /// From the load's start to its end, or until now.
     pub seconds: f64,
+    /// Requests begun; a repeated one counts once.
     pub requests: u64,
+    /// Requests answered.
     pub answers: u64,
+    /// Writes among them.
     pub acked_writes: u64,
     /// Effects of acknowledged writes that were later missing.
     pub lost: u64,
@@ -83,11 +92,15 @@ pub struct Report {
     pub given_up: u64,
     /// Keys read back and found right after the end.
     pub verified_keys: u64,
+    /// Microseconds from sending to the answer: the median.
     pub p50_us: u64,
+    /// The 99th percentile of these.
     pub p99_us: u64,
+    /// The longest of these.
     pub max_us: u64,
     /// The longest time without any answer between the first answer and the last.
     pub longest_gap_ms: f64,
+    /// Over the whole time of the load.
     pub answers_per_second: f64,
     /// The first few contradictions in words.
     pub evidence: Vec<String>,

@@ -11,9 +11,7 @@ mod load;
 mod model;
 mod request;
 
-pub use histogram::Histogram;
-pub use load::{Answered, KvConfig, KvLoad, Report};
-pub use model::{Fault, Model, Op};
+pub use load::{KvConfig, KvLoad, Report};
 pub use request::{RequestError, request};
 
 #[cfg(test)]

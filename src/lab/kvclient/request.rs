@@ -6,12 +6,25 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+/// Why a question has no answer.
 #[derive(Debug, Error)]
 pub enum RequestError {
+    /// It was sent again and again, and nothing came.
     #[error("no answer from {at} within {patience:?}")]
-    Unanswered { at: SocketAddr, patience: Duration },
+    Unanswered {
+        /// The guest's port on this host.
+        at: SocketAddr,
+        /// How long an answer was waited for.
+        patience: Duration,
+    },
+    /// The host refused something.
     #[error("cannot ask {at}: {error}")]
-    Socket { at: SocketAddr, error: io::Error },
+    Socket {
+        /// The guest's port on this host.
+        at: SocketAddr,
+        /// The error.
+        error: io::Error,
+    },
 }
 
 /// Asks `text` (such as `PING`) and answers with the reply behind the id.

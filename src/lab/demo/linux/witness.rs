@@ -58,8 +58,11 @@ const KERNEL_WORDS: [&str; 12] = [
 /// One line of the load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
+    /// Keys that it has written.
     pub written: u64,
+    /// Keys that it has read back and found right.
     pub verified: u64,
+    /// Keys that it could not write, or has found wrong.
     pub errors: u64,
 }
 
@@ -72,6 +75,7 @@ pub struct Testimony {
     pub gap_ms: u64,
     /// The load's last report.
     pub load: Load,
+    /// Lines in which it has reported so.
     pub load_lines: u64,
     /// Each sentence names a violation, with the line that shows it.
     pub complaints: Vec<String>,
