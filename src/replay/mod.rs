@@ -13,6 +13,8 @@ pub mod divergence;
 pub mod pacer;
 pub mod recorder;
 pub mod replayer;
+#[cfg(test)]
+mod testing;
 
 pub use detours::{Detours, NotRestored};
 pub use divergence::Divergence;

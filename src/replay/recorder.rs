@@ -321,3 +321,7 @@ impl Recorder {
         self.frame.bytes_len()
     }
 }
+
+#[cfg(test)]
+#[path = "recorder_tests.rs"]
+mod tests;

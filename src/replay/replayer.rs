@@ -317,3 +317,7 @@ fn describe(output: &Output) -> String {
     let mark = OutputMark::of(output);
     format!("{:?} output {} of {} bytes, digest {:08x}", mark.channel, mark.seq, mark.len, mark.digest)
 }
+
+#[cfg(test)]
+#[path = "replayer_tests.rs"]
+mod tests;
