@@ -161,6 +161,8 @@ fn a_pause_fades_and_jitter_is_none() {
     let mut pauses = Pauses::default();
     pauses.note(10 * MS - 1, 0);
     assert_eq!(pauses.longest_ns(0), 0);
+    pauses.note(10 * MS, 0);
+    assert_eq!(pauses.longest_ns(0), 10 * MS);
     pauses.note(80 * MS, 1000 * MS);
     pauses.note(30 * MS, 2000 * MS);
     assert_eq!(pauses.longest_ns(10_999 * MS), 80 * MS);
@@ -186,4 +188,35 @@ fn an_own_gap_of_more_than_half_the_silence_gives_the_peer_a_fresh_chance() {
     let mut detector = Detector::new(0, 100, 100, 20);
     assert_eq!((detector.suspects(50, None), detector.suspects(100, None)), (None, None));
     assert_eq!(detector.suspects(101, None), Some(Suspicion::Silent { for_ns: 101, allowed_ns: 100 }));
+}
+
+#[test]
+fn a_suspicion_says_what_was_seen_in_milliseconds() {
+    let silent = Suspicion::Silent { for_ns: 2_345 * MS + 1, allowed_ns: 1_700 * MS };
+    assert_eq!(silent.to_string(), "it has been silent for too long: 2345 ms, 1700 are allowed");
+    let hung = Suspicion::Hung { for_ns: 3_001 * MS };
+    assert_eq!(hung.to_string(), "its process is alive, but its node has not moved for 3001 ms");
+}
+
+#[test]
+fn the_status_shows_the_settings_and_the_newest_beat() {
+    let mut detector = Detector::new(0, 100 * MS, 1000 * MS, 20 * MS);
+    let watch = Watch {
+        silence_ms: 100.0,
+        allowed_ms: 100.0,
+        hang_ms: 1000.0,
+        beats: false,
+        pause_here_ms: 0.0,
+        pause_there_ms: 0.0,
+        stalled_ms: 0.0,
+    };
+    assert_eq!(detector.watch(), watch);
+    let newest =
+        Beats { pause_own_ns: 20 * MS, pause_peer_ns: 45 * MS / 2, stalled_ns: 7 * MS, ..beats(10, 5) };
+    assert_eq!(detector.suspects(10 * MS, signs(0, newest)), None);
+    let (pause_here_ms, pause_there_ms, stalled_ms) = (20.0, 22.5, 7.0);
+    assert_eq!(
+        detector.watch(),
+        Watch { allowed_ms: 145.0, beats: true, pause_here_ms, pause_there_ms, stalled_ms, ..watch }
+    );
 }

@@ -89,8 +89,10 @@ mod tests {
     #[test]
     fn a_guarded_gate_opens_up_to_the_acknowledged_mark_and_no_further() {
         let mut gate = OutputGate::guarded(Seq(0));
+        assert_eq!((gate.len(), gate.bytes_len(), gate.is_empty()), (0, 0, true));
         gate.hold(Seq(3), frame(1));
         gate.hold(Seq(5), frame(2));
+        assert_eq!((gate.len(), gate.bytes_len(), gate.is_empty()), (2, 20, false));
         assert_eq!(gate.release(), None);
         gate.acknowledge(Seq(4));
         assert_eq!(gate.release(), Some(frame(1)));

@@ -47,14 +47,6 @@ impl KeptOutputs {
         let released = self.console_released;
         self.outputs.drain(..).filter_map(|output| after(output, released)).collect()
     }
-
-    pub fn len(&self) -> usize {
-        self.outputs.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.outputs.is_empty()
-    }
 }
 
 /// What is left of `output` once console bytes before `released` are cut off.
@@ -86,18 +78,28 @@ mod tests {
             again,
             [Output::Net { seq: 1, frame: vec![1] }, Output::Console { offset: 4, bytes: b"ef".to_vec() }]
         );
-        assert!(kept.is_empty());
+        assert_eq!(kept.drain(), []);
     }
 
     #[test]
     fn the_newest_are_kept_within_both_bounds() {
-        let mut kept = KeptOutputs::new(3, 25);
-        for seq in 1..=5 {
-            kept.keep(Output::Net { seq, frame: vec![0; 10] });
+        for (outputs_max, bytes_max, seqs) in
+            [(3, 25, vec![4, 5]), (3, 20, vec![4, 5]), (3, 100, vec![3, 4, 5])]
+        {
+            let mut kept = KeptOutputs::new(outputs_max, bytes_max);
+            for seq in 1..=5 {
+                kept.keep(Output::Net { seq, frame: vec![0; 10] });
+            }
+            assert_eq!(kept.drain().iter().map(Output::seq).collect::<Vec<_>>(), seqs);
+            assert_eq!(kept.drain(), []);
         }
-        let seqs: Vec<u64> = kept.drain().iter().map(Output::seq).collect();
-        assert_eq!(seqs, [4, 5]);
-        // What has been sent again takes no room any more.
+    }
+
+    #[test]
+    fn what_was_drained_takes_no_room() {
+        let mut kept = KeptOutputs::new(3, 25);
+        kept.keep(Output::Net { seq: 5, frame: vec![0; 20] });
+        assert_eq!(kept.drain().len(), 1);
         kept.keep(Output::Net { seq: 6, frame: vec![0; 20] });
         assert_eq!(kept.drain().iter().map(Output::seq).collect::<Vec<_>>(), [6]);
     }

@@ -256,6 +256,36 @@ mod tests {
     }
 
     #[test]
+    fn a_report_within_the_gap_changes_nothing_on_either_side() {
+        let mut fence = Fence::new(G1, Some(5 + GAP_MAX));
+        for (said, last) in [
+            (5, 5 + GAP_MAX),
+            (5 + 2 * GAP_MAX, 5 + GAP_MAX),
+            (6 + 2 * GAP_MAX, 6 + 2 * GAP_MAX),
+            (5 + GAP_MAX, 5 + GAP_MAX),
+        ] {
+            fence.resume(said, false);
+            assert_eq!(fence.last(), last, "{said}");
+        }
+    }
+
+    #[test]
+    fn every_decision_is_counted() {
+        let mut fence = Fence::new(G2, Some(0));
+        for seq in [1, 2, 5, 8, 8, 8, u64::MAX, u64::MAX] {
+            fence.accept(G2, seq);
+        }
+        fence.accept(G1, 9);
+        fence.refuse();
+        fence.refuse();
+        fence.accept(Generation(3), 9);
+        assert_eq!(fence.counts(), FenceCounts { accepted: 4, duplicates: 2, stale: 3, gaps: 2, leaps: 2 });
+        assert_eq!((fence.current(), fence.last()), (G2, 8));
+        fence.activate(Generation(3)).unwrap();
+        assert_eq!(fence.current(), Generation(3));
+    }
+
+    #[test]
     fn a_switch_younger_than_the_guest_takes_the_first_number_as_it_comes() {
         let mut fence = Fence::new(G1, None);
         assert_eq!(fence.last(), 0);

@@ -234,6 +234,46 @@ mod tests {
     }
 
     #[test]
+    fn a_sender_that_can_wait_leaves_half_of_the_room() {
+        const BYTES: usize = FRAME_BYTES_MAX;
+        // Frames are the narrower bound.
+        let mut inbound = Inbound::new(10, 1000 * BYTES);
+        let mut rooms = vec![inbound.room()];
+        for _ in 0..6 {
+            inbound.push(frame(0));
+            rooms.push(inbound.room());
+        }
+        assert_eq!(rooms, [5, 4, 3, 2, 1, 0, 0]);
+        // Bytes are.
+        let mut inbound = Inbound::new(100, 10 * BYTES);
+        let mut rooms = vec![inbound.room()];
+        for bytes in [BYTES, 1, BYTES - 1, 3 * BYTES, BYTES] {
+            inbound.push(vec![0; bytes]);
+            rooms.push(inbound.room());
+        }
+        assert_eq!(rooms, [5, 4, 3, 3, 0, 0]);
+    }
+
+    #[test]
+    fn what_waits_and_what_is_unsent_are_two_things() {
+        let mut inbound = Inbound::default();
+        inbound.resume_after(6);
+        let state = |inbound: &Inbound| (inbound.len(), inbound.is_empty(), inbound.has_unsent());
+        assert_eq!(state(&inbound), (0, true, false));
+        inbound.push(frame(7));
+        inbound.push(frame(8));
+        assert_eq!(state(&inbound), (2, false, true));
+        inbound.next_to_send();
+        assert_eq!(state(&inbound), (2, false, true));
+        inbound.next_to_send();
+        assert_eq!(state(&inbound), (2, false, false));
+        inbound.confirm(8);
+        assert_eq!(state(&inbound), (0, true, false));
+        let expected = InboundCounts { queued: 2, confirmed: 2, ..InboundCounts::default() };
+        assert_eq!(inbound.counts(), expected);
+    }
+
+    #[test]
     fn only_what_was_sent_can_be_confirmed() {
         let mut inbound = Inbound::default();
         inbound.resume_after(0);
