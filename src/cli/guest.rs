@@ -150,11 +150,11 @@ fn fix(error: &KernelError) -> String {
             return format!("give the guest more: --memory {}M", needed.div_ceil(1 << 20));
         }
         KernelError::DoesNotFit { .. } => "name a smaller one: no guest has that much memory",
-        KernelError::Stranger { what } if what.ends_with("compressed") => {
+        KernelError::NoKernel { what } if what.ends_with("compressed") => {
             "unpack it first (gzip -dc, xz -dc, zstd -dc, ...)"
         }
         KernelError::NoCode
-        | KernelError::Stranger { .. }
+        | KernelError::NoKernel { .. }
         | KernelError::BigEndian
         | KernelError::Misaligned { .. }
         | KernelError::Size { .. } => {

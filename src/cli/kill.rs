@@ -37,7 +37,7 @@ fn explain(error: OwnerError) -> Failure {
         OwnerError::NotLoopback { .. } => {
             "only processes of this host can be killed: run it there, with the node's address on 127.0.0.1"
         }
-        OwnerError::Nobody { .. } => "name the --listen address of a node that runs on this host",
+        OwnerError::NoListener { .. } => "name the --listen address of a node that runs on this host",
         OwnerError::Hidden { .. } => "run it as that user, or with sudo, and in the same container",
         OwnerError::NotANode { .. } => {
             "name the --listen address of a `lockstep primary`, `backup` or `run`: nothing else is killed"

@@ -31,7 +31,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let (generation, last) = next_life(&mut *arbiter, &site.arbiter, &site.vm, args.fresh)?;
     let disks = args.disks.open(&site.vm, id, last.as_ref(), true)?;
     let machine = args.guest.boot(&site.vm, disks.specs.clone(), disks.board)?;
-    // A node that dies between the claim and its first request to the disks has written to none of them.
+    // A node that crashes between the claim and its first request to the disks has written to none of them.
     let disks = disks.intend()?;
     let after = last.map(|last| last.bid.node);
     let bid = Bid { generation, node: id, keeps: None, after, wherefrom: site.wherefrom("primary") };

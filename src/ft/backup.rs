@@ -263,7 +263,7 @@ impl Backup {
                 }
             }
             Event::Message { link, message } => {
-                self.stranger(common, link, message);
+                self.other_message(common, link, message);
                 Next::Stay
             }
             Event::LinkClosed { link, why } if link == self.link && self.linked => {
@@ -310,7 +310,8 @@ impl Backup {
         }
     }
 
-    fn stranger(&self, common: &mut Common, link: LinkId, message: Message) {
+    /// A message of another connection than the primary's.
+    fn other_message(&self, common: &mut Common, link: LinkId, message: Message) {
         match message {
             Message::Join { .. } => {
                 common

@@ -45,7 +45,7 @@ pub struct Settings {
     pub backlog_bytes_max: usize,
     /// An input frame or keystroke waits for the guest in a queue of at most this many.
     pub inputs_waiting_max: usize,
-    /// A lone recorder writes how far it has come this often, so that a killed one's log shows it.
+    /// A recorder without a backup writes its position this often, so that the log of a killed one shows it.
     pub lone_flush_ns: u64,
     /// Console bytes kept for terminals that come late or come back.
     pub scrollback_bytes: usize,

@@ -105,7 +105,7 @@ pub struct Reading {
     _place: Option<Place>,
 }
 
-/// Where a reading thread puts what it reads; it may wait, and answers false once nobody listens.
+/// Where a reading thread puts what it reads; it may block, and answers false once the node is gone.
 pub type Sink = Arc<dyn Fn(LinkEvent) -> bool + Send + Sync>;
 
 /// When bytes last arrived on a connection: noted by the thread that reads them, as they arrive.
@@ -482,7 +482,7 @@ pub fn accept(listener: TcpListener, reception: Reception) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads what a connection says, from its first message on, or gives it to whoever reads on.
+/// Reads a connection's first message, then the rest, or hands the connection on to its reader.
 fn serve(stream: TcpStream, place: Place, reception: &Reception) {
     let Reception { sink, beats, .. } = reception;
     let (link, arrivals) = (place.link, Arrivals::new(reception.started));

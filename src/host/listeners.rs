@@ -1,7 +1,7 @@
 //! Which lockstep process of this host listens at an address, and ending it for certain.
 //!
 //! The kernel's tables decide (`/proc/net/tcp`, `/proc/PID/fd`), not what answers at the address: a stopped
-//! node answers nothing, and a stranger could name any process. The process is held by a descriptor
+//! node answers nothing, and a program that is no node could name any process. The process is held by a descriptor
 //! (`pidfd`) before it is looked at, so a number that the kernel gives to another process meanwhile is not hit.
 
 use std::io;
@@ -24,7 +24,7 @@ pub enum OwnerError {
     #[error("{at} is not an address of this host alone (127.0.0.0/8 or ::1)")]
     NotLoopback { at: SocketAddr },
     #[error("no process listens at {at}")]
-    Nobody { at: SocketAddr },
+    NoListener { at: SocketAddr },
     #[error(
         "the process that listens at {at} is not to be seen from here: it is another user's, or in another container"
     )]
@@ -58,7 +58,7 @@ impl NodeProcess {
         }
         let sockets = sockets_at(at)?;
         if sockets.is_empty() {
-            return Err(OwnerError::Nobody { at });
+            return Err(OwnerError::NoListener { at });
         }
         for process in procfs::process::all_processes()? {
             // Processes come and go, and other users' descriptors are theirs.
@@ -67,11 +67,11 @@ impl NodeProcess {
                 continue;
             }
             let pid = process.pid();
-            let handle = Pid::from_raw(pid).ok_or(OwnerError::Nobody { at })?;
+            let handle = Pid::from_raw(pid).ok_or(OwnerError::NoListener { at })?;
             let handle = pidfd_open(handle, PidfdFlags::empty()).map_err(io::Error::from)?;
             // The handle is of the process that has the number now: only this look counts.
             if !holds(&Process::new(pid)?, &sockets) {
-                return Err(OwnerError::Nobody { at });
+                return Err(OwnerError::NoListener { at });
             }
             return match node_command(&process) {
                 Ok(started_as) => Ok(Self { pid, started_as, handle }),
@@ -152,7 +152,7 @@ mod tests {
                 other => panic!("{other}"),
             }
             drop(listener);
-            assert!(matches!(NodeProcess::listening_at(at).unwrap_err(), OwnerError::Nobody { .. }));
+            assert!(matches!(NodeProcess::listening_at(at).unwrap_err(), OwnerError::NoListener { .. }));
         }
     }
 

@@ -6,7 +6,7 @@
 //! process), [`port`] (a node's plug into it), [`stop`] (ends poll loops), `terminal` and `keys` (the one we
 //! were started from), `console`, `attach` (another node's console, over connections that die), `driver`
 //! (events in, commands out, one node), `mailbox` (how its thread waits), [`os`] (time of day, entropy, how a
-//! process dies), `listeners` (whose process listens at an address), `say` (what people are told),
+//! process ends), `listeners` (whose process listens at an address), `say` (messages to the operator),
 //! `failure` (a command's failure and its fix).
 
 #![warn(missing_docs)]

@@ -1,6 +1,6 @@
 //! TCP connections that end when the other host is gone.
 //!
-//! A process that dies has its connections closed by its kernel. A host that dies, or whose cable is
+//! When a process ends, its kernel closes its connections. A host that crashes, or whose cable is
 //! pulled, closes nothing: without these settings a connection to it hangs for a quarter of an hour, or
 //! for ever if nothing is being sent.
 

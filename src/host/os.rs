@@ -1,4 +1,4 @@
-//! What a process asks of the operating system: time of day, entropy, a wait, and how it dies.
+//! What a process asks of the operating system: time of day, entropy, a wait, and how it ends.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -53,7 +53,7 @@ pub fn draw_u64() -> u64 {
 pub const DIES_WITH: &str = "LOCKSTEP_DIES_WITH";
 
 /// In a process of a cluster: asks the kernel to kill it when the thread that started it is gone,
-/// so that a demo or test which dies leaves nothing running. Elsewhere it does nothing.
+/// so that a demo or test that is killed leaves nothing running. Elsewhere it does nothing.
 pub fn die_with_starter() {
     let Ok(starter) = std::env::var(DIES_WITH) else { return };
     let asked = set_parent_process_death_signal(Some(Signal::KILL));

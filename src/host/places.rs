@@ -1,12 +1,12 @@
 //! Which connections a node's port admits at one time.
 //!
 //! ```text
-//!  connected: a stranger --its first message is whole--> settled --closed--> gone
+//!  connected: unknown --its first message is whole--> settled --closed--> gone
 //!                |
-//!                +-- too late, or a newer stranger needs the place --> gone
+//!                +-- too late, or a newer one needs the place --> gone
 //! ```
 //!
-//! A stranger, a connection that has not identified itself, costs a place only until a newer one needs it:
+//! An unknown connection, one that has not identified itself, costs a place only until a newer one needs it:
 //! the oldest of the address that has the most of them is closed. So slow connections block no other, however
 //! many there are, and a peer that identifies itself at once is served. Settled connections have places of
 //! their own: terminals, which stay, cannot take those of nodes and tools, and one address cannot take all of
@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use crate::ft::{LinkId, Message};
 
 /// Connections that have not yet sent a whole message.
-pub const STRANGERS_MAX: usize = 32;
+pub const UNKNOWN_MAX: usize = 32;
 /// Connections that have identified themselves.
 pub const SETTLED_MAX: usize = 64;
 /// Of them, from one address.
@@ -43,7 +43,7 @@ impl Kind {
     }
 }
 
-struct Stranger<H> {
+struct Unknown<H> {
     link: LinkId,
     ip: IpAddr,
     /// What ends the connection.
@@ -53,38 +53,40 @@ struct Stranger<H> {
 /// All places of one port.
 pub struct Places<H> {
     /// The oldest first.
-    strangers: VecDeque<Stranger<H>>,
+    unknown: VecDeque<Unknown<H>>,
     settled: BTreeMap<LinkId, (IpAddr, Kind)>,
 }
 
 impl<H> Default for Places<H> {
     fn default() -> Self {
-        Self { strangers: VecDeque::new(), settled: BTreeMap::new() }
+        Self { unknown: VecDeque::new(), settled: BTreeMap::new() }
     }
 }
 
 impl<H> Places<H> {
     /// A connection has come. The handle of the one that has to go for it, if there was no place.
     pub fn arrive(&mut self, link: LinkId, ip: IpAddr, handle: H) -> Option<H> {
-        let evicted = if self.strangers.len() >= STRANGERS_MAX { self.evict() } else { None };
-        self.strangers.push_back(Stranger { link, ip, handle });
+        let evicted = if self.unknown.len() >= UNKNOWN_MAX { self.evict() } else { None };
+        self.unknown.push_back(Unknown { link, ip, handle });
         evicted
     }
 
     fn evict(&mut self) -> Option<H> {
         let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
-        for stranger in &self.strangers {
-            *counts.entry(stranger.ip).or_default() += 1;
+        for connection in &self.unknown {
+            *counts.entry(connection.ip).or_default() += 1;
         }
         let (crowded, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
-        let oldest = self.strangers.iter().position(|stranger| stranger.ip == crowded)?;
-        self.strangers.remove(oldest).map(|stranger| stranger.handle)
+        let oldest = self.unknown.iter().position(|connection| connection.ip == crowded)?;
+        self.unknown.remove(oldest).map(|connection| connection.handle)
     }
 
-    /// A stranger has identified itself; false when there is no place for its kind, or it was already closed.
+    /// A connection has identified itself; false when there is no place for its kind, or it was already closed.
     pub fn settle(&mut self, link: LinkId, kind: Kind) -> bool {
-        let Some(at) = self.strangers.iter().position(|stranger| stranger.link == link) else { return false };
-        let Some(Stranger { ip, .. }) = self.strangers.remove(at) else { return false };
+        let Some(at) = self.unknown.iter().position(|connection| connection.link == link) else {
+            return false;
+        };
+        let Some(Unknown { ip, .. }) = self.unknown.remove(at) else { return false };
         let same_address = self.settled.values().filter(|(other, _)| *other == ip).count();
         let terminals = self.settled.values().filter(|(_, kind)| *kind == Kind::Terminal).count();
         let has_place = self.settled.len() < SETTLED_MAX
@@ -98,7 +100,7 @@ impl<H> Places<H> {
 
     /// A connection is gone.
     pub fn leave(&mut self, link: LinkId) {
-        self.strangers.retain(|stranger| stranger.link != link);
+        self.unknown.retain(|connection| connection.link != link);
         self.settled.remove(&link);
     }
 }
@@ -112,17 +114,20 @@ mod tests {
     }
 
     #[test]
-    fn slow_strangers_make_way_for_newer_ones_and_the_crowd_before_the_single() {
+    fn slow_unknown_connections_give_way_to_newer_ones_and_many_of_one_address_to_a_single_one() {
         let mut places = Places::default();
         assert_eq!(places.arrive(LinkId(1000), ip(9), 1000), None);
-        for n in 0..STRANGERS_MAX as u64 - 1 {
+        for n in 0..UNKNOWN_MAX as u64 - 1 {
             assert_eq!(places.arrive(LinkId(n), ip(1), n), None);
         }
         for n in 100..200 {
-            let gone = places.arrive(LinkId(n), ip(1), n).expect("somebody has to go");
+            let gone = places.arrive(LinkId(n), ip(1), n).expect("one has to go");
             assert_eq!(gone, if n < 131 { n - 100 } else { n - 31 }, "the oldest of the crowd");
         }
-        assert!(places.settle(LinkId(1000), Kind::Other), "whoever came first, alone, is still there");
+        assert!(
+            places.settle(LinkId(1000), Kind::Other),
+            "the first, the only one of its address, is still there"
+        );
         assert!(!places.settle(LinkId(100), Kind::Other), "it had to go");
         assert!(places.settle(LinkId(199), Kind::Other));
     }

@@ -45,7 +45,7 @@ pub enum PortEvent {
         n: u64,
     },
     /// The switch knows us: after each connection, and after [`Port::activate`]. Frames up to
-    /// `tx_seq_last` have been accepted, whoever sent them.
+    /// `tx_seq_last` have been accepted, this node's or another's.
     Attached {
         /// The generation that the switch takes frames of.
         generation: Generation,
@@ -103,7 +103,7 @@ pub struct Port {
 
 impl Port {
     /// Attaches to `switch` as `attach` says, now or as soon as it is there. `deliver` is called by the port's
-    /// thread when a connection comes or is lost; it may block, and answers false when no one listens any more.
+    /// thread when a connection comes or is lost; it may block, and answers false when no event is wanted any more.
     pub fn connect(
         switch: SocketAddr,
         attach: Attach,

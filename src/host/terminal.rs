@@ -25,7 +25,7 @@ fn before() -> MutexGuard<'static, Option<Termios>> {
     BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// True when a person sits at both ends, and keys typed now are for us rather than for a job in the
+/// True when standard input and output are a terminal, and keys typed now are for us rather than for a job in the
 /// foreground.
 pub fn is_interactive() -> bool {
     isatty(io::stdout()) && is_keyboard()

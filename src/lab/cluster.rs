@@ -1,8 +1,8 @@
 //! A whole pair on this machine: switch, primary and backups as processes of their own.
 //!
 //! What the demo shows, the bench measures and the tests torture; every process is the `lockstep`
-//! binary with the arguments that a person would type. Dropping a [`Cluster`] kills what is left,
-//! and the kernel kills it when the process that started it dies in any other way.
+//! binary with the arguments that a user would type. Dropping a [`Cluster`] kills what is left,
+//! and the kernel kills it when the process that started it ends in any other way.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};

@@ -61,11 +61,11 @@ fn story(scratch: &Scratch) -> Result<Outcome, Failure> {
     under_load(&mut stage, &load, CALM)?;
 
     for again in [false, true] {
-        let (name, heir) = names(&stage);
+        let (name, backup) = names(&stage);
         say(&format!("SIGKILL to {name}, the primary{}", if again { ", once more" } else { "" }));
         let (takeover, _dead) = stage.strike(Blow::Kill, &load)?;
         outcome.add_takeover(takeover);
-        tell_takeover(&heir, takeover);
+        tell_takeover(&backup, takeover);
         under_load(&mut stage, &load, ALONE)?;
         say("starting a new backup, while the clients go on");
         join(&mut stage, &mut outcome)?;
@@ -122,13 +122,13 @@ fn join(stage: &mut Stage, outcome: &mut Outcome) -> Result<(), Failure> {
 
 /// The primary's name and the backup's.
 fn names(stage: &Stage) -> (String, String) {
-    let backup = stage.backup.as_ref().map_or("nobody", |backup| &backup.name);
+    let backup = stage.backup.as_ref().map_or("none", |backup| &backup.name);
     (stage.primary.name.clone(), backup.to_owned())
 }
 
-fn tell_takeover(heir: &str, takeover: Takeover) {
+fn tell_takeover(successor: &str, takeover: Takeover) {
     say(&format!(
-        "{heir} goes on: first answer {:.1} ms after the kill; the clients waited {:.1} ms at most",
+        "{successor} goes on: first answer {:.1} ms after the kill; the clients waited {:.1} ms at most",
         ms(takeover.answered),
         ms(takeover.gap)
     ));

@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`guests`] (the guest programs that come along), [`linux`] (Debian's images), `scratch` (a directory
 //! for one run), [`kvclient`] (a load that checks every answer, over UDP), [`counterload`] (the same over TCP),
-//! [`port`] (a node's plug for whoever plays one), [`cluster`] (a whole pair as processes), [`onlooker`] (a terminal at its console), `stage` (what is done to a pair,
+//! [`port`] (a connection to the switch for tests that play a node), [`cluster`] (a whole pair as processes), [`onlooker`] (a terminal at its console), `stage` (what is done to a pair,
 //! and what it took), [`demo`], `bench`.
 
 #![warn(missing_docs)]

@@ -1,8 +1,8 @@
 //! A `lockstep attach` beside a cluster: what the guest's console has shown, when it came, and a hand on
 //! its keyboard.
 //!
-//! Watches a guest over takeovers: the process is the one that a person would start, so what it shows is what
-//! a person would see. It ends when this is dropped.
+//! Watches a guest over takeovers: the process is the one that a user would start, so what it shows is what
+//! a user would see. It ends when this is dropped.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -136,13 +136,13 @@ impl Onlooker {
 
     /// What the process has reported: where it is attached, and bytes that are missing.
     pub fn told(&self) -> String {
-        // A file that we made and cannot read says nothing, which fails whoever looks for something in it.
+        // A file that we made and cannot read counts as empty: a test that looks for something in it fails.
         std::fs::read_to_string(&self.told).unwrap_or_default()
     }
 
     /// Waits until `found` finds what it looks for in what was shown from byte `from` on; `what` is for the
     /// error. Between two looks `meanwhile` may find a reason to give up.
-    // An error type of the caller's, so that a lost node is told as such.
+    // The error type is the caller's, so that a lost node is reported as such.
     pub fn wait<T, E: From<OnlookerError>>(
         &mut self,
         what: &str,

@@ -1,4 +1,4 @@
-//! A port that a thread of its own reads from, for whoever plays a node without being one.
+//! A port that a thread of its own reads from, for tests that play a node.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -23,7 +23,7 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// As [`Port::connect`], but everything is delivered, and `deliver` is told of no connections.
+    /// As [`Port::connect`], but a thread reads the connection and delivers what comes; `deliver` gets no [`PortEvent::Connected`].
     pub fn connect(
         switch: SocketAddr,
         attach: Attach,

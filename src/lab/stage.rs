@@ -204,7 +204,7 @@ impl Stage {
     /// Takes the primary away; its backup is the primary from here on, or about to be.
     pub fn take_away(&mut self, blow: Blow) -> Result<Struck, Failure> {
         let tally = self.tally()?;
-        let Some(heir) = self.backup.take() else {
+        let Some(successor) = self.backup.take() else {
             return Err(Failure::new("there is no backup that could take over"));
         };
         let at = Instant::now();
@@ -214,7 +214,7 @@ impl Stage {
         }
         let gone = Instant::now();
         (self.audits_before, self.log_bytes_before) = (tally.audits, tally.log_bytes);
-        let old = std::mem::replace(&mut self.primary, heir);
+        let old = std::mem::replace(&mut self.primary, successor);
         Ok(Struck { at, gone, old })
     }
 

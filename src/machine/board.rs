@@ -184,7 +184,7 @@ impl Board {
     /// outputs and inputs.
     pub fn reset(&mut self) {
         let Self { own_sbi, rx_seq, console_bytes, .. } = *self;
-        // What the host is at work on goes on; nobody waits for it any more.
+        // The host carries on with the requests that it has; their completions go to no driver.
         let unplugged = |disk: &Slot<Blk>| {
             let mut device = disk.device.clone();
             device.reset();

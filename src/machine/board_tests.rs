@@ -44,7 +44,7 @@ fn a_disk_in_slot_0_interrupts_with_source_1_and_the_network_makes_room() {
     board.set_model(BoardModel::with_disks(&[Some(0)]).unwrap());
     let ids: Vec<u64> = (0..8).map(|slot| read(&mut board, 0x1000_1008 + 0x1000 * slot, 4)).collect();
     assert_eq!(ids, [2, 4, 3, 0, 0, 0, 0, 1]);
-    // A ring that cannot be is told by a configuration interrupt.
+    // An impossible ring raises a configuration interrupt.
     for (register, value) in [(0x70, 3), (0x70, 11), (0x70, 15), (0x44, 1)] {
         write(&mut board, &mut ram, 0x1000_1000 + register, 4, value);
     }
@@ -86,7 +86,7 @@ fn claims_of_one_unread_transmit_interrupt(board: &mut Board, ram: &mut Ram) -> 
 }
 
 #[test]
-fn a_transmit_interrupt_that_nobody_reads_comes_once_for_each_byte() {
+fn an_unread_transmit_interrupt_comes_once_for_each_byte() {
     let (mut board, mut ram) = board();
     assert_eq!(claims_of_one_unread_transmit_interrupt(&mut board, &mut ram), 1);
     assert_eq!(board.lines(), 0);
@@ -198,7 +198,7 @@ fn a_guest_that_starts_over_finds_its_window_and_nothing_typed_before() {
     drive_console(&mut board, &mut ram);
     speak_at_virtio(&mut board, &mut ram);
     board.resize_console(132, 50);
-    board.receive_console(&mut ram, b"for nobody");
+    board.receive_console(&mut ram, b"no reader");
     board.reset();
     assert_eq!(board.console.device.size(), (132, 50));
     assert_eq!((board.console.room(), board.uart.room(), board.console_bytes), (256, 256, 2));
@@ -519,7 +519,7 @@ fn no_guest_drives_a_disk_beyond_its_bounds_and_no_host_ends_what_was_not_asked(
                     set_up(&mut prng, &mut board, &mut ram, &mut rings, slot);
                 }
                 1..5 if !waiting.is_empty() => {
-                    // The right end, or one that nobody waits for.
+                    // The right end, or one that no driver waits for.
                     let request: DiskRequest = waiting.remove(0);
                     let (disk, tag) = (request.disk, request.tag);
                     let bytes = match &request.op {
@@ -596,7 +596,7 @@ fn the_clock_survives_any_access_and_any_answer() {
             Ok(BusRead::Ask(question)) => assert_eq!(asks, Some(question), "what asks says so before"),
             Err(BusFault) => assert_eq!(asks, None),
         }
-        // Setting it and its alarm is ignored, or a fault; it interrupts nobody.
+        // Setting it and its alarm is ignored, or a fault; it raises no interrupt.
         board.write(&mut ram, at, size, value).ok();
         assert_eq!(board.check(RAM_BYTES), Ok(()));
         assert_eq!(board.exit, None);

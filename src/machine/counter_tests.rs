@@ -279,11 +279,11 @@ fn heard(frames: &[Vec<u8>], port: u16) -> Vec<(TcpControl, i32, Option<i32>)> {
 }
 
 #[test]
-fn what_is_unknown_is_reset_and_a_full_table_refuses_nobody_for_good() {
+fn what_is_unknown_is_reset_and_a_full_table_refuses_no_client_for_good() {
     let mut world = World::new(7, 0);
     let mut tell = |repr| world.guest([segment(repr)].into());
     let said = tell(made_up(7, PORT + 1, TcpControl::Syn, None));
-    assert_eq!(heard(&said, 7), [(TcpControl::Rst, 0, Some(1001))], "nobody listens there");
+    assert_eq!(heard(&said, 7), [(TcpControl::Rst, 0, Some(1001))], "no server listens there");
     let said = tell(made_up(8, PORT, TcpControl::None, Some(77)));
     assert_eq!(heard(&said, 8), [(TcpControl::Rst, 77, None)], "no such connection");
     let said = tell(made_up(9, PORT, TcpControl::Rst, Some(77)));
@@ -302,7 +302,7 @@ fn what_is_unknown_is_reset_and_a_full_table_refuses_nobody_for_good() {
 }
 
 #[test]
-fn segments_that_make_no_sense_harm_nobody() {
+fn segments_that_make_no_sense_do_no_harm() {
     let mut world = World::new(8, 0);
     world.client(&"incr fine\n".repeat(2000), true);
     for _ in 0..20 {

@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use super::config::{BadConfig, RAM_BYTES_MAX};
 use super::elf::{Elf, LoadError};
-use super::stranger;
+use super::magic;
 use crate::base::{Digest, GuestPhys, digest_bytes};
 use crate::isa::compressed::expand;
 use crate::isa::{Op, decode};
@@ -45,7 +45,7 @@ pub enum KernelError {
     NoCode,
     /// The file is recognised as something else.
     #[error("the kernel is not a RISC-V Image: it is {what}")]
-    Stranger {
+    NoKernel {
         /// What it is, in words that go after "it is".
         what: &'static str,
     },
@@ -153,8 +153,8 @@ impl<'a> Kernel<'a> {
     /// # Errors
     /// The file is no kernel, is damaged, or is recognised as something else.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, KernelError> {
-        if let Some(what) = stranger::name(bytes) {
-            return Err(KernelError::Stranger { what });
+        if let Some(what) = magic::name(bytes) {
+            return Err(KernelError::NoKernel { what });
         }
         if bytes.starts_with(b"\x7fELF") {
             return Elf::parse(bytes).map(Kernel::Elf).map_err(KernelError::Elf);
@@ -183,7 +183,7 @@ impl<'a> Kernel<'a> {
         if image_bytes < file_bytes {
             return Err(KernelError::Size { image_bytes, file_bytes });
         }
-        if let Some(expected) = stranger::efi_file_bytes(bytes).filter(|&expected| expected > file_bytes) {
+        if let Some(expected) = magic::efi_file_bytes(bytes).filter(|&expected| expected > file_bytes) {
             return Err(KernelError::CutOff { expected, found: file_bytes });
         }
         let reach = offset.saturating_add(image_bytes);
@@ -278,7 +278,7 @@ impl<'a> Firmware<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, KernelError> {
         if bytes.starts_with(b"\x7fELF") {
             Elf::parse(bytes).map(Firmware::Elf).map_err(KernelError::Firmware)
-        } else if let Some(what) = stranger::name(bytes) {
+        } else if let Some(what) = magic::name(bytes) {
             Err(KernelError::NoFirmware { what })
         } else if image_header(bytes).is_some() {
             Err(KernelError::NoFirmware { what: "a kernel" })

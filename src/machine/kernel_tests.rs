@@ -258,9 +258,9 @@ fn files_that_are_no_kernel_are_told_apart() {
     };
     assert!(Kernel::parse(&good).is_ok());
     assert_eq!(refused(Vec::clear), KernelError::NoCode);
-    let gzip = KernelError::Stranger { what: "gzip-compressed" };
+    let gzip = KernelError::NoKernel { what: "gzip-compressed" };
     assert_eq!(refused(|b| b[..2].copy_from_slice(&[0x1f, 0x8b])), gzip);
-    assert!(matches!(refused(|b| b[0x38..0x3c].copy_from_slice(b"ARM\x64")), KernelError::Stranger { .. }));
+    assert!(matches!(refused(|b| b[0x38..0x3c].copy_from_slice(b"ARM\x64")), KernelError::NoKernel { .. }));
     assert!(matches!(refused(|b| b[0x10..0x18].fill(0xff)), KernelError::Huge { reach: u64::MAX }));
     let far = KernelError::Huge { reach: (1 << 40) + (1 << 20) };
     assert_eq!(refused(|b| b[0x08..0x10].copy_from_slice(&(1u64 << 40).to_le_bytes())), far);

@@ -17,11 +17,11 @@ pub mod elf;
 pub(crate) mod fdt;
 pub(crate) mod io;
 pub(crate) mod kernel;
+mod magic;
 pub(crate) mod map;
 pub(crate) mod model;
 pub(crate) mod saved;
 mod sbi;
-mod stranger;
 pub(crate) mod vm;
 
 pub use arriving::Arriving;

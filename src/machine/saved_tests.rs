@@ -1,4 +1,4 @@
-//! Machines put aside and taken up again, also by liars.
+//! Machines put aside and taken up again, also from forged states.
 
 use super::*;
 use crate::base::Prng;
@@ -108,7 +108,7 @@ fn no_damaged_state_panics_then_or_later() {
             saved.state.truncate(prng.below(saved.state.len() as u64) as usize);
         }
         println!("seed {seed:#x} round {round}");
-        // A liar knows how to compute digests, too.
+        // A forger computes the digest, too.
         for _ in 0..2 {
             match Machine::restore(saved.clone()) {
                 Ok(mut machine) => {

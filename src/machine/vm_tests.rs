@@ -67,7 +67,7 @@ fn a_guest_that_prints_without_end_is_stopped_to_be_heard() {
     for _ in 0..3 {
         assert_eq!(machine.run_until(Icount::MAX), Stop::Service);
         let at = machine.icount();
-        assert_eq!(machine.run_until(Icount::MAX), Stop::Service, "nobody has listened yet");
+        assert_eq!(machine.run_until(Icount::MAX), Stop::Service, "no outputs have been taken yet");
         assert_eq!(machine.icount(), at);
         let outputs = machine.take_outputs();
         assert_eq!(outputs.len(), 1);

@@ -52,7 +52,7 @@ impl Dhcp {
         let Ok(packet) = DhcpPacket::new_checked(payload) else { return Answer::Malformed };
         let Ok(asked) = DhcpRepr::parse(&packet) else { return Answer::Malformed };
         let client = Mac(asked.client_hardware_address.0);
-        // Nobody asks for another's address.
+        // A station asks for its own address only.
         if client != source {
             return Answer::Malformed;
         }
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_in_use_is_given_to_nobody_else_until_its_holder_is_gone() {
+    fn an_address_in_use_is_not_given_away_until_its_holder_is_gone() {
         let (old, new) = (Mac([2; 6]), Mac([4; 6]));
         let mut dhcp = Dhcp::default();
         dhcp.note_holder(old, FIRST);

@@ -304,7 +304,7 @@ fn the_hosts_own_services_are_at_the_gateways_address_where_that_is_allowed() {
     assert_eq!(from_guest(&mut gateway, 0, &ether::udp(outside, 5000, GATEWAY, 8080, b"hello")), []);
 }
 
-/// The guest is told that nobody listens.
+/// The guest gets a refusal: no server listens there.
 fn assert_reset(out: &[FromGateway]) {
     let [FromGateway::Frame(frame)] = out else { panic!("{out:?}") };
     assert_eq!((frame[23], frame[14 + IPV4_HEADER_LEN + 13] & 4), (6, 4), "RST");
@@ -408,7 +408,7 @@ fn a_client_of_a_guest_without_an_address_waits_without_spinning_and_is_told() {
     }
     assert!(now <= 3 * SECOND_NS, "{now}");
     gateway.tcp().release(conn);
-    // Nobody runs the guest at all: the client is held, then told.
+    // No node runs the guest: the client is held, then refused.
     let conn = gateway.connect(now, 0).unwrap();
     gateway.flush_tcp(now, false, 100, &mut out);
     wakes = 0;

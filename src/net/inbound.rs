@@ -3,7 +3,7 @@
 //! Each frame gets the next number (`rx_seq`, from 1) of the guest's life. The active VM sends
 //! `Received` once a frame is safe in the replicated log; until then the frame stays here. When a
 //! successor takes over it names the last number in *its* log, and everything after that is sent
-//! again: what the dead primary had received but not replicated is not lost, and what the successor
+//! again: what the failed primary had received but not replicated is not lost, and what the successor
 //! already has is not sent twice.
 //!
 //! Bounded in frames and in bytes; when it is full the newest frame is dropped and counted, as by
@@ -149,7 +149,7 @@ impl Inbound {
     /// VM already has more than was ever sent from here, our numbers are shifted to go on from the
     /// VM's.
     pub fn resume_after(&mut self, rx_seq_last: u64) {
-        // Numbers are added to: one that a liar drew at the very end is cut to a harmless one.
+        // Numbers are added to: a forged one near the maximum is cut, so that no sum overflows.
         let next = rx_seq_last.min(u64::MAX / 2) + 1;
         if self.floating || next > self.sent + 1 {
             self.first = next;
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(drain(&mut inbound), [1, 2, 3, 4, 5]);
         inbound.confirm(2);
         assert_eq!(inbound.len(), 3);
-        // The primary dies; 3 reached the backup's log although nobody said so to the switch.
+        // The primary crashes; 3 reached the backup's log without a confirmation to the switch.
         inbound.resume_after(3);
         assert_eq!(drain(&mut inbound), [4, 5]);
         assert_eq!(inbound.counts().resent, 2);
@@ -341,11 +341,11 @@ mod tests {
 
     #[test]
     fn a_number_from_the_very_end_leaves_room_to_count_on() {
-        for liar in [u64::MAX, u64::MAX - 1, u64::MAX / 2 + 1] {
+        for forged in [u64::MAX, u64::MAX - 1, u64::MAX / 2 + 1] {
             let mut inbound = Inbound::default();
-            inbound.resume_after(liar);
+            inbound.resume_after(forged);
             let first = inbound.push(frame(1)).unwrap();
-            assert_eq!(first, u64::MAX / 2 + 1, "{liar}");
+            assert_eq!(first, u64::MAX / 2 + 1, "{forged}");
             inbound.push(frame(2));
             assert_eq!(drain(&mut inbound), [first, first + 1]);
             inbound.confirm(u64::MAX);

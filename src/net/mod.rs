@@ -1,6 +1,6 @@
 //! The network piece that outlives the VM, as pure state: no socket, no clock, no thread.
 //!
-//! A VM dies and another node goes on in its place; its clients and peers must not notice. So the
+//! A node crashes and another goes on with its VM; the VM's clients and peers must not notice. So the
 //! wire ends in a switch that remembers, per VM, what has been accepted from it (`fence`) and
 //! what it has not yet safely received ([`inbound`]). Together with the numbers in the VM's
 //! replicated log that makes frames exactly-once in both directions while the switch lives.

@@ -773,7 +773,7 @@ impl Switch {
             }
             place.standbys.insert(peer, Standby { followed: generation, life: attach.life });
             // It comes from a generation that was never seen here: at another switch, then. A node of the same
-            // guest knows; whoever is not one is not believed.
+            // guest knows; the claim of another guest's node is ignored.
             let life = attach.life;
             if life == place.life && place.objection(now, life, generation, self.has_arbiter).is_none() {
                 place.suspect(now, generation);
@@ -904,16 +904,16 @@ impl Switch {
         self.guest_moved |= generation > before;
         place.mac = mac;
         place.standbys.remove(&peer);
-        let strangers = place.standbys.iter().filter(|(_, standby)| standby.life != life);
-        let strangers: Vec<PeerId> = strangers.map(|(peer, _)| *peer).collect();
+        let others = place.standbys.iter().filter(|(_, standby)| standby.life != life);
+        let others: Vec<PeerId> = others.map(|(peer, _)| *peer).collect();
         let old = place.active.replace(peer).filter(|old| *old != peer);
         self.fabric.move_pin(mac, port_of(vm));
         if place.active == Some(peer) && self.uplink.is_some() {
             place.rounds.begin(now);
             self.announce(now, out);
         }
-        for stranger in strangers {
-            self.refuse(stranger, "another guest by this name is active now".into(), out);
+        for other in others {
+            self.refuse(other, "another guest by this name is active now".into(), out);
         }
         if let Some(old) = old {
             if generation > before {

@@ -112,7 +112,7 @@ fn a_takeover_loses_nothing_and_repeats_nothing() {
     assert_eq!(to_primary.len(), 3);
     assert_eq!(world.frames(P2), [], "a standby hears nothing");
     world.say(P1, ToSwitch::Received { rx_seq: 1 });
-    // 2 is in the backup's log, too, when the primary dies; 3 is not.
+    // 2 is in the backup's log, too, when the primary crashes; 3 is not.
     world.switch.closed(P1);
     world.client(4, b"x");
     let out = world.say(P2, ToSwitch::Activate { generation: G2, rx_seq_last: 2 });
@@ -138,7 +138,7 @@ fn a_primary_that_wakes_up_after_it_lost_is_fenced() {
     assert_eq!(out[..2], fenced(P1, G2));
     assert_eq!(out[2..], attached(P2, G2, 1));
     assert_eq!(world.frames(P1), []);
-    assert_eq!(world.send(P1, G1, 2, announce()).len(), 1, "a closed peer is a stranger");
+    assert_eq!(world.send(P1, G1, 2, announce()).len(), 1, "a closed peer has to identify itself again");
     // It connects anew under its old generation.
     assert_eq!(world.attach(P3, attach(G1)), fenced(P3, G2));
     assert_eq!(world.switch.status().vms["kv"].tx_seq_last, 1);
@@ -205,7 +205,7 @@ fn frames_that_a_primary_has_taken_and_not_logged_outlive_it_also_when_it_attach
     world.say(P2, ToSwitch::Received { rx_seq: 1 });
     assert_eq!(world.frames(P2), [], "it has them all");
     assert_eq!(world.switch.status().vms["kv"].waiting, 2);
-    // A backup joins, and the primary dies before it logs them.
+    // A backup joins, and the primary crashes before it logs them.
     world.attach(P3, standby(G2));
     let generation = Generation(3);
     world.say(P3, ToSwitch::Activate { generation, rx_seq_last: 1 });
@@ -310,7 +310,7 @@ fn two_vms_talk_to_each_other_and_not_under_each_others_address() {
 }
 
 #[test]
-fn frames_for_a_vm_that_nobody_comes_for_are_forgotten() {
+fn frames_for_a_vm_without_a_node_are_dropped() {
     let mut world = World::new();
     world.attach(P1, attach(G1));
     world.send(P1, G1, 1, announce());
@@ -367,7 +367,7 @@ fn is_attached(out: &[Command]) -> bool {
 }
 
 #[test]
-fn names_that_nobody_holds_make_room_for_new_ones() {
+fn names_without_a_node_make_room_for_new_ones() {
     let mut world = World::new();
     world.attach(P1, attach(G1));
     world.send(P1, G1, 1, announce());
@@ -389,7 +389,7 @@ fn names_that_nobody_holds_make_room_for_new_ones() {
 }
 
 #[test]
-fn guests_that_have_spoken_make_room_once_nobody_has_held_them_for_a_minute() {
+fn guests_that_have_spoken_make_room_after_a_minute_without_a_node() {
     let mut world = World::new();
     let mut out = Vec::new();
     for n in 0..VMS_MAX as u64 {
@@ -417,9 +417,9 @@ fn a_frame_numbered_at_the_very_end_does_not_mute_the_guest() {
     assert_eq!(world.switch.status().vms["kv"].tx_seq_last, 2);
 
     // Nor does one that says before that it has sent as many.
-    let liar = PeerId(4);
-    world.attach(liar, Attach { tx_seq_last: u64::MAX - 1, ..attach(G1) });
-    world.send(liar, G1, u64::MAX, announce());
+    let forger = PeerId(4);
+    world.attach(forger, Attach { tx_seq_last: u64::MAX - 1, ..attach(G1) });
+    world.send(forger, G1, u64::MAX, announce());
     let guest = PeerId(5);
     assert_eq!(world.attach(guest, Attach { tx_seq_last: 2, ..attach(G1) })[1..], attached(guest, G1, 2));
     world.send(guest, G1, 3, announce());
@@ -479,17 +479,17 @@ fn with_an_arbiter_a_leap_and_another_guest_wait_for_its_word() {
     assert_eq!(out[..2], fenced(P1, G2));
     world.switch.claimed(0, "kv", leap);
     assert!(is_attached(&world.attach(P3, Attach { life: 8, ..attach(leap) })));
-    // The next one needs nobody's word: a takeover does not wait.
+    // The next one needs no confirmation: a takeover does not wait.
     let out = world.attach(P1, Attach { life: 8, ..attach(leap.next()) });
     assert_eq!(out[..2], fenced(P3, leap.next()));
 }
 
 #[test]
-fn whoever_takes_a_name_before_its_guest_comes_does_not_keep_it() {
+fn a_node_that_takes_a_name_before_its_guest_comes_does_not_keep_it() {
     let mut world = World::new();
     // As a standby: there has been no primary under the name.
-    let stranger = Attach { life: 666, tx_seq_last: 9000, ..standby(Generation(u64::MAX)) };
-    assert!(is_attached(&world.attach(P1, stranger)));
+    let squatter = Attach { life: 666, tx_seq_last: 9000, ..standby(Generation(u64::MAX)) };
+    assert!(is_attached(&world.attach(P1, squatter)));
     let out = world.attach(P2, attach(G1));
     assert_refused(&out, "is active now");
     assert_eq!(out[2..], attached(P2, G1, 0));
@@ -527,12 +527,12 @@ fn another_guest_cannot_have_an_attached_ones_address() {
     world.switch.closed(P1);
     world.send(P2, G1, 4, ether::arp(ArpOperation::Request, thief, Mac::BROADCAST, GUEST_IP));
     assert_eq!(world.switch.status().dropped[&DropWhy::SpoofedIp], 4);
-    // Once nobody holds the first, the address is free.
+    // Once no node holds the first, the address is free.
     world.switch.closed(P3);
     world.send(P2, G1, 5, ether::arp(ArpOperation::Request, thief, Mac::BROADCAST, GUEST_IP));
     world.client(1, b"mine now");
     assert_eq!(request(&world.frames(P2)[0].1).1, b"mine now");
-    // And then the first cannot have it back from whoever has it now.
+    // And then the first cannot have it back from its present holder.
     world.attach(P1, Attach { tx_seq_last: 1, ..attach(G2) });
     world.send(P1, G2, 2, announce());
     assert_eq!(world.switch.status().dropped[&DropWhy::SpoofedIp], 5);
@@ -719,7 +719,7 @@ fn the_guest_that_clients_reach_keeps_its_ip_while_a_node_is_attached_for_it() {
     assert_eq!((world.frames(P1).len(), world.frames(P2).len()), (1, 0));
     let words = told(&mut world).join("\n");
     assert!(words.contains("IPv4 address 10.0.2.15 of VM \"kv\"") && words.contains("\"other\""), "{words}");
-    // Nobody is attached for the first one any more: the address is free.
+    // No node is attached for the first one any more: the address is free.
     world.switch.closed(P1);
     world.send(P2, G1, 2, thief);
     world.client(5555, b"2 PING");

@@ -93,7 +93,7 @@ fn on_the_uplink(out: &[Command]) -> Vec<Vec<u8>> {
 fn frames_pass_both_ways_and_the_gateway_is_silent() {
     let mut segment = Segment::new();
     segment.attach(P1, G1, false, 0);
-    // The gateway's own address is nobody's here.
+    // The gateway's address has no owner here.
     let question = ether::arp(ArpOperation::Request, GUEST, Mac::BROADCAST, crate::net::gateway::GATEWAY_IP);
     let out = segment.send(P1, G1, 1, question.clone());
     assert_eq!(on_the_uplink(&out), [question]);
@@ -237,7 +237,7 @@ fn a_primary_whose_successor_is_active_elsewhere_is_not_announced_here() {
     assert_eq!(on_the_uplink(&out), [] as [Vec<u8>; 0]);
     let due = segment.switch.next_deadline();
     assert!(due.is_some_and(|due| due > segment.now), "{due:?}: it asks for nothing that it may not do");
-    // The claim was its own after all: that is told.
+    // The claim was its own after all: the switch reports that.
     let out = segment.say(P1, ToSwitch::Activate { generation: G2, rx_seq_last: 0 });
     assert_eq!(on_the_uplink(&out).len(), 1);
 }
@@ -249,7 +249,7 @@ fn older_word_of_a_claim_does_not_undo_a_newer_one() {
     segment.attach(P2, G1, true, 0);
     segment.switch.claimed(0, "kv", Generation(3));
     segment.switch.claimed(0, "kv", G2);
-    // The second generation is as old as the first, whoever comes with it, and however.
+    // The second generation is as old as the first, from whichever node it comes, and however.
     let out = segment.say(P1, ToSwitch::Activate { generation: G2, rx_seq_last: 0 });
     assert!(out.contains(&Command::Send(P1, FromSwitch::Fenced { current: Generation(3) })), "{out:?}");
     let out = segment.say(P2, ToSwitch::Activate { generation: G2, rx_seq_last: 0 });

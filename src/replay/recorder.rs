@@ -88,7 +88,7 @@ impl Recorder {
     }
 
     /// From here on a digest is written at exactly each multiple of `instructions`; 0 for none.
-    /// So two recordings of one history, whoever made them, have digests to compare at the same
+    /// So two recordings of one history, made by whichever node, have digests to compare at the same
     /// positions.
     pub fn digest_every(&mut self, instructions: u64) {
         self.digest_every = instructions;
@@ -256,7 +256,7 @@ impl Recorder {
         if let Some(input) = input {
             self.deliver(input).expect("a guest that has not ended can take the time that it asks for");
         }
-        // A clock that nobody reads may be behind by any amount: the first read looks.
+        // A clock that is not read may be behind by any amount: the first read looks.
         self.machine.derive_time_before(if reads { at.plus(LOOK_INSTRUCTIONS) } else { at });
     }
 

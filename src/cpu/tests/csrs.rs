@@ -218,7 +218,7 @@ fn counters_are_seen_below_only_where_they_are_enabled() {
             let worked = matches!(stop, HartStop::Ask(_)) || world.hart.exceptions == 0;
             assert_eq!(worked, allowed, "{mode:?} {number:x} {mcounteren} {scounteren}");
         }
-        // The hpm counters are for nobody but M-mode.
+        // The hpm counters are for M-mode only.
         let mut world = World::new(&[csrr(5, 0xc03)]);
         world.step(1);
         assert_eq!(world.hart.exceptions, 0);

@@ -9,7 +9,7 @@
 //!
 //!          notify, within the store                   delivered, in order
 //! ring --------------------------------> flights ---------------------------> used ring
-//!    \   (a write's bytes are copied)       |  reset, fault: nobody waits for
+//!    \   (a write's bytes are copied)       |  reset, fault: no driver waits for
 //!     \-- answered at once: bad, empty,     |  it any more, but it stays: the
 //!         identify, unsupported             v  disk is still at work on it
 //! ```
@@ -87,7 +87,7 @@ enum Waiter {
     /// The flush that follows, which ends for both.
     Flush,
     /// The driver has reset the device since.
-    Nobody,
+    Gone,
 }
 
 /// A request that the host has been asked for and has not ended.
@@ -275,7 +275,7 @@ impl Blk {
                 self.front_fails = failed;
                 Ok(())
             }
-            Waiter::Nobody => Ok(()),
+            Waiter::Gone => Ok(()),
         }
     }
 
@@ -411,7 +411,7 @@ impl Device for Blk {
     fn reset(&mut self) {
         self.front_fails = false;
         for flight in &mut self.flights {
-            flight.waiter = Waiter::Nobody;
+            flight.waiter = Waiter::Gone;
         }
     }
 

@@ -111,7 +111,7 @@ fn completions_come_in_order_and_bring_what_they_must() {
 }
 
 #[test]
-fn what_cannot_be_done_fails_at_once_and_asks_nobody() {
+fn what_cannot_be_done_fails_at_once_without_a_request_to_the_host() {
     let outside = [
         (TYPE_IN, SECTORS, 512),
         (TYPE_IN, SECTORS - 1, 1024),
@@ -422,7 +422,7 @@ fn a_state_from_outside_is_looked_at() {
     assert_eq!(refused(&|blk| blk.front_fails = true), "failure");
     assert_eq!(
         refused(&|blk| blk.flights =
-            (1..=65).map(|tag| Flight { tag, op: DiskOp::Flush, waiter: Waiter::Nobody }).collect()),
+            (1..=65).map(|tag| Flight { tag, op: DiskOp::Flush, waiter: Waiter::Gone }).collect()),
         "requests under way"
     );
 }

@@ -1,6 +1,6 @@
 //! Virtio 1.2 devices over memory-mapped I/O (version 2 registers).
 //!
-//! Reading order: [`queue`] (a split virtqueue that trusts nobody), [`transport`] (the registers
+//! Reading order: [`queue`] (a split virtqueue that trusts no driver), [`transport`] (the registers
 //! that all devices share), then the devices: [`net`], [`rng`], [`console`], [`blk`].
 //!
 //! A device answers a notify at once, within the guest's store: rings are walked and data is moved

@@ -90,7 +90,7 @@ fn a_received_frame_lands_behind_a_header_and_raises_the_interrupt() {
 #[test]
 fn a_frame_without_a_buffer_is_dropped_and_a_small_buffer_is_kept() {
     let mut driver = driver();
-    driver.slot.receive(&mut driver.ram, b"nobody listens");
+    driver.slot.receive(&mut driver.ram, b"no buffer");
     driver.offer_buffer(RX, 0, 12 + 20, WRITE);
     driver.slot.receive(&mut driver.ram, &[1; 21]);
     assert_eq!(driver.slot.device.rx_dropped, 2);

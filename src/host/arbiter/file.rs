@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/VM/g00000000000000000001         who claimed generation 1: one JSON line
 //! DIR/VM/g00000000000000000001.ended   the guest of generation 1 ended in an orderly way
-//! DIR/VM/.NODE.new                     a claim being written; a crash may leave it, nobody reads it
+//! DIR/VM/.NODE.new                     a claim being written; a crash may leave it; it is never read
 //! ```
 //!
 //! A claim is written beside its place, fsynced, then *linked* to its name, which fails if the name

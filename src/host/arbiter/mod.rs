@@ -45,11 +45,11 @@ impl Place {
         })
     }
 
-    /// What a person does about `error`.
+    /// What the operator does about `error`.
     pub fn advice(&self, error: &ArbiterError) -> String {
         match (self, error) {
             (_, ArbiterError::Forgetful { .. }) => {
-                "give both nodes the same --arbiter; if it was restored from an old backup, nobody may go on by it \
+                "give both nodes the same --arbiter; if it was restored from an old backup, no node may use it \
                  before it knows the newest generation again (the guide's page on arbiters says how)"
                     .into()
             }

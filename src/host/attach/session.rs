@@ -216,7 +216,7 @@ mod tests {
     fn typing_is_said_again_from_where_it_was_taken() {
         let mut session = Session::new(1, false);
         session.type_in(b"hello world");
-        assert_eq!(session.next_input(), None, "nobody to tell");
+        assert_eq!(session.next_input(), None, "no node to send to");
         session.greeted(&greeting(true, 0, 0)).unwrap();
         let said = |seq, text: &[u8]| Some(Message::ConsoleInput { seq, bytes: text.to_vec() });
         assert_eq!(session.next_input(), said(0, b"hello world"));

@@ -98,7 +98,7 @@ fn requests_are_answered_in_order_and_reach_the_file() {
     assert_eq!(told(&answers).len(), 2, "each kind once: {answers:?}");
 }
 
-/// A store whose parts fail when they are told to.
+/// A store whose parts fail on command.
 struct Faulty {
     bytes: Vec<u8>,
     writes_left: usize,
@@ -261,7 +261,7 @@ fn a_joiner_makes_a_missing_file_and_calls_it_behind_until_it_counts() {
 }
 
 #[test]
-fn a_file_that_nobody_knows_is_taken_when_equal_and_never_overwritten() {
+fn a_file_without_an_identity_is_taken_when_equal_and_never_overwritten() {
     let dir = TempDir::new().unwrap();
     let path = image(&dir, "photos.img", &[1; 64 << 10]);
     let open = || job(Work::Open { spec: spec(64 << 10, false) });
@@ -271,7 +271,7 @@ fn a_file_that_nobody_knows_is_taken_when_equal_and_never_overwritten() {
     let why = refused[1].as_ref().unwrap_err();
     assert!(why.contains("photos.img") && why.contains("--disk-reset"), "{why}");
     assert_eq!(fs::read(&path).unwrap(), [1; 64 << 10]);
-    assert_eq!(Identity::read(&path).unwrap(), None, "refused, it is still nobody's");
+    assert_eq!(Identity::read(&path).unwrap(), None, "refused, it still has no identity");
     let reset = DiskPlace { reset: true, ..place(&path) };
     assert_eq!(
         worked(carry_out(None, Some(reset), vec![open(), write()])),

@@ -30,7 +30,7 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// What both threads hold.
 pub struct Shared {
     state: Mutex<State>,
-    /// What one read brings. Held by whoever reads, before the state.
+    /// What one read brings. The reader locks it, before the state.
     scratch: Mutex<Box<[u8]>>,
     wake: OwnedFd,
 }
@@ -71,7 +71,7 @@ impl Shared {
 
 /// How the thread's time with a connection ended.
 enum Over {
-    /// The port is closed, or no one listens.
+    /// The port is closed, or the receiver of events is gone.
     Stop,
     Ended(Ended),
 }

@@ -341,7 +341,7 @@ impl State {
     }
 
     pub fn disconnected(&mut self) {
-        // Whoever else holds it sees its end.
+        // Other holders of the stream see its end.
         if let Some(stream) = self.stream.take() {
             stream.shutdown(Shutdown::Both).ok();
         }

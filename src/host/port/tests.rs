@@ -206,7 +206,7 @@ fn being_refused_is_asked_again_and_being_fenced_lasts_until_a_newer_generation(
     let (mut hand, _) = Hand::accept(&listener);
     hand.say(FromSwitch::Fenced { current: Generation(9) });
     assert_eq!(next(&events), PortEvent::Fenced { current: Generation(9) });
-    // Nobody is there to hear it, and it must not be lost.
+    // No switch is there to take it, and it must not be lost.
     port.send(1, &1u64.to_le_bytes()).unwrap();
     port.activate(Generation(9), 5);
     listener.set_nonblocking(true).unwrap();
@@ -261,6 +261,6 @@ fn who_reads_learns_that_the_connection_is_gone_also_when_the_thread_ended_it() 
     port.lock().end(state::Ended::Lost("silent".into()));
     let mut fds = [PollFd::new(&socket, PollFlags::IN)];
     look(&mut fds, PATIENCE);
-    assert!(!fds[0].revents().is_empty(), "whoever waits for it wakes");
-    assert!(!port.receive(&mut Vec::new()), "and is told to wait for it no more");
+    assert!(!fds[0].revents().is_empty(), "a poll of it wakes");
+    assert!(!port.receive(&mut Vec::new()), "and the caller need not wait for it any more");
 }

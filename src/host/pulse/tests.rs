@@ -80,10 +80,10 @@ fn a_connection_with_another_token_is_not_the_peers() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut primary = pulse();
     let token = primary.expect(LINK).unwrap();
-    let mut stranger = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    stranger.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut unknown = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    unknown.set_read_timeout(Some(PATIENCE)).unwrap();
     primary.adopter().adopt(token ^ 1, listener.accept().unwrap().0);
-    assert_eq!(io::Read::read(&mut stranger, &mut [0]).unwrap(), 0, "it is closed");
+    assert_eq!(io::Read::read(&mut unknown, &mut [0]).unwrap(), 0, "it is closed");
     assert_eq!(primary.beats(LINK), None);
 }
 

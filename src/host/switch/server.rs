@@ -97,7 +97,7 @@ pub struct SwitchReport {
     pub datagrams_unsent: u64,
     /// Connections that the kernel could not give us.
     pub accept_failures: u64,
-    /// Connections closed without a word because too many came, from one address or from all.
+    /// Connections closed without a message because too many came, from one address or from all.
     pub turned_away: u64,
     /// How the uplink fared, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,7 +120,7 @@ pub struct SwitchServer {
     switch: Switch,
     conns: BTreeMap<PeerId, Conn>,
     peer_next: u64,
-    born: Instant,
+    started: Instant,
     commands: Vec<Command>,
     scratch: Vec<u8>,
     accept_after: u64,
@@ -184,7 +184,7 @@ impl SwitchServer {
             watched: 0,
             conns: BTreeMap::new(),
             peer_next: 1,
-            born: Instant::now(),
+            started: Instant::now(),
             commands: Vec::new(),
             scratch: vec![0; 64 << 10],
             accept_after: 0,
@@ -280,7 +280,7 @@ impl SwitchServer {
     }
 
     fn now(&self) -> u64 {
-        self.born.elapsed().as_nanos() as u64
+        self.started.elapsed().as_nanos() as u64
     }
 
     /// Sleeps until something happens or is due.
@@ -350,7 +350,7 @@ impl SwitchServer {
             };
             let address = conn.address;
             if self.attached().filter(|(_, conn)| conn.address == address).count() >= PEERS_PER_ADDRESS_MAX {
-                // Dropped without a word: words, and waiting until they are read, are what a flood would take.
+                // Dropped without a message: messages, and waiting until they are read, are what a flood would cost.
                 self.turned_away += 1;
                 continue;
             }

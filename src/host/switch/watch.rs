@@ -139,7 +139,7 @@ mod tests {
             arbiter.claim("kv", &bid).unwrap();
         };
         let watch = Watch::start(Box::new(FileArbiter::open(&root).unwrap())).unwrap();
-        watch.ask_for(["kv", "nobody"].into_iter());
+        watch.ask_for(["kv", "other"].into_iter());
         claim(1);
         assert_eq!(await_news(&watch), [("kv".to_owned(), Generation(1))]);
         std::fs::rename(&root, dir.path().join("away")).unwrap();

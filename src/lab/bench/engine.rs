@@ -1,4 +1,4 @@
-//! How fast the machine runs each guest: in this process, recorded as a lone run is, unobserved.
+//! How fast the machine runs each guest: in this process, recorded as by `lockstep run`, unobserved.
 
 use std::time::{Duration, Instant};
 

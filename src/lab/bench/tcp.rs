@@ -1,7 +1,7 @@
 //! TCP through the switch, to a guest that speaks it: what fault tolerance adds to a request, what is left
 //! of the throughput, how long clients wait when the primary is taken away, what an idle switch costs.
 //!
-//! In one life of one guest alone and with a backup take turns, and what is told is the median over the
+//! In one life of one guest alone and with a backup take turns, and what is reported is the median over the
 //! turns of what a turn's two halves differ by. Client, switch, primary and backup each need a processor
 //! for throughputs to mean much; the processor time that the primary takes for an answer leaves out what
 //! others take. Blows fall on another pair, with the settings that everybody has.

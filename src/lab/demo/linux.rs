@@ -155,8 +155,8 @@ impl Play {
         let live = Instant::now();
         let silence = self.look(|console| console.silence(struck.at, live), "speaking after the kill")?;
         let spoke = silence.1.saturating_duration_since(struck.at);
-        let heir = self.stage.primary.name.clone();
-        say(&format!("{heir} goes on: next word on the console {:.0} ms after the kill", ms(spoke)));
+        let successor = self.stage.primary.name.clone();
+        say(&format!("{successor} goes on: next output on the console {:.0} ms after the kill", ms(spoke)));
         self.with_clients(Clients::end_transaction)?;
         let colour = self.ask(redis::GET_COLOUR)?;
         let pid = self.ask(redis::PID)?;

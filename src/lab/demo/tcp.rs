@@ -1,4 +1,4 @@
-//! The last act: a client connected by TCP stays connected while the machine of its server dies.
+//! The last act: a client connected by TCP stays connected while its server's machine is killed.
 
 use std::path::Path;
 use std::time::Duration;

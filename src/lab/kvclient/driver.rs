@@ -166,7 +166,7 @@ impl Driver {
             };
             if !self.clients.iter().any(reads) {
                 for done in self.verifying.drain(..) {
-                    // Whoever asked may have lost patience.
+                    // The caller may have given up.
                     done.try_send(()).ok();
                 }
             }

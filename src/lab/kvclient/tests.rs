@@ -219,7 +219,7 @@ fn one_question_is_answered_or_given_up() {
     let server = FakeKv::start(Wrong { loss_one_in: 3, ..Wrong::default() });
     assert_eq!(request(server.at, "PING", Duration::from_secs(5)).unwrap(), "PONG");
     assert_eq!(request(server.at, "GET nothing", Duration::from_secs(5)).unwrap(), "NONE");
-    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = request(nobody, "PING", Duration::from_millis(100)).unwrap_err();
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = request(closed, "PING", Duration::from_millis(100)).unwrap_err();
     assert!(matches!(error, RequestError::Unanswered { .. }), "{error}");
 }

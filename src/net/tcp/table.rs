@@ -76,7 +76,7 @@ impl Clock {
 /// The connections of one guest.
 pub struct Tcp {
     iface: Interface,
-    nobody: SocketSet<'static>,
+    no_sockets: SocketSet<'static>,
     ours: Ipv4Address,
     conns: BTreeMap<ConnId, Conn>,
     flows: BTreeMap<Flow, ConnId>,
@@ -118,7 +118,7 @@ impl Tcp {
         iface.set_any_ip(true);
         Self {
             iface,
-            nobody: SocketSet::new(Vec::new()),
+            no_sockets: SocketSet::new(Vec::new()),
             ours,
             conns: BTreeMap::new(),
             flows: BTreeMap::new(),
@@ -247,7 +247,7 @@ impl Tcp {
                 self.counts.strays += 1;
                 let mut link = Link { packet: Some(packet), route, frames };
                 let shown = Instant::from_micros((clock / 1000) as i64);
-                self.iface.poll_ingress_single(shown, &mut link, &mut self.nobody);
+                self.iface.poll_ingress_single(shown, &mut link, &mut self.no_sockets);
             }
         }
         self.counts.segments_to_guest += (frames.len() - sent) as u64;

@@ -40,7 +40,7 @@ struct World {
     wire: VecDeque<(u64, bool, Vec<u8>)>,
     prng: Prng,
     weather: Weather,
-    /// Nobody runs the guest: it does not move, and frames for it wait.
+    /// No node runs the guest: it does not move, and frames for it wait.
     absent: bool,
 }
 
@@ -401,7 +401,7 @@ fn a_guest_that_stops_acknowledging_holds_a_bounded_amount_and_is_given_up() {
 }
 
 #[test]
-fn while_nobody_runs_the_guest_nothing_is_repeated_and_nothing_given_up() {
+fn while_no_node_runs_the_guest_nothing_is_repeated_and_nothing_given_up() {
     let mut world = World::new(12, Weather::default());
     let (id, handle) = world.connected();
     world.say(id, b"asked before");
@@ -461,7 +461,7 @@ fn thousands_over_time_use_hundreds_of_places() {
     let mut world = World::new(14, Weather::default());
     for n in 0..3000u32 {
         let (id, handle) = world.connected();
-        // Whoever ends first, nothing is left behind.
+        // Whichever side ends first, nothing is left behind.
         if n % 2 == 0 {
             world.tcp.finish(id);
             world.guest(handle).close();

@@ -66,7 +66,7 @@ fn square_roots_are_rounded_as_defined() {
         let mut flags = Flags::default();
         let got = arith::sqrt::<F64>(double.to_bits(), Rounding::Rne, &mut flags);
         let want = double.sqrt().to_bits();
-        // In integers: which NaN a host's operation gives is nobody's promise, not even `is_nan`'s.
+        // In integers: which NaN a host's operation gives is not specified, not even by `is_nan`.
         assert_eq!(got, if want << 1 > F64::INFINITY << 1 { F64::NAN } else { want });
         let got = arith::sqrt::<F32>(single.to_bits().into(), Rounding::Rne, &mut flags);
         let want = u64::from(single.sqrt().to_bits());

@@ -2,7 +2,7 @@
 //!
 //! Three kinds, all connected before what they are to live through: one of ours that counts without a pause and
 //! checks every answer ([`counter`]); a `redis-cli` that is in the middle of a transaction when the
-//! primary dies ([`sitter`]); and `redis-benchmark`, which ends with an error as soon as one of its connections
+//! primary is killed ([`sitter`]); and `redis-benchmark`, which ends with an error as soon as one of its connections
 //! does ([`benchmark`]). What they have found is the verdict ([`Tcp`]). Where Redis's own programs are not
 //! installed, connections of ours ([`resp`]) take their places.
 
@@ -114,7 +114,7 @@ impl Clients {
         let calm = Run::start(BENCHMARK, self.redis, "demo:calm", CALM_TURNS * TURN, PATIENCE)?;
         let calm = calm.finish(&mut *alive)?;
         say(&format!(
-            "{}, {} connections, while nobody dies: {} requests/s, longest wait {}",
+            "{}, {} connections, without a kill: {} requests/s, longest wait {}",
             calm.program,
             calm.connections,
             grouped(calm.requests_per_s as u64),

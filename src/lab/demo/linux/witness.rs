@@ -92,7 +92,7 @@ pub fn read(shown: &str) -> Testimony {
     let whole = &shown[..shown.rfind('\n').map_or(0, |end| end + 1)];
     for line in whole.lines() {
         let line = plain(line);
-        // A shell that is being typed at repeats what it is told; what it is told holds quotes.
+        // The shell echoes the command that is typed, which has quotes.
         let typed = line.contains(['\'', '"', '$']);
         if let Some(word) = KERNEL_WORDS.iter().find(|word| line.contains(**word) && !typed) {
             seen.complain(format!("the kernel says {word:?}: {line}"));

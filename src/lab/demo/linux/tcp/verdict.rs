@@ -89,7 +89,7 @@ impl Tcp {
             self.broken += u64::from(ended.exit_status != Some(0));
             self.evidence.extend(ended.complaints.iter().cloned());
         }
-        // The figures speak for themselves, should nobody have complained.
+        // The figures decide where no complaint was found.
         for (what, figure) in [
             ("broken connections", self.broken),
             ("lost", self.lost),

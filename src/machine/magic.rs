@@ -1,7 +1,7 @@
-//! What a file is that was taken for a kernel or a firmware and is neither: recognised by its first bytes, so
-//! that the message can name what to do instead.
+//! Recognises, by its first bytes, a file that is given as a kernel or a firmware and is neither, so that the
+//! message can name what to do instead.
 //!
-//! Promise: a guess for people, made of nothing but the bytes. Absent on purpose: unpacking.
+//! Promise: a guess for the operator, a function of the bytes alone. Absent on purpose: unpacking.
 
 /// What the file is, in words that go after "it is".
 pub(super) fn name(bytes: &[u8]) -> Option<&'static str> {
