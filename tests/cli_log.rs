@@ -1,4 +1,4 @@
-//! `lockstep log` as a person types it, over recordings that `lockstep` has just made.
+//! `lockstep log` as a user types it, over recordings that `lockstep` has just made.
 
 #[allow(dead_code, reason = "a tool box that several test programs share")]
 mod common;
@@ -187,7 +187,7 @@ fn stats_group_by_where_the_guest_was_and_what_it_was_about() {
     assert_eq!(entries(&by_function, "(user)"), Some(users), "users at any address make one group");
     let by_activity = groups(&["--by", "activity"]);
     let (start, recorder) = (entries(&by_activity, "start"), entries(&by_activity, "(recorder)"));
-    // What the guest said, and its clock; the digests are nobody's doing.
+    // What the guest said, and its clock; the digests belong to neither.
     assert!(start.unwrap() >= 5 && recorder.unwrap() > users, "{by_activity:?}");
     let top = log(0, &["stats", &modes, "--by", "mode", "--top", "1"]);
     assert!(top.contains("2 others"), "{top}");

@@ -1,6 +1,6 @@
 //! The committed guest ELFs are what their sources give.
 //!
-//! Needs Debian's `gcc-riscv64-unknown-elf`. A developer without it is told so
+//! Needs Debian's `gcc-riscv64-unknown-elf`. A developer without it gets a message
 //! and goes on; under `CI` its absence is a failure, so that the check cannot
 //! fall asleep unnoticed.
 

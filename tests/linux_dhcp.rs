@@ -1,4 +1,4 @@
-//! A Debian guest that is told nothing about its network: the kernel's command line says `lockstep.ip=dhcp`,
+//! A Debian guest that is given nothing about its network: the kernel's command line says `lockstep.ip=dhcp`,
 //! and busybox's `udhcpc`, as Debian ships it, asks the switch's gateway. Address, router and resolver come
 //! from there; the lease holds over a takeover, and is renewed after it.
 //!
@@ -20,7 +20,7 @@ use lockstep::lab::onlooker::Onlooker;
 use common::linux::images;
 use common::networked::{PATIENCE, Switch, ask, boot};
 
-/// What the resolver of this test knows, and nobody else.
+/// What the resolver of this test knows, and no other.
 const NAME: &str = "only.here.test";
 const NAMED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
 /// The guest's echo.
@@ -109,7 +109,7 @@ fn a_linux_guest_configures_itself_and_keeps_its_lease_over_a_takeover() {
     primary.kill().unwrap();
     cluster.await_status(&mut backup, "the primary", |now| now.role == "primary").unwrap();
     echoes(&mut client, "after");
-    assert_eq!(dhcp_answers(&switch), 2, "nobody had to ask again");
+    assert_eq!(dhcp_answers(&switch), 2, "neither had to ask again");
     assert_configured(&mut console);
     // The guest's client asks for its lease anew, as it would after half a day, and gets the same.
     ask(

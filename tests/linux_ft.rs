@@ -255,7 +255,7 @@ fn what_redis_called_durable_is_there_after_both_nodes_died() {
         numbers.max()
     };
     scene.wait("ten numbers", 0, |shown| kept(shown).filter(|n| *n >= 10));
-    // First the primary: its heir has a disk of its own, and goes on.
+    // First the primary: the backup has a disk of its own, and goes on.
     primary.kill().unwrap();
     scene.cluster.await_status(&mut backup, "the primary", |status| status.role == "primary").unwrap();
     let before = kept(&scene.console().text()).unwrap();

@@ -142,7 +142,7 @@ fn resolver() -> (SocketAddr, Arc<AtomicU64>) {
 }
 
 /// Answers one TFTP transfer after the other from one port (RFC 1350, options by RFC 2347 and 2348): keeps what
-/// is written, and sends that to whoever reads.
+/// is written, and sends that to each reader.
 fn tftp_server() -> (SocketAddr, Arc<std::sync::Mutex<Vec<usize>>>) {
     let socket = UdpSocket::bind((ALIVE, 0)).unwrap();
     let at = socket.local_addr().unwrap();
@@ -226,7 +226,7 @@ fn reaches_the_world(images: &Images) {
     let switch = Switch::start(dir.path(), &words);
     let (_cluster, primary, mut console) = boot(images, dir.path(), &switch);
 
-    // glibc's resolver is told by UDP that the answer is truncated, and asks by TCP.
+    // The answer by UDP is truncated, so glibc's resolver asks by TCP.
     hears(&mut console, &format!("ping -c 1 -W 2 {NAME}"), &[&format!("PING {NAME} (198.51.100.")]);
     assert!(by_tcp.load(Ordering::Relaxed) > 0, "asked by TCP");
 

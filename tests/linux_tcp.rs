@@ -1,7 +1,7 @@
 //! Clients of Redis in a Debian guest, each with a TCP connection through the switch, while its primaries
 //! are killed: no connection breaks, and no answer is lost, repeated or out of order.
 //!
-//! And what `demo --linux` shows of that: Redis's own programs stay connected, and it is told when one does not.
+//! And what `demo --linux` shows of that: Redis's own programs stay connected, and the demo reports one that does not.
 //!
 //! Where Debian's packages are neither cached nor within reach the test says so loudly. More kills than
 //! the suite has time for: `LOCKSTEP_KILLS=100 cargo test --release --test linux_tcp -- --nocapture`.

@@ -150,7 +150,7 @@ fn any_damage_to_any_files_is_survived_and_told() {
         let (found, errors) = read(&dir);
         assert!(found.iter().all(|entry| written.contains(entry)), "seed {seed}");
         if errors.is_empty() {
-            assert_eq!(found, written[..found.len()], "seed {seed}: a hole is told");
+            assert_eq!(found, written[..found.len()], "seed {seed}: a hole is reported");
         }
         follow_to_the_end(&dir, &written, seed);
     }

@@ -308,7 +308,7 @@ fn a_history_that_is_not_the_recording_is_reported() {
 
 /// A clock that is read a hundred thousand times needs next to no log, and is the host's all the same.
 #[test]
-fn reads_of_the_time_are_in_nobodys_log() {
+fn reads_of_the_time_are_in_no_log() {
     let Recording { entries, .. } = recording("clock", &[]);
     let told: Vec<u64> = entries
         .iter()

@@ -2,8 +2,8 @@
 //!
 //! A target is handed bytes that libFuzzer makes up. It reads them in two ways. *As they are*: most end at a
 //! checksum. *Mended*: lengths, numbers and checksums are put right first ([`mend`]), so that the code behind them is
-//! reached; whoever can write a file or speak to a port can do the same. Besides not to panic, each module asserts
-//! what its room promises: decoding, encoding and decoding comes to the same, and nothing grows beyond its bound.
+//! reached; an attacker who can write a file or connect to a port can do the same. Besides not to panic, each module asserts
+//! what its module in `src` promises: decoding, encoding and decoding comes to the same, and nothing grows beyond its bound.
 
 pub mod input;
 pub mod mend;

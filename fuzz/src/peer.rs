@@ -132,7 +132,7 @@ pub struct Party {
     disk: Vec<u8>,
     /// Asked of the host, and not answered yet.
     asked: VecDeque<Command>,
-    /// What it sent, for whoever writes a story down.
+    /// What it sent, for a report of a run.
     pub sent: Vec<(LinkId, Message)>,
     /// What happened to it so far, as this target reads it.
     pub story: Vec<u8>,

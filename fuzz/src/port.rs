@@ -36,7 +36,7 @@ pub const OUTSIDE: u8 = 7;
 /// More than one step can lead to: each answers a bounded number of peers.
 const COMMANDS_MAX: usize = 4 * (PEERS_MAX + WAITING_MAX);
 
-/// What is told of a message from `peer`, for a seed.
+/// A message from `peer` in words, for a seed.
 pub fn put_message(out: &mut Vec<u8>, peer: u8, message: &ToSwitch) {
     let mut bytes = Vec::new();
     message.encode(&mut bytes);
@@ -106,7 +106,7 @@ impl World {
             CLAIM => {
                 let name = self.switch.vm_names().nth(slot.into()).map(str::to_owned);
                 let generation = Generation(input.u64());
-                self.switch.claimed(self.now, name.as_deref().unwrap_or("nobody"), generation);
+                self.switch.claimed(self.now, name.as_deref().unwrap_or("other"), generation);
             }
             _ => self.outside(slot, input.part(), &mut out),
         }

@@ -105,7 +105,7 @@ fn check(saved: Saved) {
     restore(saved);
 }
 
-/// Restores the machine as whoever can write its digest would, and runs it.
+/// Restores the machine from a state whose digest the input has made right, and runs it.
 fn restore(mut saved: Saved) {
     let mut machine = loop {
         match Machine::restore(saved.clone()) {

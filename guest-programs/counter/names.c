@@ -6,7 +6,7 @@
 
 struct place {
     uint64_t count;
-    uint32_t len; // 0: nobody
+    uint32_t len; // 0: unused
     char name[NAME_MAX];
 };
 

@@ -69,7 +69,7 @@ bool disk_wait(int place) {
         uint32_t irq = plic_claim();
         if (irq == IRQ)
             write32(SLOT + VIRTIO_INTERRUPT_ACK, 3);
-        if (irq == NET_IRQ) // whoever waits for frames looks at the ring first
+        if (irq == NET_IRQ) // a wait for frames looks at the ring first
             write32(NET_SLOT + VIRTIO_INTERRUPT_ACK, 3);
         if (irq != 0)
             plic_complete(irq);

@@ -8,7 +8,7 @@
 //   24  4  length of the text
 //   32  .. the text of the request, at most 480 bytes
 //
-// Beside the journal, blocks are written that nobody waits for, and records
+// Beside the journal, blocks are written without a wait, and records
 // are read back: a disk that forgets or mixes up is found out.
 #include "disk.h"
 #include "ip.h"

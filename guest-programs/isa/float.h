@@ -6,7 +6,7 @@
  * The operands are in fa0, fa1, fa2 (as \fmt), the first in a2 too. FTABLE looks at all 64 bits of fa3,
  * ITABLE at a0. The expected values come from exact rational arithmetic, not from another machine.
  *
- * Where several tables have the same operands, their rows stand once, in a macro: the operands, then
+ * Where several tables have the same operands, one macro has their rows: the operands, then
  * result and flags of each table. COLUMN makes the table of one column; ROUNDED one for each rounding
  * mode, from five columns.
  *     .macro SUMS column

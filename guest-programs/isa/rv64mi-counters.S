@@ -56,7 +56,7 @@
     MAY_NOT U, CSRR(0xc01)
     MAY     S, CSRR(0xc00)
     ENABLES 7, 7
-    # The other counters are for nobody below M-mode, and can stay at 0.
+    # The other counters are closed to modes below M, and can stay at 0.
     csrr    a0, mhpmcounter3
     csrr    a0, mhpmevent3
     csrr    a0, mhpmcounter31

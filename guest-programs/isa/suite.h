@@ -246,7 +246,7 @@ _start:
     .macro END
     j       pass
 
-# A trap that nobody expects is a failure of the case before it.
+# An unexpected trap is a failure of the case before it.
     .balign 4
 trap:
     csrr    s6, mcause

@@ -1,4 +1,4 @@
-// Prints without end: whoever takes its output must bound it.
+// Prints without end: the reader of its output must bound it.
 #include "print.h"
 
 int main(void) {

@@ -77,7 +77,7 @@ fn exists(command: &str) -> bool {
     }
 }
 
-/// Two ports that nobody has now.
+/// Two ports that are free now.
 fn free_ports() -> (u16, u16) {
     let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let [a, b] = listeners.map(|listener| listener.local_addr().unwrap().port());
@@ -122,7 +122,7 @@ impl Cluster {
             .unwrap();
         let (data, initial, member) = (self.data(n), self.initial(), &mut self.members[n]);
         assert!(member.process.is_none(), "it runs");
-        // A test that dies takes its etcd with it.
+        // A test that is killed takes its etcd with it.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "etcd", "--name", &member.name, "--data-dir"]).arg(data);
         command.args(["--listen-client-urls", &member.url(), "--advertise-client-urls", &member.url()]);

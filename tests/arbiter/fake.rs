@@ -34,7 +34,7 @@ impl Server {
                     let mut request = [0; 4096];
                     let read = stream.read(&mut request);
                     let n = count.fetch_add(1, Ordering::Relaxed);
-                    // Whoever asked may have gone: then there is nobody to tell.
+                    // The client may have gone: then the answer has no reader.
                     if matches!(read, Ok(1..)) && answer(n, &mut stream).is_err() {
                         println!("request {n} was given up by who asked");
                     }
@@ -152,11 +152,11 @@ fn endless_answers_are_not_taken_in() {
 
 #[test]
 fn a_slow_or_cut_answer_ends_in_time() {
-    let nobody = Server::start(|_, _| {
+    let silent = Server::start(|_, _| {
         std::thread::sleep(BOUND);
         Ok(())
     });
-    assert!(matches!(refused(&nobody), ArbiterError::Unreachable(why) if why.contains("does not answer")));
+    assert!(matches!(refused(&silent), ArbiterError::Unreachable(why) if why.contains("does not answer")));
     let drop_by_drop = Server::start(|_, stream| {
         for byte in http("200 OK", r#"{"header":{"cluster_id":"1","revision":"1"}}"#).bytes() {
             stream.write_all(&[byte])?;
@@ -237,7 +237,7 @@ fn a_claim_whose_answer_is_lost_is_read_back_and_never_assumed() {
 }
 
 #[test]
-fn a_claim_that_nobody_answers_is_not_won() {
+fn a_claim_without_an_answer_is_not_won() {
     let server = Server::start(|n, stream| match n {
         0 => stream.write_all(http("200 OK", OPENED).as_bytes()),
         1 => stream.write_all(txn(true, 5, [Some(&record(1, 7)), None]).as_bytes()),

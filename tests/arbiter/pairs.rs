@@ -72,7 +72,7 @@ fn a_primary_whose_generation_belongs_to_another_halts_and_its_backup_waits() {
     std::fs::write(&record, other).unwrap();
     assert_eq!(scene.primary.wait(PATIENCE), Some(1), "{}", scene.told());
     assert!(scene.primary.told().contains("generation 1 belongs to node"), "{}", scene.told());
-    scene.assert_nobody_answers();
+    scene.assert_no_node_answers();
     let status = scene.backup.status().unwrap();
     assert_eq!((status.phase.as_str(), status.generation.get()), ("claiming", 1), "{}", scene.told());
     assert!(
@@ -121,7 +121,7 @@ fn a_takeover_by_an_etcd_that_was_restored_from_an_old_backup_is_refused() {
         cluster.await_status(node, "told of the old backup", told).unwrap();
     }
     kill(&mut scene.primary);
-    scene.assert_nobody_answers();
+    scene.assert_no_node_answers();
     let status = scene.backup.status().unwrap();
     assert_eq!((status.phase.as_str(), status.generation.get()), ("claiming", 2), "{}", scene.told());
     let trouble = status.arbiter_trouble.unwrap_or_default();
@@ -133,7 +133,7 @@ fn a_takeover_by_an_etcd_that_was_restored_from_an_old_backup_is_refused() {
     println!("record: {record:?}\nanother: {}", another.told());
 }
 
-/// Each of the two would take a generation of its own: the backup is told before, and wins nothing after.
+/// Each of the two would take a generation of its own: the backup learns of it before, and wins nothing after.
 #[test]
 fn a_backup_with_another_prefix_than_its_primary_never_goes_on() {
     let Some(mut scene) = Scene::start(Kind::Etcd, None) else { return };
@@ -150,7 +150,7 @@ fn a_backup_with_another_prefix_than_its_primary_never_goes_on() {
     scene.cluster.await_status(&mut scene.backup, "told of the prefix", told).unwrap();
     scene.cluster.await_protected(&mut scene.primary).unwrap();
     kill(&mut scene.primary);
-    scene.assert_nobody_answers();
+    scene.assert_no_node_answers();
     let status = scene.backup.status().unwrap();
     assert_eq!((status.phase.as_str(), status.generation.get()), ("claiming", 2), "{}", scene.told());
     assert!(status.arbiter_trouble.is_some_and(|trouble| trouble.contains("prefix")), "{}", scene.told());

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | primary from backup | exactly one goes on, and the clients with it |
 //! | the same, and one of the two from the arbiter | that one stops, the other goes on |
-//! | the same, and both from the arbiter | nobody goes on, nobody is lost; it resumes when the arbiter is back |
+//! | the same, and both from the arbiter | no node goes on, none is lost; it resumes when the arbiter is back |
 //! | one direction of any of these | as if both were |
 //! | only the arbiter | nothing, but that it is said |
 
@@ -77,21 +77,21 @@ fn the_side_that_the_arbiter_is_cut_from_stops() {
 }
 
 #[test]
-fn without_the_arbiter_nobody_goes_on_and_nobody_is_lost() {
+fn without_the_arbiter_no_node_goes_on_and_none_is_lost() {
     for kind in [Kind::File, Kind::Etcd] {
         let Some(mut scene) = Scene::start(kind, Some(SILENCE_MS)) else { continue };
         assert_eq!(scene.ask("SET colour green"), "OK");
         scene.ways.iter().for_each(Way::cut);
         scene.link.cut(Cut::Both);
         scene.await_both_claiming();
-        scene.assert_nobody_answers();
+        scene.assert_no_node_answers();
         let Scene { cluster, primary, backup, .. } = &mut scene;
         for node in [primary, backup] {
             cluster.await_status(node, "told why", |s| s.arbiter_trouble.is_some()).unwrap();
         }
         // Also the link alone changes nothing: each has let the other go.
         scene.link.heal();
-        scene.assert_nobody_answers();
+        scene.assert_no_node_answers();
         let phases = [&scene.primary, &scene.backup].map(|node| node.status().unwrap());
         assert!(phases.iter().all(|s| s.phase == "claiming" && s.generation.get() == 1), "{phases:?}");
         assert!(phases.iter().all(|s| s.arbiter_trouble.is_some()), "{phases:?}");
@@ -117,8 +117,8 @@ fn one_way_cuts_to_the_arbiter_are_cuts() {
         }
         scene.link.cut(Cut::Both);
         scene.await_both_claiming();
-        // With only the answers cut, a claim is carried out that nobody hears of: it is not assumed.
-        scene.assert_nobody_answers();
+        // With only the answers cut, a claim is carried out without an answer: it is not assumed to be won.
+        scene.assert_no_node_answers();
         let roles = [&scene.primary, &scene.backup].map(|node| node.status().unwrap().phase);
         assert_eq!(roles, ["claiming", "claiming"], "{}", scene.told());
         scene.ways.iter().for_each(Way::heal);
@@ -128,7 +128,7 @@ fn one_way_cuts_to_the_arbiter_are_cuts() {
 }
 
 #[test]
-fn an_arbiter_that_is_away_while_nobody_needs_it_is_told_and_costs_nothing() {
+fn an_arbiter_that_is_away_while_no_claim_is_due_is_reported_and_costs_nothing() {
     for kind in [Kind::File, Kind::Etcd] {
         let Some(mut scene) = Scene::start(kind, Some(SILENCE_MS)) else { continue };
         let load = scene.load();

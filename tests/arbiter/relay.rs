@@ -62,7 +62,7 @@ fn carry(near: TcpStream, to: SocketAddr, held: &Held) {
     while held.forth.load(Ordering::SeqCst) {
         std::thread::sleep(Duration::from_millis(1));
     }
-    // Nobody there: who connected sees it closed.
+    // No server there: the client's connection is closed.
     let Ok(far) = TcpStream::connect(to) else { return };
     std::thread::scope(|scope| {
         scope.spawn(|| pump(&near, &far, &held.forth));

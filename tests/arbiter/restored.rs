@@ -34,7 +34,7 @@ fn restored(token: Option<&str>, memory: &std::path::Path) -> Option<(Cluster, [
 fn a_generation_that_an_older_backup_has_forgotten_is_not_given_out_again() {
     let memory = tempfile::tempdir().unwrap();
     let Some((cluster, [mut awake, mut slept])) = restored(None, memory.path()) else { return };
-    // Whoever follows generation 3 is refused the fourth, and is refused the third again.
+    // A node that follows generation 3 is refused the fourth, and is refused the third again.
     assert!(is_forgetful(&awake.claim("kv", &after(bid(4, 4), 3))));
     assert!(is_forgetful(&awake.claim("kv", &after(bid(3, 4), 2))));
     assert!(is_forgetful(&awake.look("kv", Generation(3))));

@@ -102,10 +102,10 @@ impl Scene {
             .unwrap_or_else(|error| panic!("{error}\n{}", self.told()))
     }
 
-    /// Nobody answers, for longer than a takeover takes.
+    /// No node answers, for longer than a takeover takes.
     #[track_caller]
-    pub fn assert_nobody_answers(&self) {
-        let answer = request(self.cluster.service, "INCR nobody", Duration::from_millis(700));
+    pub fn assert_no_node_answers(&self) {
+        let answer = request(self.cluster.service, "INCR silent", Duration::from_millis(700));
         assert!(answer.is_err(), "{answer:?}\n{}", self.told());
     }
 

@@ -1,4 +1,4 @@
-//! Crowds at a node's port: whoever has something to say is heard.
+//! Crowds at a node's port: a peer that sends a message is served.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};

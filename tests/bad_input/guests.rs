@@ -32,7 +32,7 @@ fn a_guest_that_only_traps_is_told_so_once_with_pc_and_cause() {
 }
 
 #[test]
-fn endless_printing_ends_when_nobody_reads_any_more() {
+fn endless_printing_ends_when_its_reader_is_gone() {
     let mut child = lockstep(&["run", &guest("loop_print"), "--memory", "4M"]).spawn().unwrap();
     let mut out = child.stdout.take().unwrap();
     let mut line = [0; 100];
@@ -68,7 +68,7 @@ fn endless_printing_to_a_reader_that_sleeps_waits_in_bounded_memory() {
 }
 
 #[test]
-fn a_limit_holds_while_nobody_reads() {
+fn a_limit_holds_without_a_reader() {
     let mut command =
         lockstep(&["run", &guest("loop_print"), "--memory", "4M", "--max-instructions", "3000000"]);
     command.stdout(Stdio::null());

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::{Ran, copy_dir, guest, record, run, segments};
 
-/// A recording of `clock`, with more than ten thousand entries, made once and copied by whoever damages it.
+/// A recording of `clock`, with more than ten thousand entries, made once and copied by each test that damages it.
 fn clock() -> &'static Path {
     static RECORDED: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = RECORDED.get_or_init(|| {
@@ -90,7 +90,7 @@ fn a_log_cut_off_anywhere_replays_up_to_the_cut() {
         let ran = run(&["replay", &log]);
         match ran.code() {
             Some(0) => assert!(all.starts_with(&ran.out), "cut at {len}: {}", ran.said()),
-            // Not even the header is left: nobody knows what it is a recording of.
+            // Not even the header is left: what was recorded is unknown.
             _ => drop(ran.refuses(&["fix:"])),
         }
         if len % 3 == 0 {

@@ -1,4 +1,4 @@
-//! Nodes that should not be there, consoles that nobody reads, and deaths at any moment.
+//! Nodes that should not be there, consoles that are not read, and kills at any moment.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -42,13 +42,13 @@ fn a_node_too_many_is_refused_and_the_pair_goes_on() {
 #[test]
 fn a_backup_without_a_primary_waits_and_then_says_what_is_missing() {
     let dir = TempDir::new().unwrap();
-    let (arbiter, nobody) = (path(&dir, ""), free_port());
+    let (arbiter, closed) = (path(&dir, ""), free_port());
     let words = [
         "backup",
         "--vm",
         "kv",
         "--primary",
-        &nobody,
+        &closed,
         "--listen",
         "127.0.0.1:0",
         "--arbiter",
@@ -57,7 +57,7 @@ fn a_backup_without_a_primary_waits_and_then_says_what_is_missing() {
         "1",
     ];
     let begun = std::time::Instant::now();
-    run(&words).refuses(&[&nobody, "does not answer", "fix:", "lockstep primary"]);
+    run(&words).refuses(&[&closed, "does not answer", "fix:", "lockstep primary"]);
     assert!(begun.elapsed() >= Duration::from_secs(1));
     run(&[
         "backup",
@@ -83,7 +83,7 @@ fn ask(address: &str) -> Option<NodeStatus> {
 }
 
 #[test]
-fn a_console_that_nobody_reads_costs_neither_protection_nor_takeover() {
+fn an_unread_console_costs_neither_protection_nor_takeover() {
     let dir = TempDir::new().unwrap();
     let (arbiter, loud) = (path(&dir, ""), guest("loop_print"));
     let (first, second) = (free_port(), free_port());
@@ -107,7 +107,7 @@ fn a_console_that_nobody_reads_costs_neither_protection_nor_takeover() {
     primary.wait().unwrap();
     until("taken over", PATIENCE, || ask(&second).is_some_and(|status| status.role == "primary"));
     std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(ask(&second).expect("the heir answers").role, "primary");
+    assert_eq!(ask(&second).expect("the successor answers").role, "primary");
     assert!(crate::support::peak_kib(backup.id()).unwrap() < 120 << 10);
     backup.kill().unwrap();
     backup.wait().unwrap();
@@ -136,7 +136,7 @@ fn recordings_of_nodes_killed_at_any_moment_replay() {
         primary.kill().unwrap();
         std::thread::sleep(Duration::from_micros(prng.between(0, 300_000)));
         if seed % 2 == 0 {
-            // The heir, too, in the middle of its generation or before it.
+            // The successor, too, in the middle of its generation or before it.
             backup.kill().unwrap();
             drop(load);
         } else {

@@ -61,7 +61,7 @@ fn join(vm: &str) -> Message {
     Message::Join { vm: vm.into(), node: NodeId(77) }
 }
 
-/// What strangers say that must not be listened to.
+/// What unknown peers send that must be ignored.
 fn attacks() -> Vec<(String, Vec<u8>)> {
     let mut other_version = message::preamble().to_vec();
     other_version[8] += 1;
@@ -97,7 +97,7 @@ fn attacks() -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn strangers_on_a_nodes_port_are_closed_while_it_serves() {
+fn unknown_peers_on_a_nodes_port_are_closed_while_it_serves() {
     let dir = TempDir::new().unwrap();
     let mut cluster = cluster(&dir);
     let (mut primary, mut backup) = cluster.pair().unwrap();
@@ -133,7 +133,7 @@ fn strangers_on_a_nodes_port_are_closed_while_it_serves() {
         assert!(node.status().is_ok());
     }
     let status = cluster.await_protected(&mut primary).unwrap();
-    assert_eq!(status.generation, Generation(1), "nobody was lost: {}", primary.told());
+    assert_eq!(status.generation, Generation(1), "no node was lost: {}", primary.told());
     for (node, before) in [&mut primary, &mut backup].into_iter().zip(memory) {
         let after = peak_kib(node.child.id()).unwrap();
         assert!(after < before + (64 << 10), "{}: {before} then {after} KiB", node.name);
@@ -143,7 +143,7 @@ fn strangers_on_a_nodes_port_are_closed_while_it_serves() {
 }
 
 #[test]
-fn two_hundred_connections_at_once_keep_nobody_from_the_service() {
+fn two_hundred_connections_at_once_keep_no_client_from_the_service() {
     let dir = TempDir::new().unwrap();
     let mut cluster = cluster(&dir);
     let (mut primary, backup) = cluster.pair().unwrap();

@@ -16,9 +16,9 @@ fn primary(listen: &str, arbiter: &str, more: &[&str]) -> crate::support::Ran {
 }
 
 fn backup(listen: &str, arbiter: &str, more: &[&str]) -> crate::support::Ran {
-    let nobody = free_port();
+    let closed = free_port();
     let mut all =
-        vec!["backup", "--vm", "kv", "--primary", &nobody, "--listen", listen, "--arbiter", arbiter];
+        vec!["backup", "--vm", "kv", "--primary", &closed, "--listen", listen, "--arbiter", arbiter];
     all.extend(more);
     run(&all)
 }
@@ -129,10 +129,10 @@ fn a_record_directory_that_cannot_be_used_is_told_and_costs_no_life() {
 
 #[test]
 fn tools_that_ask_the_wrong_address_say_so() {
-    let nobody = free_port();
-    run(&["status", &nobody]).refuses(&[&nobody, "fix:"]);
-    run(&["switchover", &nobody]).refuses(&[&nobody, "fix:"]);
-    run(&["switch", "--status", &nobody]).refuses(&[&nobody, "fix:"]);
+    let closed = free_port();
+    run(&["status", &closed]).refuses(&[&closed, "fix:"]);
+    run(&["switchover", &closed]).refuses(&[&closed, "fix:"]);
+    run(&["switch", "--status", &closed]).refuses(&[&closed, "fix:"]);
     // Somebody who takes the question and answers something else.
     let http = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = http.local_addr().unwrap().to_string();

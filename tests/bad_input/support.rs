@@ -176,7 +176,7 @@ pub fn clean(load: KvLoad) -> Report {
     report
 }
 
-/// A port of this host that nobody has now.
+/// A port of this host that is free now.
 pub fn free_port() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()

@@ -1,4 +1,4 @@
-//! Nobody listens to a node's talk any more, or its terminal is gone: the guest is not to notice.
+//! A node's messages have no reader any more, or its terminal is gone: the guest is not to notice.
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -54,7 +54,7 @@ impl Node {
     /// Asks it to end in an orderly way.
     fn ends_well(mut self) {
         self.signal(Signal::TERM);
-        // Alone with its guest it refuses once, whoever hears that; a signal that comes too early is lost.
+        // Alone with its guest it refuses once, heard or not; a signal that comes too early is lost.
         std::thread::sleep(Duration::from_millis(100));
         if self.child.try_wait().unwrap().is_none() {
             self.signal(Signal::TERM);
@@ -78,7 +78,7 @@ fn a_node_whose_standard_error_is_closed_goes_on_and_takes_a_backup() {
 }
 
 #[test]
-fn a_node_whose_standard_error_nobody_reads_does_not_wait_for_a_reader() {
+fn a_node_whose_standard_error_is_not_read_does_not_wait_for_a_reader() {
     let dir = TempDir::new().unwrap();
     // As full as a pipe is whose reader sleeps.
     let (reader, mut writer) = std::io::pipe().unwrap();

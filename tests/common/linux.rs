@@ -1,6 +1,6 @@
 //! The Linux guest that is made from Debian's packages.
 //!
-//! Where they are neither cached nor within reach whoever wants it hears none, after that was said loudly.
+//! Where they are neither cached nor within reach the callers get none, after a loud message.
 
 use std::path::Path;
 use std::process::Command;

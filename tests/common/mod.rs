@@ -75,7 +75,7 @@ pub fn hear(stream: &mut TcpStream) -> Option<Message> {
         let mut body = vec![0; header.len];
         stream.read_exact(&mut body).ok()?;
         match message::decode_body(header, &body).unwrap() {
-            // Nobody here beats: the connection itself has to do.
+            // No heartbeats are sent here: the connection itself has to do.
             Message::Pulse { .. } => {}
             message => return Some(message),
         }

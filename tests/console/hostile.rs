@@ -125,7 +125,7 @@ fn a_node_that_lies_can_do_nothing_to_a_terminal_but_show_bytes() {
     for lie in lies {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let liar = std::thread::spawn(move || {
+        let forger = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut bytes = Vec::new();
             lie.iter().for_each(|message| message.encode(&mut bytes));
@@ -142,6 +142,6 @@ fn a_node_that_lies_can_do_nothing_to_a_terminal_but_show_bytes() {
         assert!(matches!(terminal.ends(), Some(1 | 2)), "{}", terminal.told());
         let told = terminal.told();
         assert!(!told.contains("panicked") && !told.contains('\x1b'), "{told}");
-        liar.join().unwrap();
+        forger.join().unwrap();
     }
 }

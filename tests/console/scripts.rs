@@ -24,7 +24,7 @@ fn statuses_tell_scripts_what_happened() {
     let (status, ..) = attach("too late", &["--send", r"quit\n", "--until", "never said"]);
     assert_eq!(status, Some(1));
     assert_eq!(wait(&mut run.child).code(), Some(0));
-    let (status, _, told) = attach("nobody", &["--wait", "0.3"]);
+    let (status, _, told) = attach("no-port", &["--wait", "0.3"]);
     assert_eq!(status, Some(2));
     assert!(told.contains("no node answers") && told.contains("fix:"), "{told}");
 }

@@ -75,7 +75,7 @@ fn the_guest_is_told_of_the_windows_size() {
 fn a_terminal_that_goes_away_ends_the_run() {
     let mut terminal = chatter();
     terminal.master = None;
-    // The reading thread holds it, too; whoever hangs up is the last.
+    // The reading thread holds it, too; the last to hang up closes it.
     signal(&terminal.child, Signal::HUP);
     wait(&mut terminal.child);
 }

@@ -50,7 +50,7 @@ fn an_overlay_takes_the_writes_and_the_base_stays() {
     run(&[&named], &[]).ends(0, &["serial root\nfound 0\n", "done 20\n"]);
     run(&[&named], &[]).ends(0, &["found 20\n", "done 40\n"]);
     assert!(fs::read(&image).unwrap() == before);
-    assert!(!beside(&image).exists(), "a base is nobody's");
+    assert!(!beside(&image).exists(), "a base has no owner");
     // Over another base the blocks would be another disk's.
     order(&image, 21);
     run(&[&named], &[]).refuses(&["another base", "over"]);

@@ -1,4 +1,4 @@
-//! Disks that fail: the guest gets its error, and whoever replays it sees the same.
+//! Disks that fail: the guest gets its error, and each replay of it sees the same.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -65,7 +65,7 @@ fn after_both_are_killed_either_disk_holds_every_flush_that_was_seen() {
     let mut flushed = 0;
     for round in 0..4 {
         let more: &[&str] = if round == 0 { &[] } else { &["--fresh"] };
-        // Whoever starts has the other join: the copies change places.
+        // The node that starts makes the other join: the copies change places.
         let (first, second) = if round % 2 == 0 { (&p, &b) } else { (&b, &p) };
         let mut primary = scene.primary(first, more);
         until("looked back", || found(&scene.console(&primary)).is_some());
@@ -117,7 +117,7 @@ fn a_disk_that_missed_the_last_generation_is_refused() {
     until("looked back", || found(&scene.console(&again)).is_some());
     assert!(found(&scene.console(&again)).unwrap() >= flushed);
     drop(again);
-    // Whoever says so may go back.
+    // With the option the guest may go back.
     order(&b, 1);
     scene.primary_ends(&b, &["--fresh", "--disk-reset"]).ends(0, &["done"]);
 }

@@ -1,4 +1,4 @@
-# Sourced before a command block: a person at a terminal. `lockstep switch`, `primary` and `backup` run on while the
+# Sourced before a command block: a user at a terminal. `lockstep switch`, `primary` and `backup` run on while the
 # person goes on typing, as in terminals of their own; `run` and an `attach` that has no end are left after a while.
 
 # The status of everything that ended, a line each.

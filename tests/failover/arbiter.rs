@@ -1,4 +1,4 @@
-//! An arbiter that cannot be reached: nobody goes on alone, and nothing is said, until it is back.
+//! An arbiter that cannot be reached: no node goes on alone, and no output leaves, until it is back.
 
 use std::fs;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn a_backup_without_the_arbiter_waits_and_goes_on_when_it_is_back() {
     let claiming = |s: &lockstep::ft::NodeStatus| s.role == "backup" && s.phase == "claiming";
     scene.cluster.await_status(&mut backup, "claiming", claiming).unwrap();
     let silent = request(scene.cluster.service, "GET colour", Duration::from_millis(500));
-    assert!(silent.is_err(), "{silent:?}: nobody may have answered\n{}", backup.told());
+    assert!(silent.is_err(), "{silent:?}: no node may have answered\n{}", backup.told());
     assert!(claiming(&backup.status().unwrap()), "{}", backup.told());
     assert!(!scene.cluster.arbiter().exists(), "an arbiter that is away must not be made anew");
     back();
@@ -43,7 +43,7 @@ fn a_primary_without_the_arbiter_and_without_its_backup_holds_its_answers() {
     kill(&mut backup);
     scene.cluster.await_status(&mut primary, "claiming", |s| s.phase == "claiming").unwrap();
     let silent = request(scene.cluster.service, "INCR held", Duration::from_millis(500));
-    assert!(silent.is_err(), "{silent:?}: nobody may have answered\n{}", primary.told());
+    assert!(silent.is_err(), "{silent:?}: no node may have answered\n{}", primary.told());
     let held = primary.status().unwrap();
     assert!(held.gated_outputs > 0 && !held.protected, "{held:?}");
     back();

@@ -40,7 +40,7 @@ impl Neighbours {
     }
 }
 
-/// It dies with whoever starts it, and so does what it has started after its next step.
+/// It ends with its parent process, and so does what it has started after its next step.
 fn neighbour(n: usize, dir: &Path) -> Child {
     let work = match n % 3 {
         0 => "while :; do :; done".to_owned(),

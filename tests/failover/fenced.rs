@@ -17,7 +17,7 @@ use lockstep::net::{Attach, Mac};
 use super::scene::*;
 use crate::common::hear;
 
-/// The number of the guest's life, as its primary tells it to whoever joins: nobody else is told.
+/// The number of the guest's life, which its primary gives to a node that joins, and to no other.
 fn life_of(primary: &Process) -> u64 {
     let stream = link::dial(&primary.address.to_string()).unwrap();
     let say = |message: Message| {
@@ -107,7 +107,7 @@ fn a_guarded_primary_says_that_the_switch_serves_a_node_of_another_arbiter() {
     ] {
         assert!(text.contains(line), "no {line:?} in {text}");
     }
-    // The arbiter knows of nobody else: this node stays what it is, and says what is wrong.
+    // The arbiter has no later record: this node stays what it is, and reports what is wrong.
     let until = std::time::Instant::now() + PATIENCE;
     while !primary.told().contains("uses another arbiter") {
         assert!(std::time::Instant::now() < until, "{}", primary.told());

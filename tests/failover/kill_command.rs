@@ -24,7 +24,7 @@ fn the_kill_command_ends_the_named_node_and_the_other_goes_on() {
     assert!(words.contains("lockstep primary"), "{words}");
     scene.await_primary(&mut backup, &before);
     assert_eq!(scene.ask("GET colour"), "VALUE green");
-    // A stopped node answers nobody, and is killed all the same.
+    // A stopped node does not answer, and is killed all the same.
     let mut joined = scene.protect(&mut backup);
     joined.stop().unwrap();
     kill_by_command(&mut joined);
@@ -42,10 +42,10 @@ fn the_kill_command_refuses_what_is_no_node_of_this_host() {
     };
     refused(scene.cluster.switch.address.to_string(), "is no node");
     refused("192.0.2.1:7100".into(), "this host alone");
-    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let at = stranger.local_addr().unwrap().to_string();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = other.local_addr().unwrap().to_string();
     refused(at.clone(), "is no node");
-    drop(stranger);
+    drop(other);
     refused(at, "no process listens");
     assert!(scene.cluster.switch.child.try_wait().unwrap().is_none(), "the switch lives");
 }

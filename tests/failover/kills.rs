@@ -146,7 +146,7 @@ fn an_unprotected_primary_asked_to_end_ends_the_life_and_another_may_begin() {
     let mut next = scene.cluster.primary().unwrap();
     scene.await_alone(&mut next);
     assert_eq!(scene.ask("GET colour"), "NONE");
-    // One that is killed has not ended its life: nobody may begin another by accident.
+    // A kill has not ended the guest's life: no node may begin another by accident.
     kill(&mut next);
     let mut refused = scene.cluster.primary().unwrap();
     assert_eq!(refused.wait(PATIENCE), Some(2), "{}", refused.told());

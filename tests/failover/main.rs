@@ -1,4 +1,4 @@
-//! Primaries and backups as real processes, real packets, real signals: what dies, stops or hands
+//! Primaries and backups as real processes, real packets, real signals: what is killed, stops or hands
 //! over takes nothing with it.
 //!
 //! Each test has a switch, an arbiter and nodes of its own. Run them one at a time: they measure.

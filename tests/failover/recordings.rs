@@ -53,7 +53,7 @@ fn recordings_of_both_sides_replay_and_agree_up_to_the_kill() {
     for pair in dirs.windows(2) {
         let (_, diff) = json(&["log", "diff", &pair[0], &pair[1], "--json"]);
         assert!(diff["common"].as_u64().unwrap() > 100 && diff["lineage"].is_null(), "{diff}");
-        // The killed one may have written what nobody else has heard; its successor goes on with its
+        // The killed one may have written what it has sent to no other node; its successor goes on with its
         // own generation in that place.
         if !diff["a"].is_null() && !diff["b"].is_null() {
             assert_eq!(diff["b"]["kind"], "generation", "{diff}");

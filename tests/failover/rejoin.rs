@@ -1,4 +1,4 @@
-//! Pairs that nobody looks after: whoever loses its place finds it again by itself.
+//! Pairs without an operator: a node that loses its place finds it again by itself.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -92,7 +92,7 @@ fn nodes_that_are_killed_and_paused_in_turn_become_a_pair_again_by_themselves() 
         (active, following) = await_pair(&nodes, generation);
         println!("round {round}: protected again after {:.0} ms", since.elapsed().as_secs_f64() * 1e3);
         let is = nodes[hurt].status().unwrap().node;
-        assert_ne!(is, was, "whoever comes back has another identity: {}", told(&nodes));
+        assert_ne!(is, was, "a node that comes back has another identity: {}", told(&nodes));
         if round % 3 != 1 {
             assert_eq!(pids, nodes.iter().map(|node| node.child.id()).collect::<Vec<_>>());
         }

@@ -67,7 +67,7 @@ fn a_node_killed_in_a_switch_over_takes_nothing_with_it() {
     let mut scene = Scene::kv();
     let (mut a, mut b) = scene.cluster.pair().unwrap();
     let load = scene.load(6, prng.next_u64());
-    // The last rounds kill the heir soon after it has become primary: the old primary is primary again.
+    // The last rounds kill the new primary soon after it has become that: the old primary is primary again.
     for round in 0..14 {
         sleep_ms(50);
         let address = a.address;

@@ -23,9 +23,9 @@ fn every_file_names_only_what_its_room_may() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let crates = crates();
     assert!(crates.len() > 10, "{crates:?}");
-    let (sources, orphans) = scan::crate_sources(&src);
+    let (sources, unreached) = scan::crate_sources(&src);
     assert!(sources.len() > 250, "only {} files were found", sources.len());
-    assert!(orphans.is_empty(), "no module names these files: {orphans:?}");
+    assert!(unreached.is_empty(), "no module names these files: {unreached:?}");
     let mut found = Vec::new();
     for source in &sources {
         let file = source.file.to_string_lossy();

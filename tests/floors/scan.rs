@@ -328,8 +328,8 @@ pub fn crate_sources(src: &Path) -> (Vec<Source>, Vec<PathBuf>) {
     walk(src, &src.join("lib.rs"), src, Vec::new(), false, &mut found, &mut reached);
     let mut all = Vec::new();
     files_under(src, &mut all);
-    let orphans = all.into_iter().filter(|file| !reached.contains(file)).collect();
-    (found, orphans)
+    let unreached = all.into_iter().filter(|file| !reached.contains(file)).collect();
+    (found, unreached)
 }
 
 /// Reads `file` and the modules in files of their own that it names; those lie in `dir`, or where an attribute says.

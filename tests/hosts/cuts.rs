@@ -90,7 +90,7 @@ fn in_a_partition_the_side_that_does_not_reach_the_arbiter_stops() {
         assert_eq!(await_winner(&scene, past), (other, cut));
         assert!(load.verify_all());
         println!("{cut} has no arbiter: {other} goes on, longest gap {:.1} ms", gap_ms(&load, since));
-        // It waits, and speaks for nobody; with the arbiter back it learns that it has lost.
+        // It waits, and sends nothing for the guest; with the arbiter back it learns that it has lost.
         let at = usize::from(cut == "two");
         assert!(nodes[at].is_running(), "{}", nodes[at].told());
         assert_eq!(scene.status(cut).phase, "claiming");
@@ -104,7 +104,7 @@ fn in_a_partition_the_side_that_does_not_reach_the_arbiter_stops() {
 }
 
 #[test]
-fn without_an_arbiter_nobody_goes_on_and_nobody_is_lost() {
+fn without_an_arbiter_no_node_goes_on_and_none_is_lost() {
     let Some((mut scene, _switch)) = four_hosts() else { return };
     let mut nodes = [scene.primary("one", "wire"), scene.backup("two", "one", "wire")];
     let load = scene.load("client", 4);
@@ -119,7 +119,7 @@ fn without_an_arbiter_nobody_goes_on_and_nobody_is_lost() {
     sleep_ms(100);
     let silent = Instant::now();
     sleep_ms(1000);
-    assert!(load.answers_since(silent).is_empty(), "outputs left although nobody could decide who goes on");
+    assert!(load.answers_since(silent).is_empty(), "outputs left although no claim could be decided");
     assert!(nodes.iter_mut().all(Process::is_running));
     scene.arbiter("one");
     scene.arbiter("two");

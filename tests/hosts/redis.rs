@@ -27,7 +27,7 @@ struct Redis {
 }
 
 impl Redis {
-    /// An error if nobody answers there.
+    /// An error if no server answers there.
     fn connect(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER))?;
@@ -50,7 +50,7 @@ impl Redis {
     }
 }
 
-/// A person's `redis-cli`, at its prompt all the time. It would connect again by itself if its connection
+/// A user's `redis-cli`, at its prompt all the time. It would connect again by itself if its connection
 /// broke, but as another client.
 struct Cli {
     process: Child,

@@ -155,7 +155,7 @@ impl Scene {
         let wiring = ["--vm", "kv", "--listen", &listen, "--switch", &switch, "--arbiter", &arbiter]
             .map(str::to_owned);
         arguments.extend(wiring);
-        // Whoever loses here ends, for the test to see.
+        // A node that loses ends here, for the test to see.
         arguments.push("--once".to_owned());
         arguments.extend(self.arguments.clone());
         let mut process = self.start(host, &arguments);

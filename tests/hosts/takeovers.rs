@@ -22,7 +22,7 @@ fn a_killed_primary_is_taken_over_by_another_host_and_the_segment_is_told() {
         let since = Instant::now();
         primary.kill();
         scene.await_primary(hosts[1], generation);
-        scene.await_that("the segment is told", || {
+        scene.await_that("the segment gets the announcement", || {
             scene.switch_status("wire")["uplink"]["announcements"].as_u64().unwrap() >= told + 2
         });
         assert!(load.verify_all(), "{}", backup.told());
@@ -49,7 +49,7 @@ fn a_node_that_loses_its_switch_finds_the_next_one() {
         switch = scene.tap_switch("wire");
         assert!(load.verify_all(), "{}", primary.told());
     }
-    // Nobody has taken that for a death; and the switch of today serves a takeover as well.
+    // No node has taken that for a crash; and the switch of today serves a takeover as well.
     assert_eq!(scene.status("one").generation.get(), 1);
     scene.await_that("both are attached", || scene.switch_status("wire")["vms"]["kv"]["standbys"] == 1);
     primary.kill();
@@ -97,8 +97,9 @@ fn a_frozen_primary_cannot_speak_through_its_own_switch_when_it_wakes() {
     assert!(load.verify_all(), "{}", backup.told());
     println!("frozen, to the other host's switch: longest gap {:.1} ms", gap_ms(&load, since));
     scene.await_that("the old switch knows", || scene.switch_status("one")["vms"]["kv"]["claimed"] == 2);
-    scene
-        .await_that("the old primary is told", || scene.switch_status("one")["vms"]["kv"]["active"] == false);
+    scene.await_that("the old primary is fenced", || {
+        scene.switch_status("one")["vms"]["kv"]["active"] == false
+    });
     let out = || scene.switch_status("one")["vms"]["kv"]["fence"]["accepted"].as_u64().unwrap();
     let before = out();
     primary.signal(Signal::CONT);

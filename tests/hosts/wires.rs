@@ -26,7 +26,7 @@ fn bad_wire(scene: &Scene, hosts: [&str; 2], options: &[&str]) -> Vec<Process> {
     processes
 }
 
-/// For ten seconds over such a wire nobody takes over; what clients get is printed.
+/// For ten seconds over such a wire no takeover happens; what clients get is printed.
 fn assert_patient(name: &str, options: &[&str], silence_ms: u64) {
     let needs = ["vde_switch", "wirefilter"];
     let Some(net) = Net::of(&["one", "two", "wire", "client"], &needs) else { return };

@@ -79,7 +79,7 @@ fn is_forgiven(our: Entry, their: Entry, op: Op) -> bool {
 }
 
 /// An entry of the window in which QEMU has set bits for an access that then faults: A for the load of an AMO,
-/// where nobody may write; with `fine` PMP any, for an access that PMP stops.
+/// where no mode may write; with `fine` PMP any, for an access that PMP stops.
 fn is_set_by_a_fault(at: usize, our: u64, their: u64, fine: bool) -> bool {
     const A: u64 = 0x40;
     const D: u64 = 0x80;

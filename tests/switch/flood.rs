@@ -1,4 +1,4 @@
-//! Strangers that do nothing but connect.
+//! Clients that do nothing but connect.
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};

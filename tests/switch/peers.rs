@@ -169,7 +169,7 @@ fn a_vm_that_does_not_read_keeps_a_bounded_queue_and_a_flood_is_dropped() {
     assert_eq!(log.lock().unwrap().len(), lockstep::net::inbound::FRAMES_MAX + 1);
 }
 
-/// What a guest sends that has gone mad, addressed to the gateway or to nobody: runts, giants, the addresses
+/// What a broken guest sends, addressed to the gateway or to no station: runts, giants, the addresses
 /// of the gateway and of another guest, many made-up ones, packets that are none, names asked for and doors
 /// knocked at.
 fn mad_frame(prng: &mut Prng, mac: Mac) -> Vec<u8> {
@@ -206,7 +206,7 @@ fn a_guest_that_floods_and_spoofs_keeps_no_other_from_its_clients() {
             let attach = Attach { vm: "mad".into(), life: 3, mac, ..attach(1) };
             let generation = attach.generation;
             stream.write_all(&hello(attach)).unwrap();
-            // It is not deaf; what it is told it does not care for.
+            // It reads; the messages mean nothing to it.
             let mut told = stream.try_clone().unwrap();
             scope.spawn(move || std::io::copy(&mut told, &mut std::io::sink()));
             let (mut prng, mut seq) = (Prng::new(1), 0);

@@ -233,7 +233,7 @@ impl FakeVm {
         Self { kill: Some(kill), thread: Some(thread) }
     }
 
-    /// Dies at once: nothing more leaves, and its connection is closed.
+    /// Ends at once: nothing more leaves, and its connection is closed.
     pub fn kill(mut self) {
         self.die();
     }

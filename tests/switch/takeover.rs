@@ -135,7 +135,7 @@ fn a_stale_primary_is_fenced_and_its_late_frames_go_nowhere() {
     let client = switch.client();
     client.send(&1u32.to_le_bytes()).unwrap();
     assert_eq!(answer(&client), (1, 1));
-    // It wakes up, says what it had to say, and is told.
+    // It wakes up, sends what it had to send, and is fenced.
     for seq in 2..10 {
         old.send(seq, b"whatever the old primary would have said").unwrap();
     }

@@ -2,8 +2,8 @@
 //!
 //! [`Machine`] is what a pair replicates: the guest's whole TCP state, the number of the last frame it
 //! heard, and the frames that it said. A [`Node`] runs it until it is killed; a frame is replicated once
-//! the machine has it, and what the machine said may not have left when its node dies: the successor
-//! says it again. What reached a node and not the machine dies with the node.
+//! the machine has it, and what the machine said may not have left when its node is killed: the successor
+//! sends it again. What reached a node and not the machine is lost with the node.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Read;
@@ -41,7 +41,7 @@ pub const SINK: u16 = 83;
 pub const RUDE: u16 = 84;
 /// Says `bye` and ends at once, but reads on and then tells in [`Machine::sunk`] how much it read.
 pub const EARLY: u16 = 85;
-/// Nobody listens.
+/// No server listens.
 pub const CLOSED: u16 = 99;
 pub const BULK: usize = 40 << 20;
 
@@ -63,7 +63,7 @@ pub struct Machine {
     wire: Wire,
     sockets: SocketSet<'static>,
     served: BTreeMap<SocketHandle, (u16, Served)>,
-    born: Instant,
+    started: Instant,
     rx_seq_last: u64,
     tx_seq: u64,
     /// What it said, the newest last; enough of it that a successor can say again what may not have left.
@@ -87,7 +87,7 @@ impl Machine {
             wire,
             sockets: SocketSet::new(vec![]),
             served: BTreeMap::new(),
-            born: Instant::now(),
+            started: Instant::now(),
             rx_seq_last: 0,
             tx_seq: 0,
             said: VecDeque::new(),
@@ -133,7 +133,7 @@ impl Machine {
 
     /// Hears frames, lets the services work, and notes what is said: returned with its numbers.
     fn step(&mut self, frames: &mut Vec<(u64, Vec<u8>)>) -> Vec<(u64, Vec<u8>)> {
-        let now = Clock::from_micros(self.born.elapsed().as_micros() as i64);
+        let now = Clock::from_micros(self.started.elapsed().as_micros() as i64);
         for (rx_seq, frame) in frames.drain(..) {
             self.rx_seq_last = rx_seq;
             let opens = opens(&frame);
@@ -310,7 +310,7 @@ impl Node {
                     }
                 }
                 let dead = || killed.try_recv() == Err(TryRecvError::Disconnected);
-                // Dies with frames that it has received and the machine has not.
+                // Killed with frames that it has received and the machine has not.
                 if dead() {
                     return;
                 }
@@ -319,7 +319,7 @@ impl Node {
                 if let Some(last) = last {
                     port.received(last);
                 }
-                // Dies with frames that the machine has said and the switch has not heard.
+                // Killed with frames that the machine has sent and the switch has not received.
                 if dead() && prng.chance(1, 2) {
                     return;
                 }
@@ -329,7 +329,7 @@ impl Node {
         Self { kill: Some(kill), thread: Some(thread) }
     }
 
-    /// Dies at once: nothing more leaves, and its connection is closed.
+    /// Ends at once: nothing more leaves, and its connection is closed.
     pub fn kill(mut self) {
         self.die();
     }

@@ -39,7 +39,7 @@ fn three_hundred_at_once_and_three_thousand_over_time() {
 }
 
 #[test]
-fn those_who_say_nothing_or_hear_nothing_hurt_nobody_else() {
+fn clients_that_send_nothing_or_read_nothing_hurt_no_other() {
     let (switch, machine) = (TestSwitch::start(), Machine::shared());
     let _node = Node::boot(switch.at, &machine);
     let mut honest = switch.client(COUNT);

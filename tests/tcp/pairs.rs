@@ -46,7 +46,7 @@ impl Scene {
         Self { cluster, primary, backup, prng: Prng::new(seed), _dir: dir }
     }
 
-    /// Takes the primary away by `blow` at a random moment, waits for its heir, and protects that; when
+    /// Takes the primary away by `blow` at a random moment, waits for its successor, and protects that; when
     /// the blow fell, and the process that it hit.
     fn strike(&mut self, blow: impl FnOnce(&mut Process)) -> (Instant, Process) {
         sleep_ms(self.prng.between(20, 120));
@@ -57,8 +57,8 @@ impl Scene {
             now.role == "primary" && now.generation > before.generation
         });
         is_primary.unwrap();
-        let heir = self.cluster.backup(&self.backup).unwrap();
-        let old = std::mem::replace(&mut self.primary, std::mem::replace(&mut self.backup, heir));
+        let next = self.cluster.backup(&self.backup).unwrap();
+        let old = std::mem::replace(&mut self.primary, std::mem::replace(&mut self.backup, next));
         self.cluster.await_protected(&mut self.primary).unwrap();
         (struck, old)
     }

@@ -121,7 +121,7 @@ fn the_guest_reaches_what_it_may_and_is_told_what_it_may_not() {
     drop(stream);
     until("its end is heard", || lock(&machine).outbound(handle).state() == State::CloseWait);
     lock(&machine).outbound(handle).close();
-    // Nobody there, and not allowed: both are refused at once.
+    // A port without a server, and one that is not allowed: both are refused at once.
     for (n, port) in [closed, port - 1].into_iter().enumerate() {
         let handle = lock(&machine).connect(to(port), 40_001 + n as u16);
         until("it is refused", || lock(&machine).outbound(handle).state() == State::Closed);

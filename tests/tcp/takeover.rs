@@ -73,9 +73,9 @@ fn fifty_connections_outlive_twenty_five_kills() {
     assert!(total > 2000, "{total}");
 }
 
-/// Some go while nobody runs the guest, in the middle of what they say or hear, and some come.
+/// Some go while no node runs the guest, in the middle of what they send or receive, and some come.
 #[test]
-fn clients_that_reset_in_the_middle_of_a_takeover_take_nobody_with_them() {
+fn clients_that_reset_in_the_middle_of_a_takeover_disturb_no_other() {
     const TAKEOVERS: u64 = 5;
     let (switch, machine) = (TestSwitch::start(), Machine::shared());
     let mut node = Node::boot(switch.at, &machine);
@@ -88,7 +88,7 @@ fn clients_that_reset_in_the_middle_of_a_takeover_take_nobody_with_them() {
             stream.write_all(b"incr\n").unwrap();
         }
         node.kill();
-        // What is on its way to a guest that nobody runs is given up with its connection.
+        // What is on its way to a guest that no node runs is given up with its connection.
         for stream in asking.iter_mut() {
             stream.write_all(&[b'x'; 20_000]).unwrap();
         }
@@ -108,7 +108,7 @@ fn clients_that_reset_in_the_middle_of_a_takeover_take_nobody_with_them() {
         honest.iter_mut().for_each(|stream| hears(stream, generation - 1));
         late.iter_mut().for_each(|stream| hears(stream, 1));
         drop(late);
-        until("the guest is told who has gone", || lock(&machine).open == honest.len());
+        until("the guest sees which connections are gone", || lock(&machine).open == honest.len());
     }
     drop(node);
     let tcp = switch.stop().switch.gateway.tcp;
