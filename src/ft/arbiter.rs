@@ -12,7 +12,9 @@ use crate::base::{Generation, NodeId};
 /// One node's claim to a generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bid {
+    /// The generation that is claimed.
     pub generation: Generation,
+    /// The claimant.
     pub node: NodeId,
     /// The node that counts as the backup from the generation's first entry on: the old primary, when the
     /// two change places as planned. Nothing leaves the new primary without its acknowledgement, so a node
@@ -31,13 +33,19 @@ pub struct Bid {
 pub enum Claim {
     /// The generation is ours (also when a repeated claim finds that it was ours already).
     Won,
-    /// Somebody else has it, and is primary with `keeps` as the backup that counts, if that is anybody.
-    Lost { to: NodeId, keeps: Option<NodeId> },
+    /// Another node has it, and is primary with `keeps` as the backup that counts, if there is one.
+    Lost {
+        /// The node that has it.
+        to: NodeId,
+        /// As in [`Bid::keeps`].
+        keeps: Option<NodeId>,
+    },
 }
 
 /// The holder of a vm's newest generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
+    /// The claim that won it.
     pub bid: Bid,
     /// The guest of this generation has ended in an orderly way: a new life may start.
     pub ended: bool,
@@ -46,16 +54,28 @@ pub struct Holder {
 /// The arbiter gave no decision: wait, and ask again. Never assume.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ArbiterError {
+    /// No connection, no answer in time, or no majority of its servers: the reason, for the operator.
     #[error("the arbiter cannot be reached: {0}")]
     Unreachable(String),
     /// Something answers that cannot be the arbiter, or will not be it for us.
     #[error("the arbiter cannot be used: {0}")]
     Unusable(String),
+    /// A record does not decode.
     #[error("the arbiter's record of {vm:?} is damaged: {what}")]
-    Damaged { vm: String, what: String },
+    Damaged {
+        /// The vm's name.
+        vm: String,
+        /// Which record, and what is wrong with it.
+        what: String,
+    },
     /// The arbiter does not have what it once decided: it is another arbiter, or an older state of the same.
     #[error("the arbiter does not know what was decided for {vm:?}: {what}")]
-    Forgetful { vm: String, what: String },
+    Forgetful {
+        /// The vm's name.
+        vm: String,
+        /// What is missing or different.
+        what: String,
+    },
 }
 
 /// An atomic test-and-set, with memory.

@@ -33,7 +33,9 @@ pub fn chunk_bytes(spec: &DiskSpec, chunk: u32) -> usize {
 pub struct DiskJob {
     /// The connection that the work is for; comes back with the answer, to recognise stale ones.
     pub link: LinkId,
+    /// The disk's number, from 0.
     pub disk: u8,
+    /// What is to be done.
     pub work: Work,
 }
 
@@ -41,7 +43,10 @@ pub struct DiskJob {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
     /// This node needs a disk of this shape; one that does not exist yet is made, empty.
-    Open { spec: DiskSpec },
+    Open {
+        /// The shape.
+        spec: DiskSpec,
+    },
     /// From here on the chunks that are written are noted; none is noted yet.
     Track,
     /// No more noting; what was noted is forgotten.
@@ -49,11 +54,24 @@ pub enum Work {
     /// Answer with the chunks noted, ascending, and go on with none.
     TakeDirty,
     /// Digest `count` chunks from `first` on; at most [`DIGESTS_MAX`], all of them on the disk.
-    Digest { first: u32, count: u32 },
+    Digest {
+        /// The first chunk.
+        first: u32,
+        /// How many chunks.
+        count: u32,
+    },
     /// Read a chunk.
-    Read { chunk: u32 },
+    Read {
+        /// The chunk's number: counted from the disk's start in units of [`CHUNK_BYTES`].
+        chunk: u32,
+    },
     /// Overwrite a chunk.
-    Write { chunk: u32, bytes: Vec<u8> },
+    Write {
+        /// The chunk's number.
+        chunk: u32,
+        /// Its new content: [`chunk_bytes`] bytes.
+        bytes: Vec<u8>,
+    },
     /// Everything written so far is to survive a crash of the host.
     Sync,
 }
@@ -61,7 +79,9 @@ pub enum Work {
 /// The end of the job that was asked for first and is not answered yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskWorked {
+    /// As in [`DiskJob::link`].
     pub link: LinkId,
+    /// As in [`DiskJob::disk`].
     pub disk: u8,
     /// A failure is described in one line, for people.
     pub outcome: Result<Worked, String>,
@@ -72,16 +92,23 @@ pub struct DiskWorked {
 pub enum Worked {
     /// Open, Track, Untrack, Write, Sync.
     Done,
+    /// Of [`Work::TakeDirty`].
     Dirty {
+        /// Numbers of the chunks that were written, ascending.
         chunks: Vec<u32>,
     },
     /// Of each chunk, with seed 0.
     Digests {
+        /// The first chunk.
         first: u32,
+        /// The digests of it and of those after it.
         digests: Vec<Digest>,
     },
+    /// Of [`Work::Read`].
     Bytes {
+        /// The chunk's number.
         chunk: u32,
+        /// Its content.
         bytes: Vec<u8>,
     },
 }

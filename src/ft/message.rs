@@ -20,133 +20,288 @@ use crate::base::{Digest, Generation, Icount, NodeId, Seq, blob};
 use crate::devices::disk::DiskSpec;
 use crate::replay::Divergence;
 
+/// What a connection between nodes begins with.
 pub const PREAMBLE_MAGIC: &[u8; 8] = b"LKSTPEER";
 /// Moves with every change of a message's meaning or encoding.
 pub const PROTOCOL_VERSION: u16 = 4;
+/// Bytes of the preamble: the magic and the protocol version.
 pub const PREAMBLE_BYTES: usize = 10;
+/// Bytes of a message's header: length and checksum.
 pub const HEADER_BYTES: usize = 8;
 /// A log frame or snapshot chunk with room to spare.
 pub const MESSAGE_BYTES_MAX: usize = 2 << 20;
 
+/// What nodes, terminals and tools send each other. The order of the variants is part of the encoding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
     /// A would-be backup of `vm` introduces itself; the first message of its connection.
-    Join { vm: String, node: NodeId },
+    Join {
+        /// The vm's name.
+        vm: String,
+        /// The joiner's identity, which is new for each process and each role.
+        node: NodeId,
+    },
     /// The primary refuses for good; the connection ends.
-    Refuse { why: String },
+    Refuse {
+        /// The reason, for the operator.
+        why: String,
+    },
     /// The primary accepts: `chunks` snapshot chunks follow, and log from `seq_next` on.
-    Offer { generation: Generation, node: NodeId, seq_next: Seq, at: Icount, chunks: u32, life: u64 },
+    Offer {
+        /// The present generation.
+        generation: Generation,
+        /// The primary.
+        node: NodeId,
+        /// The first log entry that is sent.
+        seq_next: Seq,
+        /// The position of the snapshot.
+        at: Icount,
+        /// How many chunks the snapshot has.
+        chunks: u32,
+        /// The number of the guest's life, by which the switch knows its nodes.
+        life: u64,
+    },
     /// The next chunk of the snapshot.
     Chunk(#[serde(with = "blob")] Vec<u8>),
     /// One log frame, exactly as it is stored.
     Log(#[serde(with = "blob")] Vec<u8>),
     /// The backup holds the log up to `received` in memory and has obeyed it up to `executed`.
-    Ack { received: Seq, executed: Icount, audited: Option<Audit> },
+    Ack {
+        /// The last entry in memory.
+        received: Seq,
+        /// The position of the backup's machine.
+        executed: Icount,
+        /// The last position at which the digests agreed.
+        audited: Option<Audit>,
+    },
     /// The sender is alive. From the primary: its guest's time, and how much of the console has
     /// left it.
-    Heartbeat { ticks: u64, console_released: u64 },
+    Heartbeat {
+        /// The guest's time, in ticks of 100 ns; 0 to a terminal.
+        ticks: u64,
+        /// Console bytes that have left the primary, of all that the guest has printed.
+        console_released: u64,
+    },
     /// The backup's replay is not the recording; it stops.
     Diverged(Box<Divergence>),
     /// The sender ends in an orderly way.
-    Bye { why: String },
+    Bye {
+        /// The reason, for the operator.
+        why: String,
+    },
     /// A tool asks for the node's status; answered by `Answer` with one JSON object.
     Status,
     /// A tool asks for a planned switch-over; answered by `Answer` or `Refuse`.
     SwitchOver,
     /// The answer to a tool.
-    Answer { json: String },
+    Answer {
+        /// One JSON object, as text.
+        json: String,
+    },
     /// A terminal comes: see `terminals`. It wants the console of the life `life` from byte
     /// `from` on, if that is still known, else from where it is; it types as `session`.
-    Attach { life: u64, from: Option<u64>, session: u64 },
+    Attach {
+        /// The life that the terminal has seen; 0 for none.
+        life: u64,
+        /// The first byte that it lacks.
+        from: Option<u64>,
+        /// Its session's number, drawn at random.
+        session: u64,
+    },
     /// The node's first message to a terminal, sent again when one of these changes: what comes next
     /// begins at `start`, the console is at `end`, `taken` bytes of the session are the guest's for
     /// good, and the other node listens at `peer`.
     Attached {
+        /// The vm's name.
         vm: String,
+        /// The node that the terminal is connected to.
         node: NodeId,
+        /// The number of the guest's life.
         life: u64,
+        /// Whether this node is the primary.
         primary: bool,
+        /// Number of the next console byte that is sent.
         start: u64,
+        /// Console bytes printed so far.
         end: u64,
+        /// Bytes of the session that the guest has for good.
         taken: u64,
+        /// Where the other node listens.
         peer: Option<String>,
     },
     /// Console bytes; the first is the `offset`-th of the guest's life.
     ConsoleData {
+        /// Number of the first byte.
         offset: u64,
+        /// The bytes.
         #[serde(with = "blob")]
         bytes: Vec<u8>,
     },
     /// Typed at a terminal; the first byte is the `seq`-th of its session.
-    ConsoleInput { seq: u64, bytes: Vec<u8> },
+    ConsoleInput {
+        /// Number of the first byte in its session.
+        seq: u64,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
     /// The guest has been given everything typed before byte `upto`, whichever node is primary.
-    ConsoleTaken { upto: u64 },
+    ConsoleTaken {
+        /// Number of the first byte that it may lack.
+        upto: u64,
+    },
     /// The terminal's window has this size.
-    ConsoleSize { cols: u16, rows: u16 },
+    ConsoleSize {
+        /// Characters in a row.
+        cols: u16,
+        /// Rows.
+        rows: u16,
+    },
     /// The guest has ended, with this status: the last message to a terminal.
-    ConsoleEnd { status: u8, how: String },
+    ConsoleEnd {
+        /// The exit status, as of `lockstep run`.
+        status: u8,
+        /// The end in words.
+        how: String,
+    },
     /// The primary sends a joiner the console's state before the snapshot: its last bytes, and how much of
     /// each session was typed.
     Scrollback {
+        /// Number of the first byte.
         offset: u64,
+        /// The bytes.
         #[serde(with = "blob")]
         bytes: Vec<u8>,
+        /// Each session, and how many of its bytes the guest has.
         typed: Vec<(u64, u64)>,
     },
     /// Terminals and tools reach the sender here.
-    Whereabouts { listen: String },
+    Whereabouts {
+        /// The address, as `--listen` names it.
+        listen: String,
+    },
     /// The primary accepts a joiner of a machine with disks: they are compared and copied first.
-    Disks { specs: Vec<DiskSpec> },
+    Disks {
+        /// The disks' shapes, by number.
+        specs: Vec<DiskSpec>,
+    },
     /// The primary's digests of chunks from `first` on.
-    DiskDigests { disk: u8, first: u32, digests: Vec<Digest> },
+    DiskDigests {
+        /// The disk's number, from 0.
+        disk: u8,
+        /// The first chunk.
+        first: u32,
+        /// The digests of it and of those after it.
+        digests: Vec<Digest>,
+    },
     /// The joiner's answer to the digests from `first` on: these chunks of its own differ.
-    DiskWant { disk: u8, first: u32, chunks: Vec<u32> },
+    DiskWant {
+        /// The disk's number, from 0.
+        disk: u8,
+        /// The first chunk of the digests.
+        first: u32,
+        /// Numbers of the chunks that differ.
+        chunks: Vec<u32>,
+    },
     /// A chunk as the primary has it; packed as [`disk::pack`](super::disk::pack) does.
     DiskChunk {
+        /// The disk's number, from 0.
         disk: u8,
+        /// The chunk's number.
         chunk: u32,
+        /// Its content.
         #[serde(with = "blob")]
         packed: Vec<u8>,
     },
     /// The joiner's disk has taken the chunk.
-    DiskStored { disk: u8, chunk: u32 },
+    DiskStored {
+        /// The disk's number, from 0.
+        disk: u8,
+        /// The chunk's number.
+        chunk: u32,
+    },
     /// With this the joiner's disks are at least as new as the state that was offered.
     DisksComplete,
     /// The backup's disk is flushed up to the guest's request `tag`.
-    Flushed { disk: u8, tag: u64 },
+    Flushed {
+        /// The disk's number, from 0.
+        disk: u8,
+        /// The number of the flush among the disk's requests.
+        tag: u64,
+    },
     /// Ahead of the state the joiner gets the guest's memory, `chunks` at first, while the guest runs on.
-    Memory { ram_bytes: u64, chunks: u32 },
+    Memory {
+        /// Bytes of RAM.
+        ram_bytes: u64,
+        /// How many chunks the first pass has.
+        chunks: u32,
+    },
     /// The next of it, as [`snapshot::ahead`](crate::snapshot::ahead) makes them.
     MemoryChunk(#[serde(with = "blob")] Vec<u8>),
     /// The joiner has put so many chunks of memory, in all, where they belong.
-    MemoryTaken { chunks: u32 },
+    MemoryTaken {
+        /// Chunks so far.
+        chunks: u32,
+    },
     /// The answer to a `Join` that may be asked again: not now, or not here. Other nodes of this vm listen at
     /// `known`. The connection ends.
-    Later { why: String, known: Vec<String> },
+    Later {
+        /// The reason, for the operator.
+        why: String,
+        /// Addresses.
+        known: Vec<String>,
+    },
     /// Where other nodes of this vm listen, as far as the sender knows.
-    Known { addresses: Vec<String> },
+    Known {
+        /// Addresses.
+        addresses: Vec<String>,
+    },
     /// From a primary to its peer: another connection to where this one leads, which begins with this very message,
-    /// is to carry [beats](super::beat). The message as the first of a connection does that.
-    Pulse { token: u64 },
+    /// is to carry beats (`ft::beat`). The message as the first of a connection does that.
+    Pulse {
+        /// A random number, by which the two connections are matched.
+        token: u64,
+    },
 }
 
 /// A position at which the digests of both sides agreed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
+    /// The position.
     pub icount: Icount,
+    /// The digest of the state there.
     pub digest: Digest,
 }
 
+/// What a peer sent is not this protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MessageError {
+    /// The connection does not begin with [`PREAMBLE_MAGIC`].
     #[error("the peer does not speak lockstep's protocol (it began with {found:02x?})")]
-    NotOurs { found: Vec<u8> },
+    NotOurs {
+        /// What it begins with.
+        found: Vec<u8>,
+    },
+    /// The peer is of another version.
     #[error("the peer speaks protocol version {found}, this is version {PROTOCOL_VERSION}")]
-    Version { found: u16 },
+    Version {
+        /// That version.
+        found: u16,
+    },
+    /// The length field is out of bounds.
     #[error("a message of {len} bytes was announced; 1 to {MESSAGE_BYTES_MAX} are allowed")]
-    Length { len: u64 },
+    Length {
+        /// The length field.
+        len: u64,
+    },
+    /// The body was damaged, or its header.
     #[error("a message's checksum is {found:08x}, {expected:08x} was announced")]
-    Checksum { expected: u32, found: u32 },
+    Checksum {
+        /// The checksum field.
+        expected: u32,
+        /// The checksum of the body.
+        found: u32,
+    },
+    /// The body is no message, although its checksum is right: why not.
     #[error("a message does not decode: {0}")]
     Body(String),
 }
@@ -159,6 +314,10 @@ pub fn preamble() -> [u8; PREAMBLE_BYTES] {
     bytes
 }
 
+/// Checks what a connection begins with.
+///
+/// # Errors
+/// It is another protocol ([`MessageError::NotOurs`]) or version ([`MessageError::Version`]).
 pub fn check_preamble(bytes: &[u8; PREAMBLE_BYTES]) -> Result<(), MessageError> {
     if &bytes[..8] != PREAMBLE_MAGIC {
         return Err(MessageError::NotOurs { found: bytes[..8].to_vec() });
@@ -172,10 +331,16 @@ pub fn check_preamble(bytes: &[u8; PREAMBLE_BYTES]) -> Result<(), MessageError> 
 /// A message's announced body: its length in bytes, and its CRC-32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
+    /// Bytes of the body; 1 to [`MESSAGE_BYTES_MAX`].
     pub len: usize,
+    /// CRC-32 (IEEE) of the body.
     pub crc: u32,
 }
 
+/// Reads a message's header.
+///
+/// # Errors
+/// The length is out of bounds: nothing of that length is to be allocated.
 pub fn decode_header(bytes: &[u8; HEADER_BYTES]) -> Result<Header, MessageError> {
     let [a, b, c, d, e, f, g, h] = *bytes;
     let len = u32::from_le_bytes([a, b, c, d]) as usize;
@@ -185,6 +350,10 @@ pub fn decode_header(bytes: &[u8; HEADER_BYTES]) -> Result<Header, MessageError>
     Ok(Header { len, crc: u32::from_le_bytes([e, f, g, h]) })
 }
 
+/// Reads the message of `body`, which `header` announced.
+///
+/// # Errors
+/// The checksum differs, or the bytes do not decode to exactly one message.
 pub fn decode_body(header: Header, body: &[u8]) -> Result<Message, MessageError> {
     let found = crc32fast::hash(body);
     if found != header.crc {

@@ -1,9 +1,9 @@
 //! Replication, as pure state machines: `step(state, event, now) -> commands`.
 //!
-//! Reading order: [`settings`], [`message`] (what peers send), [`arbiter`] (which node may go on), [`gate`]
-//! and [`kept`] (outputs held back on either side), [`scrollback`] and `terminals` (attached
-//! watches and types), [`clock`] (guest time), [`disk`], [`detector`],
-//! [`lag`], then the roles [`primary`] and [`backup`], `seek` (a node without a role looks for one), and
+//! Reading order: `settings`, [`message`] (what peers send), `arbiter` (which node may go on), `gate`
+//! and `kept` (outputs held back on either side), `scrollback` and `terminals` (attached
+//! watches and types), `clock` (guest time), [`disk`], `detector`,
+//! `lag`, then the roles `primary` and `backup`, `seek` (a node without a role looks for one), and
 //! [`node`], which is a machine in a role.
 //!
 //! ```text
@@ -28,31 +28,33 @@
 //! Absent on purpose: clocks, threads, sockets, files. The same node runs in the real world
 //! ([`crate::host`]) and in the seeded one ([`crate::sim`]).
 
-pub mod arbiter;
-pub mod backup;
-pub mod beat;
-pub mod clock;
-pub mod detector;
+#![warn(missing_docs)]
+
+pub(crate) mod arbiter;
+pub(crate) mod backup;
+pub(crate) mod beat;
+pub(crate) mod clock;
+pub(crate) mod detector;
 pub mod disk;
 mod fetch;
-pub mod gate;
-pub mod kept;
-pub mod lag;
+pub(crate) mod gate;
+pub(crate) mod kept;
+pub(crate) mod lag;
 pub mod message;
 mod mirror;
 pub mod node;
-pub mod primary;
-pub mod scrollback;
+pub(crate) mod primary;
+pub(crate) mod scrollback;
 mod seek;
 #[cfg(test)]
 mod seek_tests;
-pub mod settings;
+pub(crate) mod settings;
 mod switch_state;
 mod terminals;
 
 pub use arbiter::{Arbiter, ArbiterError, Bid, Claim, Holder};
 pub use message::Message;
 pub use node::{Boot, Command, DiskStanding, Event, Halt, LinkId, Node, NodeStatus, Plug, Recording, World};
-pub use seek::GIVEN_MAX;
+pub(crate) use seek::GIVEN_MAX;
 pub use settings::Settings;
 pub use switch_state::SwitchState;

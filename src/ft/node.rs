@@ -29,32 +29,44 @@ pub struct LinkId(pub u64);
 /// What happens to a node.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// A connection brings a message.
     Message {
+        /// The connection.
         link: LinkId,
+        /// The message.
         message: Message,
     },
     /// A connection is gone, for whatever reason.
     LinkClosed {
+        /// The connection.
         link: LinkId,
+        /// The reason, for the operator.
         why: String,
     },
     /// The arbiter has decided, or could not.
     Claimed {
+        /// The generation that was claimed.
         generation: Generation,
+        /// Who has it, or why that is not known.
         outcome: Result<Claim, ArbiterError>,
     },
     /// The arbiter's answer to the question which node holds `generation`, the present one.
     ArbiterSeen {
+        /// The generation that was asked for.
         generation: Generation,
+        /// Its holder, or why that is not known.
         seen: Result<NodeId, ArbiterError>,
     },
     /// A frame for the guest, numbered by the switch.
     Frame {
+        /// The switch's number for it.
         rx_seq: u64,
+        /// The frame, without FCS.
         frame: Vec<u8>,
     },
     /// The arbiter's answer to [`Command::AskHolder`].
     HolderSeen(Result<Option<Holder>, ArbiterError>),
+    /// Bytes were typed at this node's own terminal.
     ConsoleInput(Vec<u8>),
     /// The disk request with this number has ended.
     DiskDone(DiskDone),
@@ -62,20 +74,25 @@ pub enum Event {
     DiskWorked(DiskWorked),
     /// What came of [`Command::Dial`].
     Dialed {
+        /// The address that was dialled.
         address: String,
+        /// The connection, or why there is none.
         outcome: Result<LinkId, String>,
     },
     /// After [`Command::LeaveRole`]: nothing of the last role holds a disk any more.
     RoleLeft,
     /// The window in which this node's console is shown has another size.
     ConsoleSize {
+        /// Characters in a row.
         cols: u16,
+        /// Rows.
         rows: u16,
     },
     /// The connection to the switch is in another state; `Fenced` has an event of its own.
     Switch(SwitchState),
     /// The switch reports that another generation is current.
     Fenced {
+        /// That generation.
         current: Generation,
     },
     /// The recording is in another state.
@@ -89,19 +106,26 @@ pub enum Event {
 /// What a node wants done.
 #[derive(Debug)]
 pub enum Command {
+    /// Sends a message on a connection; on one that is gone it does nothing.
     Send {
+        /// The connection.
         link: LinkId,
+        /// The message.
         message: Message,
     },
     /// Ends a connection once what was sent on it has gone out.
     Close {
+        /// The connection.
         link: LinkId,
     },
     /// Asks the arbiter for `generation`, which comes after one of node `after`'s, to be primary with `keeps`
     /// as the backup that counts; the outcome comes back as [`Event::Claimed`].
     Claim {
+        /// The generation.
         generation: Generation,
+        /// As in [`Bid::keeps`](super::arbiter::Bid::keeps).
         keeps: Option<NodeId>,
+        /// As in [`Bid::after`](super::arbiter::Bid::after).
         after: NodeId,
     },
     /// Asks the arbiter which node holds the newest generation; the answer comes back as
@@ -109,16 +133,21 @@ pub enum Command {
     AskHolder,
     /// Tells the arbiter that the guest of this generation has ended.
     EndLife {
+        /// That generation.
         generation: Generation,
     },
     /// A recording, if there is one, starts from this state.
     StartRecording {
+        /// The state.
         base: Box<Saved>,
+        /// The number of the first entry that follows.
         seq_next: Seq,
+        /// The generation that it is of.
         generation: Generation,
     },
     /// The next frame of the log, for the recording if there is one.
     Append {
+        /// The frame as it is stored and sent.
         bytes: Vec<u8>,
     },
     /// The output may leave.
@@ -132,21 +161,26 @@ pub enum Command {
     PlugIn(Plug),
     /// From here on this node sends to the switch as `generation`; frames past `rx_seq` are wanted.
     Activate {
+        /// The generation that the node has claimed.
         generation: Generation,
+        /// The last inbound frame in the log.
         rx_seq: u64,
     },
     /// The switch need not keep inbound frames up to here.
     FramesSafe {
+        /// The last of them.
         rx_seq: u64,
     },
     /// The node has lost its role, for the reason in `halt`, and looks for the primary from here on: its
     /// switch port, recording and disks are to be left as for that halt. [`Event::RoleLeft`] follows once the
     /// disks are released.
     LeaveRole {
+        /// The reason.
         halt: Halt,
     },
     /// A connection to `address` is wanted, for the node's present identity; [`Event::Dialed`] follows.
     Dial {
+        /// Where a node of this vm may listen.
         address: String,
     },
     /// For people: a line on what has just happened.
@@ -166,9 +200,11 @@ pub enum Recording {
     /// None was asked for, or there is no state to begin it with.
     #[default]
     None,
+    /// It goes on.
     On,
     /// It goes no further; the node does.
     Ended {
+        /// The reason, for the operator.
         why: String,
     },
 }
@@ -176,13 +212,17 @@ pub enum Recording {
 /// How a node introduces its guest to the switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plug {
+    /// The guest's Ethernet address.
     pub mac: [u8; 6],
+    /// The number of its life.
     pub life: u64,
+    /// The generation that the node sends under, or follows.
     pub generation: Generation,
     /// A backup neither receives nor sends frames until it activates.
     pub standby: bool,
-    /// The last frames that the machine has received and sent.
+    /// The last frame that the machine has received.
     pub rx_seq: u64,
+    /// The last frame that the machine has sent.
     pub tx_seq: u64,
 }
 
@@ -196,28 +236,37 @@ impl Plug {
 /// How a node ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Halt {
+    /// The guest ended: powered off, reset or failed.
     GuestEnded(Exit),
     /// The instruction limit that the operator set is reached.
     LimitReached,
     /// Another node is the primary.
     LostClaim {
+        /// The generation that this node has not won.
         generation: Generation,
+        /// The node that has it.
         to: NodeId,
     },
     /// The primary would not have us, or the transfer failed: nothing of value is lost. `for_good` when asking
     /// again would not help.
     NotJoined {
+        /// The reason, for the operator.
         why: String,
+        /// Asking again would not help.
         for_good: bool,
     },
     /// No node answered where a primary should be.
     NoPrimary {
+        /// The reason, for the operator.
         why: String,
     },
+    /// This backup's replay differs from the log.
     Diverged(Box<Divergence>),
     /// A backup's own disk did not do what the guest's did.
     DiskFailed {
+        /// The disk's number, from 0.
         disk: u8,
+        /// The number of the request that failed.
         tag: u64,
     },
     /// The operator asked.
@@ -228,7 +277,9 @@ pub enum Halt {
 pub trait World {
     /// The host's monotonic clock.
     fn now_ns(&mut self) -> u64;
+    /// Fills `bytes` with the host's randomness.
     fn entropy(&mut self, bytes: &mut [u8]);
+    /// The number of the host CPU that the node runs on.
     fn host_id(&mut self) -> u64;
     /// The host's time of day: nanoseconds since 1970 (UTC).
     fn wall_clock_ns(&mut self) -> u64;
@@ -267,7 +318,9 @@ pub enum Pace {
 /// One object for `lockstep status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeStatus {
+    /// The vm's name.
     pub vm: String,
+    /// The node's identity.
     pub node: String,
     /// `primary`, `backup` or `halted`.
     pub role: String,
@@ -276,17 +329,24 @@ pub struct NodeStatus {
     pub phase: String,
     /// What a seeking node is about.
     pub seeking: Option<String>,
+    /// The newest generation that the node knows.
     pub generation: Generation,
     /// True once a backup counts for the output rule, and knows it; false while the switch refuses or fences
     /// this node, whose guest is then cut off.
     pub protected: bool,
+    /// The position of its machine.
     pub icount: Icount,
+    /// How far the backup's machine is behind the primary's log; 0 without a backup.
     pub lag_instructions: u64,
+    /// The same in milliseconds.
     pub lag_ms: f64,
     /// Log written (primary) or received (backup) by this process.
     pub log_bytes: u64,
+    /// The last entry written or received.
     pub log_seq: Seq,
+    /// Outputs that wait for the backup's acknowledgement.
     pub gated_outputs: usize,
+    /// Their bytes.
     pub gated_bytes: usize,
     /// The last position at which both sides' digests agreed.
     pub last_audit: Option<Audit>,
@@ -298,7 +358,9 @@ pub struct NodeStatus {
     pub disk_transfer: Option<(u64, u64, u64)>,
     /// How long the guest stood still while its state was saved for the last joiner, in milliseconds.
     pub transfer_pause_ms: Option<f64>,
+    /// Outputs that have left.
     pub outputs_released: u64,
+    /// Frames and typed bytes that came while too many waited.
     pub inputs_dropped: u64,
     /// Why a takeover would have to wait for the arbiter, or does; none while it answers well.
     pub arbiter_trouble: Option<String>,
@@ -644,10 +706,12 @@ impl Node {
         self.common.expects = Some(Box::new(config));
     }
 
+    /// The node's identity.
     pub fn id(&self) -> NodeId {
         self.common.id
     }
 
+    /// The vm's name.
     pub fn vm(&self) -> &str {
         &self.common.vm
     }
@@ -1005,6 +1069,7 @@ impl Node {
         std::mem::take(&mut self.common.commands)
     }
 
+    /// The newest generation that the node knows.
     pub fn generation(&self) -> Generation {
         match &self.role {
             Role::Primary(primary) => primary.generation(),
@@ -1014,6 +1079,7 @@ impl Node {
         }
     }
 
+    /// The position of its machine; 0 while it has none.
     pub fn icount(&self) -> Icount {
         match &self.role {
             Role::Primary(primary) => primary.icount(),
@@ -1046,14 +1112,17 @@ impl Node {
         }
     }
 
+    /// Whether it is the primary.
     pub fn is_primary(&self) -> bool {
         matches!(self.role, Role::Primary(_))
     }
 
+    /// Whether it has ended.
     pub fn is_halted(&self) -> bool {
         matches!(self.role, Role::Halted { .. })
     }
 
+    /// What `lockstep status` shows.
     pub fn status(&self, now_ns: u64) -> NodeStatus {
         let mut status = NodeStatus {
             vm: self.common.vm.clone(),

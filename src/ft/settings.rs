@@ -36,6 +36,7 @@ pub struct Settings {
     pub lag_hard_ns: u64,
     /// Outputs waiting for the backup's acknowledgement; the guest waits when they are more.
     pub gate_bytes_max: usize,
+    /// The same in number.
     pub gate_outputs_max: usize,
     /// Snapshot bytes handed to a connection before it must have sent some.
     pub transfer_window_bytes: usize,

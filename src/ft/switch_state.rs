@@ -16,13 +16,22 @@ pub enum SwitchState {
     #[default]
     None,
     /// There is no connection; it is tried again and again.
-    Down { why: String },
+    Down {
+        /// The reason, for the operator.
+        why: String,
+    },
     /// The switch knows this node.
     Up,
     /// The switch does not want this node. It is asked again, slowly.
-    Refused { why: String },
+    Refused {
+        /// The switch's reason.
+        why: String,
+    },
     /// The switch serves a newer generation of this vm, and drops what this node sends.
-    Fenced { by: Generation },
+    Fenced {
+        /// That generation.
+        by: Generation,
+    },
 }
 
 impl SwitchState {
@@ -36,6 +45,7 @@ impl SwitchState {
         matches!(self, Self::Fenced { by } if *by > generation)
     }
 
+    /// Why the connection is down or refused.
     pub fn trouble(&self) -> Option<&str> {
         match self {
             Self::Down { why } | Self::Refused { why } => Some(why),
