@@ -151,6 +151,20 @@ mod tests {
     }
 
     #[test]
+    fn only_what_becomes_shorter_is_packed() {
+        assert!(pack(&[0; CHUNK_BYTES]).len() < CHUNK_BYTES / 100);
+        // The length alone tells the two forms apart, so one as long as the bytes is not used.
+        let mut as_long = 0;
+        for seed in 0..200 {
+            let mut prng = Prng::new(seed);
+            let bytes: Vec<u8> = (0..64).map(|_| prng.below(2 + seed % 20) as u8).collect();
+            as_long += u32::from(lz4_flex::block::compress(&bytes).len() == bytes.len());
+            assert_eq!(unpack(&pack(&bytes), 64), Some(bytes), "{seed}");
+        }
+        assert!(as_long > 0, "the bound is not met");
+    }
+
+    #[test]
     fn the_last_chunk_may_be_short() {
         let spec = |sectors| DiskSpec { sectors, read_only: false, serial: String::new() };
         assert_eq!((chunk_count(&spec(128)), chunk_count(&spec(129))), (1, 2));

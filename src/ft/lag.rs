@@ -157,9 +157,21 @@ mod tests {
     fn an_idle_primary_has_no_growing_lag() {
         let mut lag = LagMeter::starting(Icount(0));
         lag.advance(Icount(5), MS);
+        lag.advance(Icount(5), 3 * MS);
+        assert_eq!(lag.passed.len(), 1, "a primary that rests needs no further sample");
         lag.executed(Icount(5));
         lag.advance(Icount(5), 900 * MS);
         assert_eq!(lag.ns(1000 * MS), 0);
+    }
+
+    #[test]
+    fn a_meter_that_starts_late_owes_nothing() {
+        let mut lag = LagMeter::starting(Icount(100));
+        assert_eq!(lag.instructions(), 0);
+        lag.advance(Icount(100), MS);
+        assert_eq!((lag.instructions(), lag.ns(9 * MS)), (0, 0));
+        lag.advance(Icount(130), 2 * MS);
+        assert_eq!((lag.instructions(), lag.ns(9 * MS)), (30, 7 * MS));
     }
 
     #[test]
@@ -178,7 +190,19 @@ mod tests {
             took_ms += 1;
         }
         assert!((1000..2000).contains(&took_ms), "{took_ms} ms");
+        let permille = [0, 1, 2, 100, 999, 1000, 5000].map(|ms| join_permille(ms * MS));
+        assert_eq!(permille, [400, 400, 401, 450, 899, 900, 900]);
         assert_eq!(join_permille(u64::MAX), 900);
+    }
+
+    #[test]
+    fn a_guest_that_is_not_braked_owes_nothing_any_more() {
+        for (permille, rest) in [(0, 0), (1, REST_NS_MIN)] {
+            let mut brake = Brake::default();
+            assert_eq!(brake.rest_ns(REST_NS_MIN - 1, 500), 0);
+            assert_eq!(brake.rest_ns(0, permille), 0);
+            assert_eq!(brake.rest_ns(1, 500), rest, "{permille}");
+        }
     }
 
     #[test]

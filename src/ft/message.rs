@@ -522,4 +522,61 @@ mod tests {
         assert!(matches!(check_preamble(b"GET / HTTP"), Err(MessageError::NotOurs { .. })));
         assert_eq!(decode_header(&[0xff; 8]), Err(MessageError::Length { len: u64::from(u32::MAX) }));
     }
+
+    #[test]
+    fn a_message_is_as_long_as_its_header_may_say_and_no_longer() {
+        let header = |len: usize| {
+            let mut bytes = [0xab; HEADER_BYTES];
+            bytes[..4].copy_from_slice(&(len as u32).to_le_bytes());
+            decode_header(&bytes)
+        };
+        let good = |len| Ok(Header { len, crc: 0xabab_abab });
+        assert_eq!((header(1), header(MESSAGE_BYTES_MAX)), (good(1), good(MESSAGE_BYTES_MAX)));
+        for len in [0, MESSAGE_BYTES_MAX + 1] {
+            assert_eq!(header(len), Err(MessageError::Length { len: len as u64 }));
+        }
+    }
+
+    /// The queue of a host is bounded by these.
+    #[test]
+    fn what_a_message_carries_is_counted() {
+        let string = size_of::<String>();
+        let spec = |serial: &str| DiskSpec { sectors: 9, read_only: true, serial: serial.into() };
+        let divergence = Divergence {
+            seq: Seq(1),
+            entry_at: Icount(2),
+            machine_at: Icount(2),
+            expected: "12345".into(),
+            found: "1234567".into(),
+            context: vec!["123".into(), "1".into()],
+        };
+        let attached = |peer: Option<String>| Message::Attached {
+            vm: "kv".into(),
+            node: NodeId(1),
+            life: 1,
+            primary: true,
+            start: 0,
+            end: 0,
+            taken: 0,
+            peer,
+        };
+        for (message, bytes) in [
+            (Message::Log(vec![0; 30]), 30),
+            (Message::ConsoleData { offset: 300, bytes: vec![0; 5] }, 5),
+            (Message::Scrollback { offset: 1, bytes: vec![0; 5], typed: vec![(7, 7); 3] }, 5 + 3 * 16),
+            (attached(None), 2),
+            (attached(Some("10.0.0.1:7".into())), 2 + 10),
+            (Message::DiskChunk { disk: 1, chunk: 65, packed: vec![0; 9] }, 9),
+            (Message::DiskDigests { disk: 1, first: 64, digests: vec![Digest(3); 5] }, 5 * 16),
+            (Message::DiskWant { disk: 1, first: 64, chunks: vec![65; 3] }, 3 * 4),
+            (Message::Disks { specs: vec![spec("abc"), spec("")] }, 3 + 2 * size_of::<DiskSpec>()),
+            (Message::Bye { why: "done".into() }, 4),
+            (Message::Later { why: "not now".into(), known: vec!["10.0.0.1:7".into()] }, 7 + 10 + string),
+            (Message::Known { addresses: vec!["[::1]:7".into(), String::new()] }, 7 + 2 * string),
+            (Message::Diverged(Box::new(divergence)), 5 + 7 + 3 + 1 + 2 * string),
+            (Message::Status, 0),
+        ] {
+            assert_eq!(message.payload_bytes(), bytes, "{message:?}");
+        }
+    }
 }

@@ -116,8 +116,10 @@ impl Mirror {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::NodeId;
+    use crate::base::{Icount, NodeId};
+    use crate::devices::disk::DiskSpec;
     use crate::ft::Settings;
+    use crate::machine::{BootOptions, Elf, Stop};
 
     fn common() -> Common {
         Common::new(NodeId(1), "vm", Settings::default())
@@ -175,5 +177,33 @@ mod tests {
         assert_eq!(mirror.ended(&done(7, DiskStatus::Ok)), Ended::Flushed { disk: 2, tag: 7 });
         let failed = mirror.take_over(vec![Left::Failed { disk: 0, tag: 1 }]);
         assert_eq!(failed, [Ended::Failed { disk: 0, tag: 1 }]);
+    }
+
+    /// A machine that awaits the end of its first request, a read.
+    fn reading() -> Machine {
+        let guest = include_bytes!("../../guest-programs/diskkv/diskkv.elf");
+        let disks = vec![DiskSpec { sectors: 4096, read_only: false, serial: String::new() }];
+        let options = BootOptions { ram_bytes: 4 << 20, disks, ..BootOptions::default() };
+        let mut machine = Machine::boot(&Elf::parse(guest).expect("an ELF"), &options).expect("it boots");
+        while !machine.disk_requests_waiting() {
+            assert_eq!(machine.run_until(Icount(1 << 24)), Stop::Service);
+        }
+        machine
+    }
+
+    #[test]
+    fn disks_are_level_when_they_have_what_the_guest_saw_complete() {
+        let mut machine = reading();
+        assert_eq!((machine.disk_awaited(0), machine.disk_awaited(1)), (Some(1), None));
+        for (disk, tag, level) in [(0, 2, true), (0, 1, true), (0, 0, false), (1, 9, false)] {
+            let mut mirror = Mirror::default();
+            assert!(mirror.is_level(&machine));
+            mirror.under_way(disk, tag, false, 0);
+            assert_eq!(mirror.is_level(&machine), level, "request {tag} of disk {disk}");
+        }
+        // A read that is under way is asked of the primary's disk alone.
+        let (mut mirror, mut common) = (Mirror::default(), common());
+        mirror.reissue(&mut common, &mut machine);
+        assert!(common.commands.is_empty() && !machine.disk_requests_waiting());
     }
 }

@@ -432,6 +432,7 @@ mod tests {
         assert_eq!(pair.go_on(), Due::Nothing);
         assert!(pair.opened && pair.is_ready() && pair.noted.is_none());
         assert_eq!(pair.ours, pair.theirs);
+        assert_eq!(pair.fetch.as_ref().map(DiskFetch::progress), Some((200, 2, 200)));
     }
 
     #[test]
