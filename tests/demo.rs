@@ -1,4 +1,4 @@
-//! The first command that anybody types does what it says, and says so in its exit status.
+//! The first command that a new user types does what it says, and reports it in its exit status.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

@@ -26,7 +26,7 @@ const PULSE_MS: u32 = 25;
 /// What no guest should wait for, however busy this host is.
 const GAP_MS_MAX: u64 = 30_000;
 
-/// A switch, an arbiter, nodes that run Linux, and somebody at its console.
+/// A switch, an arbiter, nodes that run Linux, and a terminal at its console.
 struct Scene {
     console: Option<Onlooker>,
     cluster: Cluster,
@@ -67,7 +67,7 @@ impl Scene {
     }
 
     fn console(&mut self) -> &mut Onlooker {
-        self.console.as_mut().expect("somebody sits at the console")
+        self.console.as_mut().expect("a terminal is attached")
     }
 
     #[track_caller]

@@ -126,7 +126,7 @@ fn a_recording_cut_by_sigkill_replays_to_its_end() {
     assert!(!told.contains("digests checked 0,"), "{told}");
     let console = String::from_utf8_lossy(&again.stdout);
     let replayed = console.lines().filter(|line| line.ends_with("tick")).count();
-    // What somebody has read was in the log before.
+    // What a terminal has shown was in the log before.
     assert!(replayed >= 500, "{replayed} lines of 500 that were seen");
 }
 

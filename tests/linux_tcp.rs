@@ -223,7 +223,7 @@ fn a_connection_that_breaks_fails_the_demo_which_needs_no_redis_tools() {
         if let Some(id) = word_after(line, "Redis calls it client ") {
             client = Some(id.to_owned());
         }
-        // Somebody ends the connection of the client that counts, as a takeover must not.
+        // The test ends the connection of the client that counts, as a takeover must not.
         if line.contains("SIGKILL to primary-1") {
             let (redis, client) = (redis.expect("told before"), client.as_ref().expect("told before"));
             let mut stream = connect(redis);

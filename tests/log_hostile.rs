@@ -1,4 +1,4 @@
-//! A log directory that somebody has damaged: whatever was done to it, reading ends, nothing
+//! A damaged log directory: whatever was done to it, reading ends, nothing
 //! panics, no entry that was not written is shown, and nothing that is wrong goes untold.
 
 use std::fs;

@@ -126,7 +126,7 @@ const MEDELEG: u64 = 0xb3ff;
 /// Interrupts that can be delegated: those of S-mode.
 const MIDELEG: u64 = irq::SSI | irq::STI | irq::SEI;
 const MIE: u64 = MIDELEG | irq::MSI | irq::MTI | irq::MEI;
-/// CY, TM and IR; the `hpm` counters are not enabled for anybody.
+/// CY, TM and IR; the `hpm` counters are enabled for no mode.
 const COUNTEREN: u64 = 7;
 /// CY and IR.
 const COUNTINHIBIT: u64 = 5;

@@ -464,7 +464,7 @@ pub(super) struct Common {
     pub recording: Recording,
     /// When the operator was last refused to end this node.
     quit_refused_ns: Option<u64>,
-    /// Whether anybody wants the log, and the state that it begins with, to keep.
+    /// Whether a recording wants the log, and the state that it begins with.
     pub records: bool,
     /// The machine that a joiner is configured to expect.
     pub expects: Option<Box<MachineConfig>>,

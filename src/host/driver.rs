@@ -115,7 +115,7 @@ enum HostEvent {
     },
     /// Standard output is closed.
     ConsoleGone,
-    /// Somebody at the terminal asks how the node is.
+    /// The operator asks at the terminal how the node is.
     AskStatus,
 }
 

@@ -71,7 +71,7 @@ pub enum LinkError {
 
 /// What a connection reports to its node's thread.
 pub enum LinkEvent {
-    /// Somebody has connected to us, and its first message follows.
+    /// A peer has connected, and its first message follows.
     Up {
         /// The connection's number.
         link: LinkId,

@@ -65,7 +65,7 @@ pub fn die_with_starter() {
 }
 
 /// A write past the limit on the size of files shall be an error like any other failed write, not
-/// the silent death that its signal is by default.
+/// the silent end that its signal is by default.
 pub fn survive_file_size_limit() {
     let noted = std::sync::Arc::default();
     if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, noted) {

@@ -299,7 +299,7 @@ impl Drive {
         ready.map(|(n, _)| *n).collect()
     }
 
-    /// Hears one client out, and lets it rest when it has all its answers.
+    /// Reads what one client has received, and lets it rest when it has all its answers.
     fn hear(&mut self, index: usize, prng: &mut Prng) {
         let client = &mut self.clients[index];
         let busy = client.under_way > 0;

@@ -123,7 +123,7 @@ impl Onlooker {
     }
 
     /// The longest silence that touches the time from `at` on, up to the first byte after `until`: its
-    /// beginning and its end. Bytes that a dying node had sent already do not end it.
+    /// beginning and its end. Bytes that the killed node had sent already do not end it.
     pub fn silence(&self, at: Instant, until: Instant) -> Option<(Instant, Instant)> {
         let shown = lock(&self.shown);
         let moments = || shown.arrivals.iter().map(|(_, at)| *at);

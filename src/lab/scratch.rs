@@ -48,7 +48,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Somebody may still be writing there: tried a few times, and a rest is left to the system.
+/// A process may still be writing there: tried a few times, and a rest is left to the system.
 fn remove(path: &Path) {
     for _ in 0..10 {
         match fs::remove_dir_all(path) {

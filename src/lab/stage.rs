@@ -172,7 +172,7 @@ impl Stage {
         }
     }
 
-    /// Lets time pass while everybody is looked after.
+    /// Lets time pass, and checks that every process lives.
     pub fn dwell(&mut self, time: Duration) -> Result<(), Failure> {
         let until = Instant::now() + time;
         while Instant::now() < until {

@@ -223,7 +223,7 @@ fn console_input_goes_where_the_guest_last_spoke() {
 }
 
 #[test]
-fn console_input_goes_to_the_serial_port_while_somebody_has_opened_it() {
+fn console_input_goes_to_the_serial_port_while_the_guest_has_opened_it() {
     let (mut board, mut ram) = board();
     drive_console(&mut board, &mut ram);
     speak_at_virtio(&mut board, &mut ram);
@@ -232,7 +232,7 @@ fn console_input_goes_to_the_serial_port_while_somebody_has_opened_it() {
     assert_eq!(board.console_port(), ConsolePort::Serial);
     write(&mut board, &mut ram, 0x1000_0001, 1, 0);
     assert_eq!(board.console_port(), ConsolePort::Virtio);
-    // A driver that is gone hears nothing.
+    // A driver that is gone receives nothing.
     write(&mut board, &mut ram, 0x1000_3070, 4, 0);
     assert_eq!(board.console_port(), ConsolePort::Serial);
 }

@@ -150,7 +150,7 @@ impl BootImage {
         Some(out)
     }
 
-    /// What [`BootImage::encode`] wrote beside `ram`, from anybody; its digest must be `expected`.
+    /// What [`BootImage::encode`] wrote beside `ram`, from an untrusted sender; its digest must be `expected`.
     pub(super) fn decode(bytes: &[u8], ram: &Ram, expected: Digest) -> Result<Self, BadBoot> {
         let (start, mut rest) =
             postcard::take_from_bytes::<Start>(bytes).map_err(|error| BadBoot::Start(error.to_string()))?;

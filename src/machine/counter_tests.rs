@@ -132,7 +132,7 @@ impl World {
         panic!("the guest never sleeps");
     }
 
-    /// A millisecond of everybody's life.
+    /// Lets a millisecond pass for the guest and all clients.
     fn turn(&mut self) {
         self.now_ms += 1;
         let clock = Clock::from_millis(self.now_ms as i64);
@@ -217,18 +217,18 @@ fn a_bad_wire_shows_in_no_answer() {
 fn a_client_that_does_not_read_stops_only_itself() {
     let mut world = World::new(6, 0);
     world.client("bulk 100000\n", true);
-    let deaf = world.clients.pop().expect("it was just made");
+    let silent = world.clients.pop().expect("it was just made");
     for _ in 0..40_000 {
         world.turn();
     }
     let stat = world.ask("stat\n");
     assert!(stat.starts_with("open=2 opened=2 refused=0 reset=0 "), "it is still there: {stat}");
-    world.clients.push(deaf);
+    world.clients.push(silent);
     world.live();
     assert!(bulk(100_000).as_bytes() == world.clients[1].heard, "{}", world.clients[1].heard.len());
 }
 
-/// A segment as somebody might make it up.
+/// A forged segment.
 fn segment(repr: TcpRepr<'_>) -> Vec<u8> {
     use smoltcp::wire::{EthernetProtocol, EthernetRepr, IpProtocol, Ipv4Repr};
     let payload_len = repr.buffer_len();
@@ -288,7 +288,7 @@ fn what_is_unknown_is_reset_and_a_full_table_refuses_no_client_for_good() {
     assert_eq!(heard(&said, 8), [(TcpControl::Rst, 77, None)], "no such connection");
     let said = tell(made_up(9, PORT, TcpControl::Rst, Some(77)));
     assert_eq!(heard(&said, 9), [], "a reset is not answered");
-    // Somebody opens connections and never goes on.
+    // A client opens connections and never goes on.
     let mut taken = 0;
     for port in 1000..1600 {
         let said = tell(made_up(port, PORT, TcpControl::Syn, None));

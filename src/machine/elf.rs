@@ -1,4 +1,4 @@
-//! Guest images: ELF64 executables for RISC-V, from anybody.
+//! Guest images: ELF64 executables for RISC-V, from untrusted files.
 //!
 //! The loader judges only what an instruction can meet: the bytes of the segments, where they go,
 //! and where execution starts. [`Elf::parse`] checks what needs no machine; what depends on the

@@ -257,7 +257,7 @@ impl Machine {
         let start = self.boot.start();
         if !self.config.rng_seed.is_empty() {
             let config = MachineConfig { rng_seed: self.next_rng_seed(), ..self.config.clone() };
-            // It fails only for a saved machine that somebody made up: then what it holds stays.
+            // It fails only for a forged state: then what it holds stays.
             let reseeded = fdt::build(&config).ok();
             reseeded.map(|tree| self.ram.write(GuestPhys(start.a1), &tree).ok());
         }

@@ -1,7 +1,7 @@
 //! Large memory for a guest's bytes: zeros at first, and in huge pages where the host has them.
 //!
 //! A guest's RAM in pages of 4 KiB takes a host a tenth of a second to give back when the process is
-//! killed, and only then are its connections closed: the backup would learn of the death that much later.
+//! killed, and only then are its connections closed: the backup would learn of the crash that much later.
 //! In huge pages it takes a millisecond, and the guest runs with fewer misses.
 //!
 //! An anonymous mapping is memory and nothing else; no file is named here, nor anywhere below the line.

@@ -179,7 +179,7 @@ impl Addresses {
         }
     }
 
-    /// Somebody else on the segment has sent `frame`: what it claims is no longer the VM's.
+    /// Another station of the segment has sent `frame`: what it claims is no longer the VM's.
     pub fn hear_other(&mut self, frame: &[u8]) {
         match sender(frame) {
             Some(Sender::OwnV4(ip)) => self.v4.forget(ip),
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_somebody_else_claims_is_not_announced() {
+    fn an_address_that_another_station_claims_is_not_announced() {
         let mut known = Addresses::default();
         known.hear(0, &arp_of(MAC, IP));
         known.hear(0, &advert(MAC, IP6));
@@ -354,7 +354,7 @@ mod tests {
         let mut known = Addresses::default();
         let from = Station { mac: MAC, ip: Ipv4Address::new(8, 8, 8, 8) };
         known.hear(0, &ether::udp(from, 1, Station { mac: OTHER, ip: IP }, 2, b""));
-        // ARP on somebody's behalf names another Ethernet address than it comes from.
+        // Proxy ARP names another Ethernet address than it comes from.
         let mut proxied = arp_of(MAC, IP);
         proxied[22..28].copy_from_slice(&OTHER.0);
         known.hear(0, &proxied);

@@ -105,9 +105,9 @@ impl Dhcp {
         if reply.emit(&mut DhcpPacket::new_unchecked(&mut bytes[..])).is_err() {
             return Answer::Nothing;
         }
-        let everybody = asked.broadcast || !given;
+        let broadcast = asked.broadcast || !given;
         let to = Station {
-            mac: if everybody { Mac::BROADCAST } else { client },
+            mac: if broadcast { Mac::BROADCAST } else { client },
             ip: if asked.client_ip.is_unspecified() { Ipv4Address::BROADCAST } else { asked.client_ip },
         };
         Answer::Frame(ether::udp(server, DHCP_SERVER_PORT, to, DHCP_CLIENT_PORT, &bytes))

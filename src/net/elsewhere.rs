@@ -74,7 +74,7 @@ pub struct Elsewhere {
 }
 
 impl Elsewhere {
-    /// Somebody else uses `address`.
+    /// Another station uses `address`.
     pub fn see(&mut self, address: Address, whence: Whence) {
         self.seen += 1;
         self.untold = true;

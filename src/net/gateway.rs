@@ -472,7 +472,7 @@ impl Gateway {
         self.ask(Mac::BROADCAST, out);
     }
 
-    /// A frame came from the segment, for us or for everybody.
+    /// A frame came from the segment, for the gateway or for every station.
     pub fn frame(&mut self, now: u64, bytes: &[u8], out: &mut Vec<FromGateway>) {
         let Ok(frame) = EthernetFrame::new_checked(bytes) else {
             self.counts.dropped_malformed += 1;

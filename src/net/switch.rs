@@ -412,7 +412,7 @@ impl Switch {
         }
     }
 
-    /// Somebody connected. If there are too many already, the answer closes it.
+    /// A connection came. If there are too many already, the answer closes it.
     pub fn opened(&mut self, peer: PeerId, out: &mut Vec<Command>) {
         if self.peers.len() >= PEERS_MAX {
             self.count_close(CloseWhy::TooMany);
@@ -1068,7 +1068,7 @@ impl Switch {
         let (fabric, vms) = (&self.fabric, &self.vms);
         self.gateway.keep_guests(|mac| match fabric.pinned_to(mac) {
             Some(PortId(port @ 1..)) => !vms[port as usize - 1].is_alone(),
-            // Somebody inside a guest, or behind it.
+            // A station inside a guest, or behind it.
             Some(_) | None => true,
         });
     }

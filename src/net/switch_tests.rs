@@ -110,7 +110,7 @@ fn a_takeover_loses_nothing_and_repeats_nothing() {
     }
     let to_primary = world.frames(P1);
     assert_eq!(to_primary.len(), 3);
-    assert_eq!(world.frames(P2), [], "a standby hears nothing");
+    assert_eq!(world.frames(P2), [], "a standby receives nothing");
     world.say(P1, ToSwitch::Received { rx_seq: 1 });
     // 2 is in the backup's log, too, when the primary crashes; 3 is not.
     world.switch.closed(P1);
@@ -549,7 +549,7 @@ fn a_status_is_json_and_then_the_connection_is_closed() {
     assert_eq!(out[1], Command::Close(P2, CloseWhy::Answered));
 }
 
-/// A guest that numbers what it hears and answers each request once, on nodes that die at any
+/// A guest that numbers what it receives and answers each request once, on nodes that crash at any
 /// moment: the clients get every answer exactly once, and the guest every request.
 #[test]
 fn over_random_takeovers_every_request_is_answered_exactly_once() {

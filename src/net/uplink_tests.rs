@@ -231,7 +231,7 @@ fn a_primary_whose_successor_is_active_elsewhere_is_not_announced_here() {
     segment.attach(P1, G1, false, 0);
     segment.tick_after(1);
     segment.switch.claimed(segment.now, "kv", G2);
-    // The bridges would lead everybody to this port, away from the one who answers.
+    // The bridges would send every station's frames to this port, away from the one that answers.
     let mut out = segment.tick_after(CLAIM_GRACE_NS - 1);
     segment.switch.uplink_opened(segment.now, &mut out);
     assert_eq!(on_the_uplink(&out), [] as [Vec<u8>; 0]);

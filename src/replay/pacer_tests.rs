@@ -80,7 +80,7 @@ fn the_pace_is_found_from_anywhere_and_an_interruption_does_not_unsettle_it() {
         }
         let expected = rate_of(minstr_per_s) - rate_of(minstr_per_s) / 16;
         assert!(pacer.rate().abs_diff(expected) <= 1 + expected / 100, "{} {expected}", pacer.rate());
-        // A second for somebody else.
+        // A second in which another process runs.
         host += 10_000_000;
         pacer.begins(at, host);
         assert!(u64::from(pacer.rate()) <= u64::from(expected) * 5 / 4, "{} {expected}", pacer.rate());
@@ -107,7 +107,7 @@ fn reads_are_within_a_millisecond_of_the_host_and_few_entries_are_needed() {
             if prng.chance(1, 400) {
                 ns_per_1000 = prng.between(400, 40_000);
             }
-            // Somebody else has the processor, or the guest waits.
+            // Another process has the processor, or the guest waits.
             if prng.chance(1, 100) {
                 host_ns += prng.below(20_000_000);
                 if prng.chance(1, 2) {

@@ -1,4 +1,4 @@
-//! Chunks to a saved machine, from anybody.
+//! Chunks to a saved machine, from an untrusted sender.
 //!
 //! Promises: no bytes make it panic; it holds no more than the bytes that came, unpacked, and never
 //! more than twice the RAM size that the caller allows (for RAM and what it was booted from, and

@@ -1,4 +1,4 @@
-//! What is at etcd's address may be anything: slow, cut off, endless, somebody else's.
+//! What is at etcd's address may be anything: slow, cut off, endless, another service's.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -132,7 +132,7 @@ fn endless_answers_are_not_taken_in() {
     let endless = |head: &'static str| {
         Server::start(move |_, stream| {
             stream.write_all(head.as_bytes())?;
-            // More than anybody should have taken.
+            // More than any client should have taken.
             for _ in 0..4096 {
                 stream.write_all(&[b'a'; 65536])?;
             }

@@ -96,7 +96,7 @@ fn a_generation_without_the_one_before_is_not_given_out() {
         assert!(matches!(arbiter.look("kv", Generation(2)), Err(ArbiterError::Forgetful { .. })));
         assert_eq!(arbiter.holder("kv").unwrap().unwrap().bid, bid(1, 1), "nothing of that has left a trace");
         assert_eq!(arbiter.claim("kv", &after(bid(2, 2), 1)), Ok(Claim::Won));
-        // Also what somebody holds already is not told to those who know another history.
+        // Nor does the arbiter name a holder to a node that knows another history.
         assert!(forgetful(arbiter.claim("kv", &after(bid(2, 2), 7))));
     });
 }

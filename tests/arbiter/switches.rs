@@ -1,4 +1,4 @@
-//! Two switches that hear of claims from an etcd: a primary that has lost cannot speak through its own.
+//! Two switches that learn of claims from an etcd: a primary that has lost cannot send through its own.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
@@ -99,7 +99,7 @@ fn a_frozen_primary_whose_successor_claimed_in_etcd_is_not_heard_when_it_wakes()
     primary.stop().unwrap();
     cluster.await_status(&mut backup, "the primary", |now| now.role == "primary").unwrap();
     // The first switch sees nothing of that but the record in etcd.
-    await_that("the first switch hears of the claim", || switches[0].vm()["claimed"] == 2);
+    await_that("the first switch learns of the claim", || switches[0].vm()["claimed"] == 2);
     await_that("it parts from the old primary", || switches[0].vm()["active"] == false);
     await_that("the guest is at the other", || {
         let vm = switches[1].vm();

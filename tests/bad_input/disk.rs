@@ -44,7 +44,7 @@ fn a_disk_too_small_for_the_base_is_told_before_the_guest_starts() {
 }
 
 #[test]
-fn a_file_size_limit_is_an_error_and_not_a_silent_death() {
+fn a_file_size_limit_is_an_error_and_not_a_silent_end() {
     let dir = TempDir::new().unwrap();
     let log = dir.path().join("log").display().to_string();
     let mut command = Command::new("sh");

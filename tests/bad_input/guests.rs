@@ -52,7 +52,7 @@ fn endless_printing_to_a_reader_that_sleeps_waits_in_bounded_memory() {
     std::thread::sleep(Duration::from_millis(700));
     let later = peak_kib(child.id()).unwrap();
     assert!(later < early + 4096 && later < 60 << 10, "{early} then {later} KiB");
-    // It goes on as soon as somebody reads, with nothing left out.
+    // It goes on as soon as a reader comes, with nothing left out.
     let mut out = child.stdout.take().unwrap();
     let mut bytes = vec![0; 2 << 20];
     out.read_exact(&mut bytes).unwrap();

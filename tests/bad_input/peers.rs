@@ -119,7 +119,7 @@ fn unknown_peers_on_a_nodes_port_are_closed_while_it_serves() {
             stream.write_all(&whole[..len]).unwrap();
             stalled.push(stream);
         }
-        // One that drips, slower than anybody would wait for.
+        // One that sends byte by byte, slower than any limit allows.
         let mut drip = connect(node.address);
         drip.write_all(&message::preamble()).unwrap();
         drip.write_all(&4000u32.to_le_bytes()).unwrap();
@@ -170,7 +170,7 @@ fn joining(primary: &Process) -> TcpStream {
     }
 }
 
-/// Joins `primary`, takes the memory and hears its offer; the answer is the connection and the next
+/// Joins `primary`, takes the memory and gets its offer; the answer is the connection and the next
 /// entry's number.
 fn joined(primary: &Process) -> (TcpStream, Seq) {
     let mut stream = joining(primary);
@@ -504,7 +504,7 @@ fn a_backup_that_counts_takes_over_from_a_primary_that_turns_to_garbage() {
         std::fs::create_dir_all(victim.dir.path().join("kv")).unwrap();
         let record = |node: u64| format!(r#"{{"generation":1,"node":{node},"keeps":null,"wherefrom":""}}"#);
         let path = victim.dir.path().join("kv/g00000000000000000001");
-        // Nor is a generation of somebody else's the one that it saw.
+        // Nor is another node's generation the one that it saw.
         std::fs::write(&path, record(6)).unwrap();
         std::thread::sleep(Duration::from_millis(300));
         assert!(claims(address) && victim.child.try_wait().unwrap().is_none());

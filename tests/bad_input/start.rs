@@ -133,7 +133,7 @@ fn tools_that_ask_the_wrong_address_say_so() {
     run(&["status", &closed]).refuses(&[&closed, "fix:"]);
     run(&["switchover", &closed]).refuses(&[&closed, "fix:"]);
     run(&["switch", "--status", &closed]).refuses(&[&closed, "fix:"]);
-    // Somebody who takes the question and answers something else.
+    // A server that takes the question and answers something else.
     let http = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = http.local_addr().unwrap().to_string();
     let server = std::thread::spawn(move || {
@@ -146,7 +146,7 @@ fn tools_that_ask_the_wrong_address_say_so() {
     run(&["switchover", &at]).refuses(&[&at, "fix:"]).within_mib(40);
     run(&["switch", "--status", &at]).refuses(&[&at, "fix:"]).within_mib(40);
     server.join().unwrap();
-    // Somebody who never answers.
+    // A server that never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = silent.local_addr().unwrap().to_string();
     run(&["status", &at]).refuses(&[&at, "within 5 s", "fix:"]);

@@ -117,7 +117,7 @@ fn a_hung_up_terminal_ends_no_primary_and_an_orderly_run() {
         std::thread::sleep(Duration::from_millis(50));
         alone.try_wait().unwrap().is_some()
     });
-    assert_eq!(alone.wait().unwrap().code(), Some(0), "an orderly end, not death by a signal");
+    assert_eq!(alone.wait().unwrap().code(), Some(0), "an orderly end, not by a signal");
     let mut told = String::new();
     alone.stderr.take().unwrap().read_to_string(&mut told).unwrap();
     assert!(told.contains("the terminal is gone"), "{told}");

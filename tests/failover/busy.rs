@@ -18,7 +18,7 @@ const NEIGHBOURS: usize = 48;
 const SECONDS: u64 = 20;
 /// Names another time, in seconds: `LOCKSTEP_BUSY_SECONDS=120` is the whole measurement.
 const SECONDS_ASKED: &str = "LOCKSTEP_BUSY_SECONDS";
-/// A takeover is none that anybody has to look after when the guest is protected again within this.
+/// A takeover needs no operator when the guest is protected again within this.
 const UNPROTECTED_MAX: Duration = Duration::from_secs(2);
 
 /// Sessions of their own, hence groups of their own to a scheduler that is fair to sessions.

@@ -1,4 +1,4 @@
-//! A pair whose switch serves somebody else: both nodes notice, say so, and ask the arbiter.
+//! A pair whose switch serves another node: both nodes notice, report it, and ask the arbiter.
 
 use std::io::Write;
 use std::process::Command;

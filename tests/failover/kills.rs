@@ -59,7 +59,7 @@ fn twenty_kills_lose_nothing() {
     println!("kills: lives whose digests were seen to agree: {audits}");
     println!("kills: takeover (kill to first answer) median {median:.1} ms, max {max:.1} ms");
     println!("kills: longest gap without an answer {:.1} ms", gaps[gaps.len() - 1]);
-    // The connection tells of a death; waiting out the silence would take longer than this.
+    // The closed connection shows the crash; waiting out the silence would take longer than this.
     assert!(median < 100.0, "{takeovers:?}");
 }
 

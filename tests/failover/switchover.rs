@@ -72,7 +72,7 @@ fn a_node_killed_in_a_switch_over_takes_nothing_with_it() {
         sleep_ms(50);
         let address = a.address;
         let asking = std::thread::spawn(move || link::ask(address, &Message::SwitchOver, PATIENCE));
-        let heir_is_primary = if round < 8 {
+        let successor_is_primary = if round < 8 {
             std::thread::sleep(Duration::from_micros(prng.below(8000)));
             false
         } else {
@@ -81,7 +81,8 @@ fn a_node_killed_in_a_switch_over_takes_nothing_with_it() {
             }
             true
         };
-        let (mut victim, mut survivor) = if round % 2 == 0 && !heir_is_primary { (a, b) } else { (b, a) };
+        let (mut victim, mut survivor) =
+            if round % 2 == 0 && !successor_is_primary { (a, b) } else { (b, a) };
         kill(&mut victim);
         // Its answer depends on how far the switch-over had come.
         println!("round {round}, {}: {:?}", victim.name, asking.join().unwrap().is_ok());

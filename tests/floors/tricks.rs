@@ -1,4 +1,4 @@
-//! Each way past the walls that somebody has thought of, and the complaint it must get.
+//! Each known way past the walls, and the complaint that it must get.
 
 use super::judge::violations;
 use super::scan::read;

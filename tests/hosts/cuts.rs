@@ -41,8 +41,8 @@ fn in_a_partition_exactly_one_goes_on_and_its_clients_with_it() {
     for past in 1..=3 {
         sleep_ms(200);
         let since = Instant::now();
-        scene.net.deafen("one", "two");
-        scene.net.deafen("two", "one");
+        scene.net.cut_inbound("one", "two");
+        scene.net.cut_inbound("two", "one");
         let (winner, loser) = await_winner(&scene, past);
         let at = usize::from(loser == "two");
         assert_halted(&mut nodes[at]);
@@ -61,16 +61,19 @@ fn a_cut_in_one_direction_leaves_one_that_goes_on() {
     let Some((mut scene, _switch)) = four_hosts() else { return };
     let mut nodes = [scene.primary("one", "wire"), scene.backup("two", "one", "wire")];
     let load = scene.load("client", 2);
-    for (deaf, (past, other)) in [("one", (1, "two")), ("two", (2, "one"))] {
+    for (cut, (past, other)) in [("one", (1, "two")), ("two", (2, "one"))] {
         sleep_ms(200);
         let since = Instant::now();
-        scene.net.deafen(deaf, other);
+        scene.net.cut_inbound(cut, other);
         let (winner, loser) = await_winner(&scene, past);
         let at = usize::from(loser == "two");
         assert_halted(&mut nodes[at]);
         assert!(load.verify_all());
-        println!("{deaf} is deaf to {other}: {winner} goes on, longest gap {:.1} ms", gap_ms(&load, since));
-        scene.net.heal(deaf);
+        println!(
+            "{cut} receives nothing from {other}: {winner} goes on, longest gap {:.1} ms",
+            gap_ms(&load, since)
+        );
+        scene.net.heal(cut);
         nodes[at] = scene.backup(loser, winner, "wire");
     }
     assert_clean(&load.stop());
@@ -85,8 +88,8 @@ fn in_a_partition_the_side_that_does_not_reach_the_arbiter_stops() {
         sleep_ms(200);
         let since = Instant::now();
         scene.cut_arbiter(cut);
-        scene.net.deafen("one", "two");
-        scene.net.deafen("two", "one");
+        scene.net.cut_inbound("one", "two");
+        scene.net.cut_inbound("two", "one");
         assert_eq!(await_winner(&scene, past), (other, cut));
         assert!(load.verify_all());
         println!("{cut} has no arbiter: {other} goes on, longest gap {:.1} ms", gap_ms(&load, since));
@@ -111,8 +114,8 @@ fn without_an_arbiter_no_node_goes_on_and_none_is_lost() {
     sleep_ms(200);
     scene.cut_arbiter("one");
     scene.cut_arbiter("two");
-    scene.net.deafen("one", "two");
-    scene.net.deafen("two", "one");
+    scene.net.cut_inbound("one", "two");
+    scene.net.cut_inbound("two", "one");
     for host in ["one", "two"] {
         scene.await_that("both wait", || scene.status(host).phase == "claiming");
     }
@@ -161,8 +164,8 @@ fn a_node_that_is_cut_off_from_its_switch_for_a_while_comes_back() {
     let load = scene.load("client", 6);
     sleep_ms(200);
     let since = Instant::now();
-    scene.net.deafen("one", "wire");
-    scene.net.deafen("wire", "one");
+    scene.net.cut_inbound("one", "wire");
+    scene.net.cut_inbound("wire", "one");
     sleep_ms(6000);
     scene.net.heal("one");
     scene.net.heal("wire");

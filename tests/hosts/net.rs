@@ -122,8 +122,8 @@ impl Net {
         command
     }
 
-    /// `host` no longer hears what comes from `from`.
-    pub fn deafen(&self, host: &str, from: &str) {
+    /// Drops what comes to `host` from `from`.
+    pub fn cut_inbound(&self, host: &str, from: &str) {
         let from = self.address(from);
         let rules = format!(
             "table inet cut {{\n chain hear {{\n type filter hook input priority 0\n ip saddr {from} drop\n }}\n }}\n"
@@ -133,7 +133,7 @@ impl Net {
         assert!(nft.wait().unwrap().success(), "{rules}");
     }
 
-    /// `host` hears everybody again.
+    /// `host` receives from all again.
     pub fn heal(&self, host: &str) {
         let status = self.command(host, "nft").args(["flush", "ruleset"]).status().unwrap();
         assert!(status.success());

@@ -44,7 +44,7 @@ fn assert_patient(name: &str, options: &[&str], silence_ms: u64) {
     let status = scene.status("one");
     assert_eq!((status.generation.get(), status.protected), (1, true), "{}", primary.told());
     assert!(answers > 0 && backup.is_running(), "{}", backup.told());
-    // And the other way round: a death is still one.
+    // And the other way round: a crash is still noticed.
     primary.kill();
     scene.await_primary("two", 1);
     assert!(load.verify_all());
@@ -52,16 +52,16 @@ fn assert_patient(name: &str, options: &[&str], silence_ms: u64) {
 }
 
 #[test]
-fn fifty_milliseconds_of_delay_are_no_death() {
+fn fifty_milliseconds_of_delay_are_no_crash() {
     assert_patient("50 ms each way, at the default silence", &["-d", "50"], 120);
 }
 
 #[test]
-fn one_percent_of_loss_is_no_death() {
+fn one_percent_of_loss_is_no_crash() {
     assert_patient("1 % loss", &["-l", "1"], 1000);
 }
 
 #[test]
-fn loss_delay_and_reordering_together_are_no_death() {
+fn loss_delay_and_reordering_together_are_no_crash() {
     assert_patient("1 % loss, 50 ms, reordering", &["-l", "1", "-d", "50+10U", "-N"], 2000);
 }

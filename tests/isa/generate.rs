@@ -114,7 +114,7 @@ impl Program<'_> {
         self.words.extend(c.0);
     }
 
-    /// A number that is awkward for somebody.
+    /// A number at an edge of some instruction.
     fn awkward(&mut self, rd: u32) {
         let any = self.prng.next_u64();
         let value = match self.prng.below(12) {

@@ -28,7 +28,7 @@ pub const COMPARED_BYTES: usize = 28 << 20;
 const HANDLER_M: u64 = BASE + 0x1000;
 const HANDLER_S: u64 = BASE + 0x2000;
 const TABLES: u64 = BASE + 0x8000;
-/// One page that everybody stores to.
+/// One page that all modes store to.
 pub const DATA: u64 = BASE + 0xd000;
 pub const CODE: u64 = BASE + 0x1_0000;
 pub const LOG_M: u64 = BASE + 0x40_0000;

@@ -1,4 +1,4 @@
-//! A switch in a thread, and fake VMs behind it: a guest that is a pure function of what it hears,
+//! A switch in a thread, and fake VMs behind it: a guest that is a pure function of what it receives,
 //! run by a "primary" that may say only what a shared "replicated log" could say, too.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -77,7 +77,7 @@ impl Guest {
         self.say(ether::arp(ArpOperation::Request, GUEST, Mac::BROADCAST, GUEST_IP))
     }
 
-    /// The frames that it sends when it hears `frame`.
+    /// The frames that it sends when it receives `frame`.
     pub fn hear(&mut self, frame: &[u8]) -> Vec<(u64, Vec<u8>)> {
         if frame[12..14] == [8, 6] {
             return self.say(ether::arp(ArpOperation::Reply, GUEST, GATEWAY_MAC, GATEWAY_IP));

@@ -88,7 +88,7 @@ impl Scene {
         println!("{what}: the guest counts {stat}");
         assert!(report.answers > (CONNECTIONS * blows.len()) as u64, "{}", report.answers);
         assert!(stat.contains(&format!(" opened={} refused=0 reset=0 ", CONNECTIONS + 1)), "{stat}");
-        // Not a measurement: a client that waited this long was forgotten by somebody.
+        // Not a measurement: a client that waited this long was forgotten by a component.
         assert!(max < 10_000.0, "{gaps:?}");
     }
 }

@@ -252,7 +252,7 @@ fn stimecmp_and_seed_are_gated() {
     assert!(allowed(m, 0x015, 0, 0, 0));
     assert!(allowed(s, 0x015, 0, 0, 0x200) && !allowed(s, 0x015, 0, 0, 0x100));
     assert!(allowed(u, 0x015, 0, 0, 0x100) && !allowed(u, 0x015, 0, 0, 0x200));
-    // The host's id is for everybody, to read.
+    // Every mode may read the host's id.
     assert!(!allowed(m, 0xcc0, 0, 0, 0));
 }
 

@@ -4,7 +4,7 @@
 //! In one life of one guest alone and with a backup take turns, and what is reported is the median over the
 //! turns of what a turn's two halves differ by. Client, switch, primary and backup each need a processor
 //! for throughputs to mean much; the processor time that the primary takes for an answer leaves out what
-//! others take. Blows fall on another pair, with the settings that everybody has.
+//! others take. Blows fall on another pair, with the default settings.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -216,7 +216,7 @@ impl Play {
         Ok(())
     }
 
-    /// Has the clients do something that takes its time, and looks after everybody meanwhile.
+    /// Has the clients do something that takes its time, and checks all processes meanwhile.
     fn with_clients(
         &mut self,
         act: impl FnOnce(&mut Clients, &mut dyn FnMut() -> Result<(), Failure>) -> Result<(), Failure>,

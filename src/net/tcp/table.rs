@@ -157,10 +157,10 @@ impl Tcp {
 
     /// Another node has taken over the guest: no connection shall wait for a timeout that began before.
     pub fn guest_moved(&mut self, now: u64) {
-        self.kick_at = self.somebody_waits().then_some((now.saturating_add(KICK_NS), now));
+        self.kick_at = self.any_waits().then_some((now.saturating_add(KICK_NS), now));
     }
 
-    fn somebody_waits(&self) -> bool {
+    fn any_waits(&self) -> bool {
         self.conns.values().any(Conn::waits_for_guest)
     }
 
@@ -296,7 +296,7 @@ impl Tcp {
                 self.give_up(id, End::Silent);
             }
         }
-        if self.kick_at.is_some_and(|(at, _)| at <= now) && !self.somebody_waits() {
+        if self.kick_at.is_some_and(|(at, _)| at <= now) && !self.any_waits() {
             self.kick_at = None;
         }
         if let Clock::Stands { since, .. } = self.clock

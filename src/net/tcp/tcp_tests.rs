@@ -493,7 +493,7 @@ fn beyond_the_limit_clients_are_refused_and_the_open_ones_go_on() {
 }
 
 #[test]
-fn a_full_way_to_the_guest_stops_the_talk_and_everybody_gets_their_turn() {
+fn a_full_way_to_the_guest_stops_sending_and_every_connection_gets_its_turn() {
     let mut world = World::new(15, Weather::default());
     let pairs: Vec<_> = (0..8).map(|_| world.connected()).collect();
     for (id, _) in &pairs {

@@ -99,7 +99,7 @@ impl Etcd {
 /// `HOST`, `HOST:PORT` or `[V6]:PORT` as a URL with a port.
 fn endpoint(authority: &str) -> Result<String, String> {
     if authority.contains('@') {
-        return Err("an etcd with users is not spoken to: give the prefix to everybody there".into());
+        return Err("an etcd with users is not spoken to: open the prefix to all users there".into());
     }
     let (host, port) = match (authority.starts_with('['), authority.rfind(':')) {
         (true, _) if authority.ends_with(']') => (authority, None),
@@ -303,7 +303,7 @@ impl EtcdArbiter {
             generation,
             node,
         };
-        // The revision alone moves with everybody's writes.
+        // The revision alone moves with every client's writes.
         let same = |old: &Note| {
             (old.cluster, old.term, old.generation, old.node) == (cluster, note.term, generation, node)
         };

@@ -12,7 +12,7 @@ use crate::inspect::picture::grouped;
 use crate::lab::demo::table::short;
 use crate::lab::stage::Tally;
 
-/// One death of a primary.
+/// One kill of a primary.
 #[derive(Debug, Serialize)]
 pub struct Kill {
     /// From the signal to the end of the console's silence.

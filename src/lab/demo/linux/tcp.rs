@@ -43,7 +43,7 @@ const CALM_TURNS: u64 = 10;
 const RUNS_MAX: u32 = 4;
 const LONGER: u64 = 4;
 
-/// Looks after everybody else while a client is waited for.
+/// Checks all other processes while a client is waited for.
 type Alive<'a> = &'a mut dyn FnMut() -> Result<(), Failure>;
 
 pub struct Clients {
@@ -147,7 +147,7 @@ impl Clients {
             self.outcome.early.push(run.finish(&mut *alive)?);
             requests *= LONGER;
         }
-        Err(Failure::new("the benchmark is over before anybody can be killed")
+        Err(Failure::new("the benchmark is over before the primary can be killed")
             .fix("is this host very busy? try again when it is not"))
     }
 
@@ -207,7 +207,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Stops everybody, and adds up.
+    /// Stops all clients, and adds up.
     pub fn conclude(self) -> Result<Tcp, Failure> {
         let mut outcome = self.outcome;
         let longest = ms(self.counter.longest_wait());

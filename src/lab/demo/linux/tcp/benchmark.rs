@@ -130,7 +130,7 @@ impl Run {
         match self.kind {
             Kind::Program { name, mut process, out, err } => {
                 ended.program = name;
-                // A death by a signal has no number, and is no success.
+                // An end by a signal has no status, and is no success.
                 ended.exit_status = process.child.wait()?.code();
                 ended.read(&out.join().unwrap_or_default(), &err.join().unwrap_or_default());
             }
@@ -275,9 +275,9 @@ mod tests {
         let failed = run_at(&honest(), "false");
         assert_eq!((failed.exit_status, failed.counted), (Some(1), 0));
         assert!(failed.complaints.iter().any(|words| words.contains("status 1")), "{failed:?}");
-        let mute = run_at(&honest(), "true");
-        assert_eq!(mute.exit_status, Some(0));
-        assert!(mute.complaints.iter().any(|words| words.contains("no result")), "{mute:?}");
+        let silent = run_at(&honest(), "true");
+        assert_eq!(silent.exit_status, Some(0));
+        assert!(silent.complaints.iter().any(|words| words.contains("no result")), "{silent:?}");
     }
 
     #[test]

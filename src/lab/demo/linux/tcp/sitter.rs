@@ -1,4 +1,4 @@
-//! Somebody at `redis-cli`: one process with one connection, that is typed at now and then, from before the
+//! A user at `redis-cli`: one process with one connection, that is typed at now and then, from before the
 //! first kill to the end.
 //!
 //! The program connects again by itself when its connection breaks, and does not report it; but then Redis
