@@ -62,7 +62,7 @@ fn beats_are_heard_however_late_the_node_looks() {
     let mut detector = detector();
     // The node was starved for 400 ms; the thread that listens was not.
     assert_eq!(detector.suspects(400 * MS, signs(10, beats(399, 9))), None);
-    // The other way round: that thread was starved, and blames nobody.
+    // The other way round: that thread was starved, and suspects no peer.
     assert_eq!(detector.suspects(700 * MS, signs(399, beats(400, 10))), None);
 }
 
@@ -147,7 +147,7 @@ fn heartbeats_fill_our_own_silence() {
 }
 
 #[test]
-fn the_next_look_is_at_the_deadline_and_soon_again_when_nobody_looked_for_beats() {
+fn the_next_look_is_at_the_deadline_and_soon_again_when_beats_were_not_looked_for() {
     let mut detector = Detector::new(0, 100 * MS, 1000 * MS, 500 * MS);
     assert_eq!(detector.suspects(90 * MS, signs(0, beats(90, 90))), None);
     assert_eq!(detector.next_look_ns(), 100 * MS + 1);

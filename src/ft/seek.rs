@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_rejoins_without_an_address() {
+    fn no_node_rejoins_without_an_address() {
         let mut seek = Seek { rejoins: true, ..Seek::default() };
         seek.is_member_now();
         assert!(!seek.goes_on_after(&NOT_NOW, 0));

@@ -76,7 +76,7 @@ fn primary(rejoins: bool) -> Node {
     node
 }
 
-fn is_somebody_elses(generation: u64) -> Event {
+fn is_another_nodes(generation: u64) -> Event {
     Event::ArbiterSeen { generation: Generation(generation), seen: Ok(OTHER) }
 }
 
@@ -87,7 +87,7 @@ fn lost() -> Halt {
 /// A node that has lost its place, and whose disks are released.
 fn seeking() -> (Node, Host) {
     let mut node = primary(true);
-    node.step(is_somebody_elses(1), 0);
+    node.step(is_another_nodes(1), 0);
     node.step(Event::RoleLeft, 0);
     node.take_commands();
     (node, Host { now_ns: 0, drawn: 0 })
@@ -97,7 +97,7 @@ fn seeking() -> (Node, Host) {
 fn a_loser_leaves_its_role_before_it_asks_for_another() {
     let mut node = primary(true);
     let mut host = Host { now_ns: 0, drawn: 0 };
-    node.step(is_somebody_elses(1), 0);
+    node.step(is_another_nodes(1), 0);
     let commands = node.take_commands();
     assert!(
         matches!(
@@ -140,13 +140,13 @@ fn a_loser_leaves_its_role_before_it_asks_for_another() {
 #[test]
 fn a_loser_that_is_told_to_take_part_once_halts() {
     let mut node = primary(false);
-    node.step(is_somebody_elses(1), 0);
+    node.step(is_another_nodes(1), 0);
     let commands = node.take_commands();
     assert!(matches!(&commands[..], [Command::Halt(halt)] if *halt == lost()), "{commands:?}");
 }
 
 #[test]
-fn whoever_is_put_off_asks_where_it_was_sent() {
+fn a_joiner_that_is_put_off_asks_where_it_was_sent() {
     let (mut node, mut host) = seeking();
     node.run(&mut host);
     node.step(Event::Dialed { address: "10.0.0.2:7".into(), outcome: Ok(LinkId(20)) }, 0);
@@ -184,7 +184,7 @@ fn whoever_is_put_off_asks_where_it_was_sent() {
 }
 
 #[test]
-fn a_seeker_is_nobodys_primary_and_ends_when_it_is_told_to() {
+fn a_seeker_is_no_primary_and_ends_when_it_is_told_to() {
     let (mut node, _) = seeking();
     let join = Message::Join { vm: "vm".into(), node: NodeId(3) };
     node.step(Event::Message { link: LinkId(30), message: join }, 0);
@@ -232,7 +232,7 @@ fn a_fenced_primary_with_a_joiner_asks_the_arbiter_and_obeys_it() {
     let commands = node.take_commands();
     assert!(matches!(&commands[..], [Command::Tell(_), Command::AskHolder]), "{commands:?}");
     assert_eq!(node.status(0).switch, "fenced by 3");
-    // Still its own: it says so once, stays, and goes on asking.
+    // Still its own: it reports that once, stays, and goes on asking.
     for told in [1, 0] {
         node.step(holder(1, NodeId(1), None, false), 0);
         assert_eq!(node.take_commands().len(), told);
@@ -247,7 +247,7 @@ fn a_fenced_primary_with_a_joiner_asks_the_arbiter_and_obeys_it() {
     assert!(matches!(node.take_commands().last(), Some(Command::LeaveRole { halt }) if *halt == expected));
 }
 
-/// Each claim is a record at the arbiter for ever: a stranger's generation must not make this node write many.
+/// Each claim is a record at the arbiter for ever: an unconfirmed generation must not make this node write many.
 #[test]
 fn a_fenced_primary_that_is_alone_outbids_what_is_near_and_nothing_else() {
     for (by, bids) in [(2, true), (17, true), (18, false), (u64::MAX, false)] {

@@ -1,4 +1,4 @@
-//! Terminals, without connections: what they are told, and what they may say.
+//! Terminals, without connections: what they are sent, and what they may send.
 
 use super::*;
 
@@ -216,13 +216,13 @@ fn a_successor_asks_for_what_the_log_has_not() {
     let mut scene = Scene::new(false);
     scene.attach(A, None, 77);
     assert_eq!(scene.greeting(A), (false, 0, 0));
-    scene.types(A, 0, b"read by nobody");
+    scene.types(A, 0, b"never delivered");
     scene.terminals.note_typed(77, 6);
     scene.terminals.settle(true, 5, &mut scene.commands);
     assert_eq!(scene.greeting(A), (true, 0, 6));
     scene.types(A, 6, b"more");
     assert_eq!(scene.terminals.take_typed(100), Some((77, 10, b"more".to_vec())));
-    // Back in the second row what was not given is nobody's.
+    // Back in the second row what was not given belongs to no entry.
     scene.types(A, 10, b"left");
     scene.terminals.settle(false, 5, &mut scene.commands);
     assert_eq!(scene.terminals.take_typed(100), None);

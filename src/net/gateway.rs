@@ -564,7 +564,7 @@ impl Gateway {
         }
     }
 
-    /// Tells the sender of `packet` that it may not go there.
+    /// Answers `packet` with ICMP "administratively prohibited".
     fn prohibit(&mut self, source: Mac, packet: &Ipv4Packet<&[u8]>, out: &mut Vec<FromGateway>) {
         self.flows.counts.refused += 1;
         let Ok(header) = Ipv4Repr::parse(packet, &ChecksumCapabilities::default()) else { return };

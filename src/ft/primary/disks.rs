@@ -174,11 +174,11 @@ mod tests {
             (disks.take(true), disks.take(true), disks.take(true)),
             (Some(done(4)), Some(done(5)), None)
         );
-        assert_eq!(disks.take(false), Some(done(6)), "nobody counts");
+        assert_eq!(disks.take(false), Some(done(6)), "no backup counts");
     }
 
     #[test]
-    fn a_failure_is_the_guests_only_when_nobody_else_has_the_disk() {
+    fn a_failure_is_the_guests_only_when_no_other_node_has_the_disk() {
         for op in
             [DiskOp::Flush, DiskOp::Read { sector: 0, bytes: 512 }, DiskOp::Write { sector: 0, data: vec![] }]
         {

@@ -92,7 +92,7 @@ fn no_more_is_under_way_than_keeps_the_joiner_busy() {
         sent += 1;
     }
     assert_eq!(sent, CHUNKS_UNTAKEN_MAX);
-    assert!(copy.taken(sent + 1).is_err(), "nobody takes what was not sent");
+    assert!(copy.taken(sent + 1).is_err(), "no joiner takes what was not sent");
     copy.taken(2).unwrap();
     assert!(!copy.waits());
     assert!(copy.taken(1).is_err(), "nor gives it back");
