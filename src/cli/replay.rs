@@ -302,7 +302,7 @@ impl Session<'_> {
         let at = self.replayer.icount();
         let digest = self.replayer.machine_mut().digest();
         say!(
-            "lockstep replay: {end} at {at}; {} entries obeyed, digests checked {}, state digest {digest}",
+            "lockstep replay: {end} at {at}; {} entries replayed, digests checked {}, state digest {digest}",
             self.seq_last,
             self.checked
         );

@@ -98,7 +98,7 @@ fn ask(at: SocketAddr) -> Result<u8, Failure> {
 fn serve(listen: SocketAddr, args: &Args) -> Result<u8, Failure> {
     let uplink = args.tap.clone().map(UplinkSpec::Tap).or(args.uplink.clone());
     let arbiter = args.arbiter.as_ref().map(arg::arbiter).transpose()?;
-    // Before anything is announced: who stops us right after may rely on a clean end.
+    // Before anything is announced: a signal right after it gets a clean end.
     let stop = Stop::on_signals()?;
     let resolvers = match args.dns {
         Some(Dns::Off) => Vec::new(),
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn a_privileged_port_and_an_address_of_another_host_come_with_a_fix() {
         let at: SocketAddr = "127.0.0.1:80".parse().unwrap();
-        // Who runs the tests as root may have that port.
+        // Tests that run as root may have that port.
         let listen = explain(BindError::Listen { at, error: ErrorKind::PermissionDenied.into() });
         let forward = "tcp:127.0.0.1:80=80".parse().unwrap();
         let forward = explain(BindError::Forward { forward, error: ErrorKind::PermissionDenied.into() });

@@ -47,7 +47,7 @@ pub enum Event {
     Claimed {
         /// The generation that was claimed.
         generation: Generation,
-        /// Who has it, or why that is not known.
+        /// The outcome, or why there is none.
         outcome: Result<Claim, ArbiterError>,
     },
     /// The arbiter's answer to the question which node holds `generation`, the present one.
@@ -1035,7 +1035,7 @@ impl Node {
         }
     }
 
-    /// The last words to the terminals: whether to look for the guest elsewhere.
+    /// The last messages to the terminals: whether to look for the guest elsewhere.
     fn farewell(&mut self, halt: &Halt) {
         let ended = self.common.commands.iter().any(|command| matches!(command, Command::EndLife { .. }));
         let alone = ended || self.generation() == Generation::ZERO;

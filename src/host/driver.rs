@@ -53,7 +53,7 @@ const LOOK_NS: u64 = 60_000;
 const RETRY: Duration = Duration::from_micros(500);
 /// How often the arbiter is asked whether it still knows what it decided.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long an ending node waits for its last words to leave.
+/// How long an ending node waits for its last messages to leave.
 const LINGER: Duration = Duration::from_secs(1);
 /// How long an ending node waits for its disks to be synced.
 const DISK_LINGER: Duration = Duration::from_secs(30);
@@ -751,7 +751,7 @@ impl Running {
             Some(link) if self.node.is_primary() => {
                 match self.pulse.expect(link) {
                     Ok(token) => self.send(link, &Message::Pulse { token }),
-                    Err(error) => self.tell(&format!("no beats to the peer: {error}")),
+                    Err(error) => self.tell(&format!("no heartbeats to the peer: {error}")),
                 }
                 self.say_how_beats_run();
             }
@@ -767,7 +767,7 @@ impl Running {
         }
         let Some(to) = self.links.dialed_to(link).map(str::to_owned) else { return };
         if let Err(error) = self.pulse.dial(link, to, token) {
-            self.tell(&format!("no beats to the peer: {error}"));
+            self.tell(&format!("no heartbeats to the peer: {error}"));
         }
         self.say_how_beats_run();
     }

@@ -36,7 +36,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Reads from one connection before the guest gets its next slice.
 const READS_A_TURN: usize = 16;
-/// Who takes nothing for this long, not even as a paused terminal, is gone.
+/// A peer that takes nothing for this long, not even as a paused terminal, is gone.
 const UNSENT_MAX: Duration = Duration::from_secs(30);
 
 /// Why a connection between nodes ended, or a question was not answered.

@@ -24,7 +24,7 @@ pub enum OnlookerError {
     #[error("the console: {0}")]
     Io(#[from] io::Error),
     /// What was waited for has not been shown.
-    #[error("the console did not say {what} within {} s; it said last:{tail}", within.as_secs())]
+    #[error("the console did not show {what} within {} s; its last lines:{tail}", within.as_secs())]
     Silent {
         /// What that was.
         what: String,
@@ -34,7 +34,7 @@ pub enum OnlookerError {
         tail: String,
     },
     /// The process ended.
-    #[error("`lockstep attach` ended; it told:{told}\n  the console said last:{tail}")]
+    #[error("`lockstep attach` ended; its messages:{told}\n  the console's last lines:{tail}")]
     Ended {
         /// Its messages.
         told: String,

@@ -271,7 +271,7 @@ impl Stage {
         for process in self.processes() {
             if let Some(status) = process.child.try_wait()? {
                 let (name, tail) = (&process.name, process.tail());
-                return Err(Failure::new(format!("{name} ended early ({status}); it said last:{tail}")));
+                return Err(Failure::new(format!("{name} ended early ({status}); its last lines:{tail}")));
             }
         }
         Ok(())
@@ -280,7 +280,7 @@ impl Stage {
     fn late(&mut self, what: &str) -> Failure {
         let (name, tail) = (&self.primary.name, self.primary.tail());
         let words = format!(
-            "{name} was not {what} within {} s; it said last:{tail}",
+            "{name} was not {what} within {} s; its last lines:{tail}",
             self.cluster.patience.as_secs()
         );
         Failure::new(words).fix("is this host very busy? try again when it is not")

@@ -4,7 +4,7 @@
 //! entries with a checksum: the unit that is written and sent), [`segment`] (the header of a file
 //! of frames), [`scan`] (frames of a whole segment, kinds of damage distinguished).
 //!
-//! Absent on purpose: files (`host::logdir` has them) and any idea of who writes a log and why.
+//! Absent on purpose: files (`host::logdir` has them) and any idea of which node writes a log and why.
 
 #![warn(missing_docs)]
 

@@ -202,7 +202,7 @@ fn a_bad_wire_shows_in_no_answer() {
             let expected = format!("{counts}{}60\non\n{end}", bulk(20_001));
             assert!(expected.as_bytes() == client.heard, "connection {n}: {} bytes", client.heard.len());
         }
-        // Who said the end first stays a while, and last words that were lost are said again.
+        // The side that closes first stays in TIME-WAIT, and repeats a lost last segment.
         for _ in 0..20_000 {
             world.turn();
         }

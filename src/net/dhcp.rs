@@ -202,7 +202,7 @@ mod tests {
         let packet = DhcpPacket::new_checked(udp.payload()).unwrap();
         let repr = DhcpRepr::parse(&packet).unwrap();
         assert_eq!((repr.transaction_id, repr.server_identifier), (77, Some(SERVER.ip)));
-        // RFC 2131: who is refused an address may have none to be reached at.
+        // RFC 2131: a client that is refused an address may have none to be reached at.
         let refused = repr.message_type == DhcpMessageType::Nak;
         assert_eq!(to, if refused { Mac::BROADCAST } else { mac });
         if !refused {

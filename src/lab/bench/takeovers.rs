@@ -52,7 +52,8 @@ pub fn measure(dir: &Path, quick: bool) -> Result<(Section, bool), Failure> {
         if blow == Blow::Stop {
             old.resume()?;
             if old.wait(Duration::from_secs(5)) != Some(1) {
-                let words = format!("{} woke and did not halt; it said last:{}", old.name, old.tail());
+                let words =
+                    format!("{} was resumed and did not halt; its last lines:{}", old.name, old.tail());
                 return Err(Failure::new(words));
             }
         }

@@ -166,7 +166,9 @@ fn strike(stage: &mut Stage, blow: Blow, times: usize, wrong: &mut Vec<String>) 
                 struck.old.resume()?;
                 if struck.old.wait(OLD_ENDS_WITHIN) != Some(1) {
                     let (name, tail) = (&struck.old.name, struck.old.tail());
-                    return Err(Failure::new(format!("{name} woke and did not halt; it said last:{tail}")));
+                    return Err(Failure::new(format!(
+                        "{name} was resumed and did not halt; its last lines:{tail}"
+                    )));
                 }
             }
             stage.protect()?;

@@ -204,7 +204,7 @@ impl Play {
         self.console.types(redis::POWEROFF)?;
         let Some(status) = self.console.ends(PATIENCE) else {
             return Err(Failure::new(format!(
-                "the guest did not power off; it said last:{}",
+                "the guest did not power off; its last lines:{}",
                 self.console.tail()
             )));
         };
@@ -298,7 +298,7 @@ impl Play {
             }
             if Instant::now() > until {
                 return Err(Failure::new(format!(
-                    "the guest was not {what}; it said last:{}",
+                    "the guest was not {what}; its last lines:{}",
                     self.console.tail()
                 )));
             }

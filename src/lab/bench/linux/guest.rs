@@ -70,7 +70,7 @@ impl Console {
                 let tail: Vec<&str> = said.lines().rev().take(5).collect();
                 let tail: Vec<&str> = tail.into_iter().rev().collect();
                 return Err(Failure::new(format!(
-                    "the guest has not said {text:?}; its last words:\n    {}",
+                    "the guest has not printed {text:?}; its last lines:\n    {}",
                     tail.join("\n    ")
                 )));
             }

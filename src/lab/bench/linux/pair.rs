@@ -197,9 +197,9 @@ fn bench(stage: &mut Stage, console: &mut Console, requests: u32) -> Result<Run,
     let mut rates = [0.0; KINDS.len()];
     for (rate, kind) in rates.iter_mut().zip(&KINDS) {
         let figure = said.split(&format!("bench: {}: ", kind.named)).nth(1);
-        *rate = figure
-            .and_then(|text| text.split(' ').next()?.parse().ok())
-            .ok_or_else(|| Failure::new(format!("redis-benchmark said nothing of {}: {said}", kind.named)))?;
+        *rate = figure.and_then(|text| text.split(' ').next()?.parse().ok()).ok_or_else(|| {
+            Failure::new(format!("redis-benchmark printed no result for {}: {said}", kind.named))
+        })?;
     }
     Ok(Run {
         rates,
