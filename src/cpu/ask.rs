@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Question {
     /// The `time` CSR or the CLINT's `mtime`, past the position up to which the machine computes the
-    /// time by itself ([`Hart::derive_time_before`](super::Hart::derive_time_before)).
+    /// time by itself (`Hart::derive_time_before`).
     Time,
     /// The `seed` CSR (Zkr).
     Entropy,

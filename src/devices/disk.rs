@@ -1,6 +1,6 @@
 //! What a disk is, what its device asks of the host, and what the host answers.
 //!
-//! Plain data, between [`virtio::blk`](super::virtio) and the owner of the bytes. A request
+//! Plain data, between `virtio::blk` and the owner of the bytes. A request
 //! carries everything that is needed to carry it out, so it can be carried out again: all of them are
 //! idempotent, and a successor reissues those that were in flight.
 

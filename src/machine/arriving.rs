@@ -13,7 +13,7 @@ use crate::cpu::Hart;
 use crate::devices::timebase::Timebase;
 use crate::mem::{PAGE_BYTES, Ram};
 
-/// See the [module](self).
+/// See the module.
 pub struct Arriving {
     ram: Ram,
     /// What a reset starts over from, encoded.

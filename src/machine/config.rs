@@ -89,7 +89,7 @@ pub struct MachineConfig {
     pub platform: Platform,
     /// A reset ends the guest instead of starting it over.
     pub ends_at_reset: bool,
-    /// The digest of the [`BootImage`](super::boot::BootImage).
+    /// The digest of the `BootImage`.
     pub boot_digest: Digest,
     /// By their numbers.
     pub disks: Vec<DiskSpec>,

@@ -69,7 +69,7 @@ impl BoardModel {
     };
 
     /// The board whose `n`-th disk is in slot `chosen[n]`, if that chooses one. Disks without a choice keep
-    /// their order from [`DISK_SLOT_FIRST`] on; a device whose slot is chosen moves to the highest free one.
+    /// their order from `DISK_SLOT_FIRST` on; a device whose slot is chosen moves to the highest free one.
     pub fn with_disks(chosen: &[Option<u8>]) -> Result<Self, BadConfig> {
         let mut slots = [Occupant::Nothing; VIRTIO_SLOTS as usize];
         for (disk, slot) in (0u8..).zip(chosen).filter_map(|(disk, slot)| Some((disk, (*slot)?))) {

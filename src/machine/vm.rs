@@ -436,7 +436,7 @@ impl Machine {
     }
 
     /// Reads of the time before position `end` are answered by the machine's own clock; one at or past it ends
-    /// the run with a question. None does until this is called. See [`Hart::derive_time_before`].
+    /// the run with a question. None does until this is called. See `Hart::derive_time_before`.
     pub fn derive_time_before(&mut self, end: Icount) {
         self.hart.derive_time_before(end);
     }

@@ -1,7 +1,7 @@
 //! The host as the guest sees it: 10.0.2.2, in user mode, with nothing to install.
 //!
 //! Answers ARP and ping, carries datagrams between forwarded host ports and the guest, and terminates
-//! its clients' TCP ([`super::tcp`]). It lives in the switch and so survives every takeover: the guest's
+//! its clients' TCP (`super::tcp`). It lives in the switch and so survives every takeover: the guest's
 //! clients keep their ports and connections here, and what is known about the guest stays known.
 //!
 //! The host's own services on 127.0.0.1 are the gateway's to the guest, where `outbound` allows them, and

@@ -55,7 +55,7 @@ pub enum Correction {
     Clock {
         /// The later of both clocks, in ticks.
         time: u64,
-        /// Ticks in [`RATE_INSTRUCTIONS`] instructions; at 0 the clock stands.
+        /// Ticks in `RATE_INSTRUCTIONS` instructions; at 0 the clock stands.
         rate: u16,
     },
 }
@@ -65,7 +65,7 @@ pub enum Correction {
 pub struct Look {
     /// The guest's clock here, in ticks.
     pub guest: u64,
-    /// The rate of the guest's clock: ticks in [`RATE_INSTRUCTIONS`] instructions, 0 while it stands.
+    /// The rate of the guest's clock: ticks in `RATE_INSTRUCTIONS` instructions, 0 while it stands.
     pub rate: u16,
     /// The host's clock, as the guest is to see it, in ticks.
     pub host: u64,
