@@ -7,7 +7,7 @@
 //!
 //! Port 0 leads out: to the gateway, or to an uplink in its place ([`Switch::uplink_frame`],
 //! [`Command::ToUplink`]). Behind an uplink is a real segment: a VM that becomes primary here is announced
-//! there ([`super::announce`]), and nothing from there waits for a VM that is active at another switch.
+//! there (`net::announce`), and nothing from there waits for a VM that is active at another switch.
 //!
 //! A VM keeps its place here when its connection is lost, for its successor. Its attachments:
 //!
