@@ -5,14 +5,8 @@
 //! what the socket did not take at once, and notices a switch that has fallen silent; it reports through a function
 //! that the node gives.
 //!
-//! Frames are kept until the switch has accepted them, and sent again after a lost connection; the
-//! switch's fence drops what it had already. So a lost connection loses no frame while the switch
-//! lives. Over the death of a *switch* a frame arrives at most once: what had been handed to the old
-//! one is not repeated to the new.
-//!
-//! What is kept is bounded: [`SendRefused::Full`] says that the node must hold its outputs, and
-//! [`PortEvent::Room`] when it may go on. Frames from the switch come once each and in order, also
-//! over reconnections.
+//! What is kept for the switch, sent again, and bounded is for `net::endpoint` to know:
+//! [`SendRefused::Full`] says that the node must hold its outputs, and [`PortEvent::Room`] when it may go on.
 
 mod link;
 mod state;
@@ -22,16 +16,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
-use serde::Serialize;
-
 use super::os::look;
 use crate::base::Generation;
 use crate::net::{Attach, port::is_vm_name};
 use link::{Link, Shared};
+use rustix::event::{PollFd, PollFlags};
 use state::State;
 
-pub use state::{KEPT_BYTES_MAX, KEPT_FRAMES_MAX, SendRefused};
+pub use crate::net::endpoint::{EndpointCounts, SendRefused};
 
 /// A connection that comes while the port is drained is noticed this soon.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
@@ -79,23 +71,6 @@ pub enum PortEvent {
     },
 }
 
-/// What has happened at a port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct PortCounts {
-    /// Frames given to [`Port::send`] and accepted by it.
-    pub frames_sent: u64,
-    /// Frames sent again over another connection.
-    pub frames_resent: u64,
-    /// Frames of the switch that were given to the node.
-    pub frames_received: u64,
-    /// Frames from the switch that had come before.
-    pub duplicates: u64,
-    /// Connections that were made.
-    pub connections: u64,
-    /// Sends refused because too much was kept.
-    pub refused_full: u64,
-}
-
 /// The node's end. Dropping it ends the connection; see [`Port::drain`] for ending well.
 pub struct Port {
     shared: Arc<Shared>,
@@ -136,7 +111,7 @@ impl Port {
     /// much is kept the frame is refused and [`PortEvent::Room`] follows.
     pub fn send(&self, seq: u64, frame: &[u8]) -> Result<(), SendRefused> {
         let mut state = self.lock();
-        state.send(seq, frame)?;
+        state.endpoint.send(seq, frame)?;
         self.flush(&mut state);
         Ok(())
     }
@@ -145,7 +120,7 @@ impl Port {
     /// next messages: this call costs nothing.
     pub fn received(&self, rx_seq: u64) {
         let mut state = self.lock();
-        if state.received(rx_seq) {
+        if state.endpoint.received(rx_seq) {
             self.flush(&mut state);
         }
     }
@@ -154,7 +129,7 @@ impl Port {
     /// is delivered. Frames may be sent at once, without waiting for the answer.
     pub fn activate(&self, generation: Generation, rx_seq_last: u64) {
         let mut state = self.lock();
-        state.activate(generation, rx_seq_last);
+        state.endpoint.activate(generation, rx_seq_last);
         self.flush(&mut state);
         // A fenced one rests until now.
         self.shared.wake();
@@ -168,17 +143,17 @@ impl Port {
 
     /// Whether the switch has answered and is connected.
     pub fn is_up(&self) -> bool {
-        self.lock().is_up()
+        self.lock().endpoint.is_up()
     }
 
     /// The last frame that the switch is known to have accepted.
     pub fn accepted(&self) -> u64 {
-        self.lock().accepted()
+        self.lock().endpoint.accepted()
     }
 
     /// What has happened so far.
-    pub fn counts(&self) -> PortCounts {
-        self.lock().counts()
+    pub fn counts(&self) -> EndpointCounts {
+        self.lock().endpoint.counts()
     }
 
     /// Waits until the switch has accepted every frame sent, at most for `patience`; whether it has. Frames that
@@ -187,7 +162,7 @@ impl Port {
         let deadline = Instant::now() + patience;
         {
             let mut state = self.lock();
-            state.ping();
+            state.endpoint.ping();
             self.flush(&mut state);
         }
         while !self.is_drained() {
@@ -209,7 +184,7 @@ impl Port {
 
     /// Whether the switch has accepted every frame sent.
     pub fn is_drained(&self) -> bool {
-        self.lock().is_drained()
+        self.lock().endpoint.is_drained()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -9,7 +9,8 @@
 //! frame goes to), `forward` and `nat` (which client uses which guest port), `tcp` (its clients'
 //! connections), `dhcp`, [`outbound`] (what the guest may reach), [`gateway`] (the host at 10.0.2.2),
 //! `elsewhere` (a guest's address, used by others), `announce` (what is announced to a real segment at
-//! go-live), [`port`] (messages between VMs and the switch), [`switch`] (all of it together). [`wire`] is for
+//! go-live), [`port`] (messages between VMs and the switch), `endpoint` (a VM's end of that
+//! connection), [`switch`] (all of it together). [`wire`] is for
 //! stacks that play a guest.
 //! Absent on purpose: time (`now` is an argument, in nanoseconds of any monotonic clock), sockets
 //! (`host::switch` and the simulator have them), and every queue without a maximum.
@@ -19,6 +20,7 @@
 pub(crate) mod announce;
 pub(crate) mod dhcp;
 pub(crate) mod elsewhere;
+pub(crate) mod endpoint;
 pub mod ether;
 pub mod fabric;
 pub(crate) mod fence;
@@ -33,6 +35,7 @@ pub mod switch;
 pub(crate) mod tcp;
 pub mod wire;
 
+pub(crate) use endpoint::Endpoint;
 pub use ether::Mac;
 pub(crate) use forward::{Forward, Proto};
 pub use gateway::{FromGateway, Gateway, GatewayConfig};

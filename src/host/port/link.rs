@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
 
 use super::PortEvent;
-use super::state::{Ended, State};
+use super::state::State;
 use crate::host::mortal::make_mortal;
 use crate::host::os::look;
+use crate::net::endpoint::Ended;
 
 /// Bytes taken from the socket at once.
 const READ_BYTES: usize = 64 << 10;
@@ -57,12 +58,12 @@ impl Shared {
     pub fn receive(&self, events: &mut Vec<PortEvent>) -> bool {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.lock();
-        if !state.is_connected() {
+        if !state.endpoint.is_connected() {
             // The port's thread has ended it already.
             return false;
         }
-        let Err(how) = state.receive(&mut scratch, events) else { return true };
-        state.end(how);
+        let Err(how) = state.read(&mut scratch, events) else { return true };
+        state.close(how);
         drop(state);
         self.wake();
         false
@@ -150,7 +151,7 @@ impl<D: FnMut(PortEvent) -> bool> Link<D> {
         loop {
             {
                 let state = self.shared.lock();
-                if state.is_stopping() || !state.is_fenced() {
+                if state.is_stopping() || !state.endpoint.is_fenced() {
                     return state.is_stopping();
                 }
             }
@@ -177,9 +178,9 @@ impl<D: FnMut(PortEvent) -> bool> Link<D> {
             if state.is_stopping() {
                 return Over::Stop;
             }
-            state.connected(stream.clone());
+            state.open(stream.clone());
             state.flush();
-            state.counts().connections
+            state.endpoint.counts().connections
         };
         if !(self.deliver)(PortEvent::Connected { n }) {
             return Over::Stop;
@@ -206,12 +207,12 @@ impl<D: FnMut(PortEvent) -> bool> Link<D> {
             if pinged.elapsed() >= PING_EVERY {
                 pinged = Instant::now();
                 let mut state = self.shared.lock();
-                if state.pings_open() > 0 && state.silence() >= SILENCE_MAX {
-                    state.end(Ended::Lost(format!("nothing heard for {} s", SILENCE_MAX.as_secs())));
+                if state.endpoint.pings_open() > 0 && state.silence() >= SILENCE_MAX {
+                    state.close(Ended::Lost(format!("nothing heard for {} s", SILENCE_MAX.as_secs())));
                     continue;
                 }
-                state.tell_received();
-                state.ping();
+                state.endpoint.tell_received();
+                state.endpoint.ping();
             }
         }
     }

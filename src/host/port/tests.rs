@@ -7,6 +7,8 @@ use crossbeam_channel::{Receiver, bounded};
 
 use super::*;
 use crate::lab::port::Listening;
+use crate::net::endpoint::Ended;
+use crate::net::port::FRAMES_KEPT_MAX;
 use crate::net::{FromSwitch, Mac, ToSwitch, Unframer};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -168,7 +170,7 @@ fn a_switch_that_does_not_keep_up_fills_the_port_and_room_is_announced() {
             break refused;
         }
     };
-    assert_eq!((refused, seq), (SendRefused::Full, KEPT_FRAMES_MAX as u64 + 1));
+    assert_eq!((refused, seq), (SendRefused::Full, FRAMES_KEPT_MAX as u64 + 1));
     hand.say(FromSwitch::Pong { tx_seq_last: 10 });
     hand.say(FromSwitch::Pong { tx_seq_last: seq - 1 });
     assert_eq!(next(&events), PortEvent::Room);
@@ -258,7 +260,7 @@ fn who_reads_learns_that_the_connection_is_gone_also_when_the_thread_ended_it() 
     assert!(port.receive(&mut Vec::new()), "nothing has come");
     assert!(port.socket(2).is_none());
     // As after a silence: the switch hears pings and answers none.
-    port.lock().end(state::Ended::Lost("silent".into()));
+    port.lock().close(Ended::Lost("silent".into()));
     let mut fds = [PollFd::new(&socket, PollFlags::IN)];
     look(&mut fds, PATIENCE);
     assert!(!fds[0].revents().is_empty(), "a poll of it wakes");
