@@ -12,13 +12,14 @@ fn a_thousand_seeds_hold() {
     let guest = cli::sim::guest().unwrap_or_else(|failure| panic!("{failure}"));
     let mut failures = Vec::new();
     let (mut acknowledged, mut crashes, mut takeovers) = (0, 0, 0);
-    let (mut turns, mut virtual_ms) = (0, 0);
+    let (mut turns, mut virtual_ms, mut rejoins) = (0, 0, 0);
     for seed in 0..seeds() {
         let outcome = sim::run(&guest, Plan::from_seed(seed), None);
         acknowledged += outcome.acknowledged;
         crashes += outcome.crashes;
         takeovers += outcome.takeovers;
         turns += outcome.turns;
+        rejoins += outcome.rejoins;
         virtual_ms += outcome.virtual_ms;
         if let Some(failure) = outcome.failure {
             failures.push(format!("seed {seed}: {failure}"));
@@ -28,6 +29,7 @@ fn a_thousand_seeds_hold() {
     // The seeds must have meant something.
     assert!(crashes >= seeds() / 2, "only {crashes} crashes");
     assert!(takeovers >= seeds() / 2, "only {takeovers} generations after the first");
+    assert!(rejoins >= seeds() / 10, "only {rejoins} nodes looked for a new place");
     // Heartbeats, a few turns a request, and otherwise sleep.
     assert!(turns < virtual_ms * 3, "{turns} turns in {virtual_ms} virtual ms: somebody spins");
     assert!(acknowledged >= seeds() * 15, "only {acknowledged} answers");

@@ -58,6 +58,10 @@ sabotages! {
     FlushAlone = "flush-alone",
     /// What a guest writes while a joiner copies its disks is not noted.
     DirtyForgotten = "dirty-forgotten",
+    /// A port does not send again what the switch has not accepted.
+    KeptForgotten = "kept-forgotten",
+    /// The switch does not hand to a successor what its predecessor was handed and did not confirm.
+    InboundNotResent = "inbound-not-resent",
 }
 
 impl Sabotage {

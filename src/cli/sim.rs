@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         return Ok(u8::from(outcome.failure.is_some()));
     }
     let started = Instant::now();
-    let mut total = [0u64; 6];
+    let mut total = [0u64; 7];
     let mut failed = 0;
     for seed in args.first..args.first.saturating_add(args.seeds) {
         let outcome = sim::run(&guest, Plan::from_seed(seed), None);
@@ -76,15 +76,16 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
             outcome.pauses,
             outcome.partitions,
             outcome.frames_fenced,
+            outcome.rejoins,
         ];
         for (sum, count) in total.iter_mut().zip(counts) {
             *sum += count;
         }
     }
-    let [acknowledged, crashes, takeovers, pauses, partitions, fenced] = total;
+    let [acknowledged, crashes, takeovers, pauses, partitions, fenced, rejoins] = total;
     say!(
         "{} seeds in {:.1} s: {failed} failed; {acknowledged} answers checked, {crashes} crashes, {pauses} pauses, \
-         {partitions} partitions, {takeovers} generations after the first, {fenced} frames fenced",
+         {partitions} partitions, {takeovers} generations after the first, {fenced} frames fenced, {rejoins} rejoins",
         args.seeds,
         started.elapsed().as_secs_f64()
     );

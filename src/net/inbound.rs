@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use serde::Serialize;
 
 use super::ether::FRAME_BYTES_MAX;
+use crate::base::Sabotage;
 
 /// At most this many frames wait for one VM: some 30 ms of a flood, or a second of a busy service.
 pub const FRAMES_MAX: usize = 1024;
@@ -82,6 +83,11 @@ impl Inbound {
 
     pub fn counts(&self) -> InboundCounts {
         self.counts
+    }
+
+    /// The last frame that the VM has reported safe in its log, or that went with an earlier switch or guest.
+    pub fn safe(&self) -> u64 {
+        self.first - 1
     }
 
     /// Frames waiting, sent or not.
@@ -156,7 +162,10 @@ impl Inbound {
             self.sent = next - 1;
             self.floating = false;
         }
-        self.unsent = next.max(self.first);
+        if !Sabotage::InboundNotResent.is_on() {
+            self.unsent = next;
+        }
+        self.unsent = self.unsent.max(self.first);
     }
 
     /// Another guest begins: numbers start at 1, and what waited for the old one is dropped.

@@ -210,6 +210,8 @@ pub struct VmStatus {
     pub claimed: Option<u64>,
     /// The last frame accepted from the guest.
     pub tx_seq_last: u64,
+    /// The last frame toward the VM that is safe in its log.
+    pub rx_seq_safe: u64,
     /// Frames toward the VM that are not yet safe in its log.
     pub waiting: usize,
     /// What was accepted and refused of the guest's frames.
@@ -735,6 +737,7 @@ impl Switch {
             standbys: vm.standbys.len(),
             claimed: vm.claimed.map(|(generation, _)| generation.get()),
             tx_seq_last: vm.fence.last(),
+            rx_seq_safe: vm.inbound.safe(),
             waiting: vm.inbound.len(),
             fence: vm.fence.counts(),
             inbound: vm.inbound.counts(),

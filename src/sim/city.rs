@@ -19,14 +19,14 @@ use super::plan::{Fault, Plan};
 use super::wire;
 use crate::base::{Generation, Icount, NodeId, Prng, Sabotage};
 use crate::devices::disk::{DISKS_MAX, DiskOp, DiskRequest, DiskSpec, SECTOR_BYTES};
-use crate::ft::arbiter::{ArbiterError, Claim};
+use crate::ft::arbiter::{ArbiterError, Bid, Claim, Holder};
 use crate::ft::disk::{DiskJob, Work};
 use crate::ft::node::Pace;
 use crate::ft::{Boot, Command, Event, Halt, LinkId, Message, Node, Settings, World};
 use crate::log::{self, frame::decode_frame};
 use crate::machine::{Input, Machine, Output, Saved};
-use crate::net::fence::{Fence, Verdict};
-use crate::net::inbound::{BYTES_MAX, FRAMES_MAX, Inbound};
+use crate::net::{PeerId, Switch, SwitchConfig};
+use switch::{Net, Port};
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
@@ -49,11 +49,33 @@ enum Happening {
         epoch: u64,
         event: Event,
     },
-    /// Something from that process for the switch.
+    /// Bytes on a connection to the switch, and from it.
     ToSwitch {
-        from: (usize, u64),
-        what: ToSwitch,
+        peer: PeerId,
+        bytes: Vec<u8>,
     },
+    FromSwitch {
+        peer: PeerId,
+        bytes: Vec<u8>,
+    },
+    /// A connection has ended, as the switch and the process notice it.
+    GoneForSwitch {
+        peer: PeerId,
+    },
+    GoneForPort {
+        peer: PeerId,
+    },
+    /// The `plug`-th port of the process that lived in `slot` as `epoch` connects.
+    Connect {
+        slot: usize,
+        epoch: u64,
+        plug: u64,
+    },
+    PortLook {
+        peer: PeerId,
+    },
+    SwitchTick,
+    SwitchBack,
     ToGuest {
         port: u16,
         payload: Vec<u8>,
@@ -61,13 +83,6 @@ enum Happening {
     ToClient {
         port: u16,
         payload: Vec<u8>,
-    },
-    /// A frame from the switch, on that connection of the process.
-    Deliver {
-        to: (usize, u64),
-        plug: u64,
-        rx_seq: u64,
-        frame: Vec<u8>,
     },
     /// A datagram that is sent once, whatever becomes of it.
     AskOnce {
@@ -82,11 +97,24 @@ enum Happening {
         client: usize,
         id: u64,
     },
-    /// A disk of the process that lived in `slot` as `epoch` has done what it was asked first.
+    /// A disk has done what it was asked first in the `role`-th role that was taken in `slot`.
     DiskEnds {
         slot: usize,
-        epoch: u64,
+        role: u64,
         disk: usize,
+    },
+    /// The arbiter's answer to the claim of `node` arrives.
+    Decided {
+        slot: usize,
+        node: NodeId,
+        generation: Generation,
+        outcome: Result<Claim, ArbiterError>,
+    },
+    /// The process that lived in `slot` as `epoch` connects to another node, or cannot.
+    Dial {
+        slot: usize,
+        epoch: u64,
+        address: String,
     },
     Fault(Fault),
     Start {
@@ -97,17 +125,13 @@ enum Happening {
     },
 }
 
-enum ToSwitch {
-    Activate { generation: Generation, rx_seq: u64, plug: u64 },
-    Frame { generation: Generation, seq: u64, frame: Vec<u8> },
-    Safe { rx_seq: u64 },
-}
-
 /// One process, or the place of one.
 struct Slot {
     node: Option<Node>,
     /// Counts the processes that have lived here.
     epoch: u64,
+    /// Counts their roles: a process that loses its place takes another.
+    roles: u64,
     turn_at: Option<u64>,
     paused_until: u64,
     /// The process dies before carrying out this many more commands.
@@ -119,7 +143,8 @@ struct Slot {
     drift_ppm: u64,
     /// How many times longer than elsewhere its work takes.
     slowness: u64,
-    /// Counts its connections to the switch: what was sent on an earlier one does not arrive.
+    /// Its port at the switch, and how many it has had.
+    port: Option<Port>,
     plugs: u64,
     /// Messages to other nodes wait until then.
     mute_until: u64,
@@ -127,10 +152,6 @@ struct Slot {
     told: BTreeSet<(u8, u64)>,
     /// Those that this slot's disks have carried out for it.
     done: BTreeSet<(u8, u64)>,
-    /// As the switch will see it: set by `Activate`.
-    generation: Generation,
-    /// What was sent to the switch earlier arrives earlier.
-    to_switch_at: u64,
     /// They outlive the processes.
     disks: Vec<SimDisk>,
     /// What a disk was asked earlier it does earlier.
@@ -143,22 +164,12 @@ struct Slot {
 struct End {
     slot: usize,
     epoch: u64,
+    /// The role that the process had when the connection came to be.
+    role: u64,
     other: LinkId,
     /// Nothing sent here arrives before this.
     arrives_at: u64,
     open: bool,
-}
-
-struct Switch {
-    fence: Fence,
-    inbound: Inbound,
-    /// The process that is active at the switch.
-    active: Option<(usize, u64)>,
-    /// Which connection of its.
-    plug: u64,
-    /// What was sent to the active process earlier arrives earlier.
-    arrives_at: u64,
-    fenced: u64,
 }
 
 pub struct City<'a> {
@@ -177,7 +188,7 @@ pub struct City<'a> {
     partition_until: u64,
     /// How long faults have kept nodes from hearing each other, in all.
     disturbed_ns: u64,
-    switch: Switch,
+    net: Net,
     clients: Vec<Client>,
     mac: [u8; 6],
     /// The first disk as the guest found it.
@@ -257,6 +268,7 @@ impl<'a> City<'a> {
             answerable_from: None,
             node: None,
             epoch: 0,
+            roles: 0,
             turn_at: None,
             paused_until: 0,
             dies_in: None,
@@ -264,12 +276,11 @@ impl<'a> City<'a> {
             skew_ns: prng.below(1000 * MS),
             drift_ppm: prng.below(200),
             slowness: plan.slow_host.filter(|(slow, _)| *slow == slot).map_or(1, |(_, times)| times),
+            port: None,
             plugs: 0,
             mute_until: 0,
             told: BTreeSet::new(),
             done: BTreeSet::new(),
-            generation: Generation::ZERO,
-            to_switch_at: 0,
         });
         let slots = slots.collect();
         let clients = (0..plan.clients)
@@ -289,15 +300,10 @@ impl<'a> City<'a> {
             disks_checked: 0,
             disks_compared: 0,
             turns: 0,
+            rejoins: 0,
         };
-        let switch = Switch {
-            fence: Fence::new(Generation::ZERO, Some(0)),
-            inbound: Inbound::new(FRAMES_MAX, BYTES_MAX),
-            active: None,
-            plug: 0,
-            arrives_at: 0,
-            fenced: 0,
-        };
+        let gateway = plan.gateway && specs.is_empty();
+        let net = Net::new(gateway, plan.switch_asks_arbiter);
         let mut city = Self {
             plan,
             prng,
@@ -312,7 +318,7 @@ impl<'a> City<'a> {
             arbiter_back_at: 0,
             partition_until: 0,
             disturbed_ns: 0,
-            switch,
+            net,
             clients,
             mac: guest.config.mac,
             image,
@@ -335,10 +341,14 @@ impl<'a> City<'a> {
         let id = self.new_id(0);
         self.claims.insert(generation, (id, None));
         let now_ns = self.clock_ns(0);
-        let node = Node::primary(id, "kv", boot, self.settings(), now_ns);
+        let mut node = Node::primary(id, "kv", boot, self.settings(), now_ns);
+        self.introduce(0, &mut node);
         self.slots[0].node = Some(node);
         self.wake(0);
         self.later(MS, Happening::Start { slot: 1 });
+        if self.plan.spare {
+            self.later(40 * MS, Happening::Start { slot: 2 });
+        }
         for client in 0..self.clients.len() {
             let after = self.prng.between(1, 20) * MS;
             self.later(after, Happening::Ask { client });
@@ -362,6 +372,7 @@ impl<'a> City<'a> {
 
     fn new_id(&mut self, slot: usize) -> NodeId {
         self.slots[slot].epoch += 1;
+        self.slots[slot].roles += 1;
         NodeId((slot as u64 + 1) * 1000 + self.slots[slot].epoch)
     }
 
@@ -403,18 +414,27 @@ impl<'a> City<'a> {
         self.outcome.virtual_ms = self.now_ns / MS;
         self.outcome.acknowledged = self.clients.iter().map(|client| client.done).sum();
         self.outcome.retransmissions = self.clients.iter().map(|client| client.retransmissions).sum();
-        self.outcome.frames_fenced = self.switch.fenced;
+        self.settle_switch();
+        self.outcome.frames_fenced = self.net.dropped;
         if self.outcome.failure.is_none() {
-            let survivor = self.primary().map(|slot| (slot, self.slots[slot].epoch));
+            let survivor = self.primary().map(|slot| (slot, self.slots[slot].roles));
             let mut image = std::mem::take(&mut self.image);
-            if let Err(why) = oracle::judge(&self.chronicle, survivor, self.switch.inbound.len(), &mut image)
-            {
+            if let Err(why) = oracle::judge(&self.chronicle, survivor, self.due(), &mut image) {
                 self.fail(why);
             } else if !image.is_empty() {
                 self.compare_disks(&image);
             }
         }
         self.outcome
+    }
+
+    /// What the switch handed over before that time is in the survivor's log; none while the survivor is kept from
+    /// its work.
+    fn due(&self) -> Option<(u64, u64)> {
+        const LONG_ENOUGH_NS: u64 = 250 * MS;
+        let slot = self.primary()?;
+        let before = self.now_ns.checked_sub(LONG_ENOUGH_NS)?;
+        (self.slots[slot].paused_until < before).then_some((self.net.life, before))
     }
 
     /// Everything is settled and, where there are disks, has been for a while.
@@ -481,20 +501,16 @@ impl<'a> City<'a> {
                     self.wake(slot);
                 }
             }
-            Happening::ToSwitch { from, what } => self.switch_takes(from, what),
-            Happening::ToGuest { port, payload } => {
-                let frame = wire::to_guest(self.mac, port, &payload);
-                if self.switch.inbound.push(frame.clone()).is_some() {
-                    self.chronicle.taken(frame);
-                    self.switch_sends();
-                }
-            }
+            Happening::ToSwitch { peer, bytes } => self.switch_hears(peer, &bytes),
+            Happening::FromSwitch { peer, bytes } => self.port_hears(peer, bytes),
+            Happening::GoneForSwitch { peer } => self.switch_hears_gone(peer),
+            Happening::GoneForPort { peer } => self.port_hears_gone(peer),
+            Happening::Connect { slot, epoch, plug } => self.connect(slot, epoch, plug),
+            Happening::PortLook { peer } => self.port_looks(peer),
+            Happening::SwitchTick => self.switch_ticks(),
+            Happening::SwitchBack => self.switch_is_back(),
+            Happening::ToGuest { port, payload } => self.switch_takes(port, &payload),
             Happening::ToClient { port, payload } => self.answer(port, &payload),
-            Happening::Deliver { to: (slot, epoch), plug, rx_seq, frame } => {
-                if self.slots[slot].plugs == plug {
-                    self.happen(Happening::Arrive { slot, epoch, event: Event::Frame { rx_seq, frame } });
-                }
-            }
             Happening::AskOnce { number } => self.ask_once(number),
             Happening::LookAtArbiter => self.look_at_arbiter(),
             Happening::Ask { client } => {
@@ -511,10 +527,21 @@ impl<'a> City<'a> {
                     self.later(timeout_ns, Happening::Timer { client, id });
                 }
             }
-            Happening::DiskEnds { slot, epoch, disk } => self.disk_ends(slot, epoch, disk),
+            Happening::DiskEnds { slot, role, disk } => self.disk_ends(slot, role, disk),
+            Happening::Decided { slot, node, generation, outcome } => {
+                if self.slots[slot].node.as_ref().is_some_and(|asked| asked.id() == node) {
+                    let epoch = self.slots[slot].epoch;
+                    self.happen(Happening::Arrive {
+                        slot,
+                        epoch,
+                        event: Event::Claimed { generation, outcome },
+                    });
+                }
+            }
+            Happening::Dial { slot, epoch, address } => self.dial(slot, epoch, address),
             Happening::Fault(_) if self.rests_until.is_some() => {}
             Happening::Fault(fault) => self.fault(fault),
-            Happening::Start { slot } => self.start_backup(slot),
+            Happening::Start { slot } => self.start(slot),
             Happening::Resume { slot } => self.wake(slot),
         }
     }

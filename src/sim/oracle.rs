@@ -26,15 +26,30 @@ struct Life {
 pub struct Chronicle {
     boot: Saved,
     lives: BTreeMap<Who, Life>,
-    /// Accepted frames in the order of acceptance.
-    accepted: Vec<(Generation, u64, Vec<u8>)>,
-    /// Frames for the guest, as the switch took and numbered them from 1.
-    taken: Vec<Vec<u8>>,
+    /// Accepted frames in the order of acceptance, and by which of the switch's processes.
+    accepted: Vec<Accepted>,
+    /// Frames for the guest that each of the switch's processes has handed to a node, by number; and when last.
+    handed: BTreeMap<(u64, u64), (Vec<u8>, u64)>,
+    /// Up to which of them it was told that they are safe.
+    confirmed: BTreeMap<u64, u64>,
+}
+
+struct Accepted {
+    switch: u64,
+    generation: Generation,
+    seq: u64,
+    frame: Vec<u8>,
 }
 
 impl Chronicle {
     pub fn starting(boot: Saved) -> Self {
-        Self { boot, lives: BTreeMap::new(), accepted: Vec::new(), taken: Vec::new() }
+        Self {
+            boot,
+            lives: BTreeMap::new(),
+            accepted: Vec::new(),
+            handed: BTreeMap::new(),
+            confirmed: BTreeMap::new(),
+        }
     }
 
     /// `who` starts to record with entry `seq_first`, from a state that `from` gave it.
@@ -48,14 +63,20 @@ impl Chronicle {
         }
     }
 
-    /// The switch has accepted the guest's frame `seq` from the process that held `generation`.
-    pub fn accepted(&mut self, generation: Generation, seq: u64, frame: &[u8]) {
-        self.accepted.push((generation, seq, frame.to_vec()));
+    /// The switch's process number `switch` has accepted the guest's frame `seq` from the process that held
+    /// `generation`.
+    pub fn accepted(&mut self, switch: u64, generation: Generation, seq: u64, frame: &[u8]) {
+        self.accepted.push(Accepted { switch, generation, seq, frame: frame.to_vec() });
     }
 
-    /// The switch has taken a frame for the guest.
-    pub fn taken(&mut self, frame: Vec<u8>) {
-        self.taken.push(frame);
+    /// The switch's process number `switch` hands a frame for the guest to the active node.
+    pub fn handed(&mut self, switch: u64, rx_seq: u64, frame: &[u8], now_ns: u64) {
+        self.handed.insert((switch, rx_seq), (frame.to_vec(), now_ns));
+    }
+
+    /// The switch's process number `switch` was told that frames up to `rx_seq` are safe.
+    pub fn confirmed(&mut self, switch: u64, rx_seq: u64) {
+        self.confirmed.insert(switch, rx_seq);
     }
 
     /// The entries of `who`'s history since the boot.
@@ -82,8 +103,8 @@ fn check_released(chronicle: &Chronicle, history: &[Entry]) -> Result<(), String
         match &entry.event {
             Event::Output(mark) if mark.channel == Channel::Net => marked = mark.seq,
             Event::Generation { generation, .. } => {
-                let earlier = chronicle.accepted.iter().filter(|(by, ..)| by < generation);
-                let left = earlier.map(|(_, seq, _)| *seq).max().unwrap_or(0);
+                let earlier = chronicle.accepted.iter().filter(|accepted| accepted.generation < *generation);
+                let left = earlier.map(|accepted| accepted.seq).max().unwrap_or(0);
                 if left > marked {
                     return Err(format!(
                         "generation {generation} begins after frame {marked} of the guest, and frame {left} had left"
@@ -96,22 +117,34 @@ fn check_released(chronicle: &Chronicle, history: &[Entry]) -> Result<(), String
     Ok(())
 }
 
-/// Every frame that the switch took is in the log once and in order, but for the last that `wait` there.
-fn check_taken(chronicle: &Chronicle, history: &[Entry], wait: usize) -> Result<(), String> {
-    let mut expected = 1;
+/// The log has frames that a switch has handed over, each number once and in order. What a switch was told is safe is
+/// in it, and so is what the switch's process `due.0` handed over before `due.1`.
+fn check_inbound(chronicle: &Chronicle, history: &[Entry], due: Option<(u64, u64)>) -> Result<(), String> {
+    let mut logged: BTreeMap<u64, &[u8]> = BTreeMap::new();
     for entry in history {
         let Event::Input(Input::NetFrame { rx_seq, frame }) = &entry.event else { continue };
-        if *rx_seq != expected {
-            return Err(format!("the log has frame {rx_seq} from the switch where {expected} belongs"));
+        if let Some((last, _)) = logged.last_key_value()
+            && rx_seq <= last
+        {
+            return Err(format!("the log has frame {rx_seq} from the switch after frame {last}"));
         }
-        if chronicle.taken.get(expected as usize - 1) != Some(frame) {
+        if !chronicle.handed.iter().any(|((_, number), (handed, _))| number == rx_seq && handed == frame) {
             return Err(format!("frame {rx_seq} from the switch is another in the log"));
         }
-        expected += 1;
+        logged.insert(*rx_seq, frame);
     }
-    let lost = chronicle.taken.len().saturating_sub(expected as usize - 1 + wait);
-    if lost > 0 {
-        return Err(format!("{lost} frames that the switch took are in no survivor's log"));
+    for ((switch, rx_seq), (frame, at_ns)) in &chronicle.handed {
+        if logged.get(rx_seq) == Some(&frame.as_slice()) {
+            continue;
+        }
+        if chronicle.confirmed.get(switch).is_some_and(|confirmed| rx_seq <= confirmed) {
+            return Err(format!(
+                "frame {rx_seq} was reported safe to the switch's process {switch}, and is in no survivor's log"
+            ));
+        }
+        if due.is_some_and(|(present, before)| *switch == present && *at_ns < before) {
+            return Err(format!("frame {rx_seq} was handed to the primary long ago, and is not in its log"));
+        }
     }
     Ok(())
 }
@@ -125,11 +158,11 @@ fn write(image: &mut [u8], request: &DiskRequest) {
 }
 
 /// Holds what happened against one machine that never failed; `image`, the disk that it began with,
-/// becomes the one that it ends with. `wait` frames that the switch took last may not be in the log yet.
+/// becomes the one that it ends with. `due` is what `check_inbound` takes.
 pub fn judge(
     chronicle: &Chronicle,
     survivor: Option<Who>,
-    wait: usize,
+    due: Option<(u64, u64)>,
     image: &mut [u8],
 ) -> Result<(), String> {
     let survivor = survivor.ok_or("there is no primary at the end")?;
@@ -144,7 +177,7 @@ pub fn judge(
         }
     }
     check_released(chronicle, &history)?;
-    check_taken(chronicle, &history, wait)?;
+    check_inbound(chronicle, &history, due)?;
     let machine = Machine::restore(chronicle.boot.clone()).map_err(|error| error.to_string())?;
     let mut replayer = Replayer::new(machine, Seq(1));
     replayer.push(history).map_err(|divergence| format!("the history has a hole: {divergence}"))?;
@@ -173,12 +206,16 @@ pub fn judge(
         machine.take_outputs();
         machine.take_disk_requests().iter().for_each(|request| write(image, request));
     }
-    let mut newest = 0;
-    for (_, seq, frame) in &chronicle.accepted {
-        if *seq <= newest {
-            return Err(format!("frame {seq} was accepted after frame {newest}"));
+    // A switch that starts again does not know what left before.
+    let mut newest = (0, 0);
+    for Accepted { switch, seq, frame, .. } in &chronicle.accepted {
+        if (*switch, *seq) <= newest {
+            return Err(format!("frame {seq} was accepted after frame {}", newest.1));
         }
-        newest = *seq;
+        if *switch == newest.0 && *seq > newest.1 + 1 {
+            return Err(format!("frame {seq} was accepted after frame {}: those between are lost", newest.1));
+        }
+        newest = (*switch, *seq);
         match said.get(seq) {
             Some(expected) if expected == frame => {}
             Some(_) => return Err(format!("frame {seq} is not what one machine would have said")),

@@ -21,6 +21,15 @@ pub struct Plan {
     pub slice_instructions: u64,
     /// How many times slower than the others the host in this slot is.
     pub slow_host: Option<(usize, u64)>,
+    /// Clients are behind the switch's gateway; otherwise on a segment behind its uplink. A gateway's clients would
+    /// get other ports from a switch that starts again.
+    pub gateway: bool,
+    /// The switch asks the arbiter which generation is current.
+    pub switch_asks_arbiter: bool,
+    /// A node that loses its place looks for another by itself; otherwise its process ends, and a new one starts.
+    pub rejoins: bool,
+    /// A third node looks for a place from the beginning.
+    pub spare: bool,
     /// Of 1000 frames from the switch, this many come twice.
     pub repeated_permille: u64,
     /// Of 1000 requests of a disk that can be done without, this many fail.
@@ -66,6 +75,13 @@ pub enum Fault {
     MuteBackup {
         for_ns: u64,
     },
+    /// The connection of the primary (or the backup) to the switch breaks.
+    CutPrimaryFromSwitch,
+    CutBackupFromSwitch,
+    /// The switch's process is killed, and starts again after so long.
+    RestartSwitch {
+        for_ns: u64,
+    },
     /// The arbiter answers no node.
     ArbiterGone {
         for_ns: u64,
@@ -90,6 +106,14 @@ impl Plan {
             })
             .collect();
         faults.sort_by_key(|(at_ns, _)| *at_ns);
+        // Drawn apart, so that what a seed drew before there was a real switch stays.
+        let mut apart = Prng::new(seed ^ 0x7377_6974_6368);
+        for _ in 0..[0, 0, 1, 1, 2][apart.below(5) as usize] {
+            let at_ns = apart.between(5, until_ms) * MS + apart.below(MS);
+            faults.push((at_ns, draw_at_switch(&mut apart)));
+        }
+        let restarts = faults.iter().any(|(_, fault)| matches!(fault, Fault::RestartSwitch { .. }));
+        faults.sort_by_key(|(at_ns, _)| *at_ns);
         let slow = prng.chance(1, 5);
         Self {
             seed,
@@ -102,9 +126,21 @@ impl Plan {
             claim_lost_permille: prng.below(150),
             slice_instructions: [256, 2048, 8192][prng.below(3) as usize],
             slow_host: prng.chance(1, 4).then(|| (prng.below(3) as usize, prng.between(2, 4))),
+            gateway: !restarts && apart.chance(1, 2),
+            switch_asks_arbiter: apart.chance(1, 2),
+            rejoins: apart.chance(1, 2),
+            spare: apart.chance(1, 3),
             repeated_permille: prng.below(40),
             disk_fails_permille: if seed.is_multiple_of(3) { 2 + seed % 7 } else { 0 },
         }
+    }
+}
+
+fn draw_at_switch(prng: &mut Prng) -> Fault {
+    match prng.below(4) {
+        0 | 1 => Fault::CutPrimaryFromSwitch,
+        2 => Fault::CutBackupFromSwitch,
+        _ => Fault::RestartSwitch { for_ns: prng.between(1, 400) * MS },
     }
 }
 

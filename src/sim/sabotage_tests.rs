@@ -29,7 +29,9 @@ const fn detector(sabotage: Sabotage) -> Detector {
         | Sabotage::InboundConfirmedEarly
         | Sabotage::ClockRestarts
         | Sabotage::ClaimShared
-        | Sabotage::FenceOpen => Detector::Seeds(300),
+        | Sabotage::FenceOpen
+        | Sabotage::KeptForgotten
+        | Sabotage::InboundNotResent => Detector::Seeds(300),
         Sabotage::LiveUnlevel | Sabotage::FlushAlone | Sabotage::DirtyForgotten => Detector::DiskSeeds(200),
         Sabotage::DigestUnchecked => Detector::Scenario(a_wrong_digest_is_a_divergence),
         Sabotage::JoinLagUnlimited => Detector::Scenario(scenarios::a_joiner_far_behind_does_not_count),

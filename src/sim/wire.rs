@@ -9,7 +9,8 @@ use smoltcp::wire::{
 pub const GUEST_IP: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
 pub const CLIENT_IP: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
 const CLIENT_MAC: EthernetAddress = EthernetAddress([0x52, 0x54, 0x00, 0x4c, 0x53, 0xff]);
-const KV_PORT: u16 = 9000;
+/// Where the `kv` guest listens.
+pub const KV_PORT: u16 = 9000;
 
 /// A datagram from the client's `port` to the `kv` guest.
 pub fn to_guest(mac: [u8; 6], port: u16, payload: &[u8]) -> Vec<u8> {

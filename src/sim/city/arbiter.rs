@@ -8,7 +8,6 @@ impl City<'_> {
     pub(super) fn claim(
         &mut self,
         slot: usize,
-        epoch: u64,
         generation: Generation,
         keeps: Option<NodeId>,
         after: NodeId,
@@ -41,7 +40,29 @@ impl City<'_> {
         };
         self.note(|| format!("{slot}: claims g{generation}: {outcome:?}"));
         let after = if self.prng.chance(1, 4) { US } else { self.prng.between(100, 5000) * US };
-        self.later(after, Happening::Arrive { slot, epoch, event: Event::Claimed { generation, outcome } });
+        self.later(after, Happening::Decided { slot, node, generation, outcome });
+    }
+
+    /// Reports to a node which node holds the newest generation.
+    pub(super) fn answer_holder(&mut self, slot: usize) {
+        let seen = if self.arbiter_back_at > self.now_ns {
+            Err(ArbiterError::Unreachable("the city's arbiter is away".into()))
+        } else {
+            Ok(self.claims.last_key_value().map(|(generation, (node, keeps))| {
+                let after =
+                    generation.get().checked_sub(1).and_then(|before| self.claims.get(&Generation(before)));
+                let bid = Bid {
+                    generation: *generation,
+                    node: *node,
+                    keeps: *keeps,
+                    after: after.map(|(holder, _)| *holder),
+                    wherefrom: String::new(),
+                };
+                Holder { bid, ended: false }
+            }))
+        };
+        let (epoch, after) = (self.slots[slot].epoch, self.prng.between(100, 5000) * US);
+        self.later(after, Happening::Arrive { slot, epoch, event: Event::HolderSeen(seen) });
     }
 
     /// Reports to each node which node holds its generation.
@@ -49,6 +70,7 @@ impl City<'_> {
         for slot in 0..self.slots.len() {
             self.tell_holder(slot);
         }
+        self.switch_looks_at_arbiter();
         self.later(LOOK_EVERY_NS, Happening::LookAtArbiter);
     }
 

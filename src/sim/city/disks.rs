@@ -14,20 +14,20 @@ impl City<'_> {
         if self.prng.chance(1, 300) {
             takes_ns += self.prng.below(40 * MS);
         }
-        let (epoch, at) = (self.slots[slot].epoch, &mut self.slots[slot]);
+        let (role, at) = (self.slots[slot].roles, &mut self.slots[slot]);
         at.disk_at[disk] = at.disk_at[disk].max(now_ns) + takes_ns;
         let at_ns = at.disk_at[disk];
         at.disks[disk].ask(asked);
-        self.at(at_ns, Happening::DiskEnds { slot, epoch, disk });
+        self.at(at_ns, Happening::DiskEnds { slot, role, disk });
     }
 
-    pub(super) fn disk_ends(&mut self, slot: usize, epoch: u64, disk: usize) {
-        if self.slots[slot].epoch != epoch {
+    pub(super) fn disk_ends(&mut self, slot: usize, role: u64, disk: usize) {
+        if self.slots[slot].roles != role {
             return;
         }
         if self.slots[slot].paused_until > self.now_ns {
             let until = self.slots[slot].paused_until;
-            self.at(until, Happening::DiskEnds { slot, epoch, disk });
+            self.at(until, Happening::DiskEnds { slot, role, disk });
             return;
         }
         let fails = self.disk_fails(slot, disk);
@@ -40,6 +40,7 @@ impl City<'_> {
             Some(Answered::Job(worked)) => Event::DiskWorked(worked),
             None => return,
         };
+        let epoch = self.slots[slot].epoch;
         self.later(US, Happening::Arrive { slot, epoch, event });
     }
 

@@ -28,8 +28,9 @@ impl City<'_> {
     }
 
     pub(super) fn backup(&self) -> Option<usize> {
-        let backup =
-            |slot: &Slot| slot.node.as_ref().is_some_and(|node| !node.is_primary() && !node.is_halted());
+        let backup = |slot: &Slot| {
+            slot.node.as_ref().is_some_and(|node| !node.is_primary() && node.peer_link().is_some())
+        };
         self.slots.iter().position(backup)
     }
 
@@ -69,6 +70,9 @@ impl City<'_> {
                 self.disturbed_ns += for_ns;
                 self.partition_until = self.partition_until.max(self.now_ns + for_ns);
             }
+            Fault::CutPrimaryFromSwitch => self.cut_from_switch(self.primary()),
+            Fault::CutBackupFromSwitch => self.cut_from_switch(self.backup()),
+            Fault::RestartSwitch { for_ns } => self.restart_switch(for_ns),
             Fault::ArbiterGone { for_ns } => {
                 self.arbiter_back_at = self.arbiter_back_at.max(self.now_ns + for_ns);
             }

@@ -81,17 +81,17 @@ impl City<'_> {
             Command::Send { link, message } => self.send(slot, link, message),
             Command::Close { link } => self.close(link),
             Command::Claim { generation, keeps, after } => {
-                self.claim(slot, epoch, generation, keeps, after);
+                self.claim(slot, generation, keeps, after);
             }
             Command::EndLife { .. } => {}
-            Command::AskHolder => self.tell_holder(slot),
+            Command::AskHolder => self.answer_holder(slot),
             Command::StartRecording { base, seq_next, generation } => {
                 self.note(|| format!("{slot}: has the state at {} (g{generation})", base.icount));
-                let from = (self.slots.iter())
-                    .enumerate()
-                    .find(|(other, s)| *other != slot && s.node.as_ref().is_some_and(Node::is_primary))
-                    .map(|(other, s)| (other, s.epoch));
-                self.chronicle.begin((slot, epoch), from, seq_next);
+                let ours = self.slots[slot].node.as_ref().and_then(Node::peer_link);
+                let theirs =
+                    ours.and_then(|link| self.ends.get(&link)).and_then(|end| self.ends.get(&end.other));
+                let from = theirs.map(|end| (end.slot, end.role));
+                self.chronicle.begin((slot, self.slots[slot].roles), from, seq_next);
             }
             Command::Append { bytes } => {
                 let (entries, _) = decode_frame(&bytes).expect("a node appends what it can decode");
@@ -108,32 +108,35 @@ impl City<'_> {
                         self.slots[slot].told.insert((done.disk, done.tag));
                     }
                 }
-                self.chronicle.append((slot, epoch), entries);
+                self.chronicle.append((slot, self.slots[slot].roles), entries);
             }
             Command::Release(Output::Net { seq, frame }) => {
-                let generation = self.slots[slot].generation;
-                self.say_to_switch(slot, epoch, ToSwitch::Frame { generation, seq, frame });
+                let mut refused = Ok(());
+                self.at_port(slot, |end| refused = end.send(seq, &frame));
+                if let Err(why) = refused {
+                    self.fail(format!("slot {slot}: frame {seq} is not taken: {why}"));
+                }
             }
             Command::Release(Output::Console { .. }) => {}
             Command::Disk(request) => self.ask_disk(slot, usize::from(request.disk), Asked::Guest(request)),
             Command::DiskWork(job) => self.ask_disk(slot, usize::from(job.disk), Asked::Job(job)),
-            Command::PlugIn(_) => self.slots[slot].plugs += 1,
+            Command::PlugIn(plug) => self.plug_in(slot, plug),
             Command::Activate { generation, rx_seq } => {
                 if generation > Generation(1) {
                     self.outcome.takeovers += 1;
                     self.check_level(slot);
                 }
-                self.slots[slot].generation = generation;
                 self.slots[slot].answerable_from = Some(self.now_ns);
                 self.note(|| format!("{slot}: goes live as g{generation}, frames past {rx_seq}"));
-                let plug = self.slots[slot].plugs;
-                self.say_to_switch(slot, epoch, ToSwitch::Activate { generation, rx_seq, plug });
+                self.at_port(slot, |end| end.activate(generation, rx_seq));
             }
-            Command::FramesSafe { rx_seq } => self.say_to_switch(slot, epoch, ToSwitch::Safe { rx_seq }),
-            Command::Dial { .. } | Command::LeaveRole { .. } => {
-                self.fail(format!(
-                    "slot {slot} looks for a primary by itself: this world restarts whoever halts"
-                ));
+            Command::FramesSafe { rx_seq } => self.at_port(slot, |end| {
+                end.received(rx_seq);
+            }),
+            Command::LeaveRole { halt } => self.leave_role(slot, epoch, &halt),
+            Command::Dial { address } => {
+                let after = self.prng.between(100, 3000) * US;
+                self.later(after, Happening::Dial { slot, epoch, address });
             }
             Command::Tell(text) | Command::Warn(text) => self.note(|| format!("{slot}: {text}")),
             Command::Halt(halt) => self.halted(slot, halt),
@@ -160,17 +163,14 @@ impl City<'_> {
 
     /// The process is gone; its connections end for their other ends.
     pub(super) fn empty(&mut self, slot: usize) {
+        self.unplug(slot, US);
         self.slots[slot].node = None;
         self.slots[slot].epoch += 1;
         self.slots[slot].dies_in = None;
         self.slots[slot].dies_after_frames = None;
         self.slots[slot].mute_until = 0;
-        self.slots[slot].told.clear();
-        self.slots[slot].done.clear();
         self.slots[slot].paused_until = 0;
-        self.slots[slot].generation = Generation::ZERO;
-        self.slots[slot].answerable_from = None;
-        self.slots[slot].disks.iter_mut().for_each(SimDisk::process_died);
+        self.end_role(slot);
         let links: Vec<LinkId> =
             self.ends.iter().filter(|(_, end)| end.slot == slot && end.open).map(|(link, _)| *link).collect();
         for link in links {
@@ -178,14 +178,31 @@ impl City<'_> {
         }
     }
 
+    /// Nothing that belongs to the present role in `slot` is heard of any more.
+    fn end_role(&mut self, slot: usize) {
+        let at = &mut self.slots[slot];
+        at.roles += 1;
+        at.told.clear();
+        at.done.clear();
+        at.answerable_from = None;
+        at.disks.iter_mut().for_each(SimDisk::process_died);
+    }
+
+    /// A process that has lost its place goes on without it.
+    fn leave_role(&mut self, slot: usize, epoch: u64, halt: &Halt) {
+        self.note(|| format!("{slot}: leaves its role: {halt:?}"));
+        self.outcome.rejoins += 1;
+        self.unplug(slot, US);
+        self.end_role(slot);
+        let after = self.prng.between(1, 30) * MS;
+        self.later(after, Happening::Arrive { slot, epoch, event: Event::RoleLeft });
+    }
+
     pub(super) fn crash(&mut self, slot: usize, silent: bool, before: &Command) {
         let text = format!("{before:?}");
         self.note(|| format!("{slot}: dies before {:.60}", text));
         if silent {
-            let from = (slot, self.slots[slot].epoch);
-            self.lose_a_suffix(
-                |happening| matches!(happening, Happening::ToSwitch { from: who, .. } if *who == from),
-            );
+            self.lose_what_the_switch_is_sent(slot);
             self.lose_what_is_under_way(slot);
             self.lose_host(slot);
             return;
@@ -199,6 +216,7 @@ impl City<'_> {
 
     /// The host is gone: its connections end without a word, and disks lose what was not flushed.
     fn lose_host(&mut self, slot: usize) {
+        self.lose_port(slot);
         for end in self.ends.values_mut().filter(|end| end.slot == slot) {
             end.open = false;
         }
@@ -215,25 +233,59 @@ impl City<'_> {
         self.later(after, Happening::Start { slot });
     }
 
-    /// A new process in `slot` joins the primary if there is a lone one, or tries again later.
-    pub(super) fn start_backup(&mut self, slot: usize) {
+    /// A new process in `slot` looks for the primary.
+    pub(super) fn start(&mut self, slot: usize) {
+        const WAIT_NS: u64 = 2000 * MS;
         if self.slots[slot].node.is_some() {
             return;
         }
-        let Some(primary) = self.primary().filter(|_| self.partition_until <= self.now_ns) else {
-            self.later(20 * MS, Happening::Start { slot });
-            return;
-        };
         let id = self.new_id(slot);
-        let (ours, theirs) = (LinkId(self.links_next), LinkId(self.links_next + 1));
-        self.links_next += 2;
-        let end = |slot: usize, epoch, other| End { slot, epoch, other, arrives_at: 0, open: true };
-        self.ends.insert(ours, end(slot, self.slots[slot].epoch, theirs));
-        self.ends.insert(theirs, end(primary, self.slots[primary].epoch, ours));
         let now_ns = self.clock_ns(slot);
-        self.note(|| format!("{slot}: joins {primary}"));
-        self.slots[slot].node = Some(Node::backup(id, "kv", ours, self.settings(), now_ns));
-        self.carry_out(slot);
+        let addresses = (0..SLOTS).filter(|other| *other != slot).map(address).collect();
+        let mut node = Node::seeking(id, "kv", addresses, WAIT_NS, self.settings(), now_ns);
+        self.introduce(slot, &mut node);
+        self.slots[slot].node = Some(node);
         self.wake(slot);
     }
+
+    /// What a node's process says of itself before anything happens to the node.
+    pub(super) fn introduce(&self, slot: usize, node: &mut Node) {
+        node.listens_at(address(slot));
+        if self.plan.rejoins {
+            node.rejoins();
+        }
+    }
+
+    /// Connects the process in `slot` to the one that listens at `address`, if there is one and it can be reached.
+    pub(super) fn dial(&mut self, slot: usize, epoch: u64, address: String) {
+        if self.slots[slot].epoch != epoch {
+            return;
+        }
+        let to = (0..SLOTS).find(|other| self::address(*other) == address && *other != slot);
+        let outcome = match to.filter(|to| self.slots[*to].node.is_some()) {
+            Some(to) if self.partition_until <= self.now_ns => {
+                self.note(|| format!("{slot}: connects to {to}"));
+                Ok(self.link(slot, to))
+            }
+            Some(_) => Err("there is no way there".into()),
+            None => Err("connection refused".into()),
+        };
+        self.happen(Happening::Arrive { slot, epoch, event: Event::Dialed { address, outcome } });
+    }
+
+    /// A connection of two processes; its end in the first.
+    fn link(&mut self, from: usize, to: usize) -> LinkId {
+        let (ours, theirs) = (LinkId(self.links_next), LinkId(self.links_next + 1));
+        self.links_next += 2;
+        for (slot, this, other) in [(from, ours, theirs), (to, theirs, ours)] {
+            let Slot { epoch, roles, .. } = self.slots[slot];
+            self.ends.insert(this, End { slot, epoch, role: roles, other, arrives_at: 0, open: true });
+        }
+        ours
+    }
+}
+
+/// Where the process in `slot` listens.
+fn address(slot: usize) -> String {
+    format!("10.0.0.{}:7", slot + 1)
 }
