@@ -17,7 +17,8 @@
 //! segment and are carried over to where it is loaded, as for a kernel linked high and loaded low.
 //!
 //! A position-independent image (`ET_DYN`) stays where it was linked if that is RAM; one linked lower
-//! is moved to the start of RAM. Its relative relocations are applied, any other kind is refused.
+//! is moved to the start of RAM. Its relocations are applied that are relative or name a symbol of its own (as in
+//! OpenSBI from 1.3 on); any other is refused.
 //!
 //! Absent on purpose: dynamic linking, 32 bits.
 
@@ -75,8 +76,11 @@ pub enum LoadError {
         /// `e_type`.
         found: u16,
     },
-    /// A position-independent image wants more than an address added.
-    #[error("a relocation of kind {kind} at {at:#x}: only relative ones are applied")]
+    /// A position-independent image wants more than an address added, or that of a symbol which it does not define.
+    #[error(
+        "a relocation of kind {kind} at {at:#x}: only those are applied that are relative, or the address of a \
+         symbol that the file defines"
+    )]
     Relocation {
         /// The relocation's type (RISC-V ELF psABI).
         kind: u32,
@@ -482,29 +486,45 @@ fn relocations(
     bias: u64,
 ) -> Result<Vec<(GuestPhys, u64)>, LoadError> {
     const RELA_BYTES: usize = 24;
+    const SYMBOL_BYTES: u64 = 24;
     const DT_NULL: u64 = 0;
     const DT_RELA: u64 = 7;
     const DT_RELASZ: u64 = 8;
+    const DT_SYMTAB: u64 = 6;
     let cut_off = || LoadError::Malformed("its relocations are not in a segment".into());
     let words = |bytes: &[u8]| -> Vec<u64> {
         bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
     };
     let section = dynamic.data(LE, file).map_err(|()| cut_off())?;
-    let (mut table, mut bytes) = (None, 0);
+    let (mut table, mut bytes, mut symbols) = (None, 0, None);
     for tag in words(section).as_chunks::<2>().0 {
         match *tag {
             [DT_NULL, _] => break,
             [DT_RELA, at] => table = Some(at.wrapping_add(bias)),
             [DT_RELASZ, size] => bytes = size,
+            [DT_SYMTAB, at] => symbols = Some(at.wrapping_add(bias)),
             _ => {}
         }
     }
     let Some(table) = table.filter(|_| bytes > 0) else { return Ok(Vec::new()) };
-    let found = segments.iter().find_map(|segment| {
-        let from = usize::try_from(table.checked_sub(segment.virt)?).ok()?;
-        let end = from.checked_add(usize::try_from(bytes).ok()?)?;
-        segment.bytes.get(from..end)
-    });
+    let in_segments = |at: u64, bytes: u64| {
+        segments.iter().find_map(|segment| {
+            let from = usize::try_from(at.checked_sub(segment.virt)?).ok()?;
+            let end = from.checked_add(usize::try_from(bytes).ok()?)?;
+            segment.bytes.get(from..end)
+        })
+    };
+    let found = in_segments(table, bytes);
+    // Where the symbol of that number is, if the file defines it.
+    let address = |number: u64| {
+        let at = symbols?.checked_add(number * SYMBOL_BYTES)?;
+        let [name_and_section, value, _] = words(in_segments(at, SYMBOL_BYTES)?)[..] else { return None };
+        match elf::SymbolSection((name_and_section >> 48) as u16) {
+            elf::SHN_UNDEF => None,
+            elf::SHN_ABS => Some(value),
+            _ => Some(value.wrapping_add(bias)),
+        }
+    };
     let mut relocations = Vec::new();
     for entry in found.ok_or_else(cut_off)?.as_chunks::<RELA_BYTES>().0 {
         let [at, info, addend] = words(entry)[..] else { continue };
@@ -512,10 +532,13 @@ fn relocations(
         let kind = info as u32;
         match elf::RelocationType(kind) {
             elf::R_RISCV_NONE => {}
-            elf::R_RISCV_RELATIVE => {
+            elf::R_RISCV_RELATIVE | elf::R_RISCV_64 => {
+                let base = if kind == elf::R_RISCV_64.0 { address(info >> 32) } else { Some(bias) };
                 let place = segments.iter().find_map(|segment| segment.place(at, 8));
-                relocations
-                    .push((place.ok_or(LoadError::Relocation { kind, at })?, addend.wrapping_add(bias)));
+                let (Some(base), Some(place)) = (base, place) else {
+                    return Err(LoadError::Relocation { kind, at });
+                };
+                relocations.push((place, addend.wrapping_add(base)));
             }
             _ => return Err(LoadError::Relocation { kind, at }),
         }

@@ -297,8 +297,8 @@ fn a_position_independent_image_is_moved_into_ram_and_relocated() {
         assert_eq!(status(&file), Some(7), "linked at {at:#x}");
     }
     // Another kind of relocation, and one that is in no segment.
-    let error = Elf::parse(&movable(0, 2, &code)).unwrap_err();
-    assert_eq!(error, LoadError::Relocation { kind: 2, at: 0x8000_0060 });
+    let error = Elf::parse(&movable(0, 5, &code)).unwrap_err();
+    assert_eq!(error, LoadError::Relocation { kind: 5, at: 0x8000_0060 });
     let mut outside = movable(0, 3, &code);
     put64(&mut outside, 0x1c0, 0xfc);
     let error = Elf::parse(&outside).unwrap_err();
@@ -308,6 +308,37 @@ fn a_position_independent_image_is_moved_into_ram_and_relocated() {
         put64(&mut lie, field, value);
         assert!(matches!(Elf::parse(&lie), Err(LoadError::Malformed(_))), "{field:#x} {value:#x}");
     }
+}
+
+#[test]
+fn a_relocation_by_the_address_of_a_symbol_is_applied_if_the_file_defines_it() {
+    const SYMTAB: usize = 0x1a0;
+    const ADDEND: usize = 0x1d0;
+    const SYMBOL_1: usize = 0x1d8;
+    let code = [&[0x0000_0297, 0x0602_b283, 0x0002_8067, 0][..], &STATUS_7].concat();
+    // The symbol table, of two symbols, is at 0xc0; the first is never defined. The second is at 0x8.
+    let by_symbol = |at: u64, number: u64, section: u64, value: u64, addend: u64| {
+        let mut file = movable(at, number << 32 | 2, &code);
+        // Its tags: RELA, RELASZ, SYMTAB; the section ends with the segment's 48 bytes.
+        put64(&mut file, SYMTAB, 6);
+        put64(&mut file, SYMTAB + 8, at + 0xc0);
+        put64(&mut file, ADDEND, addend);
+        put64(&mut file, SYMBOL_1, section << 48);
+        put64(&mut file, SYMBOL_1 + 8, value);
+        file
+    };
+    for at in [0, 0x1_0000, 0x8000_0000] {
+        assert_eq!(status(&by_symbol(at, 1, 1, at + 0x8, 8)), Some(7), "linked at {at:#x}");
+    }
+    let absolute = by_symbol(0, 1, 0xfff1, 0x8000_0008, 8);
+    assert_eq!(status(&absolute), Some(7));
+    for (number, section) in [(1, 0), (50, 1), (u64::from(u32::MAX), 1)] {
+        let error = Elf::parse(&by_symbol(0, number, section, 8, 8)).unwrap_err();
+        assert_eq!(error, LoadError::Relocation { kind: 2, at: 0x8000_0060 }, "{number} {section}");
+    }
+    let mut without_table = by_symbol(0, 1, 1, 8, 8);
+    put64(&mut without_table, SYMTAB, 0);
+    assert!(matches!(Elf::parse(&without_table), Err(LoadError::Relocation { kind: 2, .. })));
 }
 
 #[test]
