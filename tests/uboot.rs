@@ -14,8 +14,10 @@ use std::process::Command;
 use common::kernel::{DBCN, LEGACY_PUTCHAR, SRST, call, image};
 use common::{lockstep, said, skipped};
 
-/// Where Debian's package `u-boot-qemu` puts the U-Boot for S-mode, and `opensbi` its firmware.
+/// Where Debian's package `u-boot-qemu` puts the U-Boot for S-mode and the one for M-mode, and `opensbi` its
+/// firmware.
 const U_BOOT: &str = "/usr/lib/u-boot/qemu-riscv64_smode";
+const U_BOOT_M: &str = "/usr/lib/u-boot/qemu-riscv64";
 const OPENSBI: &str = "/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin";
 
 const PARTITION_SECTOR: u32 = 2048;
@@ -82,7 +84,11 @@ fn starts_from_the_disk(u_boot: &Path, firmware: &[&str], putchar: fn(u8) -> Vec
 }
 
 fn u_boot(file: &str) -> Option<PathBuf> {
-    let path = Path::new(U_BOOT).join(file);
+    u_boot_in(U_BOOT, file)
+}
+
+fn u_boot_in(package: &str, file: &str) -> Option<PathBuf> {
+    let path = Path::new(package).join(file);
     if !path.exists() {
         skipped(
             "U-Boot was not booted: the package u-boot-qemu is not installed (apt-get install u-boot-qemu)",
@@ -110,4 +116,17 @@ fn u_boot_on_opensbi_starts_what_is_on_the_disk() {
     }
     let putchar = |byte: u8| call(LEGACY_PUTCHAR, 0, byte.into(), 0);
     starts_from_the_disk(&u_boot, &["--firmware", OPENSBI], putchar, &["OpenSBI v"]);
+}
+
+/// As on QEMU with `-bios`: a firmware needs no kernel.
+#[test]
+fn u_boot_for_m_mode_is_a_firmware_without_a_kernel() {
+    let Some(u_boot) = u_boot_in(U_BOOT_M, "u-boot.bin") else { return };
+    let u_boot = u_boot.to_str().expect("a path");
+    let run = lockstep(&["run", "--firmware", u_boot, "--max-instructions", "100M"]);
+    assert_eq!(run.status.code(), Some(124), "{}", said(&run));
+    let console = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert!(console.contains("U-Boot 20") && console.contains("DRAM:  256 MiB"), "{}", said(&run));
+    let refused = lockstep(&["run", "--firmware", u_boot, "--initrd", u_boot]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
 }

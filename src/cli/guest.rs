@@ -39,8 +39,8 @@ pub struct GuestArgs {
     #[arg(long, value_name = "TEXT", requires = "kernel", conflicts_with = "guest", default_value = APPEND_DEFAULT)]
     append: String,
     /// Run this firmware (a flat binary or an ELF file, as OpenSBI's `fw_dynamic.bin`) in M-mode instead of
-    /// the machine's own SBI.
-    #[arg(long, value_name = "FILE", requires = "kernel", conflicts_with = "guest")]
+    /// the machine's own SBI. Without a --kernel it is all there is, as U-Boot's `u-boot.bin` for M-mode.
+    #[arg(long, value_name = "FILE", conflicts_with = "guest")]
     firmware: Option<PathBuf>,
     /// The guest's memory [default: 128M, with a kernel 256M].
     #[arg(long, value_parser = arg::memory)]
@@ -48,6 +48,9 @@ pub struct GuestArgs {
     /// The guest's Ethernet address [default: one made from the vm's name].
     #[arg(long, value_name = "52:54:..", value_parser = arg::mac)]
     mac: Option<Mac>,
+    /// Leave the network device out: its virtio slot is empty.
+    #[arg(long, conflicts_with_all = ["mac", "switch"])]
+    no_net: bool,
     /// The hart and its properties, as in `rv64,svadu=on`: svadu (page-table bits A and D are set by
     /// hardware; off), zicbom and zicboz (cache-block operations; on).
     #[arg(long, value_name = "rv64[,PROPERTY=on|off...]", default_value_t)]
@@ -61,8 +64,9 @@ impl GuestArgs {
     /// Reads what there is to read and puts it into a machine of the vm `vm`.
     pub fn boot(&self, vm: &str, disks: Vec<DiskSpec>, board: BoardModel) -> Result<Machine, Failure> {
         let mac = self.mac.map_or_else(|| mac_of(vm), |mac| mac.0);
-        match (&self.kernel, &self.guest) {
-            (Some(kernel), _) => self.boot_kernel(kernel, mac, disks, board),
+        let board = if self.no_net { board.without_net() } else { board };
+        match (self.kernel.as_deref().or(self.firmware.as_deref()), &self.guest) {
+            (Some(named), _) => self.boot_kernel(named, mac, disks, board),
             (None, Some(guest)) => {
                 let options = BootOptions {
                     mac,
@@ -75,29 +79,35 @@ impl GuestArgs {
                 };
                 arg::boot(guest, options)
             }
-            (None, None) => Err(Failure::new("no guest").fix("name a guest's ELF file, or --kernel")),
+            (None, None) => {
+                Err(Failure::new("no guest").fix("name a guest's ELF file, --kernel, or --firmware"))
+            }
         }
     }
 
     /// The machine that a backup is to expect, if one is described. It is not run: a joiner receives its
     /// machine.
     pub fn described(&self) -> Result<Option<MachineConfig>, Failure> {
-        if self.kernel.is_some() || self.guest.is_some() {
+        if self.kernel.is_some() || self.firmware.is_some() || self.guest.is_some() {
             let mut config = self.boot("", Vec::new(), BoardModel::default())?.config().clone();
             // A primary may have been given another than its name's.
             config.mac = self.mac.unwrap_or_default().0;
             return Ok(Some(config));
         }
-        if self.memory.is_some() || self.no_reboot || self.mac.is_some() || self.cpu != Cpu::default() {
-            return Err(Failure::new("--memory, --mac, --cpu and --no-reboot describe no machine without a guest")
+        let described = self.memory.is_some() || self.no_reboot || self.mac.is_some() || self.no_net;
+        if described || self.cpu != Cpu::default() {
+            const WHAT: &str =
+                "--memory, --mac, --no-net, --cpu and --no-reboot describe no machine without a guest";
+            return Err(Failure::new(WHAT)
                 .fix("name the guest as the primary does, or leave them out: a backup gets its machine from its primary"));
         }
         Ok(None)
     }
 
+    /// Boots the kernel, the firmware, or both; `named` is what the machine is called after.
     fn boot_kernel(
         &self,
-        path: &Path,
+        named: &Path,
         mac: [u8; 6],
         disks: Vec<DiskSpec>,
         board: BoardModel,
@@ -106,10 +116,14 @@ impl GuestArgs {
             let fix = fix(&error);
             Failure::new(format!("{}: {error}", path.display())).fix(fix)
         };
-        let kernel_bytes = arg::read_guest(path, "--kernel")?;
-        let kernel = Kernel::parse(&kernel_bytes).map_err(|error| unusable(path, error))?;
-        if let Some(file) = kernel.elf() {
-            elf::say_what_is_unused(path, file);
+        let kernel_bytes =
+            self.kernel.as_deref().map(|path| arg::read_guest(path, "--kernel")).transpose()?;
+        let kernel = match (&self.kernel, &kernel_bytes) {
+            (Some(path), Some(bytes)) => Some(Kernel::parse(bytes).map_err(|error| unusable(path, error))?),
+            _ => None,
+        };
+        if let Some(file) = kernel.as_ref().and_then(Kernel::elf) {
+            elf::say_what_is_unused(named, file);
         }
         let initrd = self.initrd.as_deref().map(|path| arg::read_guest(path, "--initrd")).transpose()?;
         let firmware_bytes =
@@ -121,9 +135,13 @@ impl GuestArgs {
         let mut rng_seed = vec![0; RNG_SEED_BYTES];
         fill_entropy(&mut rng_seed);
         let options = BootOptions {
-            guest: arg::file_name(path),
+            guest: arg::file_name(named),
             ram_bytes: self.memory.unwrap_or(KERNEL_RAM_BYTES),
-            bootargs: bootargs(&self.append, firmware.is_some()),
+            bootargs: if kernel.is_some() {
+                bootargs(&self.append, firmware.is_some())
+            } else {
+                String::new()
+            },
             rng_seed,
             ends_at_reset: self.no_reboot,
             disks,
@@ -133,7 +151,7 @@ impl GuestArgs {
         };
         let options = BootOptions { mac, ..options };
         let boot = KernelBoot { kernel, initrd: initrd.as_deref(), firmware };
-        Machine::boot_kernel(&boot, &options).map_err(|error| unusable(path, error))
+        Machine::boot_kernel(&boot, &options).map_err(|error| unusable(named, error))
     }
 }
 
@@ -166,6 +184,7 @@ fn fix(error: &KernelError) -> String {
         KernelError::Elf(_) => {
             "link it at 0x80200000 with fixed addresses; of Linux name the flat Image, not vmlinux"
         }
+        KernelError::Nothing => "name a --kernel, a --firmware, or both",
         KernelError::EmptyInitrd => "name a cpio archive with --initrd, or leave --initrd out",
         KernelError::CommandLine { .. } => "shorten --append",
         KernelError::FirmwareTooLarge { .. } | KernelError::Firmware(_) | KernelError::NoFirmware { .. } => {

@@ -141,7 +141,7 @@ impl Backup {
         follows: Follows,
     ) -> Result<Self, Halt> {
         let plug = Plug::of(&machine, follows.life, follows.generation, true);
-        common.commands.push(Command::PlugIn(plug));
+        common.commands.extend(plug.map(Command::PlugIn));
         let state = State::Following(Box::new(Replayer::new(machine, seq_next)));
         let mut backup =
             Self::with(common, to.link, to.node, follows.generation, follows.life, state, to.now_ns);
@@ -510,7 +510,8 @@ impl Backup {
             let generation = self.generation;
             common.commands.push(Command::StartRecording { base, seq_next, generation });
         }
-        common.commands.push(Command::PlugIn(Plug::of(&machine, self.life, self.generation, true)));
+        let plug = Plug::of(&machine, self.life, self.generation, true);
+        common.commands.extend(plug.map(Command::PlugIn));
         // Whether these were done before the disks were copied is unknown; they are idempotent.
         self.mirror.reissue(common, &mut machine);
         common.terminals.machine_stands_at(machine.console_bytes());

@@ -227,9 +227,12 @@ pub struct Plug {
 }
 
 impl Plug {
-    pub(super) fn of(machine: &Machine, life: u64, generation: Generation, standby: bool) -> Self {
-        let mac = machine.config().mac;
-        Self { mac, life, generation, standby, rx_seq: machine.rx_seq(), tx_seq: machine.tx_seq() }
+    /// How the node of `machine` introduces it; `None` for a machine without a network device, which the switch
+    /// need not know.
+    pub(super) fn of(machine: &Machine, life: u64, generation: Generation, standby: bool) -> Option<Self> {
+        let config = machine.config();
+        let (mac, rx_seq, tx_seq) = (config.mac, machine.rx_seq(), machine.tx_seq());
+        config.board.has_net().then_some(Self { mac, life, generation, standby, rx_seq, tx_seq })
     }
 }
 

@@ -129,7 +129,7 @@ impl Primary {
     /// Starts the guest of a machine that has claimed `generation`.
     pub fn boot(common: &mut Common, boot: Boot, now_ns: u64) -> Self {
         let Boot { mut machine, generation, life, limit } = boot;
-        common.commands.push(Command::PlugIn(Plug::of(&machine, life, generation, false)));
+        common.commands.extend(Plug::of(&machine, life, generation, false).map(Command::PlugIn));
         let base = Box::new(machine.save());
         common.commands.push(Command::StartRecording { base, seq_next: Seq(1), generation });
         let ticks = machine.time();

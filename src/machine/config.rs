@@ -218,6 +218,11 @@ impl MachineConfig {
         if self.cpu != described.cpu {
             return Some(format!("its hart is {}, not {}", self.cpu, described.cpu));
         }
+        match (self.board.has_net(), described.board.has_net()) {
+            (true, false) => return Some("it has a network device".into()),
+            (false, true) => return Some("it has no network device (--no-net)".into()),
+            _ => {}
+        }
         if self.guest_digest != described.guest_digest {
             let (has, named) = (self.guest_digest, described.guest_digest);
             return Some(format!("it was booted from other files (their digest is {has}, not {named})"));
@@ -296,6 +301,7 @@ mod tests {
         for (other, word) in [
             (MachineConfig { ram_bytes: 64 << 20, ..config(&[]) }, "not 64 MiB"),
             (MachineConfig { cpu: "rv64,svadu=on".parse().unwrap(), ..config(&[]) }, "not rv64,svadu=on"),
+            (MachineConfig { board: BoardModel::default().without_net(), ..config(&[]) }, "has a network"),
             (MachineConfig { platform: Platform::OwnSbi, ..config(&[]) }, "platform"),
             (MachineConfig { guest_digest: Digest(1), ..config(&[]) }, "other files"),
             (MachineConfig { bootargs: "quiet".into(), ..config(&[]) }, "command line"),
@@ -305,6 +311,8 @@ mod tests {
             let difference = running.difference(&other).unwrap();
             assert!(difference.contains(word), "{difference}");
         }
+        let alone = MachineConfig { board: BoardModel::default().without_net(), ..config(&[]) };
+        assert!(alone.difference(&described).unwrap().contains("no network"));
     }
 
     #[test]

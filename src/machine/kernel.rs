@@ -67,6 +67,9 @@ pub enum KernelError {
         /// Their sum.
         reach: u64,
     },
+    /// There is nothing to run.
+    #[error("neither a kernel nor a firmware")]
+    Nothing,
     /// An initial RAM disk is given, without a byte in it.
     #[error("the initial RAM disk is empty")]
     EmptyInitrd,
@@ -295,13 +298,21 @@ impl<'a> Firmware<'a> {
             Firmware::Elf(elf) => elf.entry(),
         }
     }
+
+    /// Its first byte in memory, and the one behind its last.
+    fn range(&self) -> (GuestPhys, GuestPhys) {
+        match self {
+            Firmware::Flat(bytes) => (RAM_BASE, RAM_BASE.plus(bytes.len() as u64)),
+            Firmware::Elf(elf) => (elf.start(), elf.end()),
+        }
+    }
 }
 
-/// A kernel, and what it is booted with.
+/// A kernel, and what it is booted with; or a firmware alone, which finds by itself what to run.
 #[derive(Clone, Debug)]
 pub struct KernelBoot<'a> {
-    /// The kernel.
-    pub kernel: Kernel<'a>,
+    /// The kernel; none for a firmware that finds by itself what to run.
+    pub kernel: Option<Kernel<'a>>,
     /// The initial RAM disk's file.
     pub initrd: Option<&'a [u8]>,
     /// In place of the machine's own SBI.
@@ -318,7 +329,8 @@ pub(super) struct Places {
 impl KernelBoot<'_> {
     /// Of the files, for two replicas to agree on.
     pub(super) fn digest(&self) -> Digest {
-        let mut digests = self.kernel.digest().0.to_le_bytes().to_vec();
+        let mut digests = Vec::new();
+        digests.extend(self.kernel.iter().flat_map(|kernel| kernel.digest().0.to_le_bytes()));
         let mut add = |bytes: &[u8], seed| digests.extend(digest_bytes(bytes, seed).0.to_le_bytes());
         if let Some(initrd) = self.initrd {
             add(initrd, 2);
@@ -334,13 +346,19 @@ impl KernelBoot<'_> {
     /// Finds a place for everything, with a device tree of up to `tree_bytes`.
     pub(super) fn places(&self, ram_bytes: u64, tree_bytes: u64) -> Result<Places, KernelError> {
         let too_large = |what, needed| KernelError::DoesNotFit { what, needed, ram_bytes };
-        let kernel_end = self.kernel.end();
+        let firmware = self.firmware.as_ref().map(Firmware::range);
+        let kernel_end = match (&self.kernel, firmware) {
+            (Some(kernel), _) => kernel.end(),
+            (None, Some((_, end))) => end.get() - RAM_BASE.get(),
+            (None, None) => return Err(KernelError::Nothing),
+        };
+        let what = if self.kernel.is_some() { "the kernel" } else { "the firmware" };
         let align_down = |at: u64| at / KERNEL_ALIGN * KERNEL_ALIGN;
         let tree = ram_bytes
             .checked_sub(tree_bytes)
             .map(align_down)
             .filter(|&at| at >= kernel_end)
-            .ok_or_else(|| too_large("the kernel", kernel_end + KERNEL_ALIGN))?;
+            .ok_or_else(|| too_large(what, kernel_end + KERNEL_ALIGN))?;
         let initrd = match self.initrd {
             None => None,
             Some([]) => return Err(KernelError::EmptyInitrd),
@@ -353,15 +371,11 @@ impl KernelBoot<'_> {
                 Some(RAM_BASE.plus(at))
             }
         };
-        let kernel = self.kernel.start();
-        if let Some(firmware) = &self.firmware {
-            let (start, end) = match firmware {
-                Firmware::Flat(bytes) => (RAM_BASE, RAM_BASE.plus(bytes.len() as u64)),
-                Firmware::Elf(elf) => (elf.start(), elf.end()),
-            };
-            if end > kernel && start < RAM_BASE.plus(kernel_end) {
-                return Err(KernelError::FirmwareTooLarge { end, kernel });
-            }
+        if let (Some(kernel), Some((start, end))) = (self.kernel.as_ref().map(Kernel::start), firmware)
+            && end > kernel
+            && start < RAM_BASE.plus(kernel_end)
+        {
+            return Err(KernelError::FirmwareTooLarge { end, kernel });
         }
         Ok(Places { device_tree: RAM_BASE.plus(tree), initrd })
     }

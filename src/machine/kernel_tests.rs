@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::Icount;
+use crate::machine::config::Platform;
 use crate::machine::{BootOptions, Exit, Machine, Output, Saved, Stop};
 
 const RAM_BYTES: u64 = 16 << 20;
@@ -55,7 +56,8 @@ fn options() -> BootOptions {
 fn boot(code: &[u32], options: &BootOptions) -> Machine {
     let image = image(code);
     let kernel = Kernel::parse(&image).expect("a good image");
-    Machine::boot_kernel(&KernelBoot { kernel, initrd: None, firmware: None }, options).expect("it boots")
+    Machine::boot_kernel(&KernelBoot { kernel: Some(kernel), initrd: None, firmware: None }, options)
+        .expect("it boots")
 }
 
 /// What it said, up to its end or `limit`.
@@ -301,7 +303,7 @@ fn a_kernel_is_also_any_flat_binary_or_elf_file_and_starts_in_s_mode() {
         ("ELF at the start of RAM", elf(0x8000_0000, &code), 0x8000_0000),
     ] {
         let kernel = Kernel::parse(&file).expect(name);
-        let boot = KernelBoot { kernel, initrd: Some(b"x"), firmware: None };
+        let boot = KernelBoot { kernel: Some(kernel), initrd: Some(b"x"), firmware: None };
         let mut machine = Machine::boot_kernel(&boot, &options()).expect(name);
         assert_eq!((machine.hart().pc(), machine.hart().x(10)), (entry, 0), "{name}");
         assert_eq!(machine.hart().privilege(), crate::cpu::Privilege::Supervisor, "{name}");
@@ -321,14 +323,34 @@ fn a_firmware_finds_a_kernel_of_any_shape_named_in_its_a2() {
     for file in [flat, elf(0x8040_0000, &code)] {
         let kernel = Kernel::parse(&file).expect("a kernel");
         let firmware = Some(Firmware::parse(&firmware).expect("a firmware"));
-        let boot = KernelBoot { kernel, initrd: None, firmware };
+        let boot = KernelBoot { kernel: Some(kernel), initrd: None, firmware };
         let mut machine = Machine::boot_kernel(&boot, &options()).expect("it boots");
         assert_eq!(run(&mut machine, 1000).1, Stop::Halted(Exit::Fail(7)));
     }
+    // Alone it is told that nothing comes next, in M-mode: lw t0, 24(a2); ld t1, 16(a2) and on to the end.
+    let alone: Vec<u8> =
+        [0x0186_2283u32, 0x0106_3303].iter().chain(&code).flat_map(|word| word.to_le_bytes()).collect();
+    for (file, entry) in [(alone, 0x8000_0000), (elf(0x8000_1000, &code), 0x8000_1000)] {
+        let firmware = Some(Firmware::parse(&file).expect("a firmware"));
+        let boot = KernelBoot { kernel: None, initrd: Some(b"x"), firmware };
+        let mut machine = Machine::boot_kernel(&boot, &options()).expect("it boots");
+        assert_eq!(
+            (machine.hart().pc(), machine.hart().privilege()),
+            (entry, crate::cpu::Privilege::Machine)
+        );
+        assert_eq!(machine.config().platform, Platform::Firmware);
+        let info = GuestPhys(machine.hart().x(12));
+        let mut next = [1; 8];
+        machine.ram().read(info.plus(16), &mut next).expect("in RAM");
+        assert_eq!(next, [0; 8]);
+        assert_eq!(run(&mut machine, 1000).1, Stop::Halted(Exit::Fail(7)));
+    }
+    let nothing = KernelBoot { kernel: None, initrd: None, firmware: None };
+    assert_eq!(Machine::boot_kernel(&nothing, &options()).map(|_| ()), Err(KernelError::Nothing));
     // One over the other.
     let over = elf(0x8000_0000, &code);
     let kernel = Kernel::parse(&over).expect("a kernel");
-    let boot = KernelBoot { kernel, initrd: None, firmware: Some(Firmware::Flat(&firmware)) };
+    let boot = KernelBoot { kernel: Some(kernel), initrd: None, firmware: Some(Firmware::Flat(&firmware)) };
     let refused = Machine::boot_kernel(&boot, &options()).map(|_| ());
     assert!(matches!(refused, Err(KernelError::FirmwareTooLarge { .. })), "{refused:?}");
 }
@@ -341,7 +363,7 @@ fn what_does_not_fit_into_ram_says_what_it_would_take() {
         let kernel = kernel.clone();
         let firmware = firmware.map(|bytes| Firmware::parse(bytes).unwrap());
         let options = BootOptions { ram_bytes, ..options() };
-        Machine::boot_kernel(&KernelBoot { kernel, initrd, firmware }, &options).map(|_| ())
+        Machine::boot_kernel(&KernelBoot { kernel: Some(kernel), initrd, firmware }, &options).map(|_| ())
     };
     let large = vec![1; 12 << 20];
     assert_eq!(boot(RAM_BYTES, Some(&large[..1 << 20]), None), Ok(()));
@@ -384,7 +406,7 @@ fn an_empty_ram_disk_and_an_endless_command_line_are_refused() {
     let kernel = Kernel::parse(&image).unwrap();
     let refused = |initrd: Option<&[u8]>, bootargs: String| {
         let kernel = kernel.clone();
-        let boot = KernelBoot { kernel, initrd, firmware: None };
+        let boot = KernelBoot { kernel: Some(kernel), initrd, firmware: None };
         Machine::boot_kernel(&boot, &BootOptions { bootargs, ..options() }).map(|_| ())
     };
     assert_eq!(refused(Some(&[]), String::new()), Err(KernelError::EmptyInitrd));

@@ -1,4 +1,4 @@
-//! Which board a machine has: what `--disk ...,slot=N` chooses, and what a recording keeps.
+//! Which board a machine has: what `--disk ...,slot=N` and `--no-net` choose, and what a recording keeps.
 //!
 //! A guest finds out what its devices are like, so two replicas must have the same ones, and a
 //! recording must be replayed on those that it was made on. Therefore the [`BoardModel`] is part of
@@ -106,13 +106,28 @@ impl BoardModel {
         Ok(Self { revision: REVISION, slots })
     }
 
-    /// Looks at a board that came from outside, of a machine with `disks` disks.
+    /// The same board without its network device, whose slot is empty.
+    pub fn without_net(mut self) -> Self {
+        for slot in self.slots.iter_mut().filter(|slot| **slot == Occupant::Net) {
+            *slot = Occupant::Nothing;
+        }
+        self
+    }
+
+    /// Has the machine a network device?
+    pub fn has_net(&self) -> bool {
+        self.slots.contains(&Occupant::Net)
+    }
+
+    /// Looks at a board that came from outside, of a machine with `disks` disks. It may be without network, not
+    /// without anything else.
     pub fn check(&self, disks: usize) -> Result<(), BadConfig> {
         if !(1..=REVISION).contains(&self.revision) {
             return Err(BadConfig::Board { revision: self.revision });
         }
         let count = |device: Occupant| self.slots.iter().filter(|slot| **slot == device).count();
-        let plugged = [Occupant::Net, Occupant::Rng, Occupant::Console].into_iter();
+        let net = self.has_net().then_some(Occupant::Net);
+        let plugged = net.into_iter().chain([Occupant::Rng, Occupant::Console]);
         let mut plugged = plugged.chain((0..disks.min(DISKS_MAX) as u8).map(Occupant::Disk));
         match plugged.find(|device| count(*device) != 1) {
             Some(device) => Err(BadConfig::Unplugged { device, times: count(device) }),
@@ -165,6 +180,17 @@ mod tests {
     }
 
     #[test]
+    fn a_board_may_be_without_network_and_its_slot_is_empty_then() {
+        let standard = BoardModel::default();
+        assert!(standard.has_net() && BoardModel::FIRST.has_net());
+        let without = standard.without_net();
+        assert_eq!(without.slots, [Nothing, Rng, Console, Disk(0), Disk(1), Disk(2), Disk(3), Nothing]);
+        assert_eq!((without.has_net(), without.check(4)), (false, Ok(())));
+        let moved = BoardModel::with_disks(&[Some(0)]).unwrap().without_net();
+        assert_eq!(moved.slots, [Disk(0), Rng, Console, Disk(1), Disk(2), Disk(3), Nothing, Nothing]);
+    }
+
+    #[test]
     fn a_board_that_cannot_be_is_refused() {
         let standard = BoardModel::default();
         assert_eq!((standard.check(4), BoardModel::FIRST.check(0)), (Ok(()), Ok(())));
@@ -175,6 +201,9 @@ mod tests {
         let mut twice = standard;
         twice.slots[7] = Net;
         assert_eq!(twice.check(0), Err(BadConfig::Unplugged { device: Net, times: 2 }));
+        let mut without = standard.without_net();
+        without.slots[1] = Nothing;
+        assert_eq!(without.check(0), Err(BadConfig::Unplugged { device: Rng, times: 0 }));
         let mut without = standard;
         without.slots[4] = Nothing;
         assert_eq!(without.check(1), Ok(()));

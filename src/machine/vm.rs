@@ -22,7 +22,7 @@ use super::config::{MAC_DEFAULT, MachineConfig, Platform, RAM_BYTES_DEFAULT, che
 use super::elf::{Elf, LoadError};
 use super::fdt;
 use super::io::{Exit, Input, Output, Request, Stop};
-use super::kernel::{self, BOOTARGS_BYTES_MAX, Firmware, KernelBoot, KernelError};
+use super::kernel::{self, BOOTARGS_BYTES_MAX, Firmware, Kernel, KernelBoot, KernelError};
 use super::model::BoardModel;
 use crate::base::{Digest, GuestPhys, Icount, digest_bytes};
 use crate::cpu::{Answer, Cpu, Hart, HartState, HartStop, NotAsking, Privilege};
@@ -177,7 +177,7 @@ impl Machine {
     }
 
     /// A machine about to enter a kernel: in S-mode, with the machine as its firmware, or in M-mode at
-    /// a firmware of its own.
+    /// a firmware of its own. A firmware without a kernel is told that the next stage is at address 0, as on QEMU.
     pub fn boot_kernel(boot: &KernelBoot<'_>, options: &BootOptions) -> Result<Self, KernelError> {
         check_ram_bytes(options.ram_bytes)?;
         check_disks(&options.disks)?;
@@ -193,7 +193,7 @@ impl Machine {
         config.initrd = boot.initrd.map(|_| (RAM_BASE, RAM_BASE));
         let tree_bytes = fdt::build(&config).map_err(|error| fail(&error))?.len() as u64;
         let firmware_info = tree_bytes.next_multiple_of(8);
-        let next = boot.kernel.entry();
+        let next = boot.kernel.as_ref().map_or(GuestPhys(0), Kernel::entry);
         let info = kernel::dynamic_info(next);
         let places = boot.places(config.ram_bytes, firmware_info + info.len() as u64)?;
         let initrd_bytes = boot.initrd.unwrap_or_default();
@@ -201,7 +201,7 @@ impl Machine {
         let tree = fdt::build(&config).map_err(|error| fail(&error))?;
 
         let mut ram = Ram::new(config.ram_bytes);
-        boot.kernel.load(&mut ram)?;
+        boot.kernel.as_ref().map_or(Ok(()), |kernel| kernel.load(&mut ram))?;
         let mut put = |at, bytes: &[u8]| ram.write(at, bytes).expect("its place was found in this RAM");
         put(places.device_tree, &tree);
         if let Some(at) = places.initrd {

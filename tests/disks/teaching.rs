@@ -58,3 +58,40 @@ fn a_and_d_are_the_harts_with_svadu_and_the_kernels_without_and_both_are_replaye
         }
     }
 }
+
+#[test]
+fn a_machine_without_a_network_device_is_replayed_without_one() {
+    let dir = TempDir::new().unwrap();
+    let (image, log) = (dir.path().join("fs.img"), dir.path().join("log"));
+    make_image(&image, 1 << 20, 0);
+    let (disk, to) = (format!("{},slot=0", image.display()), log.to_str().unwrap());
+    let limit = ["--no-net", "--max-instructions", "50M"];
+    let ran = lockstep(
+        &[
+            &["run", &guest("teaching"), "--disk", &disk, "--record", to, "--digest-every", "1000"],
+            &limit[..],
+        ]
+        .concat(),
+    );
+    ran.ends(0, &["the disk in slot 0 keeps what is written\n"]);
+    for way in [&[][..], &["--chunks", "1"], &["--save-restore", "2"]] {
+        let again = lockstep(&[&["replay", to], way].concat());
+        again.ends(0, &[&format!("digests checked {},", digests(&log).len())]);
+        assert_eq!(again.out, ran.out, "{way:?}");
+    }
+
+    // A guest that looks for the network finds its slot empty, also in the recording's replay.
+    let log = dir.path().join("kv");
+    let (kv, to) = (guest("kv"), log.to_str().unwrap());
+    let alone = lockstep(&[&["run", &kv, "--record", to], &limit[..]].concat());
+    alone.ends(1, &["no virtio-net in slot 0"]);
+    let again = lockstep(&["replay", to]);
+    again.ends(1, &[]);
+    assert_eq!(again.out, alone.out);
+
+    // Options that speak of a network contradict it.
+    for more in [["--switch", "127.0.0.1:1"], ["--mac", "52:54:00:00:00:01"]] {
+        let refused = lockstep(&[&["run", &kv], &more[..], &limit[..]].concat());
+        refused.ends(2, &["--no-net", more[0]]);
+    }
+}

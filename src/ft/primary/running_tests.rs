@@ -8,7 +8,7 @@ use crate::ft::Boot;
 use crate::ft::arbiter::Claim;
 use crate::ft::node::Event;
 use crate::ft::node::LinkId;
-use crate::machine::{BootOptions, Elf, Kernel, KernelBoot, Machine};
+use crate::machine::{BoardModel, BootOptions, Elf, Kernel, KernelBoot, Machine};
 
 /// A machine with one disk, about to run a kernel that is nothing but a header.
 fn machine() -> Machine {
@@ -19,7 +19,8 @@ fn machine() -> Machine {
     let kernel = Kernel::parse(&image).expect("a good image");
     let disks = vec![DiskSpec { sectors: 8, read_only: false, serial: String::new() }];
     let options = BootOptions { ram_bytes: 8 << 20, disks, ..BootOptions::default() };
-    Machine::boot_kernel(&KernelBoot { kernel, initrd: None, firmware: None }, &options).expect("it boots")
+    Machine::boot_kernel(&KernelBoot { kernel: Some(kernel), initrd: None, firmware: None }, &options)
+        .expect("it boots")
 }
 
 /// A host whose connections take something, or nothing.
@@ -60,13 +61,24 @@ impl World for Host {
 
 /// A primary of the key-value guest, alone.
 fn running() -> (Common, Primary, Host) {
+    running_on(BoardModel::default())
+}
+
+fn running_on(board: BoardModel) -> (Common, Primary, Host) {
     let mut common = Common::new(NodeId(1), "vm", Settings::default());
-    let options = BootOptions { ram_bytes: 8 << 20, ..BootOptions::default() };
+    let options = BootOptions { ram_bytes: 8 << 20, board, ..BootOptions::default() };
     let guest = include_bytes!("../../../guest-programs/kv/kv.elf");
     let machine = Machine::boot(&Elf::parse(guest).expect("an ELF"), &options).expect("it boots");
     let boot = Boot { machine, generation: Generation(1), life: 1, limit: Icount::MAX };
     let primary = Primary::boot(&mut common, boot, 0);
     (common, primary, Host { now_ns: 0, takes: true })
+}
+
+#[test]
+fn a_machine_without_a_network_device_is_not_plugged_in() {
+    let plugs = |common: &Common| common.commands.iter().filter(|c| matches!(c, Command::PlugIn(_))).count();
+    assert_eq!(plugs(&running().0), 1);
+    assert_eq!(plugs(&running_on(BoardModel::default().without_net()).0), 0);
 }
 
 #[test]
