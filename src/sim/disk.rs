@@ -1,6 +1,6 @@
 //! A slot's disk: what its host sees, and what of it would survive a loss of power.
 //!
-//! Requests and jobs are carried out one after the other, each after a while. A process that dies leaves
+//! Requests and jobs are carried out one after the other, each after a while. A process that is killed leaves
 //! what it had written; a host that goes down keeps what was flushed, and of the rest some sectors.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -157,7 +157,7 @@ impl SimDisk {
                 Worked::Done
             }
             Work::TakeDirty => {
-                let noted = self.noted.as_mut().ok_or("nobody wanted to know")?;
+                let noted = self.noted.as_mut().ok_or("writes are not noted")?;
                 Worked::Dirty { chunks: std::mem::take(noted).into_iter().collect() }
             }
             Work::Digest { first, count } => {

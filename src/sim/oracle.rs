@@ -84,7 +84,7 @@ impl Chronicle {
         let mut pieces = Vec::new();
         let mut next = Some((who, Seq::MAX));
         while let Some((who, before)) = next {
-            let life = self.lives.get(&who).ok_or(format!("nobody knows the life of {who:?}"))?;
+            let life = self.lives.get(&who).ok_or(format!("the life of {who:?} is unknown"))?;
             let piece: Vec<Entry> = life.entries.iter().filter(|entry| entry.seq < before).cloned().collect();
             pieces.push(piece);
             next = match life.from {

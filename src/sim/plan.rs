@@ -5,15 +5,19 @@ use crate::base::Prng;
 /// One seeded run's knobs; all drawn from the seed.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// The seed.
     pub seed: u64,
+    /// Clients, each with one request under way.
     pub clients: usize,
+    /// Requests that each client makes.
     pub requests_each: u64,
     /// Faults, at virtual times in nanoseconds.
     pub faults: Vec<(u64, Fault)>,
     /// One way between nodes, in nanoseconds.
     pub delay_ns: (u64, u64),
-    /// Of 1000 datagrams between clients and switch, this many are lost, and this many doubled.
+    /// Of 1000 datagrams between clients and switch, this many are lost.
     pub loss_permille: u64,
+    /// Of 1000 of them, this many come twice.
     pub double_permille: u64,
     /// Of 1000 claims, the outcome of this many is lost after the arbiter has recorded it.
     pub claim_lost_permille: u64,
@@ -39,17 +43,17 @@ pub struct Plan {
 /// A fault; which node it hits is decided when it comes, so that the guest can survive it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The primary dies before its n-th command from now; `silent` when no peer gets an end of file.
+    /// The primary is killed before its n-th command from now; `silent` when no peer gets an end of file.
     KillPrimary {
         after_commands: u64,
         silent: bool,
     },
-    /// The primary's host dies right after it has released its n-th frame from now: the frame reaches the
+    /// The primary's host crashes right after it has released its n-th frame from now: the frame reaches the
     /// switch, and of what was sent to the backup some is lost.
     KillAtRelease {
         after_frames: u64,
     },
-    /// The backup is paused, too short to be given up, and the primary dies: the successor has much to
+    /// The backup is paused, too short to be given up, and the primary is killed: the successor has much to
     /// replay.
     KillBehindPause {
         for_ns: u64,

@@ -1,4 +1,4 @@
-//! The city that the nodes live in: slots for processes, connections, the switch, the arbiter, and
+//! The simulated cluster: slots for processes, connections, the switch, the arbiter, and
 //! a queue of happenings in virtual time.
 
 mod arbiter;
@@ -134,11 +134,11 @@ struct Slot {
     roles: u64,
     turn_at: Option<u64>,
     paused_until: u64,
-    /// The process dies before carrying out this many more commands.
+    /// The process is killed before carrying out this many more commands.
     dies_in: Option<(u64, bool)>,
-    /// It dies with its host after it has released this many more frames.
+    /// It is lost with its host after it has released this many more frames.
     dies_after_frames: Option<u64>,
-    /// Its monotonic clock is this far ahead of the city's, and that much faster.
+    /// Its monotonic clock is this far ahead of the cluster's, and that much faster.
     skew_ns: u64,
     drift_ppm: u64,
     /// How many times longer than elsewhere its work takes.
@@ -172,7 +172,7 @@ struct End {
     open: bool,
 }
 
-pub struct City<'a> {
+pub struct Cluster<'a> {
     plan: Plan,
     prng: Prng,
     now_ns: u64,
@@ -251,7 +251,7 @@ fn first_image(specs: &[DiskSpec], seed: u64) -> Vec<u8> {
     image
 }
 
-impl<'a> City<'a> {
+impl<'a> Cluster<'a> {
     pub fn new(guest: &Saved, plan: Plan, trace: Option<&'a mut dyn FnMut(String)>) -> Self {
         let mut prng = Prng::new(plan.seed);
         let specs = &guest.config.disks;
@@ -304,7 +304,7 @@ impl<'a> City<'a> {
         };
         let gateway = plan.gateway && specs.is_empty();
         let net = Net::new(gateway, plan.switch_asks_arbiter);
-        let mut city = Self {
+        let mut cluster = Self {
             plan,
             prng,
             now_ns: 0,
@@ -329,8 +329,8 @@ impl<'a> City<'a> {
             outcome,
             trace,
         };
-        city.settle(guest);
-        city
+        cluster.settle(guest);
+        cluster
     }
 
     /// The first primary, its backup, the clients and the faults.

@@ -4,7 +4,7 @@ use super::*;
 
 const LOOK_EVERY_NS: u64 = 200 * MS;
 
-impl City<'_> {
+impl Cluster<'_> {
     pub(super) fn claim(
         &mut self,
         slot: usize,
@@ -23,7 +23,7 @@ impl City<'_> {
         }
         let node = self.slots[slot].node.as_ref().map_or(NodeId::ZERO, Node::id);
         let outcome = if self.arbiter_back_at > self.now_ns {
-            Err(ArbiterError::Unreachable("the city's arbiter is away".into()))
+            Err(ArbiterError::Unreachable("the cluster's arbiter is away".into()))
         } else if Sabotage::ClaimShared.is_on() {
             self.claims.insert(generation, (node, keeps));
             Ok(Claim::Won)
@@ -46,7 +46,7 @@ impl City<'_> {
     /// Reports to a node which node holds the newest generation.
     pub(super) fn answer_holder(&mut self, slot: usize) {
         let seen = if self.arbiter_back_at > self.now_ns {
-            Err(ArbiterError::Unreachable("the city's arbiter is away".into()))
+            Err(ArbiterError::Unreachable("the cluster's arbiter is away".into()))
         } else {
             Ok(self.claims.last_key_value().map(|(generation, (node, keeps))| {
                 let after =
@@ -79,7 +79,7 @@ impl City<'_> {
         let Some((generation, _)) = generation else { return };
         let seen = match self.claims.get(&generation) {
             _ if self.arbiter_back_at > self.now_ns => {
-                Err(ArbiterError::Unreachable("the city's arbiter is away".into()))
+                Err(ArbiterError::Unreachable("the cluster's arbiter is away".into()))
             }
             Some((holder, _)) => Ok(*holder),
             None => Err(ArbiterError::Unreachable("the generation is not known".into())),

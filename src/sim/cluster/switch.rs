@@ -98,7 +98,7 @@ fn dropped(counts: FenceCounts) -> u64 {
     counts.duplicates + counts.stale + counts.leaps
 }
 
-impl City<'_> {
+impl Cluster<'_> {
     /// Gives the process in `slot` a new port, as `plug` says.
     pub(super) fn plug_in(&mut self, slot: usize, plug: Plug) {
         self.unplug(slot, US);

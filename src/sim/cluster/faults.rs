@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl City<'_> {
+impl Cluster<'_> {
     /// Would the guest survive the end of the process in `victim`? It would if another process holds the
     /// newest generation, or follows it and counts, or has just handed it over and can take it back.
     pub(super) fn is_expendable(&self, victim: usize) -> bool {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl City<'_> {
+impl Cluster<'_> {
     pub(super) fn ask_disk(&mut self, slot: usize, disk: usize, asked: Asked) {
         let now_ns = self.now_ns;
         let (low, high) = match &asked {

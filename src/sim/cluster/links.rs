@@ -4,7 +4,7 @@ use super::*;
 use crate::ft::clock::TICK_NS;
 use crate::ft::message::{decode_body, decode_header};
 
-impl City<'_> {
+impl Cluster<'_> {
     /// When a message sent now on `link` arrives, in the order of sending.
     pub(super) fn arrival(&mut self, link: LinkId) -> u64 {
         let (low, high) = self.plan.delay_ns;
@@ -64,7 +64,7 @@ impl City<'_> {
         }
     }
 
-    /// The guest's time, as its primary reports it, goes on with the city's: a takeover costs at most the
+    /// The guest's time, as its primary reports it, goes on with the cluster's: a takeover costs at most the
     /// time for which the successor did not learn of it.
     fn check_guest_time(&mut self, slot: usize, message: &Message) {
         const PER_TAKEOVER_NS: u64 = 60 * MS;

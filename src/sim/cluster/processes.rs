@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl City<'_> {
+impl Cluster<'_> {
     /// Schedules the process in `slot` for its next free turn.
     pub(super) fn wake(&mut self, slot: usize) {
         self.turn_by(slot, self.now_ns + US);
@@ -59,11 +59,11 @@ impl City<'_> {
         }
     }
 
-    /// Counts a released frame; true when the host dies with it.
+    /// Counts a released frame; true when the host crashes with it.
     fn dies_after_release(&mut self, slot: usize) -> bool {
         match self.slots[slot].dies_after_frames {
             Some(0) if self.is_expendable(slot) => {
-                self.note(|| format!("{slot}: dies with its host after it let a frame go"));
+                self.note(|| format!("{slot}: crashes with its host after it released a frame"));
                 self.lose_what_is_under_way(slot);
                 self.lose_host(slot);
                 true
@@ -156,7 +156,7 @@ impl City<'_> {
             }
             Halt::Diverged(divergence) => self.fail(format!("slot {slot}: {divergence}")),
             Halt::GuestEnded(_) | Halt::LimitReached | Halt::Quit => {
-                self.fail(format!("slot {slot} ended although nobody asked: {halt:?}"));
+                self.fail(format!("slot {slot} ended without a request: {halt:?}"));
             }
         }
     }
@@ -200,14 +200,14 @@ impl City<'_> {
 
     pub(super) fn crash(&mut self, slot: usize, silent: bool, before: &Command) {
         let text = format!("{before:?}");
-        self.note(|| format!("{slot}: dies before {:.60}", text));
+        self.note(|| format!("{slot}: killed before {:.60}", text));
         if silent {
             self.lose_what_the_switch_is_sent(slot);
             self.lose_what_is_under_way(slot);
             self.lose_host(slot);
             return;
         }
-        // What the process had not yet handed to the kernel dies with it.
+        // What the process had not yet handed to the kernel is lost with it.
         if self.prng.chance(1, 2) {
             self.lose_what_is_under_way(slot);
         }

@@ -5,7 +5,7 @@ use super::*;
 /// The client that sends each datagram once, and does not wait for answers.
 const ONCE_PORT: u16 = 6000;
 
-impl City<'_> {
+impl Cluster<'_> {
     pub(super) fn ask_once(&mut self, number: u64) {
         self.datagram(ONCE_PORT, format!("{number} PING").into_bytes(), true);
         if !self.clients.iter().all(Client::is_finished) {
