@@ -1,9 +1,9 @@
 use super::*;
 use crate::base::{Digest, Generation, NodeId, Prng};
 use crate::cpu::Answer;
-use crate::devices::disk::{DiskDone, DiskStatus};
+use crate::devices::disk::{DISKS_MAX, DiskDone, DiskStatus};
 use crate::log::code::DISK_BYTES_MAX;
-use crate::log::{Event, OutputMark, Start};
+use crate::log::{Event, OutputMark, PAYLOAD_BYTES_MAX, Start};
 use crate::machine::{Channel, Exit, Input};
 
 fn disk_done(disk: u8, tag: u64, data: Vec<u8>) -> DiskDone {
@@ -335,4 +335,64 @@ fn a_builder_refuses_to_go_back_in_position() {
 fn a_builder_refuses_a_gap_in_numbers() {
     let at = |seq, at| Entry { seq: Seq(seq), at: Icount(at), event: Event::Horizon };
     frame_of(&[at(1, 10), at(3, 10)]);
+}
+
+#[test]
+fn an_entry_has_its_bounds() {
+    let disk = |disk, bytes| Event::Input(Input::DiskDone(disk_done(disk, 1, vec![0; bytes])));
+    let last = DISKS_MAX as u8 - 1;
+    for (event, good) in [
+        (disk(last, DISK_BYTES_MAX), true),
+        (disk(last, DISK_BYTES_MAX + 1), false),
+        (disk(last + 1, 512), false),
+        (disk(u8::MAX, DISK_BYTES_MAX + 1), false),
+        (Event::Input(Input::Console(vec![0; PAYLOAD_BYTES_MAX])), true),
+        (Event::Input(Input::Console(vec![0; PAYLOAD_BYTES_MAX + 1])), false),
+        (Event::Horizon, true),
+    ] {
+        assert_eq!(code::is_encodable(&event), good, "{} bytes", event.payload().len());
+    }
+}
+
+#[test]
+fn what_a_disk_read_is_packed_where_that_is_shorter() {
+    let event = |data| Event::Input(Input::DiskDone(disk_done(0, 1, data)));
+    let len = |data| frame_of(&[Entry { seq: Seq(1), at: Icount(0), event: event(data) }]).len();
+    assert!(len(vec![0; 4096]) < 100);
+    let mut noise = vec![0; 4096];
+    Prng::new(1).fill(&mut noise);
+    assert!((4096..4096 + 30).contains(&len(noise)));
+}
+
+#[test]
+fn a_builder_is_full_exactly_when_the_largest_entry_may_not_fit() {
+    let with = |bytes, count| FrameBuilder { bytes: vec![0; bytes], count, ..FrameBuilder::new() };
+    let most = FRAME_BYTES_MAX - ENTRY_BYTES_MAX;
+    for (bytes, count, full) in [
+        (0, 0, false),
+        (most, 1, false),
+        (most + 1, 1, true),
+        (most, u16::MAX - 1, false),
+        (most, u16::MAX, true),
+    ] {
+        assert_eq!(with(bytes, count).is_full(), full, "{bytes} bytes, {count} entries");
+    }
+}
+
+#[test]
+fn only_what_more_bytes_may_complete_is_incomplete() {
+    let need = FRAME_PREFIX_BYTES + 5;
+    for (bytes, error, waits) in [
+        (&[][..], FrameError::Incomplete { have: 0, need }, true),
+        (&[MARK, 5, 0], FrameError::Incomplete { have: 3, need }, true),
+        (&[MARK ^ 1], FrameError::BadMark { found: MARK ^ 1 }, false),
+        (&[MARK, 4, 0, 0], FrameError::BadLength { len: 4 }, false),
+        (&[MARK, 0xff, 0xff, 0xff], FrameError::BadLength { len: 0xff_ffff }, false),
+    ] {
+        assert_eq!(error.is_incomplete(), waits, "{error}");
+        assert_eq!(frame_len(bytes), Err(error));
+    }
+    assert_eq!(frame_len(&[MARK, 5, 0, 0]), Ok(need));
+    let largest = (BODY_BYTES_MAX as u32).to_le_bytes();
+    assert_eq!(frame_len(&[MARK, largest[0], largest[1], largest[2]]), Ok(FRAME_BYTES_MAX));
 }

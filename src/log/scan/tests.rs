@@ -175,3 +175,71 @@ fn any_bytes_between_frames_neither_panic_nor_hide_what_follows() {
         assert_eq!((seqs, damage.len()), (vec![1, 2, 3, 4], 1), "seed {seed}");
     }
 }
+
+#[test]
+fn a_growing_segment_is_read_as_it_comes_and_its_front_may_be_dropped() {
+    let frames = [frame(1, 2), frame(3, 1)];
+    let bytes = frames.concat();
+    let (first, all) = (frames[0].len(), bytes.len());
+    let mut scan = Scan::new(0, Some(Seq(1)), Icount::ZERO, true);
+    for len in [0, 1, first - 1] {
+        assert_eq!(scan.next_growing(&bytes[..len]), None, "{len} bytes");
+    }
+    let state = |scan: &Scan| (scan.offset(), scan.expected(), scan.position(), scan.is_between_frames());
+    assert_eq!(state(&scan), (0, Some(Seq(1)), Icount::ZERO, true));
+    let seq = |found: Option<Result<Place, Damage>>| found.map(|place| place.unwrap().entry.seq.get());
+    assert_eq!(seq(scan.next_growing(&bytes[..first])), Some(1));
+    assert_eq!(state(&scan), (first, Some(Seq(2)), Icount(10), false));
+    assert_eq!(seq(scan.next_growing(&bytes[..first])), Some(2));
+    assert_eq!(state(&scan), (first, Some(Seq(3)), Icount(20), true));
+    assert_eq!(seq(scan.next_growing(&bytes[..first + 3])), None);
+    // Of the bytes that are done with all but two are dropped.
+    scan.rebase(first - 2);
+    assert_eq!(scan.offset(), 2);
+    assert_eq!(seq(scan.next_growing(&bytes[first - 2..])), Some(3));
+    assert_eq!(state(&scan), (2 + all - first, Some(Seq(4)), Icount(30), true));
+    assert_eq!(seq(scan.next_growing(&bytes[first - 2..])), None);
+    let totals = ScanTotals { frames: 2, entries: 3 };
+    assert_eq!(scan.totals(), totals);
+    assert_eq!(totals.plus(ScanTotals { frames: 5, entries: 7 }), ScanTotals { frames: 7, entries: 10 });
+}
+
+#[test]
+#[should_panic(expected = "only bytes that are done with are dropped")]
+fn bytes_ahead_of_a_scan_are_not_dropped() {
+    Scan::new(5, None, Icount::ZERO, true).rebase(6);
+}
+
+#[test]
+#[should_panic(expected = "only bytes that are done with are dropped")]
+fn bytes_are_not_dropped_under_an_open_frame() {
+    let bytes = frame(1, 2);
+    let mut scan = Scan::new(0, Some(Seq(1)), Icount::ZERO, true);
+    assert!(scan.next_in(&bytes).is_some_and(|found| found.is_ok()));
+    scan.rebase(0);
+}
+
+#[test]
+fn entries_at_one_position_are_no_step_back() {
+    let mut builder = FrameBuilder::new();
+    for seq in [1, 2] {
+        builder.push(&Entry { seq: Seq(seq), at: Icount(7), event: Event::Horizon });
+    }
+    assert_eq!(scan(&builder.finish(), true), (vec![1, 2], vec![]));
+}
+
+#[test]
+fn damage_says_what_is_missing_and_where_it_goes_on() {
+    let rot = |expected: Option<u64>, resumes: Option<u64>| resumes_text(expected.map(Seq), resumes.map(Seq));
+    assert_eq!(rot(Some(3), Some(4)), "entry 3 is missing, then the log goes on");
+    assert_eq!(rot(Some(3), Some(7)), "entries 3 to 6 are missing, then the log goes on");
+    assert_eq!(rot(Some(3), Some(3)), "the log goes on with entry 3");
+    assert_eq!(rot(Some(3), Some(2)), "the log goes on with entry 2");
+    assert_eq!(rot(None, Some(9)), "the log goes on with entry 9");
+    assert_eq!(rot(Some(3), None), "nothing after them in this segment does");
+    let jump = |expected, found| Fault::OutOfSequence { expected: Seq(expected), found: Seq(found) };
+    assert_eq!(jump(3, 4).to_string(), "rot: entry 3 is missing");
+    assert_eq!(jump(3, 3).to_string(), "rot: entry 3 comes again, expected entry 3");
+    assert_eq!(jump(3, 2).to_string(), "rot: entry 2 comes again, expected entry 3");
+    assert!(!jump(3, 4).is_torn_tail());
+}
