@@ -113,6 +113,9 @@ fn put_aside(machine: &mut Machine) -> Result<Machine, NotRestored> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Seq;
+    use crate::log::Event;
+    use crate::replay::testing::{LOOP, PRINT, entry, machine};
 
     #[test]
     fn without_detours_the_run_is_whole() {
@@ -131,7 +134,7 @@ mod tests {
         assert_eq!(lengths(1), lengths(1));
         assert_ne!(lengths(1), lengths(2));
         let (least, most) = (*lengths(1).iter().min().unwrap(), *lengths(1).iter().max().unwrap());
-        assert!(least == 1 && most > 1 << 18, "{least} to {most}");
+        assert!(least == 1 && most > 1 << 19, "{least} to {most}");
     }
 
     #[test]
@@ -145,5 +148,40 @@ mod tests {
         assert_eq!(detours.budget(first, 10), 1, "never nothing: that would not end");
         detours.restore_between(3, Icount(7), Icount(7));
         assert_eq!(detours.restores[0], Icount(8), "a log that does not move has nowhere else");
+    }
+
+    #[test]
+    fn a_machine_is_put_aside_once_where_it_is_due_and_not_with_outputs_waiting() {
+        let horizon = |seq, at| entry(seq, at, Event::Horizon);
+        let mut replayer = Replayer::new(machine(&[LOOP]), Seq(1));
+        replayer.push(vec![horizon(1, 1000)]).unwrap();
+        let mut detours = Detours { restores: [10, 20, 20, 30].map(Icount).into(), ..Detours::default() };
+        let mut seen = Vec::new();
+        for budget in [9, 1, 0, 15, 100] {
+            replayer.run(budget, &mut Vec::new()).unwrap();
+            let digest = replayer.machine_mut().digest();
+            detours.take(&mut replayer).unwrap();
+            assert_eq!(replayer.machine_mut().digest(), digest);
+            seen.push((replayer.icount().get(), detours.taken().1, detours.restores.len()));
+        }
+        assert_eq!(seen, [(9, 0, 4), (10, 1, 3), (10, 1, 3), (25, 2, 1), (125, 3, 0)]);
+        // What the guest has printed would be lost.
+        let mut replayer = Replayer::new(machine(&[PRINT[0], PRINT[1], PRINT[2], LOOP]), Seq(1));
+        replayer.push(vec![horizon(1, 1000)]).unwrap();
+        replayer.run(3, &mut Vec::new()).unwrap();
+        let mut detours = Detours { restores: [Icount(1)].into(), ..Detours::default() };
+        detours.take(&mut replayer).unwrap();
+        assert_eq!(detours.taken(), (0, 0));
+        replayer.machine_mut().take_outputs();
+        detours.take(&mut replayer).unwrap();
+        assert_eq!(detours.taken(), (0, 1));
+    }
+
+    #[test]
+    fn every_chunk_is_counted() {
+        let mut detours = Detours::default();
+        detours.cut(1);
+        (0..3).for_each(|_| drop(detours.budget(Icount(0), 10)));
+        assert_eq!(detours.taken(), (3, 0));
     }
 }

@@ -162,3 +162,22 @@ fn reads_are_within_a_millisecond_of_the_host_and_few_entries_are_needed() {
         assert!(entries * 1_000_000 <= busy_ns * 2, "seed {seed}: {entries} entries in {busy_ns} ns");
     }
 }
+
+#[test]
+fn an_eighth_of_each_sample_goes_into_the_pace_within_a_factor_of_two() {
+    let first = RATE_FIRST * FRACTION;
+    let after = |instructions: u64, ticks: u64| {
+        let mut pacer = Pacer::new(0);
+        assert_eq!(pacer.pace, first);
+        pacer.begins(Icount(100), 1000);
+        pacer.begins(Icount(100 + instructions), 1000 + ticks);
+        pacer.pace
+    };
+    // 250 ticks in 4096 instructions: 4000 in 65,536.
+    assert_eq!(after(4096, 250), (7 * first + 4000 * FRACTION) / 8);
+    assert_eq!(after(4096, 0), (7 * first + first / 2) / 8);
+    assert_eq!(after(4096, 1 << 40), (7 * first + 2 * first) / 8);
+    // Too few instructions are no sample.
+    assert_eq!((after(1, 250), after(SAMPLE_INSTRUCTIONS_MIN - 1, 250)), (first, first));
+    assert_eq!(after(SAMPLE_INSTRUCTIONS_MIN, 125), (7 * first + 4000 * FRACTION) / 8);
+}
