@@ -275,4 +275,37 @@ mod tests {
         seek.has_seen(7, Generation(2));
         assert!(seek.is_replaced(7, Generation(2)));
     }
+
+    #[test]
+    fn the_time_to_wait_ends_to_the_nanosecond() {
+        let mut seek = Seek::starting(vec!["a:1".into()], 100, 1000);
+        seek.next();
+        assert!(seek.goes_on_after(&NOT_NOW, 1099) && !seek.goes_on_after(&NOT_NOW, 1100));
+        assert!(!seek.was_member());
+        seek.is_member_now();
+        assert!(seek.was_member());
+        let lost = Halt::LostClaim { generation: Generation(2), to: crate::base::NodeId(1) };
+        assert!(!Seek { rejoins: true, ..Seek::default() }.goes_on_after(&lost, 0), "it knows no address");
+    }
+
+    #[test]
+    fn another_life_begins_with_its_own_generation() {
+        let mut seek = Seek::default();
+        assert_eq!(seek.generation(), Generation::ZERO);
+        seek.has_seen(7, Generation(3));
+        seek.has_seen(7, Generation(2));
+        assert_eq!(seek.generation(), Generation(3));
+        seek.has_seen(8, Generation(1));
+        assert_eq!(seek.generation(), Generation(1));
+        assert!(!seek.is_replaced(7, Generation(2)), "only the newest life is known");
+    }
+
+    #[test]
+    fn the_status_says_what_is_tried_and_what_came_of_it() {
+        let mut seek = Seek::starting(vec!["a:1".into(), "b:2".into()], 100, 0);
+        assert_eq!(seek.describe(&Seeking::Leaving), "leaves its last role");
+        assert_eq!(seek.describe(&Seeking::Resting { until_ns: 5 }), "tries 2 addresses in turn");
+        seek.last = Some("refused".into());
+        assert_eq!(seek.describe(&Seeking::Dialing { address: "a:1".into() }), "tries a:1; last: refused");
+    }
 }

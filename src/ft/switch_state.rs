@@ -65,3 +65,29 @@ impl Display for SwitchState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_state_shows_whether_the_guest_is_served_and_why_not() {
+        let why = || "of a reason".to_owned();
+        let fenced = SwitchState::Fenced { by: Generation(3) };
+        for (state, text, serves, trouble) in [
+            (SwitchState::None, "none", true, None),
+            (SwitchState::Down { why: why() }, "down", true, Some("of a reason")),
+            (SwitchState::Up, "up", true, None),
+            (SwitchState::Refused { why: why() }, "refused", false, Some("of a reason")),
+            (fenced.clone(), "fenced by 3", false, None),
+        ] {
+            assert_eq!(
+                (state.to_string().as_str(), state.serves(), state.trouble()),
+                (text, serves, trouble)
+            );
+            assert!(state == fenced || !state.fenced_past(Generation::ZERO));
+        }
+        assert!(fenced.fenced_past(Generation(2)));
+        assert!(!fenced.fenced_past(Generation(3)), "its own generation is served");
+    }
+}

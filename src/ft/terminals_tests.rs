@@ -326,3 +326,55 @@ fn a_peers_address_is_told_once_and_only_if_it_is_one() {
         "{told:?}"
     );
 }
+
+#[test]
+fn a_window_has_one_size_and_it_is_taken_once() {
+    let mut scene = Scene::new(true);
+    scene.attach(A, None, 1);
+    scene.heard(A);
+    assert!(scene.terminals.is_terminal(A) && !scene.terminals.is_terminal(B));
+    assert_eq!((scene.terminals.has_size(), scene.terminals.take_size()), (false, None));
+    scene.tell(A, Message::ConsoleSize { cols: 80, rows: 24 });
+    scene.tell(A, Message::ConsoleSize { cols: 132, rows: 50 });
+    assert!(scene.terminals.has_size());
+    assert_eq!(scene.terminals.take_size(), Some((132, 50)));
+    assert_eq!((scene.terminals.has_size(), scene.terminals.take_size()), (false, None));
+    scene.tell(A, Message::Heartbeat { ticks: 0, console_released: 0 });
+    assert_eq!((scene.heard(A), scene.terminals.count()), (vec![], 1), "neither costs it its place");
+}
+
+#[test]
+fn a_backup_leaves_typing_unread() {
+    let mut scene = Scene::new(false);
+    scene.attach(A, None, 1);
+    scene.types(A, 0, b"ab");
+    assert!(!scene.terminals.has_typed());
+    scene.terminals.settle(true, 5, &mut scene.commands);
+    scene.types(A, 0, b"ab");
+    assert!(scene.terminals.has_typed());
+    scene.terminals.take_typed(9);
+    assert!(!scene.terminals.has_typed());
+}
+
+#[test]
+fn a_node_that_leaves_its_role_reads_nothing_and_goes_by_its_new_identity() {
+    let mut scene = Scene::new(true);
+    scene.attach(A, None, 1);
+    scene.types(A, 0, b"ab");
+    scene.terminals.take_typed(9);
+    scene.terminals.typed_is_logged(Seq(3), 1, 2);
+    scene.terminals.leave();
+    scene.terminals.node_is(NodeId(9));
+    scene.heard(A);
+    scene.terminals.log_is_safe(Seq::MAX, &mut scene.commands);
+    scene.types(A, 2, b"c");
+    assert!(!scene.terminals.has_typed());
+    assert_eq!(scene.heard(A), [], "what the log had is another primary's to report");
+    scene.terminals.peer_lives_at(&"x".repeat(ADDRESS_BYTES_MAX), &mut scene.commands);
+    assert_eq!(scene.terminals.peer().map(str::len), Some(ADDRESS_BYTES_MAX));
+    let heard = scene.heard(A);
+    assert!(
+        matches!(&heard[..], [Some(Message::Attached { node: NodeId(9), primary: false, .. })]),
+        "{heard:?}"
+    );
+}

@@ -408,4 +408,34 @@ mod tests {
             assert_eq!(log, expected, "seed {seed}");
         }
     }
+
+    #[test]
+    fn a_guest_that_starts_over_keeps_its_numbers_once_they_are_confirmed() {
+        let mut inbound = Inbound::default();
+        inbound.resume_after(9);
+        inbound.restart();
+        inbound.push(frame(1));
+        assert_eq!(drain(&mut inbound), [1]);
+        inbound.confirm(1);
+        inbound.push(frame(2));
+        inbound.resume_after(0);
+        assert_eq!(drain(&mut inbound), [2]);
+    }
+
+    #[test]
+    fn what_was_dropped_or_confirmed_takes_no_room() {
+        let mut inbound = Inbound::new(10, 100);
+        inbound.resume_after(0);
+        for _ in 0..3 {
+            inbound.push(vec![0; 40]);
+            inbound.push(vec![0; 40]);
+            inbound.forget();
+        }
+        assert_eq!(inbound.counts().dropped_ended, 6);
+        inbound.resume_after(6);
+        assert!(inbound.push(vec![0; 60]).is_some() && inbound.push(vec![0; 40]).is_some());
+        assert_eq!(drain(&mut inbound), [7, 8]);
+        inbound.confirm(8);
+        assert!(inbound.push(vec![0; 100]).is_some());
+    }
 }
