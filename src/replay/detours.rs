@@ -181,7 +181,9 @@ mod tests {
     fn every_chunk_is_counted() {
         let mut detours = Detours::default();
         detours.cut(1);
-        (0..3).for_each(|_| drop(detours.budget(Icount(0), 10)));
+        for _ in 0..3 {
+            assert!(detours.budget(Icount(0), 10) <= 10);
+        }
         assert_eq!(detours.taken(), (3, 0));
     }
 }

@@ -181,3 +181,22 @@ fn an_eighth_of_each_sample_goes_into_the_pace_within_a_factor_of_two() {
     assert_eq!((after(1, 250), after(SAMPLE_INSTRUCTIONS_MIN - 1, 250)), (first, first));
     assert_eq!(after(SAMPLE_INSTRUCTIONS_MIN, 125), (7 * first + 4000 * FRACTION) / 8);
 }
+
+#[test]
+fn each_bound_is_met_exactly() {
+    let pacer = Pacer::new(0);
+    let good = pacer.rate();
+    let ahead = |ticks, rate| pacer.correction(Look { reads: false, ..look(100_000 + ticks, 100_000, rate) });
+    assert_eq!(ahead(AHEAD_TICKS_MAX, good), None);
+    assert_eq!(ahead(AHEAD_TICKS_MAX + 1, good - good / 4), None, "slow enough already");
+    let slower = Correction::Clock { time: 100_001 + AHEAD_TICKS_MAX, rate: good / 2 };
+    assert_eq!(ahead(AHEAD_TICKS_MAX + 1, good - good / 4 + 1), Some(slower));
+    assert_eq!(ahead(STOP_TICKS, good / 2), None);
+    let stop = Correction::Clock { time: 100_001 + STOP_TICKS, rate: 0 };
+    assert_eq!(ahead(STOP_TICKS + 1, 1), Some(stop));
+    // A rate that is off by an eighth is good.
+    let behind = |rate| pacer.correction(look(100_000, 100_001 + BEHIND_TICKS_MAX, rate));
+    let time = 100_001 + BEHIND_TICKS_MAX;
+    assert_eq!(behind(good - good / 8), Some(Correction::Read { time }));
+    assert_eq!(behind(good - good / 8 - 1), Some(Correction::Clock { time, rate: good }));
+}

@@ -2,10 +2,13 @@
 
 use super::*;
 use crate::base::{Generation, NodeId};
+use crate::devices::disk::{DiskDone, DiskOp, DiskStatus};
 use crate::log::{Start, decode_frame};
 use crate::replay::testing::{
-    LOOP, NOP, PASS, PRINT, READ_HOSTID, READ_SEED, READ_TIME, WFI, entries, entry, machine, world,
+    LOOP, NOP, PASS, PRINT, READ_HOSTID, READ_SEED, READ_TIME, WFI, disk_machine, entries, entry, machine,
+    world,
 };
+use crate::replay::{Followed, ReplayStop, Replayer};
 
 fn recorder(code: &[u32]) -> Recorder {
     Recorder::new(machine(code), Seq(1))
@@ -199,4 +202,29 @@ fn a_read_of_the_time_is_on_record_only_where_the_clocks_differ() {
         "{entries:?}"
     );
     assert_eq!(recorder.machine().hart().x(7), 1_000_000);
+}
+
+#[test]
+fn a_run_comes_back_for_the_disk_and_asks_again_what_is_in_flight() {
+    let mut recorder = Recorder::new(disk_machine(), Seq(1));
+    assert_eq!(run(&mut recorder, 1 << 24), RecordStop::Slice);
+    let read = DiskRequest { disk: 0, tag: 1, op: DiskOp::Read { sector: 0, bytes: 512 } };
+    assert_eq!(recorder.take_disk_requests(), [read.clone()]);
+    assert_eq!(recorder.take_disk_requests(), []);
+    assert_eq!(recorder.reissue(&mut world()), [read]);
+    let done = DiskDone { disk: 0, tag: 1, status: DiskStatus::Ok, data: vec![0; 512] };
+    recorder.deliver(Input::DiskDone(done)).expect("the disk awaits it");
+    let mut outputs = Vec::new();
+    while recorder.run(Icount(1 << 24), &mut world(), &mut outputs) == RecordStop::Slice {}
+    recorder.record_digest();
+    let log = entries(&mut recorder);
+
+    // A replayer does without the disk: what was read is in the log.
+    let mut replayer = Replayer::new(disk_machine(), Seq(1));
+    replayer.push(log).unwrap();
+    let mut followed = Vec::new();
+    assert_eq!(replayer.run(1 << 24, &mut followed), Ok(ReplayStop::Drained));
+    assert!(!followed.iter().any(|followed| matches!(followed, Followed::Disk(_))), "reads are not reported");
+    let said = followed.iter().filter(|followed| matches!(followed, Followed::Said { .. })).count();
+    assert!(said == outputs.len() && said > 0, "{said} of {}", outputs.len());
 }

@@ -2,6 +2,7 @@
 
 use super::recorder::Answers;
 use crate::base::{Icount, Seq};
+use crate::devices::disk::DiskSpec;
 use crate::log::{Entry, Event, decode_frame};
 use crate::machine::config::RAM_BYTES_MIN;
 use crate::machine::{BootOptions, Elf, Machine};
@@ -81,4 +82,12 @@ pub fn entries(recorder: &mut Recorder) -> Vec<Entry> {
 
 pub fn entry(seq: u64, at: u64, event: Event) -> Entry {
     Entry { seq: Seq(seq), at: Icount(at), event }
+}
+
+/// The `diskkv` guest, which reads the first sector of its disk before anything else.
+pub fn disk_machine() -> Machine {
+    let guest = include_bytes!("../../guest-programs/diskkv/diskkv.elf");
+    let disks = vec![DiskSpec { sectors: 4096, read_only: false, serial: String::new() }];
+    let options = BootOptions { ram_bytes: RAM_BYTES_MIN, disks, ..BootOptions::default() };
+    Machine::boot(&Elf::parse(guest).expect("an ELF file"), &options).expect("it boots")
 }

@@ -428,8 +428,21 @@ mod tests {
         let mut pair = Pair::new(theirs, ours);
         assert_eq!(pair.go_on(), Due::Offer);
         assert_eq!((pair.reads, pair.copy.progress(), pair.is_ready()), (2, (200, 2, 200), false));
+        assert_eq!((pair.copy.rounds(), pair.copy.is_complete()), (0, false));
+        pair.copy.end(&mut pair.common);
+        assert!(
+            matches!(
+                &pair.common.commands[..],
+                [Command::DiskWork(DiskJob { disk: 0, work: Work::Untrack, .. })]
+            ),
+            "a joiner that is lost here costs no more tracking"
+        );
+        pair.common.commands.clear();
         pair.copy.offered(&mut pair.common);
         assert_eq!(pair.go_on(), Due::Nothing);
+        assert!(pair.copy.is_complete());
+        pair.copy.end(&mut pair.common);
+        assert!(pair.common.commands.is_empty(), "it has ended by itself");
         assert!(pair.opened && pair.is_ready() && pair.noted.is_none());
         assert_eq!(pair.ours, pair.theirs);
         assert_eq!(pair.fetch.as_ref().map(DiskFetch::progress), Some((200, 2, 200)));
