@@ -43,6 +43,8 @@ pub(crate) mod lag;
 pub mod message;
 mod mirror;
 pub mod node;
+#[cfg(test)]
+mod pair_tests;
 pub(crate) mod primary;
 pub(crate) mod scrollback;
 mod seek;

@@ -209,7 +209,7 @@ fn a_run_comes_back_for_the_disk_and_asks_again_what_is_in_flight() {
     let mut recorder = Recorder::new(disk_machine(), Seq(1));
     assert_eq!(run(&mut recorder, 1 << 24), RecordStop::Slice);
     let read = DiskRequest { disk: 0, tag: 1, op: DiskOp::Read { sector: 0, bytes: 512 } };
-    assert_eq!(recorder.take_disk_requests(), [read.clone()]);
+    assert_eq!(recorder.take_disk_requests(), std::slice::from_ref(&read));
     assert_eq!(recorder.take_disk_requests(), []);
     assert_eq!(recorder.reissue(&mut world()), [read]);
     let done = DiskDone { disk: 0, tag: 1, status: DiskStatus::Ok, data: vec![0; 512] };

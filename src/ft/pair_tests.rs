@@ -1,0 +1,282 @@
+//! A primary and a backup, beside each other: one message at a time, no time but what the test gives.
+
+use super::arbiter::Claim;
+use super::node::{Boot, Command, Event, Halt, LinkId, Node, World};
+use super::{Message, Settings};
+use crate::base::{Generation, Icount, NodeId};
+use crate::machine::{BootOptions, Elf, Machine, Output};
+
+const MS: u64 = 1_000_000;
+/// Each end's name for the connection between them.
+const AT_PRIMARY: LinkId = LinkId(9);
+const AT_BACKUP: LinkId = LinkId(20);
+
+struct Host {
+    now_ns: u64,
+}
+
+impl World for Host {
+    fn now_ns(&mut self) -> u64 {
+        self.now_ns
+    }
+    fn entropy(&mut self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+    fn host_id(&mut self) -> u64 {
+        1
+    }
+    fn wall_clock_ns(&mut self) -> u64 {
+        self.now_ns
+    }
+    fn outbox_bytes(&mut self, _: LinkId) -> usize {
+        0
+    }
+    fn outputs_blocked(&mut self) -> bool {
+        false
+    }
+    fn console_pending(&mut self) -> u64 {
+        0
+    }
+}
+
+struct Pair {
+    host: Host,
+    primary: Node,
+    backup: Node,
+    /// What has left each of them.
+    released: [Vec<Output>; 2],
+    /// Every other command of each.
+    others: [Vec<Command>; 2],
+    /// Messages of the backup are lost.
+    deaf: bool,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let options = BootOptions { ram_bytes: 8 << 20, ..BootOptions::default() };
+        let guest = include_bytes!("../../guest-programs/kv/kv.elf");
+        let machine = Machine::boot(&Elf::parse(guest).expect("an ELF"), &options).expect("it boots");
+        let boot = Boot { machine, generation: Generation(1), life: 5, limit: Icount::MAX };
+        let settings = Settings::default();
+        let primary = Node::primary(NodeId(1), "vm", boot, settings, 0);
+        let backup = Node::backup(NodeId(2), "vm", AT_BACKUP, settings, 0);
+        let (released, others) = Default::default();
+        Self { host: Host { now_ns: 0 }, primary, backup, released, others, deaf: false }
+    }
+
+    /// Carries out the commands of both until there are none.
+    fn carry(&mut self) {
+        loop {
+            let [a, b] = [self.primary.take_commands(), self.backup.take_commands()];
+            if a.is_empty() && b.is_empty() {
+                return;
+            }
+            for (from, commands) in [a, b].into_iter().enumerate() {
+                for command in commands {
+                    match command {
+                        Command::Send { link: AT_PRIMARY, message } if from == 0 => {
+                            self.backup.step(Event::Message { link: AT_BACKUP, message }, self.host.now_ns);
+                        }
+                        Command::Send { link: AT_BACKUP, message } if from == 1 => {
+                            if !self.deaf {
+                                let event = Event::Message { link: AT_PRIMARY, message };
+                                self.primary.step(event, self.host.now_ns);
+                            }
+                        }
+                        Command::Release(output) => self.released[from].push(output),
+                        other => self.others[from].push(other),
+                    }
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, ms: u64) {
+        for _ in 0..ms * 2 {
+            self.host.now_ns += MS / 2;
+            self.primary.run(&mut self.host);
+            self.carry();
+            self.backup.run(&mut self.host);
+            self.carry();
+        }
+    }
+
+    /// Until the backup counts.
+    fn guarded() -> Self {
+        let mut pair = Self::new();
+        pair.carry();
+        for _ in 0..1000 {
+            pair.run(1);
+            if pair.primary.status(pair.host.now_ns).protected {
+                pair.run(20);
+                return pair;
+            }
+        }
+        panic!("it never counts: {:?}", pair.primary.status(pair.host.now_ns));
+    }
+
+    /// An ARP question for 10.0.2.15, which the guest answers.
+    fn ask(&mut self, rx_seq: u64) {
+        let mut frame = vec![0xff; 6];
+        frame.extend([2, 0, 0, 0, 0, 1, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 2, 2]);
+        frame.extend([0, 0, 0, 0, 0, 0, 10, 0, 2, 15]);
+        frame.resize(60, 0);
+        self.primary.step(Event::Frame { rx_seq, frame }, self.host.now_ns);
+    }
+
+    fn told(&self, node: usize, text: &str) -> bool {
+        self.others[node].iter().any(|command| matches!(command, Command::Tell(said) if said.contains(text)))
+    }
+
+    fn claims(&self, node: usize) -> Vec<(u64, Option<NodeId>, NodeId)> {
+        let claim = |command: &Command| match command {
+            Command::Claim { generation, keeps, after } => Some((generation.get(), *keeps, *after)),
+            _ => None,
+        };
+        self.others[node].iter().filter_map(claim).collect()
+    }
+
+    fn backup_says(&mut self, message: Message) {
+        self.backup.step(Event::Message { link: AT_BACKUP, message }, self.host.now_ns);
+        self.carry();
+    }
+}
+
+#[test]
+fn a_backup_that_counts_has_the_primarys_log_and_its_position() {
+    let pair = Pair::guarded();
+    let now = pair.host.now_ns;
+    let (primary, backup) = (pair.primary.status(now), pair.backup.status(now));
+    assert_eq!((primary.role.as_str(), primary.phase.as_str()), ("primary", "guarded"));
+    assert_eq!((backup.role.as_str(), backup.phase.as_str()), ("backup", "following"));
+    assert_eq!((backup.generation, pair.backup.generation()), (Generation(1), Generation(1)));
+    assert_eq!(primary.log_seq, backup.log_seq);
+    assert_eq!(pair.primary.icount(), pair.backup.icount());
+    assert!(pair.backup.icount() > Icount(0));
+    assert!(backup.log_bytes > 0 && backup.log_bytes <= primary.log_bytes);
+    let appended: usize = pair.others[1]
+        .iter()
+        .map(|command| if let Command::Append { bytes } = command { bytes.len() } else { 0 })
+        .sum();
+    assert_eq!(backup.log_bytes, appended as u64, "all of it goes to the backup's recording");
+    assert!(pair.told(1, "this backup counts") && primary.protected && backup.protected);
+    assert_eq!(pair.backup.generation_and_holder(), Some((Generation(1), NodeId(1))));
+    assert_eq!((pair.backup.peer_link(), pair.primary.peer_link()), (Some(AT_BACKUP), Some(AT_PRIMARY)));
+    assert_eq!(backup.lag_instructions, 0);
+    assert_eq!(primary.gated_outputs, 0);
+}
+
+#[test]
+fn a_lost_primary_is_succeeded_with_what_it_may_not_have_sent() {
+    let mut pair = Pair::guarded();
+    let before = pair.released[0].len();
+    pair.ask(1);
+    pair.run(20);
+    let (sent, at) = (pair.released[0].split_off(before), pair.primary.icount());
+    assert_eq!(sent.len(), 1, "the guest has answered");
+    let why = "reset by peer".to_owned();
+    pair.backup.step(Event::LinkClosed { link: AT_BACKUP, why }, pair.host.now_ns);
+    let mut host = Host { now_ns: pair.host.now_ns };
+    pair.backup.run(&mut host);
+    pair.carry();
+    assert_eq!(pair.claims(1), [(2, None, NodeId(1))]);
+    assert!(!pair.backup.is_primary() && pair.backup.peer_link().is_none());
+    assert_eq!(pair.backup.status(host.now_ns).phase, "claiming");
+    // What it may not claim again until the arbiter has answered.
+    pair.backup.run(&mut host);
+    pair.carry();
+    assert_eq!(pair.claims(1).len(), 1);
+    let error = super::ArbiterError::Unreachable("no quorum".into());
+    pair.backup.step(Event::Claimed { generation: Generation(2), outcome: Err(error) }, host.now_ns);
+    for (ms, claims) in [(0, 1), (49, 1), (50, 2)] {
+        pair.backup.run(&mut Host { now_ns: host.now_ns + ms * MS });
+        pair.carry();
+        assert_eq!(pair.claims(1).len(), claims, "{ms} ms later");
+    }
+    assert!(pair.backup.status(host.now_ns).arbiter_trouble.is_some_and(|why| why.contains("no quorum")));
+    // An answer about another generation is none.
+    pair.backup.step(Event::Claimed { generation: Generation(3), outcome: Ok(Claim::Won) }, host.now_ns);
+    pair.backup.run(&mut host);
+    assert!(!pair.backup.is_primary());
+    pair.backup.step(Event::Claimed { generation: Generation(2), outcome: Ok(Claim::Won) }, host.now_ns);
+    pair.backup.run(&mut host);
+    pair.carry();
+    assert!(pair.backup.is_primary() && pair.backup.icount() >= at);
+    let status = pair.backup.status(host.now_ns);
+    assert_eq!((status.generation, status.phase.as_str(), status.takeovers), (Generation(2), "alone", 1));
+    assert_eq!(status.arbiter_trouble, None);
+    assert_eq!(pair.released[1], sent, "every frame is sent again, under its number");
+    let activated =
+        |command: &Command| matches!(command, Command::Activate { generation: Generation(2), rx_seq: 1 });
+    assert!(pair.others[1].iter().any(activated), "the switch goes on behind the log's last frame");
+}
+
+#[test]
+fn a_backup_that_loses_the_claim_ends_its_role() {
+    let mut pair = Pair::guarded();
+    pair.backup.step(Event::LinkClosed { link: AT_BACKUP, why: "gone".into() }, pair.host.now_ns);
+    pair.backup.run(&mut pair.host);
+    pair.carry();
+    let outcome = Ok(Claim::Lost { to: NodeId(1), keeps: None });
+    pair.backup.step(Event::Claimed { generation: Generation(2), outcome }, pair.host.now_ns);
+    pair.carry();
+    let lost = Halt::LostClaim { generation: Generation(2), to: NodeId(1) };
+    assert!(pair.others[1].iter().any(|command| matches!(command, Command::Halt(halt) if *halt == lost)));
+}
+
+#[test]
+fn silence_is_suspected_only_by_those_it_is_set_for() {
+    let mut pair = Pair::guarded();
+    let mut host = Host { now_ns: pair.host.now_ns };
+    for _ in 0..119 {
+        host.now_ns += MS;
+        pair.backup.run(&mut host);
+    }
+    assert_eq!(pair.backup.status(host.now_ns).suspicions, 0);
+    for _ in 0..5 {
+        host.now_ns += MS;
+        pair.backup.run(&mut host);
+    }
+    assert_eq!(pair.backup.status(host.now_ns).suspicions, 1);
+    pair.deaf = true;
+    pair.carry();
+    assert_eq!(pair.claims(1), [(2, None, NodeId(1))]);
+    assert!(pair.told(1, "silent for too long"));
+}
+
+#[test]
+fn the_output_rule_holds_while_acknowledgements_are_lost() {
+    let mut pair = Pair::guarded();
+    pair.deaf = true;
+    let before = pair.released[0].len();
+    pair.ask(1);
+    pair.run(20);
+    let status = pair.primary.status(pair.host.now_ns);
+    assert_eq!((pair.released[0].len(), status.gated_outputs), (before, 1));
+    assert!(status.gated_bytes >= 42, "{}", status.gated_bytes);
+    let safe = |pair: &Pair| {
+        pair.others[0].iter().any(|command| matches!(command, Command::FramesSafe { rx_seq: 1 }))
+    };
+    assert!(!safe(&pair), "the switch keeps it as well");
+    pair.deaf = false;
+    pair.run(20);
+    let status = pair.primary.status(pair.host.now_ns);
+    assert_eq!((pair.released[0].len(), status.gated_outputs, status.gated_bytes), (before + 1, 0, 0));
+    assert!(safe(&pair) && status.outputs_released == before as u64 + 1);
+}
+
+#[test]
+fn what_a_backup_does_not_expect_ends_the_connection() {
+    let damaged = Message::Log(vec![0xa7, 0, 0, 0]);
+    let offer = Message::Memory { ram_bytes: 8 << 20, chunks: 1 };
+    for message in [damaged, Message::MemoryChunk(vec![1]), offer, Message::Bye { why: "ends".into() }] {
+        let mut pair = Pair::guarded();
+        pair.backup_says(message.clone());
+        pair.backup.run(&mut pair.host);
+        pair.carry();
+        let ended = pair.others[1].iter().any(|command| {
+            matches!(command, Command::Close { link: AT_BACKUP } | Command::Claim { .. } | Command::Halt(_))
+        });
+        assert!(ended, "{message:?}");
+    }
+}
