@@ -3,7 +3,8 @@
 use super::arbiter::Claim;
 use super::node::{Boot, Command, Event, Halt, LinkId, Node, World};
 use super::{Message, Settings};
-use crate::base::{Generation, Icount, NodeId};
+use crate::base::{Generation, Icount, NodeId, Seq};
+use crate::log::PAYLOAD_BYTES_MAX;
 use crate::machine::{BootOptions, Elf, Machine, Output};
 
 const MS: u64 = 1_000_000;
@@ -278,5 +279,106 @@ fn what_a_backup_does_not_expect_ends_the_connection() {
             matches!(command, Command::Close { link: AT_BACKUP } | Command::Claim { .. } | Command::Halt(_))
         });
         assert!(ended, "{message:?}");
+    }
+}
+
+fn from_anyone() -> Vec<Message> {
+    let divergence = crate::replay::Divergence {
+        seq: Seq(1),
+        entry_at: Icount(1),
+        machine_at: Icount(1),
+        expected: String::new(),
+        found: String::new(),
+        context: Vec::new(),
+    };
+    vec![
+        Message::Ack { received: Seq::MAX, executed: Icount::MAX, audited: None },
+        Message::Heartbeat { ticks: 0, console_released: 0 },
+        Message::Flushed { disk: 0, tag: 1 },
+        Message::MemoryTaken { chunks: 0 },
+        Message::DiskWant { disk: 0, first: 0, chunks: Vec::new() },
+        Message::DiskStored { disk: 0, chunk: 0 },
+        Message::Whereabouts { listen: "10.0.0.9:7".into() },
+        Message::Known { addresses: vec!["10.0.0.8:7".into()] },
+        Message::Log(Vec::new()),
+        Message::Diverged(Box::new(divergence)),
+        Message::Bye { why: "no more".into() },
+        Message::Refuse { why: "no more".into() },
+    ]
+}
+
+#[test]
+fn a_primary_closes_a_strangers_connection_whatever_it_says() {
+    let stranger = LinkId(77);
+    for message in from_anyone() {
+        let mut pair = Pair::guarded();
+        pair.primary.step(Event::Message { link: stranger, message: message.clone() }, pair.host.now_ns);
+        let commands = pair.primary.take_commands();
+        assert!(
+            matches!(&commands[..], [Command::Close { link }] if *link == stranger),
+            "{message:?}: {commands:?}"
+        );
+        let status = pair.primary.status(pair.host.now_ns);
+        assert!(status.protected && status.peer.is_none(), "{message:?}");
+    }
+}
+
+#[test]
+fn a_primary_takes_what_its_backup_may_say_and_leaves_one_that_ends() {
+    for message in from_anyone() {
+        let mut pair = Pair::guarded();
+        pair.primary.step(Event::Message { link: AT_PRIMARY, message: message.clone() }, pair.host.now_ns);
+        let commands = pair.primary.take_commands();
+        let closed = commands.iter().any(|command| matches!(command, Command::Close { link: AT_PRIMARY }));
+        // An acknowledgement of what was never written is a lie, an empty frame is damaged.
+        let ends = matches!(
+            message,
+            Message::Ack { .. }
+                | Message::Diverged(_)
+                | Message::Bye { .. }
+                | Message::Refuse { .. }
+                | Message::Log(_)
+        );
+        let claims = commands.iter().any(|command| matches!(command, Command::Claim { .. }));
+        assert_eq!((closed, claims), (ends, ends), "{message:?}: {commands:?}");
+    }
+}
+
+#[test]
+fn a_node_that_is_alone_is_ended_only_by_the_second_request() {
+    let mut pair = Pair::new();
+    pair.primary.take_commands();
+    pair.primary.step(Event::Quit, MS);
+    let commands = pair.primary.take_commands();
+    assert!(matches!(&commands[..], [Command::Tell(text)] if text.contains("would be lost")), "{commands:?}");
+    pair.primary.step(Event::Quit, 2 * MS);
+    let commands = pair.primary.take_commands();
+    let ends = |command: &Command| matches!(command, Command::EndLife { generation: Generation(1) });
+    assert!(commands.iter().any(ends), "{commands:?}");
+    assert!(matches!(commands.last(), Some(Command::Halt(Halt::Quit))) && pair.primary.is_halted());
+    // With a backup that counts nothing is lost.
+    let mut pair = Pair::guarded();
+    pair.primary.step(Event::Quit, pair.host.now_ns);
+    pair.carry();
+    let halts = |command: &Command| matches!(command, Command::Halt(Halt::Quit));
+    assert!(pair.others[0].iter().any(halts) && !pair.others[0].iter().any(ends));
+    assert!(!pair.backup.is_halted());
+}
+
+#[test]
+fn inputs_beyond_the_bound_are_dropped_and_counted() {
+    let mut pair = Pair::new();
+    let max = Settings::default().inputs_waiting_max as u64;
+    let dropped = |pair: &Pair| pair.primary.status(0).inputs_dropped;
+    for rx_seq in 1..=max + 3 {
+        pair.primary.step(Event::Frame { rx_seq, frame: vec![0; 60] }, 0);
+    }
+    assert_eq!(dropped(&pair), 3);
+    pair.primary.step(Event::Frame { rx_seq: 1, frame: vec![0; 60] }, 0);
+    assert_eq!(dropped(&pair), 3, "a repeated one is no loss");
+    let mut pair = Pair::new();
+    for (rx_seq, bytes, lost) in [(1, PAYLOAD_BYTES_MAX, 0), (2, PAYLOAD_BYTES_MAX + 1, 1)] {
+        pair.primary.step(Event::Frame { rx_seq, frame: vec![0; bytes] }, 0);
+        assert_eq!(dropped(&pair), lost, "{bytes} bytes");
     }
 }

@@ -308,5 +308,7 @@ mod tests {
         assert_eq!(forge(|b| b[90] = 0xff), HeaderError::BadField { field: "vm name" });
         assert_eq!(forge(|b| b[16..24].fill(0)), HeaderError::BadField { field: "first entry number" });
         assert_eq!(forge(|b| b[12] = 0), HeaderError::BadLength { len: 0 });
+        let least = (FIXED_BYTES + CRC_BYTES) as u8;
+        assert_eq!(forge(|b| b[12] = 93), HeaderError::BadLength { len: u32::from(least) - 1 });
     }
 }

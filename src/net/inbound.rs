@@ -435,7 +435,10 @@ mod tests {
         inbound.resume_after(6);
         assert!(inbound.push(vec![0; 60]).is_some() && inbound.push(vec![0; 40]).is_some());
         assert_eq!(drain(&mut inbound), [7, 8]);
-        inbound.confirm(8);
+        inbound.confirm(7);
+        assert!(inbound.push(vec![0; 61]).is_none() && inbound.push(vec![0; 60]).is_some());
+        drain(&mut inbound);
+        inbound.confirm(9);
         assert!(inbound.push(vec![0; 100]).is_some());
     }
 }

@@ -110,7 +110,11 @@ fn a_flipped_bit_is_rot_with_frames_behind_it_and_a_torn_tail_without() {
         };
         assert_eq!((seqs, *offset), (expected_seqs, start as u64), "bit {bit}");
         match next {
-            Some(next) => assert!(matches!(fault, Fault::Rot { resumes, .. } if *resumes == Some(Seq(next)))),
+            Some(next) => {
+                let frame = frames[usize::from(start > 0)].len() as u64;
+                assert!(matches!(fault, Fault::Rot { resumes, bytes, .. }
+                    if (*resumes, *bytes) == (Some(Seq(next)), frame)));
+            }
             None => assert!(fault.is_torn_tail()),
         }
     }
