@@ -8,7 +8,7 @@
 //! ignore each other (`tests/floors` parses the code and fails on an
 //! upward one). In reading order, from the ground up:
 //!
-//! | floor | rooms |
+//! | floor | modules |
 //! |---|---|
 //! | words | [`base`] |
 //! | parts | [`isa`], [`mem`] |
@@ -25,6 +25,8 @@
 //!
 //! Everything above `host` and `sim` in this table is deterministic: no clock, thread, socket or
 //! file is named there.
+
+#![warn(missing_docs)]
 
 pub mod base;
 pub mod cpu;

@@ -4,8 +4,6 @@
 //! [`sabotage`] (safeguards that tests switch off).
 //! Absent on purpose: anything that knows the machine, the log or the host.
 
-#![warn(missing_docs)]
-
 pub mod blob;
 pub mod count;
 pub mod digest;

@@ -2,8 +2,6 @@
 //! words and exit codes: 0 yes, 1 differs or not found, 2 failed (a guest's own exit status
 //! becomes ours).
 
-#![warn(missing_docs)]
-
 pub mod arg;
 pub(crate) mod attach;
 pub(crate) mod backup;

@@ -6,8 +6,6 @@
 //! one instruction at a time), `access` (memory), `float`; and the caches that never show: `code`
 //! (decoded pages) and `tlb`.
 
-#![warn(missing_docs)]
-
 mod access;
 mod alu;
 pub(crate) mod ask;

@@ -28,8 +28,6 @@
 //! Absent on purpose: clocks, threads, sockets, files. The same node runs in the real world
 //! ([`crate::host`]) and in the seeded one ([`crate::sim`]).
 
-#![warn(missing_docs)]
-
 pub(crate) mod arbiter;
 pub(crate) mod backup;
 pub(crate) mod beat;

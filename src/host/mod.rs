@@ -9,8 +9,6 @@
 //! process ends), `listeners` (whose process listens at an address), `say` (messages to the operator),
 //! `failure` (a command's failure and its fix).
 
-#![warn(missing_docs)]
-
 pub mod arbiter;
 pub(crate) mod attach;
 pub(crate) mod console;

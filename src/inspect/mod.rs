@@ -8,8 +8,6 @@
 //! Everything here is a function of entries. Absent on purpose: files, terminals, and any change to
 //! what is inspected.
 
-#![warn(missing_docs)]
-
 pub mod diff;
 pub mod filter;
 pub mod groups;

@@ -6,8 +6,6 @@
 //!
 //! Absent on purpose: registers, memory, traps (those are the hart's, in `cpu`).
 
-#![warn(missing_docs)]
-
 pub(crate) mod compressed;
 pub(crate) mod decode;
 pub mod disasm;

@@ -6,8 +6,6 @@
 //! [`port`] (a connection to the switch for tests that play a node), [`cluster`] (a whole pair as processes), [`onlooker`] (a terminal at its console), `stage` (what is done to a pair,
 //! and what it took), [`demo`], `bench`.
 
-#![warn(missing_docs)]
-
 pub(crate) mod bench;
 pub mod cluster;
 pub mod counterload;

@@ -6,8 +6,6 @@
 //!
 //! Absent on purpose: files (`host::logdir` has them) and any idea of which node writes a log and why.
 
-#![warn(missing_docs)]
-
 pub mod code;
 pub mod entry;
 pub mod frame;

@@ -7,8 +7,6 @@
 //!
 //! Absent on purpose: the log, and the choice of the positions at which inputs are delivered.
 
-#![warn(missing_docs)]
-
 pub(crate) mod arriving;
 pub(crate) mod board;
 pub(crate) mod boot;

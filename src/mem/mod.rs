@@ -4,8 +4,6 @@
 //! Absent on purpose: devices (memory-mapped I/O is the bus's), translation caches (the hart's),
 //! and any clock or file.
 
-#![warn(missing_docs)]
-
 pub mod bytes;
 pub mod pmp;
 pub mod ram;

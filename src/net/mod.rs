@@ -15,8 +15,6 @@
 //! Absent on purpose: time (`now` is an argument, in nanoseconds of any monotonic clock), sockets
 //! (`host::switch` and the simulator have them), and every queue without a maximum.
 
-#![warn(missing_docs)]
-
 pub(crate) mod announce;
 pub(crate) mod dhcp;
 pub(crate) mod elsewhere;

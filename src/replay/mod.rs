@@ -6,8 +6,6 @@
 //! the bit at every entry, has the same outputs, and reports the first place where it is not.
 //! Absent on purpose: where entries are kept or sent, and when an output may leave.
 
-#![warn(missing_docs)]
-
 pub mod detours;
 pub mod divergence;
 pub mod pacer;

@@ -10,8 +10,6 @@
 //! Reading order: `plan` (what goes wrong, by seed), `wire` (the client's packets), `client`, `disk`,
 //! `cluster` (slots, links, switch, arbiter, time), `oracle` (what must hold), [`run`].
 
-#![warn(missing_docs)]
-
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod disk;

@@ -5,8 +5,6 @@
 //!
 //! Absent on purpose: how to save or restore a machine ([`crate::machine`]), and files and sockets.
 
-#![warn(missing_docs)]
-
 pub mod ahead;
 pub mod chunk;
 pub mod decode;
