@@ -13,7 +13,7 @@
 //! | a page gets a flag (`CODE`, `TABLE`, `WATCHED`), or RAM starts a new epoch | write entries |
 //! | the cache of decoded pages drops a page | fetch entries |
 
-/// Entries of each kind, direct-mapped by a fold of the page number ([`slot`]).
+/// Entries of each kind, direct-mapped by the low bits of the page number.
 pub const ENTRIES: usize = 256;
 /// The bits of an address that an entry's tag is compared with, besides the alignment bits.
 pub const PAGE_MASK: u64 = !0xfff;
@@ -33,11 +33,10 @@ const EMPTY: Entry = Entry { tag: NONE, delta: 0 };
 
 pub type Entries = [Entry; ENTRIES];
 
-/// Which of `entries` answers for `address`. The page number is folded, so that two arrays a power of two apart
-/// (the halves of a buffer that is compared with itself) do not take each other's entries at each access.
+/// Which of `entries` answers for `address`.
 #[inline(always)]
 pub const fn slot(address: u64) -> usize {
-    (address >> 12 ^ address >> 20) as usize & (ENTRIES - 1)
+    (address >> 12) as usize & (ENTRIES - 1)
 }
 
 /// How the same address is translated: by mode, and for S-mode by `mstatus.SUM`.
@@ -113,24 +112,6 @@ impl Tlb {
         for (entries, used) in self.spaces.iter_mut().zip(self.used) {
             if used {
                 entries.fetch.fill(EMPTY);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbours_and_arrays_a_power_of_two_apart_have_slots_of_their_own() {
-        for base in [0u64, 0x8040_0000, 0x3f_c0a0_0000, 0xffff_ffd8_0000_0000] {
-            let mut slots: Vec<usize> = (0..ENTRIES as u64).map(|page| slot(base + (page << 12))).collect();
-            slots.sort_unstable();
-            assert_eq!(slots, (0..ENTRIES).collect::<Vec<_>>(), "{base:#x}: 1 MiB in a row");
-            for bit in 12..28 {
-                let apart = |page: u64| slot(base + (page << 12)) != slot(base + (page << 12) + (1 << bit));
-                assert!((0..512).all(apart), "{base:#x}: {:#x} apart", 1u64 << bit);
             }
         }
     }
