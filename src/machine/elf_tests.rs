@@ -136,7 +136,7 @@ fn lies_about_sizes_and_places_are_told_with_evidence() {
     assert_eq!(lie(P_MEMSZ, 0x1001), overlap(1, 0x8000_1000));
 
     let ram_end = RAM_BASE.plus(RAM_BYTES_MIN);
-    for start in [ram_end.get() - 31, 1 << 62] {
+    for start in [ram_end.get() - 30, 1 << 62] {
         let (start, end) = (GuestPhys(start), GuestPhys(start + 32));
         assert_eq!(lie(P_PADDR, start.get()), LoadError::OutsideRam { index: 0, start, end, ram_end });
     }
