@@ -31,7 +31,7 @@ fn a_thousand_seeds_hold() {
     assert!(takeovers >= seeds() / 2, "only {takeovers} generations after the first");
     assert!(rejoins >= seeds() / 10, "only {rejoins} nodes looked for a new place");
     // Heartbeats, a few turns a request, and otherwise sleep.
-    assert!(turns < virtual_ms * 3, "{turns} turns in {virtual_ms} virtual ms: somebody spins");
+    assert!(turns < virtual_ms * 3, "{turns} turns in {virtual_ms} virtual ms: a node spins");
     assert!(acknowledged >= seeds() * 15, "only {acknowledged} answers");
 }
 

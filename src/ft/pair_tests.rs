@@ -308,14 +308,14 @@ fn from_anyone() -> Vec<Message> {
 }
 
 #[test]
-fn a_primary_closes_a_strangers_connection_whatever_it_says() {
-    let stranger = LinkId(77);
+fn a_primary_closes_the_connection_of_a_process_that_is_no_node() {
+    let unknown = LinkId(77);
     for message in from_anyone() {
         let mut pair = Pair::guarded();
-        pair.primary.step(Event::Message { link: stranger, message: message.clone() }, pair.host.now_ns);
+        pair.primary.step(Event::Message { link: unknown, message: message.clone() }, pair.host.now_ns);
         let commands = pair.primary.take_commands();
         assert!(
-            matches!(&commands[..], [Command::Close { link }] if *link == stranger),
+            matches!(&commands[..], [Command::Close { link }] if *link == unknown),
             "{message:?}: {commands:?}"
         );
         let status = pair.primary.status(pair.host.now_ns);

@@ -327,7 +327,7 @@ fn a_firmware_finds_a_kernel_of_any_shape_named_in_its_a2() {
         let mut machine = Machine::boot_kernel(&boot, &options()).expect("it boots");
         assert_eq!(run(&mut machine, 1000).1, Stop::Halted(Exit::Fail(7)));
     }
-    // Alone it is told that nothing comes next, in M-mode: lw t0, 24(a2); ld t1, 16(a2) and on to the end.
+    // Alone it learns that nothing comes next, in M-mode: lw t0, 24(a2); ld t1, 16(a2) and on to the end.
     let alone: Vec<u8> =
         [0x0186_2283u32, 0x0106_3303].iter().chain(&code).flat_map(|word| word.to_le_bytes()).collect();
     for (file, entry) in [(alone, 0x8000_0000), (elf(0x8000_1000, &code), 0x8000_1000)] {

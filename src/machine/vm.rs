@@ -177,7 +177,7 @@ impl Machine {
     }
 
     /// A machine about to enter a kernel: in S-mode, with the machine as its firmware, or in M-mode at
-    /// a firmware of its own. A firmware without a kernel is told that the next stage is at address 0, as on QEMU.
+    /// a firmware of its own. A firmware without a kernel gets 0 as the address of the next stage, as on QEMU.
     pub fn boot_kernel(boot: &KernelBoot<'_>, options: &BootOptions) -> Result<Self, KernelError> {
         check_ram_bytes(options.ram_bytes)?;
         check_disks(&options.disks)?;

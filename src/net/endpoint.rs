@@ -43,7 +43,7 @@ pub enum SendRefused {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// The switch knows the VM: after each connection, and after [`Endpoint::activate`]. Frames up to
-    /// `tx_seq_last` have been accepted, whoever sent them.
+    /// `tx_seq_last` have been accepted, whichever node sent them.
     Attached { generation: Generation, tx_seq_last: u64 },
     /// A frame for the guest: each number once and in order, also over reconnections.
     Frame { rx_seq: u64, frame: Vec<u8> },
@@ -365,7 +365,7 @@ impl Endpoint {
     }
 
     /// The switch answered a ping. False when it has counted numbers that this guest is far from having
-    /// used: somebody else used them, and attaching again sets that right.
+    /// used: another sender used them, and attaching again sets that right.
     fn ponged(&mut self, tx_seq_last: u64) -> bool {
         self.pings = self.pings.saturating_sub(1);
         let plausible = self.handed.is_none_or(|handed| tx_seq_last <= handed.saturating_add(fence::GAP_MAX));

@@ -236,7 +236,7 @@ fn a_joiner_counts_once_it_is_close() {
 #[test]
 fn only_the_winners_own_word_makes_the_loser_of_a_claim_count_on() {
     const US: NodeId = NodeId(1);
-    const HEIR: NodeId = NodeId(2);
+    const SUCCESSOR: NodeId = NodeId(2);
     let begin = || {
         let mut common = Common::new(US, "vm", Settings::default());
         let boot = Boot { machine: machine(), generation: Generation(1), life: 1, limit: Icount::MAX };
@@ -247,20 +247,20 @@ fn only_the_winners_own_word_makes_the_loser_of_a_claim_count_on() {
     };
     for keeps in [None, Some(NodeId(3))] {
         let (mut common, mut primary) = begin();
-        let outcome = Ok(Claim::Lost { to: HEIR, keeps });
+        let outcome = Ok(Claim::Lost { to: SUCCESSOR, keeps });
         let next = primary.step(&mut common, Event::Claimed { generation: Generation(2), outcome }, 1);
         assert!(
-            matches!(next, Next::Halt(Halt::LostClaim { generation: Generation(2), to: HEIR })),
+            matches!(next, Next::Halt(Halt::LostClaim { generation: Generation(2), to: SUCCESSOR })),
             "{keeps:?}"
         );
     }
     let (mut common, mut primary) = begin();
-    let outcome = Ok(Claim::Lost { to: HEIR, keeps: Some(US) });
+    let outcome = Ok(Claim::Lost { to: SUCCESSOR, keeps: Some(US) });
     let next = primary.step(&mut common, Event::Claimed { generation: Generation(2), outcome }, 1);
     assert!(matches!(next, Next::Stay));
     assert!(matches!(
         common.commands[..],
-        [Command::Claim { generation: Generation(3), keeps: None, after: HEIR }]
+        [Command::Claim { generation: Generation(3), keeps: None, after: SUCCESSOR }]
     ));
 }
 
