@@ -8,7 +8,7 @@ use crate::base::Generation;
 /// None               no switch was named
 /// Down --attached--> Up --connection lost--> Down
 ///   |                 |
-///   +--> Refused <----+--> Fenced --a newer generation activates--> Up
+///   +--> Refused <----+--> Fenced --that generation, or a newer one, activates--> Up
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SwitchState {

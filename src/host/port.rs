@@ -63,8 +63,8 @@ pub enum PortEvent {
         /// The switch's reason, for people.
         why: String,
     },
-    /// Another generation is current: nothing is sent or received any more, unless this node activates a
-    /// newer one still.
+    /// Another generation is current: nothing is sent or received any more, unless this node activates that
+    /// generation or a newer one.
     Fenced {
         /// That generation.
         current: Generation,

@@ -5,6 +5,10 @@
 //! lives. Over the death of a *switch* a frame arrives at most once: what had been handed to the old
 //! one is not repeated to the new.
 //!
+//! The switch fences a node off in favour of a generation that the arbiter names, perhaps before the node learns that
+//! this generation is its own. So a node that is fenced by the generation which it activates comes back once, as a standby
+//! that asks to be active: the switch grants that unless another node is active in this generation.
+//!
 //! The caller (`host::port`, the simulator) owns the connection and the clock: it reports
 //! [`Endpoint::connected`] and [`Endpoint::disconnected`], passes what comes to [`Endpoint::receive`] and carries
 //! off what is in [`Endpoint::output`]. What is kept, and what waits for the connection, is bounded.
@@ -49,8 +53,8 @@ pub enum Heard {
     Frame { rx_seq: u64, frame: Vec<u8> },
     /// After a refused [`Endpoint::send`]: there is room again.
     Room,
-    /// Another generation is current: nothing is sent or received any more, unless this node activates a
-    /// newer one still.
+    /// Another generation is current: nothing is sent or received any more, unless this node activates that
+    /// generation or a newer one.
     Fenced { current: Generation },
 }
 
@@ -82,6 +86,13 @@ pub struct EndpointCounts {
     pub refused_full: u64,
 }
 
+/// What of asking to be active the switch has answered on the present connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    Nothing,
+    Attach,
+}
+
 struct Kept {
     seq: u64,
     frame: Box<[u8]>,
@@ -110,8 +121,11 @@ pub struct Endpoint {
     received: u64,
     received_told: u64,
     wants_room: bool,
-    /// The generation that is current instead of ours: nothing is sent until we activate a newer one.
+    /// The generation that is current instead of ours: nothing is sent until we activate it, or a newer one.
     fenced: Option<Generation>,
+    /// The switch has named our generation as the one that is current instead of ours. Until it has answered our
+    /// asking to be active, a connection begins as a standby's.
+    asks: Option<Asks>,
     counts: EndpointCounts,
 }
 
@@ -135,6 +149,7 @@ impl Endpoint {
             received_told: 0,
             wants_room: false,
             fenced: None,
+            asks: None,
             counts: EndpointCounts::default(),
         }
     }
@@ -150,7 +165,13 @@ impl Endpoint {
         self.received_told = 0;
         let before_kept = self.kept.front().map(|kept| kept.seq.saturating_sub(1));
         let tx_seq_last = self.handed.or(before_kept).unwrap_or(self.attach.tx_seq_last);
-        ToSwitch::Attach(Attach { tx_seq_last, ..self.attach.clone() }).encode(&mut self.out);
+        let standby = self.attach.standby || self.asks.is_some();
+        ToSwitch::Attach(Attach { tx_seq_last, standby, ..self.attach.clone() }).encode(&mut self.out);
+        if let Some(asks) = &mut self.asks {
+            *asks = Asks::Nothing;
+            let Attach { generation, rx_seq_last, .. } = self.attach;
+            ToSwitch::Activate { generation, rx_seq_last }.encode(&mut self.out);
+        }
         if !self.attach.standby {
             self.tell_received();
             self.put_kept();
@@ -183,6 +204,10 @@ impl Endpoint {
         match message {
             FromSwitch::Attached { generation, tx_seq_last } => {
                 self.up = true;
+                self.asks = match self.asks {
+                    Some(Asks::Nothing) => Some(Asks::Attach),
+                    Some(Asks::Attach) | None => None,
+                };
                 self.accept(tx_seq_last);
                 heard(Heard::Attached { generation, tx_seq_last });
             }
@@ -199,7 +224,9 @@ impl Endpoint {
             }
             FromSwitch::Fenced { current } => {
                 if !self.fence(current) {
-                    return Err(Ended::Lost(format!("generation {current} was the current one until ours")));
+                    return Err(Ended::Lost(format!(
+                        "generation {current} was named in place of an older one"
+                    )));
                 }
                 heard(Heard::Fenced { current });
                 return Err(Ended::Fenced);
@@ -248,10 +275,11 @@ impl Endpoint {
     /// is wanted. Frames may be sent at once, without waiting for the answer.
     pub fn activate(&mut self, generation: Generation, rx_seq_last: u64) {
         let was_standby = std::mem::replace(&mut self.attach.standby, false);
-        let returns = self.fenced.take_if(|current| generation > *current).is_some();
-        if was_standby || returns {
+        let fenced = self.fenced.take_if(|current| generation >= *current);
+        if was_standby || fenced.is_some() {
             self.attach.rx_seq_last = rx_seq_last;
         }
+        self.asks = (fenced == Some(generation)).then_some(Asks::Nothing);
         self.attach.generation = generation;
         self.received = self.received.max(rx_seq_last);
         if self.connected {
@@ -297,6 +325,11 @@ impl Endpoint {
         }
     }
 
+    /// The generation under which it sends, or which it follows.
+    pub fn generation(&self) -> Generation {
+        self.attach.generation
+    }
+
     /// Whether there is a connection.
     pub fn is_connected(&self) -> bool {
         self.connected
@@ -332,13 +365,13 @@ impl Endpoint {
         self.counts
     }
 
-    /// The switch says that generation `current` is the newest. False when we have claimed a newer one since: then the
-    /// connection is lost, and no more.
+    /// The switch says that generation `current` is the newest. False when we have claimed it or a newer one since: then
+    /// the connection is lost, and no more. But our own generation is asked for once.
     fn fence(&mut self, current: Generation) -> bool {
-        let fenced = self.attach.generation <= current;
-        if fenced {
-            self.fenced = Some(current);
-        }
+        let ours = self.attach.generation;
+        let fenced = ours < current || ours == current && (self.attach.standby || self.asks.is_some());
+        self.fenced = fenced.then_some(current);
+        self.asks = (ours == current && !fenced).then_some(Asks::Nothing);
         fenced
     }
 
@@ -404,3 +437,7 @@ impl Endpoint {
         tell
     }
 }
+
+#[cfg(test)]
+#[path = "endpoint_tests.rs"]
+mod tests;

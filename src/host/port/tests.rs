@@ -200,7 +200,7 @@ fn what_is_safe_is_told_along_with_other_messages_or_after_many() {
 }
 
 #[test]
-fn being_refused_is_asked_again_and_being_fenced_lasts_until_a_newer_generation() {
+fn being_refused_is_asked_again_and_being_fenced_lasts_until_that_generation() {
     let (listener, port, events) = begin(attach(false));
     let (mut hand, _) = Hand::accept(&listener);
     hand.say(FromSwitch::Refused { why: "no".into() });
@@ -210,13 +210,21 @@ fn being_refused_is_asked_again_and_being_fenced_lasts_until_a_newer_generation(
     assert_eq!(next(&events), PortEvent::Fenced { current: Generation(9) });
     // No switch is there to take it, and it must not be lost.
     port.send(1, &1u64.to_le_bytes()).unwrap();
-    port.activate(Generation(9), 5);
+    port.activate(Generation(8), 5);
     listener.set_nonblocking(true).unwrap();
     std::thread::sleep(Duration::from_millis(50));
     assert!(listener.accept().is_err(), "a fenced port stays away");
     assert!(events.is_empty());
 
     listener.set_nonblocking(false).unwrap();
+    // It may be its own, of which the switch heard first.
+    port.activate(Generation(9), 6);
+    let (mut hand, said) = Hand::accept(&listener);
+    assert_eq!((said.generation, said.standby, said.rx_seq_last), (Generation(9), true, 6));
+    assert_eq!(hand.hear(), ToSwitch::Activate { generation: Generation(9), rx_seq_last: 6 });
+    hand.say(FromSwitch::Fenced { current: Generation(9) });
+    assert_eq!(next(&events), PortEvent::Fenced { current: Generation(9) });
+
     port.activate(Generation(10), 7);
     let (mut hand, said) = Hand::accept(&listener);
     assert_eq!((said.generation, said.standby, said.rx_seq_last), (Generation(10), false, 7));
