@@ -153,13 +153,13 @@ impl Inbound {
     ///
     /// If this switch has never sent anything to this guest (it is younger than the guest), or the
     /// VM already has more than was ever sent from here, our numbers are shifted to go on from the
-    /// VM's.
+    /// VM's. A number that was handed out is not used for another frame: the VM may have that one in a queue of its own.
     pub fn resume_after(&mut self, rx_seq_last: u64) {
         // Numbers are added to: a forged one near the maximum is cut, so that no sum overflows.
         let next = rx_seq_last.min(u64::MAX / 2) + 1;
         if self.floating || next > self.sent + 1 {
-            self.first = next;
-            self.sent = next - 1;
+            self.first = next.max(self.sent + 1);
+            self.sent = self.first - 1;
             self.floating = false;
         }
         if !Sabotage::InboundNotResent.is_on() {
@@ -315,6 +315,22 @@ mod tests {
         inbound.resume_after(1);
         inbound.push(frame(3));
         assert_eq!(drain(&mut inbound), [2]);
+    }
+
+    #[test]
+    fn a_number_that_was_handed_out_is_not_used_again_for_a_guest_that_was_forgotten() {
+        let mut inbound = Inbound::default();
+        inbound.resume_after(0);
+        for n in 1..=3 {
+            inbound.push(frame(n));
+        }
+        inbound.next_to_send();
+        inbound.next_to_send();
+        inbound.forget();
+        // The guest has frame 2 in a queue and not in its log.
+        inbound.resume_after(1);
+        assert_eq!(inbound.push(frame(4)), Some(3));
+        assert_eq!(drain(&mut inbound), [3]);
     }
 
     #[test]

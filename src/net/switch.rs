@@ -210,7 +210,7 @@ pub struct VmStatus {
     pub claimed: Option<u64>,
     /// The last frame accepted from the guest.
     pub tx_seq_last: u64,
-    /// The last frame toward the VM that is safe in its log.
+    /// The last frame toward the VM that is not kept for it any more: safe in its log, or given up with its nodes.
     pub rx_seq_safe: u64,
     /// Frames toward the VM that are not yet safe in its log.
     pub waiting: usize,
