@@ -518,10 +518,14 @@ fn relocations(
     // Where the symbol of that number is, if the file defines it.
     let address = |number: u64| {
         let at = symbols?.checked_add(number * SYMBOL_BYTES)?;
-        let [name_and_section, value, _] = words(in_segments(at, SYMBOL_BYTES)?)[..] else { return None };
-        match elf::SymbolSection((name_and_section >> 48) as u16) {
-            elf::SHN_UNDEF => None,
+        let [head, value, _] = words(in_segments(at, SYMBOL_BYTES)?)[..] else { return None };
+        let (kind, section) = ((head >> 32) as u8 & 15, elf::SymbolSection((head >> 48) as u16));
+        match section {
+            // Only the guest's own code could say what such a symbol's address is.
+            _ if kind == elf::STT_GNU_IFUNC.0 => None,
             elf::SHN_ABS => Some(value),
+            elf::SHN_UNDEF => None,
+            section if section.0 >= elf::SHN_LORESERVE => None,
             _ => Some(value.wrapping_add(bias)),
         }
     };

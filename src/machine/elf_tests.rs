@@ -332,10 +332,13 @@ fn a_relocation_by_the_address_of_a_symbol_is_applied_if_the_file_defines_it() {
     }
     let absolute = by_symbol(0, 1, 0xfff1, 0x8000_0008, 8);
     assert_eq!(status(&absolute), Some(7));
-    for (number, section) in [(1, 0), (50, 1), (u64::from(u32::MAX), 1)] {
+    for (number, section) in [(1, 0), (1, 0xff00), (1, 0xfff2), (50, 1), (u64::from(u32::MAX), 1)] {
         let error = Elf::parse(&by_symbol(0, number, section, 8, 8)).unwrap_err();
         assert_eq!(error, LoadError::Relocation { kind: 2, at: 0x8000_0060 }, "{number} {section}");
     }
+    let mut resolved_by_code = by_symbol(0, 1, 1, 8, 8);
+    put64(&mut resolved_by_code, SYMBOL_1, 1 << 48 | 10 << 32);
+    assert!(matches!(Elf::parse(&resolved_by_code), Err(LoadError::Relocation { kind: 2, .. })));
     let mut without_table = by_symbol(0, 1, 1, 8, 8);
     put64(&mut without_table, SYMTAB, 0);
     assert!(matches!(Elf::parse(&without_table), Err(LoadError::Relocation { kind: 2, .. })));

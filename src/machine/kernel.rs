@@ -123,6 +123,14 @@ pub enum KernelError {
         /// Where the kernel begins.
         kernel: GuestPhys,
     },
+    /// The firmware would overwrite the device tree or the initial RAM disk.
+    #[error("the firmware reaches to {end}, into what is put at the end of RAM, from {start} on")]
+    FirmwareTooHigh {
+        /// The address behind the firmware's last.
+        end: GuestPhys,
+        /// Where the initial RAM disk or the device tree begins.
+        start: GuestPhys,
+    },
     /// The firmware is an ELF file that cannot be loaded.
     #[error("the firmware: {0}")]
     Firmware(LoadError),
@@ -377,7 +385,14 @@ impl KernelBoot<'_> {
         {
             return Err(KernelError::FirmwareTooLarge { end, kernel });
         }
-        Ok(Places { device_tree: RAM_BASE.plus(tree), initrd })
+        let device_tree = RAM_BASE.plus(tree);
+        let start = initrd.unwrap_or(device_tree);
+        if let Some(Firmware::Elf(elf)) = &self.firmware
+            && elf.segment_in(start, RAM_BASE.plus(ram_bytes)).is_some()
+        {
+            return Err(KernelError::FirmwareTooHigh { end: elf.end(), start });
+        }
+        Ok(Places { device_tree, initrd })
     }
 }
 

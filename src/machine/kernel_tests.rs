@@ -320,7 +320,7 @@ fn a_firmware_finds_a_kernel_of_any_shape_named_in_its_a2() {
         [0x0106_3283u32, 0x0002_8067].iter().flat_map(|word| word.to_le_bytes()).collect();
     let code = [0x0007_3e37u32, 0x333e_0e1b, 0x0010_0337, 0x01c3_2023];
     let flat: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
-    for file in [flat, elf(0x8040_0000, &code)] {
+    for file in [flat.clone(), elf(0x8040_0000, &code)] {
         let kernel = Kernel::parse(&file).expect("a kernel");
         let firmware = Some(Firmware::parse(&firmware).expect("a firmware"));
         let boot = KernelBoot { kernel: Some(kernel), initrd: None, firmware };
@@ -353,6 +353,13 @@ fn a_firmware_finds_a_kernel_of_any_shape_named_in_its_a2() {
     let boot = KernelBoot { kernel: Some(kernel), initrd: None, firmware: Some(Firmware::Flat(&firmware)) };
     let refused = Machine::boot_kernel(&boot, &options()).map(|_| ());
     assert!(matches!(refused, Err(KernelError::FirmwareTooLarge { .. })), "{refused:?}");
+    // Where the device tree is to be.
+    let high = elf(RAM_BASE.get() + RAM_BYTES - 0x1000, &code);
+    let kernel = Kernel::parse(&flat).expect("a kernel");
+    let firmware = Some(Firmware::parse(&high).expect("a firmware"));
+    let boot = KernelBoot { kernel: Some(kernel), initrd: None, firmware };
+    let refused = Machine::boot_kernel(&boot, &options()).map(|_| ());
+    assert!(matches!(refused, Err(KernelError::FirmwareTooHigh { .. })), "{refused:?}");
 }
 
 #[test]

@@ -486,7 +486,6 @@ impl Machine {
         self.boot.piece(index)
     }
 
-    /// From now on it is noted which pages of RAM are written; see [`Ram::note_writes`].
     /// Begins to note which pages are written; none is noted so far.
     pub fn note_writes(&mut self) {
         self.ram.note_writes();
