@@ -43,6 +43,27 @@ fn guest_time_never_runs_backwards_over_kills_and_keeps_up_with_the_hosts() {
     }
 }
 
+/// Each answer lies between a request's leaving and its answer's coming: it bounds what separates the clocks.
+#[test]
+fn one_number_separates_the_guests_clock_from_the_hosts_within_a_millisecond() {
+    const APART_MS: f64 = 1.0;
+    let mut scene = Scene::kv();
+    let _pair = scene.cluster.pair().unwrap();
+    let clock = Instant::now();
+    let host_ms = || clock.elapsed().as_secs_f64() * 1e3;
+    let (mut least, mut most) = (f64::NEG_INFINITY, f64::INFINITY);
+    for _ in 0..300 {
+        let sent = host_ms();
+        let guest = guest_ms(&scene);
+        least = least.max(guest - host_ms());
+        most = most.min(guest - sent);
+        sleep_ms(5);
+    }
+    let apart = (least - most).max(0.0) / 2.0;
+    println!("the guest's clock strays {apart:.3} ms from the host's");
+    assert!(apart <= APART_MS, "{apart} ms");
+}
+
 #[test]
 fn a_guest_driven_by_its_timer_keeps_its_beat_over_a_kill() {
     let dir = tempfile::tempdir().unwrap();
