@@ -62,6 +62,10 @@ sabotages! {
     KeptForgotten = "kept-forgotten",
     /// The switch does not hand to a successor what its predecessor was handed and did not confirm.
     InboundNotResent = "inbound-not-resent",
+    /// A peer is judged by its messages alone, whatever beats come from it.
+    BeatsIgnored = "beats-ignored",
+    /// A peer whose beats arrive is never given up, however long its node hangs.
+    HangUnbounded = "hang-unbounded",
 }
 
 impl Sabotage {

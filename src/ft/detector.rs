@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Beats come from a thread that does nothing else ([`Beats`]), on a connection of their own; the driver
-//! carries them, and what they show comes in as [`Signs`]. Where there are none (the simulator, a peer whose
+//! carries them, and what they show comes in as [`Signs`]. Where there are none (a peer whose
 //! beats have not begun), messages alone are judged.
 //!
 //! Promises: on hosts without pauses of more than [`PAUSE_NS_MIN`] the setting is exact; no report of a peer
@@ -21,6 +21,8 @@
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::base::Sabotage;
 
 /// Shorter pauses are the ordinary jitter of a host.
 pub const PAUSE_NS_MIN: u64 = 10 * MS;
@@ -183,7 +185,8 @@ impl Detector {
         let beats = self.beats()?;
         let link_silent_ns = now_ns.saturating_sub(self.link_heard_ns());
         let hung_ns = link_silent_ns.max(beats.stalled_ns);
-        (hung_ns > self.hang_ns).then_some(Suspicion::Hung { for_ns: hung_ns })
+        (hung_ns > self.hang_ns && !Sabotage::HangUnbounded.is_on())
+            .then_some(Suspicion::Hung { for_ns: hung_ns })
     }
 
     /// When to look again, at the latest.
@@ -216,6 +219,9 @@ impl Detector {
     }
 
     fn beats(&self) -> Option<Beats> {
+        if Sabotage::BeatsIgnored.is_on() {
+            return None;
+        }
         self.signs.and_then(|signs| signs.beats)
     }
 

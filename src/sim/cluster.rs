@@ -2,6 +2,7 @@
 //! a queue of happenings in virtual time.
 
 mod arbiter;
+mod beats;
 mod clients;
 mod disks;
 mod faults;
@@ -20,12 +21,15 @@ use super::wire;
 use crate::base::{Generation, Icount, NodeId, Prng, Sabotage};
 use crate::devices::disk::{DISKS_MAX, DiskOp, DiskRequest, DiskSpec, SECTOR_BYTES};
 use crate::ft::arbiter::{ArbiterError, Bid, Claim, Holder};
+use crate::ft::beat::{BEAT_BYTES, Beat};
+use crate::ft::detector::Signs;
 use crate::ft::disk::{DiskJob, Work};
-use crate::ft::node::Pace;
+use crate::ft::node::{NodeStatus, Pace};
 use crate::ft::{Boot, Command, Event, Halt, LinkId, Message, Node, Settings, World};
 use crate::log::{self, frame::decode_frame};
 use crate::machine::{Input, Machine, Output, Saved};
 use crate::net::{PeerId, Switch, SwitchConfig};
+use beats::Heart;
 use switch::{Net, Port};
 
 const US: u64 = 1_000;
@@ -120,8 +124,24 @@ enum Happening {
     Start {
         slot: usize,
     },
+    /// A pause of so long ends.
     Resume {
         slot: usize,
+        paused_ns: u64,
+    },
+    /// The node of the process that lived in `slot` as `epoch` hangs no more.
+    Recovers {
+        slot: usize,
+        epoch: u64,
+    },
+    /// The heartbeat thread of that process is to send a beat; and one arrives at that end of a connection.
+    Beat {
+        slot: usize,
+        epoch: u64,
+    },
+    BeatArrives {
+        link: LinkId,
+        bytes: [u8; BEAT_BYTES],
     },
 }
 
@@ -134,6 +154,7 @@ struct Slot {
     roles: u64,
     turn_at: Option<u64>,
     paused_until: u64,
+    heart: Heart,
     /// The process is killed before carrying out this many more commands.
     dies_in: Option<(u64, bool)>,
     /// It is lost with its host after it has released this many more frames.
@@ -170,6 +191,9 @@ struct End {
     /// Nothing sent here arrives before this.
     arrives_at: u64,
     open: bool,
+    /// When the node last took a message in, by its host's clock; and the last beat that came with it.
+    heard_ns: u64,
+    beat: Option<(u64, Beat)>,
 }
 
 pub struct Cluster<'a> {
@@ -208,6 +232,7 @@ struct Window<'a> {
     now_ns: u64,
     prng: &'a mut Prng,
     host: u64,
+    signs: Option<(LinkId, Signs)>,
 }
 
 impl World for Window<'_> {
@@ -238,6 +263,10 @@ impl World for Window<'_> {
 
     fn console_pending(&mut self) -> u64 {
         0
+    }
+
+    fn signs(&mut self, link: LinkId) -> Option<Signs> {
+        self.signs.filter(|(peer, _)| *peer == link).map(|(_, signs)| signs)
     }
 }
 
@@ -271,6 +300,7 @@ impl<'a> Cluster<'a> {
             roles: 0,
             turn_at: None,
             paused_until: 0,
+            heart: Heart::default(),
             dies_in: None,
             dies_after_frames: None,
             skew_ns: prng.below(1000 * MS),
@@ -344,6 +374,7 @@ impl<'a> Cluster<'a> {
         let mut node = Node::primary(id, "kv", boot, self.settings(), now_ns);
         self.introduce(0, &mut node);
         self.slots[0].node = Some(node);
+        self.start_beats(0);
         self.wake(0);
         self.later(MS, Happening::Start { slot: 1 });
         if self.plan.spare {
@@ -429,12 +460,13 @@ impl<'a> Cluster<'a> {
     }
 
     /// What the switch handed over before that time is in the survivor's log; none while the survivor is kept from
-    /// its work.
+    /// its work, or has hardly begun it.
     fn due(&self) -> Option<(u64, u64)> {
         const LONG_ENOUGH_NS: u64 = 250 * MS;
         let slot = self.primary()?;
         let before = self.now_ns.checked_sub(LONG_ENOUGH_NS)?;
-        (self.slots[slot].paused_until < before).then_some((self.net.life, before))
+        let live = self.slots[slot].answerable_from.is_some_and(|from| from < before);
+        (live && self.slots[slot].held_until() < before).then_some((self.net.life, before))
     }
 
     /// Everything is settled and, where there are disks, has been for a while.
@@ -489,12 +521,17 @@ impl<'a> Cluster<'a> {
                 if self.slots[slot].epoch != epoch {
                     return;
                 }
-                if self.slots[slot].paused_until > self.now_ns {
-                    let until = self.slots[slot].paused_until;
+                if self.slots[slot].held_until() > self.now_ns {
+                    let until = self.slots[slot].held_until();
                     self.at(until, Happening::Arrive { slot, epoch, event });
                     return;
                 }
                 let now_ns = self.clock_ns(slot);
+                if let Event::Message { link, .. } = &event
+                    && let Some(end) = self.ends.get_mut(link)
+                {
+                    end.heard_ns = now_ns;
+                }
                 if let Some(node) = &mut self.slots[slot].node {
                     node.step(event, now_ns);
                     self.carry_out(slot);
@@ -542,12 +579,19 @@ impl<'a> Cluster<'a> {
             Happening::Fault(_) if self.rests_until.is_some() => {}
             Happening::Fault(fault) => self.fault(fault),
             Happening::Start { slot } => self.start(slot),
-            Happening::Resume { slot } => self.wake(slot),
+            Happening::Resume { slot, paused_ns } => self.resume(slot, paused_ns),
+            Happening::Recovers { slot, epoch } => {
+                if self.slots[slot].epoch == epoch {
+                    self.wake(slot);
+                }
+            }
+            Happening::Beat { slot, epoch } => self.beat(slot, epoch),
+            Happening::BeatArrives { link, bytes } => self.beat_arrives(link, bytes),
         }
     }
 
     fn defer_paused(&mut self, slot: usize) -> bool {
-        let until = self.slots[slot].paused_until;
+        let until = self.slots[slot].held_until();
         if until > self.now_ns {
             self.slots[slot].turn_at = Some(until);
             self.at(until, Happening::Turn { slot });

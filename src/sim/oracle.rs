@@ -5,7 +5,7 @@
 //! and so on back to the boot. A fresh machine replays that history alone. Every frame that the
 //! switch accepted must be the frame of the same number that this machine sends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Generation, Icount, Seq};
 use crate::devices::disk::{DiskOp, DiskRequest, SECTOR_BYTES};
@@ -32,6 +32,10 @@ pub struct Chronicle {
     handed: BTreeMap<(u64, u64), (Vec<u8>, u64)>,
     /// Up to which of them it was told that they are safe.
     confirmed: BTreeMap<u64, u64>,
+    /// Those of the switch's processes that gave up frames which waited.
+    gave_up: BTreeSet<u64>,
+    /// Generations whose node ended without a connection to the switch, with frames that had none to leave on.
+    cut_off: BTreeSet<Generation>,
 }
 
 struct Accepted {
@@ -49,6 +53,8 @@ impl Chronicle {
             accepted: Vec::new(),
             handed: BTreeMap::new(),
             confirmed: BTreeMap::new(),
+            gave_up: BTreeSet::new(),
+            cut_off: BTreeSet::new(),
         }
     }
 
@@ -76,7 +82,18 @@ impl Chronicle {
 
     /// The switch's process number `switch` was told that frames up to `rx_seq` are safe.
     pub fn confirmed(&mut self, switch: u64, rx_seq: u64) {
-        self.confirmed.insert(switch, rx_seq);
+        let newest = self.confirmed.entry(switch).or_default();
+        *newest = rx_seq.max(*newest);
+    }
+
+    /// The switch's process number `switch` gave up frames that waited: the numbers have a gap.
+    pub fn gave_up(&mut self, switch: u64) {
+        self.gave_up.insert(switch);
+    }
+
+    /// A node of `generation` ends without a connection to the switch, and with it frames that it had released.
+    pub fn cut_off(&mut self, generation: Generation) {
+        self.cut_off.insert(generation);
     }
 
     /// The entries of `who`'s history since the boot.
@@ -133,7 +150,17 @@ fn check_inbound(chronicle: &Chronicle, history: &[Entry], due: Option<(u64, u64
         }
         logged.insert(*rx_seq, frame);
     }
+    let mut before = None;
     for ((switch, rx_seq), (frame, at_ns)) in &chronicle.handed {
+        if let Some((same, last)) = before.replace((switch, rx_seq))
+            && same == switch
+            && *rx_seq > last + 1
+            && !chronicle.gave_up.contains(switch)
+        {
+            return Err(format!(
+                "the switch handed over frame {rx_seq} after frame {last}: those between are lost"
+            ));
+        }
         if logged.get(rx_seq) == Some(&frame.as_slice()) {
             continue;
         }
@@ -142,7 +169,8 @@ fn check_inbound(chronicle: &Chronicle, history: &[Entry], due: Option<(u64, u64
                 "frame {rx_seq} was reported safe to the switch's process {switch}, and is in no survivor's log"
             ));
         }
-        if due.is_some_and(|(present, before)| *switch == present && *at_ns < before) {
+        let kept = !chronicle.gave_up.contains(switch);
+        if kept && due.is_some_and(|(present, before)| *switch == present && *at_ns < before) {
             return Err(format!("frame {rx_seq} was handed to the primary long ago, and is not in its log"));
         }
     }
@@ -206,13 +234,20 @@ pub fn judge(
         machine.take_outputs();
         machine.take_disk_requests().iter().for_each(|request| write(image, request));
     }
-    // A switch that starts again does not know what left before.
-    let mut newest = (0, 0);
-    for Accepted { switch, seq, frame, .. } in &chronicle.accepted {
+    // A switch that starts again does not know what left before; each node does, of its own generation.
+    let (mut newest, mut newest_generation) = ((1, 0), Generation(1));
+    let mut last_of = BTreeMap::new();
+    for Accepted { switch, generation, seq, frame } in &chronicle.accepted {
+        if last_of.insert(*generation, *seq).is_some_and(|last| *seq <= last) {
+            return Err(format!("frame {seq} of generation {generation} was accepted twice"));
+        }
         if (*switch, *seq) <= newest {
             return Err(format!("frame {seq} was accepted after frame {}", newest.1));
         }
-        if *switch == newest.0 && *seq > newest.1 + 1 {
+        let cut_off = newest_generation < *generation
+            && chronicle.cut_off.range(newest_generation..*generation).next().is_some();
+        newest_generation = *generation;
+        if *switch == newest.0 && *seq > newest.1 + 1 && !cut_off {
             return Err(format!("frame {seq} was accepted after frame {}: those between are lost", newest.1));
         }
         newest = (*switch, *seq);

@@ -30,6 +30,8 @@ pub struct Plan {
     pub gateway: bool,
     /// The switch asks the arbiter which generation is current.
     pub switch_asks_arbiter: bool,
+    /// Processes exchange beats besides messages.
+    pub beats: bool,
     /// A node that loses its place looks for another by itself; otherwise its process ends, and a new one starts.
     pub rejoins: bool,
     /// A third node looks for a place from the beginning.
@@ -79,6 +81,16 @@ pub enum Fault {
     MuteBackup {
         for_ns: u64,
     },
+    /// The node hangs while the other threads of its process go on: with beats, only a long one is given up.
+    HangPrimary {
+        /// How long, in nanoseconds.
+        for_ns: u64,
+    },
+    /// The same, of the backup.
+    HangBackup {
+        /// How long, in nanoseconds.
+        for_ns: u64,
+    },
     /// The connection of the primary (or the backup) to the switch breaks.
     CutPrimaryFromSwitch,
     CutBackupFromSwitch,
@@ -110,11 +122,11 @@ impl Plan {
             })
             .collect();
         faults.sort_by_key(|(at_ns, _)| *at_ns);
-        // Drawn apart, so that what a seed drew before there was a real switch stays.
+        // From a generator of its own: what is added here changes nothing of what a seed draws elsewhere.
         let mut apart = Prng::new(seed ^ 0x7377_6974_6368);
         for _ in 0..[0, 0, 1, 1, 2][apart.below(5) as usize] {
             let at_ns = apart.between(5, until_ms) * MS + apart.below(MS);
-            faults.push((at_ns, draw_at_switch(&mut apart)));
+            faults.push((at_ns, draw_apart(&mut apart)));
         }
         let restarts = faults.iter().any(|(_, fault)| matches!(fault, Fault::RestartSwitch { .. }));
         faults.sort_by_key(|(at_ns, _)| *at_ns);
@@ -132,6 +144,7 @@ impl Plan {
             slow_host: prng.chance(1, 4).then(|| (prng.below(3) as usize, prng.between(2, 4))),
             gateway: !restarts && apart.chance(1, 2),
             switch_asks_arbiter: apart.chance(1, 2),
+            beats: apart.chance(1, 2),
             rejoins: apart.chance(1, 2),
             spare: apart.chance(1, 3),
             repeated_permille: prng.below(40),
@@ -140,10 +153,13 @@ impl Plan {
     }
 }
 
-fn draw_at_switch(prng: &mut Prng) -> Fault {
-    match prng.below(4) {
+fn draw_apart(prng: &mut Prng) -> Fault {
+    let hang_ns = if prng.chance(1, 4) { 3500 * MS } else { prng.between(20, 900) * MS };
+    match prng.below(6) {
         0 | 1 => Fault::CutPrimaryFromSwitch,
         2 => Fault::CutBackupFromSwitch,
+        3 => Fault::HangPrimary { for_ns: hang_ns },
+        4 => Fault::HangBackup { for_ns: hang_ns },
         _ => Fault::RestartSwitch { for_ns: prng.between(1, 400) * MS },
     }
 }

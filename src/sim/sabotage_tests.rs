@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::plan::Fault;
 use super::{Plan, run};
 use crate::base::sabotage::during;
 use crate::base::{Icount, Sabotage, Seq};
@@ -34,6 +35,10 @@ const fn detector(sabotage: Sabotage) -> Detector {
         | Sabotage::InboundNotResent => Detector::Seeds(300),
         Sabotage::LiveUnlevel | Sabotage::FlushAlone | Sabotage::DirtyForgotten => Detector::DiskSeeds(200),
         Sabotage::DigestUnchecked => Detector::Scenario(a_wrong_digest_is_a_divergence),
+        Sabotage::BeatsIgnored => {
+            Detector::Scenario(a_short_hang_of_a_primary_whose_beats_arrive_costs_nothing)
+        }
+        Sabotage::HangUnbounded => Detector::Scenario(a_primary_that_hangs_for_long_is_replaced),
         Sabotage::JoinLagUnlimited => Detector::Scenario(scenarios::a_joiner_far_behind_does_not_count),
     }
 }
@@ -48,6 +53,28 @@ fn a_wrong_digest_is_a_divergence() -> Result<(), String> {
     match replayer.run(1000, &mut Vec::new()) {
         Ok(stop) => Err(format!("a wrong digest went by: {stop:?}")),
         Err(_) => Ok(()),
+    }
+}
+
+/// How often a guest is taken over whose primary hangs once, and is disturbed by nothing else.
+fn takeovers_after_a_hang_of(for_ns: u64) -> Result<u64, String> {
+    let quiet = Plan { loss_permille: 0, slow_host: None, beats: true, ..Plan::from_seed(1) };
+    let faults = vec![(300_000_000, Fault::HangPrimary { for_ns })];
+    let outcome = run(&guest(false), Plan { faults, ..quiet }, None);
+    outcome.failure.map_or(Ok(outcome.takeovers), Err)
+}
+
+fn a_short_hang_of_a_primary_whose_beats_arrive_costs_nothing() -> Result<(), String> {
+    match takeovers_after_a_hang_of(700_000_000)? {
+        0 => Ok(()),
+        n => Err(format!("{n} takeovers from a primary that lives")),
+    }
+}
+
+fn a_primary_that_hangs_for_long_is_replaced() -> Result<(), String> {
+    match takeovers_after_a_hang_of(20_000_000_000)? {
+        1 => Ok(()),
+        n => Err(format!("{n} takeovers from a primary that hangs")),
     }
 }
 

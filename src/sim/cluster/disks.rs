@@ -101,11 +101,11 @@ impl Cluster<'_> {
             let node = self.slots[slot].node.as_ref()?;
             Some(node.status(self.clock_ns(slot)))
         };
+        let newest = self.newest().0;
+        let follows = |s: &NodeStatus| s.role == "backup" && s.protected && s.generation == newest;
         let level = status(survivor).is_some_and(|status| status.protected && status.lag_instructions == 0);
         let equal_to: Vec<usize> = (0..self.slots.len())
-            .filter(|slot| {
-                *slot == survivor || level && status(*slot).is_some_and(|s| s.role == "backup" && s.protected)
-            })
+            .filter(|slot| *slot == survivor || level && status(*slot).is_some_and(|s| follows(&s)))
             .collect();
         for slot in equal_to {
             self.outcome.disks_compared += 1;

@@ -70,6 +70,8 @@ impl Cluster<'_> {
                 self.disturbed_ns += for_ns;
                 self.partition_until = self.partition_until.max(self.now_ns + for_ns);
             }
+            Fault::HangPrimary { for_ns } => self.hang(self.primary(), for_ns),
+            Fault::HangBackup { for_ns } => self.hang(self.backup(), for_ns),
             Fault::CutPrimaryFromSwitch => self.cut_from_switch(self.primary()),
             Fault::CutBackupFromSwitch => self.cut_from_switch(self.backup()),
             Fault::RestartSwitch { for_ns } => self.restart_switch(for_ns),
@@ -89,13 +91,13 @@ impl Cluster<'_> {
     }
 
     pub(super) fn pause(&mut self, slot: Option<usize>, for_ns: u64) {
-        let Some(slot) = slot else { return };
+        // What waits for the end of a pause keeps its order: no pause begins in another.
+        let Some(slot) = slot.filter(|slot| self.slots[*slot].held_until() <= self.now_ns) else { return };
         self.outcome.pauses += 1;
         self.disturbed_ns += for_ns;
         self.note(|| format!("{slot}: paused for {} ms", for_ns / MS));
-        // What waits for the end of a pause keeps its order.
-        self.slots[slot].paused_until = self.slots[slot].paused_until.max(self.now_ns + for_ns);
-        self.later(for_ns, Happening::Resume { slot });
+        self.slots[slot].paused_until = self.now_ns + for_ns;
+        self.later(for_ns, Happening::Resume { slot, paused_ns: for_ns });
     }
 
     fn mute(&mut self, slot: Option<usize>, for_ns: u64) {

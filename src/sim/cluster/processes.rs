@@ -19,10 +19,11 @@ impl Cluster<'_> {
         let clock_ns = self.clock_ns(slot);
         let ahead_ns = clock_ns - self.now_ns;
         let slowness = self.slots[slot].slowness;
+        let signs = self.signs(slot);
         let Some(node) = &mut self.slots[slot].node else { return };
         self.outcome.turns += 1;
         let before = node.icount();
-        let mut window = Window { now_ns: clock_ns, prng: &mut self.prng, host: slot as u64 + 1 };
+        let mut window = Window { now_ns: clock_ns, prng: &mut self.prng, host: slot as u64 + 1, signs };
         let pace = node.run(&mut window);
         let spent_ns = (US + node.icount().since(before) * INSTRUCTION_NS) * slowness;
         self.carry_out(slot);
@@ -170,6 +171,7 @@ impl Cluster<'_> {
         self.slots[slot].dies_after_frames = None;
         self.slots[slot].mute_until = 0;
         self.slots[slot].paused_until = 0;
+        self.slots[slot].heart = Heart::default();
         self.end_role(slot);
         let links: Vec<LinkId> =
             self.ends.iter().filter(|(_, end)| end.slot == slot && end.open).map(|(link, _)| *link).collect();
@@ -245,6 +247,7 @@ impl Cluster<'_> {
         let mut node = Node::seeking(id, "kv", addresses, WAIT_NS, self.settings(), now_ns);
         self.introduce(slot, &mut node);
         self.slots[slot].node = Some(node);
+        self.start_beats(slot);
         self.wake(slot);
     }
 
@@ -279,7 +282,10 @@ impl Cluster<'_> {
         self.links_next += 2;
         for (slot, this, other) in [(from, ours, theirs), (to, theirs, ours)] {
             let Slot { epoch, roles, .. } = self.slots[slot];
-            self.ends.insert(this, End { slot, epoch, role: roles, other, arrives_at: 0, open: true });
+            self.ends.insert(
+                this,
+                End { slot, epoch, role: roles, other, arrives_at: 0, open: true, heard_ns: 0, beat: None },
+            );
         }
         ours
     }

@@ -6,6 +6,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 use super::*;
 use crate::ft::{Plug, SwitchState};
 use crate::net::endpoint::{Ended, Heard};
+use crate::net::fabric::DropWhy;
 use crate::net::fence::FenceCounts;
 use crate::net::{
     Attach, CloseWhy, Command as SwitchCommand, Endpoint, Forward, FromSwitch, GatewayConfig, Mac, PeerId,
@@ -86,10 +87,26 @@ impl Net {
         self.switch = Some(switch);
     }
 
-    /// What the present switch has counted at the VM's fence, and the last inbound frame that it knows to be safe.
-    fn counted(&self) -> (FenceCounts, u64) {
+    /// Frames of the one VM here that the present switch dropped behind its fence, or before it numbered them.
+    fn lost(&self) -> u64 {
+        let Some(status) = self.switch.as_ref().map(Switch::status) else { return 0 };
+        let full = status.vms.get(VM).map_or(0, |vm| vm.inbound.dropped_full);
+        let placed =
+            status.dropped.iter().filter(|(why, _)| **why != DropWhy::NotOurs).map(|(_, count)| count);
+        placed.sum::<u64>() + full
+    }
+
+    /// Whether the present switch has given up what waited for the VM, because no node of it was there and the arbiter
+    /// named a newer generation: it may be at another switch.
+    fn gave_up(&self) -> bool {
         let status = self.switch.as_ref().and_then(|switch| switch.status().vms.remove(VM));
-        status.map_or((FenceCounts::default(), 0), |vm| (vm.fence, vm.rx_seq_safe))
+        status.is_some_and(|vm| vm.inbound.dropped_ended > 0)
+    }
+
+    /// What the present switch has counted at the VM's fence.
+    fn counted(&self) -> FenceCounts {
+        let status = self.switch.as_ref().and_then(|switch| switch.status().vms.remove(VM));
+        status.map_or(FenceCounts::default(), |vm| vm.fence)
     }
 }
 
@@ -120,6 +137,9 @@ impl Cluster<'_> {
     /// The port of the process in `slot` is gone; the switch notices that `after_ns` from now at the earliest.
     pub(super) fn unplug(&mut self, slot: usize, after_ns: u64) {
         let Some(port) = self.slots[slot].port.take() else { return };
+        if !port.endpoint.is_up() && !port.endpoint.is_drained() {
+            self.chronicle.cut_off(port.endpoint.generation());
+        }
         if let Some(peer) = port.peer {
             self.gone_for_switch(peer, after_ns);
         }
@@ -141,6 +161,10 @@ impl Cluster<'_> {
     pub(super) fn connect(&mut self, slot: usize, epoch: u64, plug: u64) {
         let (now_ns, at) = (self.now_ns, &mut self.slots[slot]);
         let Some(port) = at.port.as_mut().filter(|_| at.epoch == epoch && at.plugs == plug) else { return };
+        if at.paused_until > now_ns {
+            let until = at.paused_until;
+            return self.at(until, Happening::Connect { slot, epoch, plug });
+        }
         port.connecting = false;
         let Some(switch) = &mut self.net.switch else {
             return self.connect_later(slot, RECONNECT_NS);
@@ -164,8 +188,8 @@ impl Cluster<'_> {
     pub(super) fn at_port(&mut self, slot: usize, work: impl FnOnce(&mut Endpoint)) {
         let Some(port) = &mut self.slots[slot].port else { return };
         work(&mut port.endpoint);
-        let rests = port.peer.is_none() && !port.endpoint.is_fenced();
-        if rests {
+        let reconnects = port.peer.is_none() && !port.endpoint.is_fenced();
+        if reconnects {
             self.connect_later(slot, RECONNECT_NS);
         }
         self.flush_port(slot);
@@ -182,7 +206,7 @@ impl Cluster<'_> {
         // A stream keeps no boundaries.
         let cut = self.prng.below(bytes.len() as u64) as usize;
         let rest = if self.prng.chance(1, 8) { bytes.split_off(cut) } else { Vec::new() };
-        for bytes in [bytes, rest] {
+        for bytes in [bytes, rest].into_iter().filter(|bytes| !bytes.is_empty()) {
             let at_ns = self.arrival_at_switch(peer, 0);
             self.at(at_ns, Happening::ToSwitch { peer, bytes });
         }
@@ -223,18 +247,23 @@ impl Cluster<'_> {
         let mut out = Vec::new();
         while let Some(conn) = self.net.conns.get_mut(&peer) {
             let message = conn.unframer.next_body().and_then(|body| body.map(ToSwitch::decode).transpose());
-            let before = self.net.counted().0;
+            let before = self.net.counted();
             let Some(switch) = &mut self.net.switch else { return };
             match message {
                 Ok(None) => break,
                 Ok(Some(ToSwitch::Frame { generation, seq, bytes })) => {
                     let frame = bytes.clone();
                     switch.message(now_ns, peer, ToSwitch::Frame { generation, seq, bytes }, &mut out);
-                    if self.net.counted().0.accepted > before.accepted {
+                    if self.net.counted().accepted > before.accepted {
                         self.chronicle.accepted(self.net.life, generation, seq, &frame);
                     }
                 }
-                Ok(Some(message)) => switch.message(now_ns, peer, message, &mut out),
+                Ok(Some(message)) => {
+                    if let ToSwitch::Received { rx_seq } = message {
+                        self.chronicle.confirmed(self.net.life, rx_seq);
+                    }
+                    switch.message(now_ns, peer, message, &mut out);
+                }
                 Err(error) => {
                     switch.garbage(peer, &error, &mut out);
                     self.fail(format!("the switch does not understand what a node sends: {error}"));
@@ -352,15 +381,19 @@ impl Cluster<'_> {
         self.gone_for_port(peer);
     }
 
-    /// The slot whose process has this connection still; none if it is gone, and a later time if it is paused.
-    fn port_at(&self, peer: PeerId) -> Option<Result<usize, u64>> {
+    /// The slot whose process has this connection still.
+    fn slot_of(&self, peer: PeerId) -> Option<usize> {
         let conn = self.net.conns.get(&peer)?;
         let slot = &self.slots[conn.slot];
         let has = slot.epoch == conn.epoch && slot.port.as_ref().is_some_and(|port| port.peer == Some(peer));
-        if !has {
-            return None;
-        }
-        Some(if slot.paused_until > self.now_ns { Err(slot.paused_until) } else { Ok(conn.slot) })
+        has.then_some(conn.slot)
+    }
+
+    /// The same for the node, which reads the connection itself: a later time while it does nothing.
+    fn port_at(&self, peer: PeerId) -> Option<Result<usize, u64>> {
+        let slot = self.slot_of(peer)?;
+        let until = self.slots[slot].held_until();
+        Some(if until > self.now_ns { Err(until) } else { Ok(slot) })
     }
 
     /// A process reads what has come from the switch.
@@ -426,12 +459,11 @@ impl Cluster<'_> {
 
     /// What the port's thread does each second.
     pub(super) fn port_looks(&mut self, peer: PeerId) {
-        let slot = match self.port_at(peer) {
-            None => return,
-            Some(Err(until)) => return self.at(until, Happening::PortLook { peer }),
-            Some(Ok(slot)) => slot,
-        };
-        let now_ns = self.now_ns;
+        let Some(slot) = self.slot_of(peer) else { return };
+        let (now_ns, until) = (self.now_ns, self.slots[slot].paused_until);
+        if until > now_ns {
+            return self.at(until, Happening::PortLook { peer });
+        }
         let Some(port) = &mut self.slots[slot].port else { return };
         if port.endpoint.pings_open() > 0 && now_ns - port.heard_ns >= SILENCE_NS {
             return self.end_connection(slot, peer, Ended::Lost("nothing heard".into()));
@@ -499,8 +531,14 @@ impl Cluster<'_> {
         if self.net.switch.is_none() {
             return;
         }
-        let (counts, safe) = self.net.counted();
+        let counts = self.net.counted();
+        let lost = self.net.lost();
+        if lost > 0 {
+            self.fail(format!("the switch dropped {lost} frames that it had accepted or had room for"));
+        }
         self.net.dropped += dropped(counts);
-        self.chronicle.confirmed(self.net.life, safe);
+        if self.net.gave_up() {
+            self.chronicle.gave_up(self.net.life);
+        }
     }
 }
