@@ -4,8 +4,8 @@
 //
 // The first disk:
 //   sector 0   "JOURNAL\0", the number of the last record that was flushed
-//   sector 1   how many records to write, 0 for no end (written by whoever
-//              makes the image)
+//   sector 1   how many records to write, 0 for no end (written with the
+//              image)
 //   block 1…   half of the disk: record n is in block 1 + n % slots
 //   the rest   scratch: blocks written all over
 //

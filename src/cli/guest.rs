@@ -42,7 +42,7 @@ pub struct GuestArgs {
     /// the machine's own SBI. Without a --kernel it is all there is, as U-Boot's `u-boot.bin` for M-mode.
     #[arg(long, value_name = "FILE", conflicts_with = "guest")]
     firmware: Option<PathBuf>,
-    /// The guest's memory [default: 128M, with a kernel 256M].
+    /// The guest's memory [default: 128M, with a kernel or a firmware 256M].
     #[arg(long, value_parser = arg::memory)]
     memory: Option<u64>,
     /// The guest's Ethernet address [default: one made from the vm's name].
@@ -187,7 +187,10 @@ fn fix(error: &KernelError) -> String {
         KernelError::Nothing => "name a --kernel, a --firmware, or both",
         KernelError::EmptyInitrd => "name a cpio archive with --initrd, or leave --initrd out",
         KernelError::CommandLine { .. } => "shorten --append",
-        KernelError::FirmwareTooLarge { .. } | KernelError::Firmware(_) | KernelError::NoFirmware { .. } => {
+        KernelError::FirmwareTooLarge { .. }
+        | KernelError::FirmwareTooHigh { .. }
+        | KernelError::Firmware(_)
+        | KernelError::NoFirmware { .. } => {
             "name a firmware linked at 0x80000000, such as OpenSBI's fw_dynamic.bin or fw_jump.bin"
         }
         KernelError::DeviceTree(_) => "the command line must not hold a zero byte",

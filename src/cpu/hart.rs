@@ -216,7 +216,7 @@ impl Hart {
 
     /// A read of the time before position `end` is answered with [`Bus::time_at`] and does not end the run;
     /// one at or past it asks, as every read does of a new hart. No state: where a recorder looks at its
-    /// clock, and whether anybody does, never shows in what the guest reads.
+    /// clock, and whether one does, never shows in what the guest reads.
     pub fn derive_time_before(&mut self, end: Icount) {
         self.derive_time_before = end;
     }

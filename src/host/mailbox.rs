@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 // Not crossbeam's: its receivers give up the processor several times before they sleep, and on a busy host
-// each time is a turn of everybody else's, before the next frame is looked at.
+// each time gives every other process a turn, before the next frame is looked at.
 use std::sync::mpsc::{Receiver, SendError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A pair whose every way to anybody can be cut: to each other and to the arbiter, of either kind.
+//! A pair whose every connection can be cut: to each other and to the arbiter, of either kind.
 
 use std::fs;
 use std::os::unix::fs::symlink;

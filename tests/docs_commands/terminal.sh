@@ -6,7 +6,7 @@ ended=$SCENE/ended
 
 note() { printf '%s\t%s\n' "$1" "$2" >>"$ended"; }
 
-# Waits until somebody listens at the address behind --listen.
+# Waits until a process listens at the address behind --listen.
 await_listen() {
     local address="" tries=0
     while [ $# -gt 0 ]; do

@@ -42,7 +42,7 @@ fn upward_imports_are_seen_through_super() {
 }
 
 #[test]
-fn siblings_on_a_floor_are_strangers() {
+fn siblings_on_a_floor_import_nothing_from_each_other() {
     refused("ft", "use crate::net::Fence;", "names net");
     refused("isa", "fn f(r: &crate::mem::Ram) {}", "names mem");
     refused("log", "type S = Vec<crate::snapshot::Chunk>;", "names snapshot");

@@ -25,7 +25,7 @@ impl Mapped {
         }
         // SAFETY: the map is private to us and read-only. Two things can happen to the file while it
         // is mapped. It can grow: a segment has one writer, which only appends, and the map keeps
-        // its length. Or somebody else cuts or overwrites it: cutting ends this process with SIGBUS
+        // its length. Or another process cuts or overwrites it: cutting ends this process with SIGBUS
         // at the next read past the new end, and overwriting gives other bytes from one read to the
         // next, which decoders that bounds-check every read (all of ours, they are safe code) turn
         // into errors. Neither lets a read leave the map.

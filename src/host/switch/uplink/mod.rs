@@ -120,7 +120,7 @@ impl UplinkError {
         match self {
             UplinkError::NoTun(_) => "load the kernel's module: sudo modprobe tun".into(),
             UplinkError::MayNotUseTun(_) => {
-                "let everybody open it, as udev does: sudo chmod 666 /dev/net/tun (whose a \
+                "let every user open it, as udev does: sudo chmod 666 /dev/net/tun (whose a \
                                              TAP device is decides what may be done with it)"
                     .into()
             }
