@@ -173,6 +173,8 @@ struct Slot {
     told: BTreeSet<(u8, u64)>,
     /// Those that this slot's disks have carried out for it.
     done: BTreeSet<(u8, u64)>,
+    /// A request of the guest's has failed in this role.
+    disk_failed: bool,
     /// They outlive the processes.
     disks: Vec<SimDisk>,
     /// What a disk was asked earlier it does earlier.
@@ -309,6 +311,7 @@ impl<'a> Cluster<'a> {
             port: None,
             plugs: 0,
             mute_until: 0,
+            disk_failed: false,
             told: BTreeSet::new(),
             done: BTreeSet::new(),
         });

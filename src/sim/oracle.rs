@@ -164,12 +164,13 @@ fn check_inbound(chronicle: &Chronicle, history: &[Entry], due: Option<(u64, u64
         if logged.get(rx_seq) == Some(&frame.as_slice()) {
             continue;
         }
-        if chronicle.confirmed.get(switch).is_some_and(|confirmed| rx_seq <= confirmed) {
+        // What a switch gave up may have been on its way, and a later number reported.
+        let kept = !chronicle.gave_up.contains(switch);
+        if kept && chronicle.confirmed.get(switch).is_some_and(|confirmed| rx_seq <= confirmed) {
             return Err(format!(
                 "frame {rx_seq} was reported safe to the switch's process {switch}, and is in no survivor's log"
             ));
         }
-        let kept = !chronicle.gave_up.contains(switch);
         if kept && due.is_some_and(|(present, before)| *switch == present && *at_ns < before) {
             return Err(format!("frame {rx_seq} was handed to the primary long ago, and is not in its log"));
         }

@@ -60,6 +60,7 @@ impl Cluster<'_> {
         let primary = self.slots[slot].node.as_ref().is_some_and(Node::is_primary);
         let fails = fails && (primary || self.is_expendable(slot));
         if fails {
+            self.slots[slot].disk_failed = true;
             self.note(|| format!("{slot}: a disk request fails"));
         }
         fails

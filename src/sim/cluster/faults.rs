@@ -12,7 +12,8 @@ impl Cluster<'_> {
             let status = node.status(self.clock_ns(slot));
             let holds = node.id() == owner;
             let counts = status.role == "backup" && status.protected && status.generation == newest;
-            let kept = keeps == Some(node.id());
+            // One whose disk has failed leaves as soon as it knows that it is kept.
+            let kept = keeps == Some(node.id()) && !self.slots[slot].disk_failed;
             self.slots[slot].dies_in.is_none()
                 && self.slots[slot].dies_after_frames.is_none()
                 && (holds || counts || kept)

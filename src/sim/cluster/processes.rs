@@ -184,6 +184,7 @@ impl Cluster<'_> {
     fn end_role(&mut self, slot: usize) {
         let at = &mut self.slots[slot];
         at.roles += 1;
+        at.disk_failed = false;
         at.told.clear();
         at.done.clear();
         at.answerable_from = None;
