@@ -45,9 +45,7 @@ pub fn run(data: &[u8]) {
         ..BootOptions::default()
     };
     let initrd = (flags & INITRD != 0).then_some(initrd);
-    let Ok(mut machine) =
-        Machine::boot_kernel(&KernelBoot { kernel, initrd, firmware }, &options)
-    else {
+    let Ok(mut machine) = Machine::boot_kernel(&KernelBoot { kernel, initrd, firmware }, &options) else {
         return;
     };
     run_and_move(&mut machine);
