@@ -51,6 +51,8 @@ mod seek_tests;
 pub(crate) mod settings;
 mod switch_state;
 mod terminals;
+#[cfg(test)]
+mod testing;
 
 pub use arbiter::{Arbiter, ArbiterError, Bid, Claim, Holder};
 pub use message::Message;

@@ -1,44 +1,17 @@
 //! A primary and a backup, beside each other: one message at a time, no time but what the test gives.
 
 use super::arbiter::Claim;
-use super::node::{Boot, Command, Event, Halt, LinkId, Node, World};
+use super::node::{Command, Event, Halt, LinkId, Node};
+use super::testing::{Host, boot_kv};
 use super::{Message, Settings};
 use crate::base::{Generation, Icount, NodeId, Seq};
 use crate::log::PAYLOAD_BYTES_MAX;
-use crate::machine::{BootOptions, Elf, Machine, Output};
+use crate::machine::{BoardModel, Output};
 
 const MS: u64 = 1_000_000;
 /// Each end's name for the connection between them.
 const AT_PRIMARY: LinkId = LinkId(9);
 const AT_BACKUP: LinkId = LinkId(20);
-
-struct Host {
-    now_ns: u64,
-}
-
-impl World for Host {
-    fn now_ns(&mut self) -> u64 {
-        self.now_ns
-    }
-    fn entropy(&mut self, bytes: &mut [u8]) {
-        bytes.fill(7);
-    }
-    fn host_id(&mut self) -> u64 {
-        1
-    }
-    fn wall_clock_ns(&mut self) -> u64 {
-        self.now_ns
-    }
-    fn outbox_bytes(&mut self, _: LinkId) -> usize {
-        0
-    }
-    fn outputs_blocked(&mut self) -> bool {
-        false
-    }
-    fn console_pending(&mut self) -> u64 {
-        0
-    }
-}
 
 struct Pair {
     host: Host,
@@ -54,15 +27,12 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let options = BootOptions { ram_bytes: 8 << 20, ..BootOptions::default() };
-        let guest = include_bytes!("../../guest-programs/kv/kv.elf");
-        let machine = Machine::boot(&Elf::parse(guest).expect("an ELF"), &options).expect("it boots");
-        let boot = Boot { machine, generation: Generation(1), life: 5, limit: Icount::MAX };
+        let boot = boot_kv(5, BoardModel::default());
         let settings = Settings::default();
         let primary = Node::primary(NodeId(1), "vm", boot, settings, 0);
         let backup = Node::backup(NodeId(2), "vm", AT_BACKUP, settings, 0);
         let (released, others) = Default::default();
-        Self { host: Host { now_ns: 0 }, primary, backup, released, others, deaf: false }
+        Self { host: Host::default(), primary, backup, released, others, deaf: false }
     }
 
     /// Carries out the commands of both until there are none.
@@ -177,7 +147,7 @@ fn a_lost_primary_is_succeeded_with_what_it_may_not_have_sent() {
     assert_eq!(sent.len(), 1, "the guest has answered");
     let why = "reset by peer".to_owned();
     pair.backup.step(Event::LinkClosed { link: AT_BACKUP, why }, pair.host.now_ns);
-    let mut host = Host { now_ns: pair.host.now_ns };
+    let mut host = Host { now_ns: pair.host.now_ns, ..Host::default() };
     pair.backup.run(&mut host);
     pair.carry();
     assert_eq!(pair.claims(1), [(2, None, NodeId(1))]);
@@ -190,7 +160,7 @@ fn a_lost_primary_is_succeeded_with_what_it_may_not_have_sent() {
     let error = super::ArbiterError::Unreachable("no quorum".into());
     pair.backup.step(Event::Claimed { generation: Generation(2), outcome: Err(error) }, host.now_ns);
     for (ms, claims) in [(0, 1), (49, 1), (50, 2)] {
-        pair.backup.run(&mut Host { now_ns: host.now_ns + ms * MS });
+        pair.backup.run(&mut Host { now_ns: host.now_ns + ms * MS, ..Host::default() });
         pair.carry();
         assert_eq!(pair.claims(1).len(), claims, "{ms} ms later");
     }
@@ -228,7 +198,7 @@ fn a_backup_that_loses_the_claim_ends_its_role() {
 #[test]
 fn silence_is_suspected_only_by_those_it_is_set_for() {
     let mut pair = Pair::guarded();
-    let mut host = Host { now_ns: pair.host.now_ns };
+    let mut host = Host { now_ns: pair.host.now_ns, ..Host::default() };
     for _ in 0..119 {
         host.now_ns += MS;
         pair.backup.run(&mut host);

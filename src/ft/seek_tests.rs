@@ -2,49 +2,14 @@
 
 use super::arbiter::{Bid, Holder};
 use super::message::Message;
-use super::node::{Boot, Command, Event, Halt, LinkId, Node, Pace, World};
+use super::node::{Command, Event, Halt, LinkId, Node, Pace};
+use super::testing::{Host, boot_kv};
 use super::{Settings, SwitchState};
-use crate::base::{Generation, Icount, NodeId};
-use crate::machine::{BootOptions, Elf, Machine};
+use crate::base::{Generation, NodeId};
+use crate::machine::BoardModel;
 
 const PEER: LinkId = LinkId(9);
 const OTHER: NodeId = NodeId(77);
-
-struct Host {
-    now_ns: u64,
-    drawn: u8,
-}
-
-impl World for Host {
-    fn now_ns(&mut self) -> u64 {
-        self.now_ns
-    }
-
-    fn entropy(&mut self, bytes: &mut [u8]) {
-        self.drawn += 1;
-        bytes.fill(self.drawn);
-    }
-
-    fn host_id(&mut self) -> u64 {
-        1
-    }
-
-    fn wall_clock_ns(&mut self) -> u64 {
-        self.now_ns
-    }
-
-    fn outbox_bytes(&mut self, _: LinkId) -> usize {
-        0
-    }
-
-    fn outputs_blocked(&mut self) -> bool {
-        false
-    }
-
-    fn console_pending(&mut self) -> u64 {
-        0
-    }
-}
 
 /// The `n`-th identity that the host draws.
 fn drawn(n: u8) -> NodeId {
@@ -53,10 +18,7 @@ fn drawn(n: u8) -> NodeId {
 
 /// A primary that is alone.
 fn alone() -> Node {
-    let options = BootOptions { ram_bytes: 8 << 20, ..BootOptions::default() };
-    let guest = include_bytes!("../../guest-programs/kv/kv.elf");
-    let machine = Machine::boot(&Elf::parse(guest).expect("an ELF"), &options).expect("it boots");
-    let boot = Boot { machine, generation: Generation(1), life: 5, limit: Icount::MAX };
+    let boot = boot_kv(5, BoardModel::default());
     let mut node = Node::primary(NodeId(1), "vm", boot, Settings::default(), 0);
     node.take_commands();
     node
@@ -90,13 +52,13 @@ fn seeking() -> (Node, Host) {
     node.step(is_another_nodes(1), 0);
     node.step(Event::RoleLeft, 0);
     node.take_commands();
-    (node, Host { now_ns: 0, drawn: 0 })
+    (node, Host::default())
 }
 
 #[test]
 fn a_loser_leaves_its_role_before_it_asks_for_another() {
     let mut node = primary(true);
-    let mut host = Host { now_ns: 0, drawn: 0 };
+    let mut host = Host::default();
     node.step(is_another_nodes(1), 0);
     let commands = node.take_commands();
     assert!(

@@ -1,6 +1,7 @@
 //! Terminals, without connections: what they are sent, and what they may send.
 
 use super::*;
+use crate::ft::testing::Host;
 
 const A: LinkId = LinkId(7);
 const B: LinkId = LinkId(9);
@@ -11,30 +12,6 @@ struct Scene {
     unsent: usize,
     terminals: Terminals,
     commands: Vec<Command>,
-}
-
-impl World for (u64, usize) {
-    fn now_ns(&mut self) -> u64 {
-        self.0
-    }
-    fn entropy(&mut self, bytes: &mut [u8]) {
-        bytes.fill(0);
-    }
-    fn host_id(&mut self) -> u64 {
-        0
-    }
-    fn wall_clock_ns(&mut self) -> u64 {
-        0
-    }
-    fn outbox_bytes(&mut self, _: LinkId) -> usize {
-        self.1
-    }
-    fn outputs_blocked(&mut self) -> bool {
-        false
-    }
-    fn console_pending(&mut self) -> u64 {
-        0
-    }
 }
 
 impl Scene {
@@ -58,7 +35,8 @@ impl Scene {
     }
 
     fn show(&mut self) -> u64 {
-        self.terminals.show(&mut (self.now_ns, self.unsent), &mut self.commands)
+        let mut host = Host { now_ns: self.now_ns, unsent: self.unsent, ..Host::default() };
+        self.terminals.show(&mut host, &mut self.commands)
     }
 
     fn tell(&mut self, link: LinkId, message: Message) {

@@ -8,7 +8,8 @@ use crate::ft::Boot;
 use crate::ft::arbiter::Claim;
 use crate::ft::node::Event;
 use crate::ft::node::LinkId;
-use crate::machine::{BoardModel, BootOptions, Elf, Kernel, KernelBoot, Machine};
+use crate::ft::testing::{Host, boot_kv};
+use crate::machine::{BoardModel, BootOptions, Kernel, KernelBoot, Machine};
 
 /// A machine with one disk, about to run a kernel that is nothing but a header.
 fn machine() -> Machine {
@@ -23,42 +24,6 @@ fn machine() -> Machine {
         .expect("it boots")
 }
 
-/// A host whose connections take something, or nothing.
-struct Host {
-    now_ns: u64,
-    takes: bool,
-}
-
-impl World for Host {
-    fn now_ns(&mut self) -> u64 {
-        self.now_ns
-    }
-
-    fn wall_clock_ns(&mut self) -> u64 {
-        self.now_ns
-    }
-
-    fn entropy(&mut self, bytes: &mut [u8]) {
-        bytes.fill(7);
-    }
-
-    fn host_id(&mut self) -> u64 {
-        1
-    }
-
-    fn outbox_bytes(&mut self, _: LinkId) -> usize {
-        if self.takes { 0 } else { usize::MAX }
-    }
-
-    fn outputs_blocked(&mut self) -> bool {
-        false
-    }
-
-    fn console_pending(&mut self) -> u64 {
-        0
-    }
-}
-
 /// A primary of the key-value guest, alone.
 fn running() -> (Common, Primary, Host) {
     running_on(BoardModel::default())
@@ -66,12 +31,8 @@ fn running() -> (Common, Primary, Host) {
 
 fn running_on(board: BoardModel) -> (Common, Primary, Host) {
     let mut common = Common::new(NodeId(1), "vm", Settings::default());
-    let options = BootOptions { ram_bytes: 8 << 20, board, ..BootOptions::default() };
-    let guest = include_bytes!("../../../guest-programs/kv/kv.elf");
-    let machine = Machine::boot(&Elf::parse(guest).expect("an ELF"), &options).expect("it boots");
-    let boot = Boot { machine, generation: Generation(1), life: 1, limit: Icount::MAX };
-    let primary = Primary::boot(&mut common, boot, 0);
-    (common, primary, Host { now_ns: 0, takes: true })
+    let primary = Primary::boot(&mut common, boot_kv(1, board), 0);
+    (common, primary, Host::default())
 }
 
 #[test]
@@ -110,14 +71,14 @@ fn a_joiner_that_was_not_sent_everything_does_not_count_whatever_it_says() {
                     let received = Seq(seq_next.get() - 1);
                     let ack = Message::Ack { received, executed: Icount::MAX, audited: None };
                     say(&mut primary, &mut common, ack);
-                    (offered, host.takes) = (Some(turn), false);
+                    (offered, host.unsent) = (Some(turn), usize::MAX);
                 }
                 _ => {}
             }
         }
         match offered {
             Some(at) if turn < at + 100 => assert!(matches!(primary.peer, Peer::Joining(_)), "turn {turn}"),
-            Some(_) => host.takes = true,
+            Some(_) => host.unsent = 0,
             None => {}
         }
         if matches!(primary.peer, Peer::Counting(_)) {
@@ -149,7 +110,7 @@ fn a_joiner_that_only_says_that_it_lives_makes_way_for_another() {
     let mut common = Common::new(NodeId(1), "vm", Settings::default());
     let boot = Boot { machine: machine(), generation: Generation(1), life: 1, limit: Icount::MAX };
     let mut primary = Primary::boot(&mut common, boot, 0);
-    let mut host = Host { now_ns: 0, takes: true };
+    let mut host = Host::default();
     let join = |primary: &mut Primary, common: &mut Common, link, node, now_ns| {
         let message = Message::Join { vm: "vm".into(), node: NodeId(node) };
         common.commands.clear();
