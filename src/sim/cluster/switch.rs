@@ -8,6 +8,7 @@ use crate::ft::{Plug, SwitchState};
 use crate::net::endpoint::{Ended, Heard};
 use crate::net::fabric::DropWhy;
 use crate::net::fence::FenceCounts;
+use crate::net::switch::VmStatus;
 use crate::net::{
     Attach, CloseWhy, Command as SwitchCommand, Endpoint, Forward, FromSwitch, GatewayConfig, Mac, PeerId,
     Proto, ToSwitch, Unframer,
@@ -87,6 +88,11 @@ impl Net {
         self.switch = Some(switch);
     }
 
+    /// What the present switch reports of the one VM here.
+    fn vm(&self) -> Option<VmStatus> {
+        self.switch.as_ref().and_then(|switch| switch.status().vms.remove(VM))
+    }
+
     /// Frames of the one VM here that the present switch dropped behind its fence, or before it numbered them.
     fn lost(&self) -> u64 {
         let Some(status) = self.switch.as_ref().map(Switch::status) else { return 0 };
@@ -99,14 +105,12 @@ impl Net {
     /// Whether the present switch has given up what waited for the VM, because no node of it was there and the arbiter
     /// named a newer generation: it may be at another switch.
     fn gave_up(&self) -> bool {
-        let status = self.switch.as_ref().and_then(|switch| switch.status().vms.remove(VM));
-        status.is_some_and(|vm| vm.inbound.dropped_ended > 0)
+        self.vm().is_some_and(|vm| vm.inbound.dropped_ended > 0)
     }
 
     /// What the present switch has counted at the VM's fence.
     fn counted(&self) -> FenceCounts {
-        let status = self.switch.as_ref().and_then(|switch| switch.status().vms.remove(VM));
-        status.map_or(FenceCounts::default(), |vm| vm.fence)
+        self.vm().map_or(FenceCounts::default(), |vm| vm.fence)
     }
 }
 
