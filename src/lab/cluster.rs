@@ -180,6 +180,8 @@ pub struct Cluster {
     pub silence_ms: Option<u64>,
     /// A node that loses its place rejoins, as nodes do by default; here they end.
     pub rejoins: bool,
+    /// A node connects to the switch; false for a guest without a network (`--no-net`).
+    pub attaches: bool,
     /// How the next node that is started reaches the others, where that is not straight.
     pub via: Via,
     /// What every node that is started gets on top: disks, for example.
@@ -229,6 +231,7 @@ impl Cluster {
             record: false,
             silence_ms: None,
             rejoins: false,
+            attaches: true,
             via: Via::default(),
             arguments: Vec::new(),
             switch,
@@ -311,7 +314,10 @@ impl Cluster {
         let silence = self.silence_ms.map(|ms| ms.to_string());
         let vm = self.vm.clone();
         let mut all = arguments.to_vec();
-        all.extend(["--vm", &vm, "--listen", &listen, "--switch", &switch, "--arbiter", &arbiter]);
+        all.extend(["--vm", &vm, "--listen", &listen, "--arbiter", &arbiter]);
+        if self.attaches {
+            all.extend(["--switch", &switch]);
+        }
         if self.record {
             all.extend(["--record", &record]);
         }

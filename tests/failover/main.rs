@@ -15,6 +15,7 @@ mod guest_time;
 mod kill_command;
 mod kills;
 mod neighbours;
+mod no_net;
 mod pauses;
 mod recordings;
 mod rejoin;
