@@ -21,6 +21,10 @@ const QEMU_CPU: &str = "rv64,h=off,zba=off,zbb=off,zbc=off,zbs=off,pmu-num=29";
 /// The hart that is most like QEMU's: QEMU 7.2 sets A and D by itself and knows no cache blocks.
 pub const LIKE_QEMU: &str = "rv64,svadu=on,zicbom=off,zicboz=off";
 
+/// What [`QEMU_CPU`] gets on top for accesses that depend on `menvcfg`: A and D are set while ADUE is, as it is
+/// at reset.
+pub const QEMU_ENVCFG: &str = ",svadu=on,svade=off,zicbom=on,zicboz=on";
+
 /// More than any of our programs needs.
 const QEMU_PATIENCE: Duration = Duration::from_secs(60);
 const INSTRUCTIONS_MAX: u64 = 20_000_000;
@@ -37,10 +41,27 @@ pub fn qemu_is_here(what: &str) -> bool {
     false
 }
 
+/// Does this QEMU know cache-block operations and `menvcfg.ADUE`? If not, says that `what` is skipped.
+pub fn qemu_has_envcfg(what: &str) -> bool {
+    let run = Command::new("qemu-system-riscv64").arg("--version").output().expect("QEMU starts");
+    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    let version = text.split_whitespace().nth(3).and_then(|version| version.split('.').next()?.parse().ok());
+    let major: u32 = version.unwrap_or_else(|| panic!("no version in {text:?}"));
+    if major < 9 {
+        skipped(&format!("{what}: QEMU {major} is older than 9"));
+    }
+    major >= 9
+}
+
 /// Runs QEMU's `virt` board until it powers off.
 pub fn qemu(arguments: &[&str]) -> Output {
+    qemu_with("", arguments)
+}
+
+fn qemu_with(properties: &str, arguments: &[&str]) -> Output {
+    let cpu = format!("{QEMU_CPU}{properties}");
     let child = Command::new("qemu-system-riscv64")
-        .args(["-bios", "none", "-nographic", "-monitor", "none", "-cpu", QEMU_CPU])
+        .args(["-bios", "none", "-nographic", "-monitor", "none", "-cpu", &cpu])
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -70,15 +91,16 @@ fn wait(mut child: Child) -> Output {
     Output { status, stdout, stderr }
 }
 
-/// RAM after QEMU has run the program. Its RAM is a file that both sides see.
-pub fn on_qemu(image: &[u8], directory: &Path) -> Vec<u8> {
+/// RAM after QEMU, its hart with `properties` on top, has run the program. Its RAM is a file that both sides see.
+pub fn on_qemu(image: &[u8], properties: &str, directory: &Path) -> Vec<u8> {
     let path = directory.join("ram");
     let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
     file.set_len(RAM_BYTES).unwrap();
     file.write_all(image).unwrap();
     let size = format!("{}M", RAM_BYTES >> 20);
     let backend = format!("memory-backend-file,id=ram,mem-path={},size={size},share=on", path.display());
-    let run = qemu(&["-M", "virt,memory-backend=ram", "-m", &size, "-object", &backend, "-serial", "none"]);
+    let words = ["-M", "virt,memory-backend=ram", "-m", &size, "-object", &backend, "-serial", "none"];
+    let run = qemu_with(properties, &words);
     assert!(run.status.success(), "QEMU: {} {}", run.status, String::from_utf8_lossy(&run.stderr));
     let mut ram = vec![0; COMPARED_BYTES];
     file.seek(SeekFrom::Start(0)).unwrap();

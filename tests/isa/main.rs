@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`suite`] | `guest-programs/isa/*.elf` on this machine (recorded and replayed) and on QEMU |
 //! | [`programs`] | random programs in M-, S- and U-mode: registers, traps and memory as QEMU has them |
+//! | [`probes`] | single accesses with tables, PMP and `menvcfg` of their own, as a newer QEMU does them |
 //! | [`registers`] | which CSRs exist where, and what each can hold, as QEMU has it |
 //! | [`corners`] | every test that `docs/isa-corners.md` names exists |
 //!
@@ -23,6 +24,7 @@ mod corners;
 mod generate;
 mod image;
 mod machines;
+mod probes;
 mod programs;
 mod registers;
 mod suite;

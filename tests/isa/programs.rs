@@ -106,7 +106,7 @@ fn random_programs_do_on_qemu_what_they_do_here() {
         let fine = seed / 3 % 2 == 1;
         let image = Image::new(&mut prng, mode, delegated, fine, &words);
         let ours = on_lockstep(&image.0, LIKE_QEMU);
-        let theirs = on_qemu(&image.0, directory.path());
+        let theirs = on_qemu(&image.0, "", directory.path());
         let machine = compare(&ours, &theirs, LOG_M, mode, seed);
         let supervisor = compare(&ours, &theirs, LOG_S, mode, seed);
         assert!(machine > 500, "seed {seed}: the log is empty");

@@ -109,7 +109,7 @@ fn probes(image: &[u8]) -> Vec<(Entry, bool)> {
 fn on_both(prng: &mut Prng, mode: Mode, words: &[u32]) -> [Vec<(Entry, bool)>; 2] {
     let image = Image::new(prng, mode, 0, false, words);
     let directory = tempfile::tempdir().unwrap();
-    [probes(&on_lockstep(&image.0, LIKE_QEMU)), probes(&on_qemu(&image.0, directory.path()))]
+    [probes(&on_lockstep(&image.0, LIKE_QEMU)), probes(&on_qemu(&image.0, "", directory.path()))]
 }
 
 #[test]
