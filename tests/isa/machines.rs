@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use lockstep::base::Icount;
@@ -21,9 +22,11 @@ const QEMU_CPU: &str = "rv64,h=off,zba=off,zbb=off,zbc=off,zbs=off,pmu-num=29";
 /// The hart that is most like QEMU's: QEMU 7.2 sets A and D by itself and knows no cache blocks.
 pub const LIKE_QEMU: &str = "rv64,svadu=on,zicbom=off,zicboz=off";
 
-/// What [`QEMU_CPU`] gets on top for accesses that depend on `menvcfg`: A and D are set while ADUE is, as it is
-/// at reset.
-pub const QEMU_ENVCFG: &str = ",svadu=on,svade=off,zicbom=on,zicboz=on";
+/// From QEMU 9 on there are more of them to be off, and A and D are set only with `svadu`.
+const QEMU_9_CPU: &str = ",zfa=off,zawrs=off,zicond=off,zicbom=off,zicboz=off,svadu=on,svade=off";
+
+/// On top, for accesses that depend on `menvcfg`.
+pub const QEMU_CACHE_BLOCKS: &str = ",zicbom=on,zicboz=on";
 
 /// More than any of our programs needs.
 const QEMU_PATIENCE: Duration = Duration::from_secs(60);
@@ -43,14 +46,23 @@ pub fn qemu_is_here(what: &str) -> bool {
 
 /// Does this QEMU know cache-block operations and `menvcfg.ADUE`? If not, says that `what` is skipped.
 pub fn qemu_has_envcfg(what: &str) -> bool {
-    let run = Command::new("qemu-system-riscv64").arg("--version").output().expect("QEMU starts");
-    let text = String::from_utf8_lossy(&run.stdout).into_owned();
-    let version = text.split_whitespace().nth(3).and_then(|version| version.split('.').next()?.parse().ok());
-    let major: u32 = version.unwrap_or_else(|| panic!("no version in {text:?}"));
-    if major < 9 {
-        skipped(&format!("{what}: QEMU {major} is older than 9"));
+    let has = qemu_major() >= 9;
+    if !has {
+        skipped(&format!("{what}: QEMU {} is older than 9", qemu_major()));
     }
-    major >= 9
+    has
+}
+
+/// The first number of its version.
+fn qemu_major() -> u32 {
+    static MAJOR: LazyLock<u32> = LazyLock::new(|| {
+        let run = Command::new("qemu-system-riscv64").arg("--version").output().expect("QEMU starts");
+        let text = String::from_utf8_lossy(&run.stdout).into_owned();
+        let version =
+            text.split_whitespace().nth(3).and_then(|version| version.split('.').next()?.parse().ok());
+        version.unwrap_or_else(|| panic!("no version in {text:?}"))
+    });
+    *MAJOR
 }
 
 /// Runs QEMU's `virt` board until it powers off.
@@ -59,7 +71,8 @@ pub fn qemu(arguments: &[&str]) -> Output {
 }
 
 fn qemu_with(properties: &str, arguments: &[&str]) -> Output {
-    let cpu = format!("{QEMU_CPU}{properties}");
+    let newer = if qemu_major() >= 9 { QEMU_9_CPU } else { "" };
+    let cpu = format!("{QEMU_CPU}{newer}{properties}");
     let child = Command::new("qemu-system-riscv64")
         .args(["-bios", "none", "-nographic", "-monitor", "none", "-cpu", &cpu])
         .args(arguments)

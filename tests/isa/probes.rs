@@ -15,7 +15,7 @@ use lockstep::base::Prng;
 
 use crate::asm::*;
 use crate::image::BASE;
-use crate::machines::{QEMU_ENVCFG, on_lockstep, on_qemu, qemu_has_envcfg, qemu_is_here};
+use crate::machines::{QEMU_CACHE_BLOCKS, on_lockstep, on_qemu, qemu_has_envcfg, qemu_is_here};
 
 /// The hart that is compared with QEMU's.
 const CPU: &str = "rv64,svadu=on,zicbom=on,zicboz=on";
@@ -474,7 +474,7 @@ fn single_accesses_do_on_a_newer_qemu_what_they_do_here() {
         let mut prng = Prng::new(seed);
         let probes: Vec<Probe> = (0..PROBES).map(|_| Probe::random(&mut prng)).collect();
         let image = image(&probes);
-        let (ours, theirs) = (on_lockstep(&image, CPU), on_qemu(&image, QEMU_ENVCFG, directory.path()));
+        let (ours, theirs) = (on_lockstep(&image, CPU), on_qemu(&image, QEMU_CACHE_BLOCKS, directory.path()));
         let (mut causes, mut marked, mut forgiven) = (BTreeMap::<u64, u32>::new(), 0, 0);
         for (n, probe) in probes.iter().enumerate() {
             let [our, their] = [&ours, &theirs].map(|ram| Outcome::read(ram, n));
