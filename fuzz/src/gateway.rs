@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use lockstep::net::ether::FRAME_BYTES_MAX;
 use lockstep::net::outbound::FLOWS_MAX;
-use lockstep::net::{ConnId, FlowId, FromGateway, Gateway, GatewayConfig, MILLISECOND_NS};
+use lockstep::net::{ConnId, FlowId, FromGateway, Gateway, GatewayConfig, HostAction, MILLISECOND_NS};
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, TcpPacket, UdpPacket};
 
 use crate::input::Input;
@@ -156,16 +156,16 @@ impl World {
                     check(&frame);
                     self.segment = mend::Segment::of(&frame).or(self.segment.take());
                 }
-                FromGateway::Dial { conn, .. } => {
+                FromGateway::Host(HostAction::Dial { conn, .. }) => {
                     self.dialing.push(conn);
                     self.conns.push(conn);
                 }
-                FromGateway::Out { flow, .. } => self.flows.push(flow),
-                FromGateway::Ping { flow, bytes, .. } => {
+                FromGateway::Host(HostAction::Out { flow, .. }) => self.flows.push(flow),
+                FromGateway::Host(HostAction::Ping { flow, bytes, .. }) => {
                     self.flows.push(flow);
                     self.ping = Some((flow, bytes));
                 }
-                FromGateway::ToHost { .. } | FromGateway::EndFlow { .. } => {}
+                FromGateway::Host(HostAction::ToClient { .. } | HostAction::EndFlow { .. }) => {}
             }
         }
     }

@@ -94,8 +94,15 @@ impl GatewayConfig {
 pub enum FromGateway {
     /// Put this frame on the segment.
     Frame(Vec<u8>),
+    /// Outside the segment.
+    Host(HostAction),
+}
+
+/// What the host does for the guests of a segment. The switch passes it on, as its gateway wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostAction {
     /// Send this datagram from the host socket of `forward` to `client`.
-    ToHost {
+    ToClient {
         /// Index in [`GatewayConfig::forwards`].
         forward: usize,
         /// Where the datagram goes.
@@ -103,7 +110,7 @@ pub enum FromGateway {
         /// Its payload.
         bytes: Vec<u8>,
     },
-    /// Connect to `to`, and report the outcome by [`Gateway::dialed`].
+    /// Connect to `to`, and report the outcome by [`Switch::dialed`](super::Switch::dialed).
     Dial {
         /// The guest's connection.
         conn: ConnId,
@@ -120,7 +127,8 @@ pub enum FromGateway {
         bytes: Vec<u8>,
     },
     /// Send this ICMP echo request to `to`, from a socket of this flow's own; or report by
-    /// [`Gateway::ping_failed`] that it could not be sent. The identifier is the socket's business.
+    /// [`Switch::ping_failed`](super::Switch::ping_failed) that it could not be sent. The identifier is the
+    /// socket's business.
     Ping {
         /// The flow.
         flow: FlowId,
@@ -617,10 +625,14 @@ impl Gateway {
         let ends = Ends { mac: source, guest: (from, ident), remote: (to, PING_PORT) };
         let flow = self.flow_of(now, ends, false, out);
         self.flows.counts.datagrams_out += 1;
-        out.push(FromGateway::Ping { flow, to: to.into(), bytes: packet.payload().to_vec() });
+        out.push(FromGateway::Host(HostAction::Ping {
+            flow,
+            to: to.into(),
+            bytes: packet.payload().to_vec(),
+        }));
     }
 
-    /// The host could not send a [`FromGateway::Ping`] with these bytes: the guest gets an ICMP error.
+    /// The host could not send a [`HostAction::Ping`] with these bytes: the guest gets an ICMP error.
     pub fn ping_failed(&mut self, now: u64, flow: FlowId, bytes: &[u8], out: &mut Vec<FromGateway>) {
         let Some(ends) = self.flows.answered(now, flow) else { return };
         self.flows.counts.pings_unsent += 1;
@@ -640,7 +652,7 @@ impl Gateway {
         let flow = self.flows.of(now, ends, asks, &mut self.ended_flows);
         for flow in self.ended_flows.drain(..) {
             self.resolver_of.remove(&flow);
-            out.push(FromGateway::EndFlow { flow });
+            out.push(FromGateway::Host(HostAction::EndFlow { flow }));
         }
         flow
     }
@@ -704,7 +716,7 @@ impl Gateway {
                     if let Some(conn) = self.tcp.guest_opens(now, bytes) {
                         // The next connection for names asks the next resolver: this one may not answer.
                         self.resolver_next += usize::from(to == DNS_IP);
-                        out.push(FromGateway::Dial { conn, to: leads_to });
+                        out.push(FromGateway::Host(HostAction::Dial { conn, to: leads_to }));
                         return;
                     }
                 }
@@ -725,7 +737,7 @@ impl Gateway {
         self.allows(host, port).then(|| SocketAddr::new(host.into(), port))
     }
 
-    /// What became of a [`FromGateway::Dial`].
+    /// What became of a [`HostAction::Dial`].
     pub fn dialed(&mut self, now: u64, conn: ConnId, connected: bool, out: &mut Vec<FromGateway>) {
         let Some(to) = self.guest_mac() else { return };
         let mut route = Route { from: self.config.mac, to, room: 1 };
@@ -780,7 +792,7 @@ impl Gateway {
             to
         };
         self.flows.counts.datagrams_out += 1;
-        out.push(FromGateway::Out { flow, to, bytes: datagram.payload().to_vec() });
+        out.push(FromGateway::Host(HostAction::Out { flow, to, bytes: datagram.payload().to_vec() }));
     }
 
     fn hear_dhcp(&mut self, source: Mac, datagram: &UdpPacket<&[u8]>, out: &mut Vec<FromGateway>) {
@@ -846,11 +858,11 @@ impl Gateway {
             return;
         };
         self.counts.datagrams_to_host += 1;
-        out.push(FromGateway::ToHost {
+        out.push(FromGateway::Host(HostAction::ToClient {
             forward: client.forward,
             client: client.address,
             bytes: datagram.payload().to_vec(),
-        });
+        }));
     }
 }
 

@@ -93,7 +93,11 @@ fn a_datagram_waits_for_the_address_and_the_answer_finds_its_client() {
     assert_ne!(ports[0].0, ports[1].0);
 
     let answer = ether::udp(GUEST, 7, GATEWAY, ports[1].0, b"2 PONG");
-    let expected = FromGateway::ToHost { forward: 0, client: client(6666), bytes: b"2 PONG".to_vec() };
+    let expected = FromGateway::Host(HostAction::ToClient {
+        forward: 0,
+        client: client(6666),
+        bytes: b"2 PONG".to_vec(),
+    });
     assert_eq!(from_guest(&mut gateway, ARP_RETRY_NS + 2, &answer), [expected]);
 }
 
@@ -195,7 +199,10 @@ fn datagrams_that_do_not_fit_a_frame_pass_in_fragments_both_ways() {
         let answer = fragments::udp((GUEST, 7), (GATEWAY, udp.src_port()), 77, &sent);
         let out: Vec<FromGateway> =
             answer.iter().rev().flat_map(|frame| from_guest(&mut gateway, 0, frame)).collect();
-        assert_eq!(out, [FromGateway::ToHost { forward: 0, client: client(1), bytes: sent }]);
+        assert_eq!(
+            out,
+            [FromGateway::Host(HostAction::ToClient { forward: 0, client: client(1), bytes: sent })]
+        );
     }
     assert_eq!(from_host(&mut gateway, 0, 1, &[0; DATAGRAM_BYTES_MAX + 1]), []);
     let counts = gateway.counts();
@@ -210,7 +217,7 @@ fn a_long_ping_and_a_long_datagram_to_the_outside_pass_in_fragments_too() {
     let sent = vec![9; 3000];
     let frames = fragments::udp((GUEST, 5000), (outside, 99), 77, &sent);
     let out: Vec<FromGateway> = frames.iter().flat_map(|frame| from_guest(&mut gateway, 0, frame)).collect();
-    let [FromGateway::Out { flow, bytes, .. }] = &out[..] else { panic!("{out:?}") };
+    let [FromGateway::Host(HostAction::Out { flow, bytes, .. })] = &out[..] else { panic!("{out:?}") };
     assert_eq!(*bytes, sent);
     let mut out = Vec::new();
     gateway.flow_datagram(0, *flow, &sent, &mut out);
@@ -236,7 +243,7 @@ fn a_ping_to_the_outside_is_carried_or_answered_with_unreachable() {
         })
     };
     let out = from_guest(&mut gateway, 0, &ping([192, 0, 2, 7]));
-    let [FromGateway::Ping { flow, to, bytes }] = &out[..] else { panic!("{out:?}") };
+    let [FromGateway::Host(HostAction::Ping { flow, to, bytes })] = &out[..] else { panic!("{out:?}") };
     assert_eq!(
         (to.to_string().as_str(), &bytes[..2], &bytes[4..]),
         ("192.0.2.7", &[8, 0][..], &b"\0\x03\0\x04abc"[..])
@@ -276,7 +283,7 @@ fn names_are_asked_by_tcp_too_at_one_resolver_after_the_other() {
     let mut asked = Vec::new();
     for from_port in [5000, 5001, 5002] {
         let out = from_guest(&mut gateway, 0, &opening_from(from_port, dns, 53));
-        let [FromGateway::Dial { to, .. }] = &out[..] else { panic!("{out:?}") };
+        let [FromGateway::Host(HostAction::Dial { to, .. })] = &out[..] else { panic!("{out:?}") };
         asked.push(to.to_string());
     }
     assert_eq!(asked, ["127.0.0.53:53", "[::1]:53", "127.0.0.53:53"]);
@@ -289,12 +296,12 @@ fn the_hosts_own_services_are_at_the_gateways_address_where_that_is_allowed() {
     let mut gateway = Gateway::new(GatewayConfig { outbound, ..GatewayConfig::with_forwards(vec![]) });
     from_guest(&mut gateway, 0, &announce());
     let out = from_guest(&mut gateway, 0, &opening(GATEWAY, 8080));
-    let [FromGateway::Dial { to, .. }] = &out[..] else { panic!("{out:?}") };
+    let [FromGateway::Host(HostAction::Dial { to, .. })] = &out[..] else { panic!("{out:?}") };
     assert_eq!(to.to_string(), "127.0.0.1:8080");
     assert_reset(&from_guest(&mut gateway, 0, &opening(GATEWAY, 8081)));
 
     let out = from_guest(&mut gateway, 0, &ether::udp(GUEST, 5000, GATEWAY, 8080, b"hello"));
-    let [FromGateway::Out { flow, to, bytes }] = &out[..] else { panic!("{out:?}") };
+    let [FromGateway::Host(HostAction::Out { flow, to, bytes })] = &out[..] else { panic!("{out:?}") };
     assert_eq!((to.to_string().as_str(), &bytes[..]), ("127.0.0.1:8080", &b"hello"[..]));
     let mut answer = Vec::new();
     gateway.flow_datagram(0, *flow, b"hi", &mut answer);
@@ -443,7 +450,9 @@ fn the_guest_is_told_where_it_may_not_go_and_names_go_to_the_resolvers_in_turn()
         from_guest(gateway, now, &ether::udp(GUEST, 5000, to(ip), port, b"hello"))
     };
     // Names.
-    let [FromGateway::Out { flow, to: first, bytes }] = &send(&mut gateway, 0, [10, 0, 2, 3], 53)[..] else {
+    let [FromGateway::Host(HostAction::Out { flow, to: first, bytes })] =
+        &send(&mut gateway, 0, [10, 0, 2, 3], 53)[..]
+    else {
         panic!("asked")
     };
     assert_eq!(bytes, b"hello");
@@ -454,14 +463,18 @@ fn the_guest_is_told_where_it_may_not_go_and_names_go_to_the_resolvers_in_turn()
     // The first is silent from now on: after a second the other is asked.
     send(&mut gateway, SECOND_NS, [10, 0, 2, 3], 53);
     let out = send(&mut gateway, 3 * SECOND_NS, [10, 0, 2, 3], 53);
-    let [FromGateway::EndFlow { .. }, FromGateway::Out { to: second, .. }] = &out[..] else {
+    let [
+        FromGateway::Host(HostAction::EndFlow { .. }),
+        FromGateway::Host(HostAction::Out { to: second, .. }),
+    ] = &out[..]
+    else {
         panic!("{out:?}")
     };
     assert_ne!(first, second);
     // Datagrams.
     let out = send(&mut gateway, 0, [192, 0, 2, 7], 123);
     assert!(
-        matches!(&out[..], [FromGateway::Out { to, .. }] if to.to_string() == "192.0.2.7:123"),
+        matches!(&out[..], [FromGateway::Host(HostAction::Out { to, .. })] if to.to_string() == "192.0.2.7:123"),
         "{out:?}"
     );
     for (ip, port) in [([192, 0, 2, 7], 124), ([192, 0, 3, 7], 123)] {
@@ -513,7 +526,7 @@ fn a_guest_that_connects_before_it_has_told_its_address_is_asked_and_connects_at
     assert_eq!(from_guest(&mut gateway, 0, &syn), [FromGateway::Frame(ask)]);
     from_guest(&mut gateway, 1, &announce());
     let out = from_guest(&mut gateway, SECOND_NS, &syn);
-    let [FromGateway::Dial { conn, .. }] = &out[..] else { panic!("{out:?}") };
+    let [FromGateway::Host(HostAction::Dial { conn, .. })] = &out[..] else { panic!("{out:?}") };
     let mut told = Vec::new();
     gateway.dialed(SECOND_NS, *conn, true, &mut told);
     gateway.flush_tcp(SECOND_NS, true, 8, &mut told);

@@ -36,7 +36,7 @@ pub mod wire;
 pub(crate) use endpoint::Endpoint;
 pub use ether::Mac;
 pub(crate) use forward::{Forward, Proto};
-pub use gateway::{FromGateway, Gateway, GatewayConfig};
+pub use gateway::{FromGateway, Gateway, GatewayConfig, HostAction};
 pub use outbound::FlowId;
 pub(crate) use outbound::{Outbound, resolvers};
 pub use port::{Attach, FromSwitch, PortError, ToSwitch, Unframer};

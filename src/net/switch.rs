@@ -27,7 +27,7 @@
 //! [`ABANDONED_NS`] is free for another guest, and one without an attached node makes room when all
 //! [`VMS_MAX`] are taken.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -37,7 +37,7 @@ use super::elsewhere::{Address, Elsewhere, ElsewhereStatus, MOVING_NS, Whence};
 use super::ether::{Mac, addresses, claims_ip};
 use super::fabric::{DropWhy, Fabric, Fate, GATEWAY_PORT, PortId};
 use super::fence::{Fence, FenceCounts, Verdict};
-use super::gateway::{DNS_IP, FromGateway, Gateway, GatewayConfig, GatewayCounts};
+use super::gateway::{DNS_IP, FromGateway, Gateway, GatewayConfig, GatewayCounts, HostAction};
 use super::inbound::{Inbound, InboundCounts};
 use super::outbound::FlowId;
 use super::port::{Attach, FromSwitch, PortError, ToSwitch};
@@ -113,46 +113,8 @@ pub enum Command {
     Send(PeerId, FromSwitch),
     /// Close once everything sent before has left.
     Close(PeerId, CloseWhy),
-    /// Send a datagram from the host socket of `forward`.
-    ToHost {
-        /// Index in the gateway's forwards.
-        forward: usize,
-        /// Where the datagram goes.
-        client: SocketAddr,
-        /// Its payload.
-        bytes: Vec<u8>,
-    },
-    /// Connect to `to` for the guest, and report the outcome by [`Switch::dialed`].
-    Dial {
-        /// The guest's connection.
-        conn: ConnId,
-        /// The address that the guest has asked for.
-        to: SocketAddr,
-    },
-    /// Send a datagram of the guest's to `to`, from a socket that is this flow's own.
-    Out {
-        /// The flow.
-        flow: FlowId,
-        /// Where the datagram goes.
-        to: SocketAddr,
-        /// Its payload.
-        bytes: Vec<u8>,
-    },
-    /// Send an ICMP echo request of the guest's to `to`, from a socket that is this flow's own; report a
-    /// failure by [`Switch::ping_failed`].
-    Ping {
-        /// The flow.
-        flow: FlowId,
-        /// Where the request goes.
-        to: IpAddr,
-        /// The ICMP message, from its type on.
-        bytes: Vec<u8>,
-    },
-    /// The flow's socket is no longer needed.
-    EndFlow {
-        /// The flow.
-        flow: FlowId,
-    },
+    /// Do this outside the segment, as the gateway wants it.
+    Host(HostAction),
     /// Put this frame on the uplink.
     ToUplink(Vec<u8>),
     /// A line for the operator.
@@ -617,7 +579,7 @@ impl Switch {
         self.gateway.connect(now, forward)
     }
 
-    /// What became of a [`Command::Dial`].
+    /// What became of a [`HostAction::Dial`].
     pub fn dialed(&mut self, now: u64, conn: ConnId, connected: bool, out: &mut Vec<Command>) {
         let mut from_gateway = std::mem::take(&mut self.from_gateway);
         self.gateway.dialed(now, conn, connected, &mut from_gateway);
@@ -631,7 +593,7 @@ impl Switch {
         self.carry(now, from_gateway, out);
     }
 
-    /// A [`Command::Ping`] could not be sent.
+    /// A [`HostAction::Ping`] could not be sent.
     pub fn ping_failed(&mut self, now: u64, flow: FlowId, bytes: &[u8], out: &mut Vec<Command>) {
         let mut from_gateway = std::mem::take(&mut self.from_gateway);
         self.gateway.ping_failed(now, flow, bytes, &mut from_gateway);
@@ -1004,13 +966,7 @@ impl Switch {
                 FromGateway::Frame(frame) => {
                     self.place(now, GATEWAY_PORT, &frame);
                 }
-                FromGateway::ToHost { forward, client, bytes } => {
-                    out.push(Command::ToHost { forward, client, bytes });
-                }
-                FromGateway::Dial { conn, to } => out.push(Command::Dial { conn, to }),
-                FromGateway::Out { flow, to, bytes } => out.push(Command::Out { flow, to, bytes }),
-                FromGateway::Ping { flow, to, bytes } => out.push(Command::Ping { flow, to, bytes }),
-                FromGateway::EndFlow { flow } => out.push(Command::EndFlow { flow }),
+                FromGateway::Host(action) => out.push(Command::Host(action)),
             }
         }
         self.from_gateway = from_gateway;

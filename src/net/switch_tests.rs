@@ -96,7 +96,10 @@ fn a_request_reaches_the_guest_and_its_answer_the_client() {
     let (port, payload) = request(&frames[0].1);
     assert_eq!((frames[0].0, payload), (1, &b"1 PING"[..]));
     let out = world.send(P1, G1, 2, ether::udp(GUEST, 7, GATEWAY, port, b"1 PONG"));
-    assert_eq!(out, [Command::ToHost { forward: 0, client: client(5555), bytes: b"1 PONG".to_vec() }]);
+    assert_eq!(
+        out,
+        [Command::Host(HostAction::ToClient { forward: 0, client: client(5555), bytes: b"1 PONG".to_vec() })]
+    );
 }
 
 #[test]
@@ -620,7 +623,9 @@ fn over_random_takeovers_every_request_is_answered_exactly_once() {
         let numbers: Vec<u32> = answers
             .iter()
             .map(|command| match command {
-                Command::ToHost { bytes, .. } => u32::from_le_bytes(bytes[..].try_into().unwrap()),
+                Command::Host(HostAction::ToClient { bytes, .. }) => {
+                    u32::from_le_bytes(bytes[..].try_into().unwrap())
+                }
                 other => panic!("seed {seed}: {other:?}"),
             })
             .collect();

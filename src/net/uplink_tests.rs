@@ -77,14 +77,7 @@ fn on_the_uplink(out: &[Command]) -> Vec<Vec<u8>> {
     out.iter()
         .filter_map(|command| match command {
             Command::ToUplink(frame) => Some(frame.clone()),
-            Command::Send(..)
-            | Command::Close(..)
-            | Command::ToHost { .. }
-            | Command::Dial { .. }
-            | Command::Out { .. }
-            | Command::Ping { .. }
-            | Command::EndFlow { .. }
-            | Command::Tell(_) => None,
+            Command::Send(..) | Command::Close(..) | Command::Host(_) | Command::Tell(_) => None,
         })
         .collect()
 }

@@ -20,7 +20,9 @@ use crate::host::say::say;
 use crate::host::stop::Stop;
 use crate::net::gateway::GatewayConfig;
 use crate::net::switch::{PEERS_MAX, SwitchStatus};
-use crate::net::{CloseWhy, Command, Forward, Outbound, PeerId, Proto, SECOND_NS, Switch, SwitchConfig};
+use crate::net::{
+    CloseWhy, Command, Forward, HostAction, Outbound, PeerId, Proto, SECOND_NS, Switch, SwitchConfig,
+};
 
 /// Datagrams taken from one forwarded port before the others get their turn.
 const DATAGRAMS_AT_ONCE: usize = 64;
@@ -457,35 +459,41 @@ impl SwitchServer {
                         }
                     }
                 }
-                Command::ToHost { forward, client, bytes } => {
-                    let sent = self.datagrams.get(&forward).map(|socket| socket.send_to(&bytes, client));
-                    if !matches!(sent, Some(Ok(_))) {
-                        self.datagrams_unsent += 1;
-                    }
-                }
+                Command::Host(action) => self.act(now, action),
                 Command::ToUplink(frame) => {
                     if let Some(uplink) = &mut self.uplink {
                         uplink.send(now, &frame);
                     }
                 }
-                Command::Dial { conn, to } => {
-                    self.clients.dial(now, conn, to, &mut self.switch, &mut self.commands);
-                }
-                Command::Out { flow, to, bytes } => {
-                    self.datagrams_unsent += u64::from(self.outlets.send(flow, to, &bytes).is_err());
-                }
-                Command::Ping { flow, to, bytes } => {
-                    if self.outlets.ping(flow, to, &bytes).is_err() {
-                        self.switch.ping_failed(now, flow, &bytes, &mut self.commands);
-                    }
-                }
-                Command::EndFlow { flow } => self.outlets.end(flow),
                 Command::Tell(text) => say!("switch: {text}"),
             }
         }
         // A connection that could not even be begun has an answer at once; it waits for the next turn.
         commands.append(&mut self.commands);
         self.commands = commands;
+    }
+
+    fn act(&mut self, now: u64, action: HostAction) {
+        match action {
+            HostAction::ToClient { forward, client, bytes } => {
+                let sent = self.datagrams.get(&forward).map(|socket| socket.send_to(&bytes, client));
+                if !matches!(sent, Some(Ok(_))) {
+                    self.datagrams_unsent += 1;
+                }
+            }
+            HostAction::Dial { conn, to } => {
+                self.clients.dial(now, conn, to, &mut self.switch, &mut self.commands);
+            }
+            HostAction::Out { flow, to, bytes } => {
+                self.datagrams_unsent += u64::from(self.outlets.send(flow, to, &bytes).is_err());
+            }
+            HostAction::Ping { flow, to, bytes } => {
+                if self.outlets.ping(flow, to, &bytes).is_err() {
+                    self.switch.ping_failed(now, flow, &bytes, &mut self.commands);
+                }
+            }
+            HostAction::EndFlow { flow } => self.outlets.end(flow),
+        }
     }
 
     fn part_from_the_stuck(&mut self, now: u64) {

@@ -10,8 +10,8 @@ use crate::net::fabric::DropWhy;
 use crate::net::fence::FenceCounts;
 use crate::net::switch::VmStatus;
 use crate::net::{
-    Attach, CloseWhy, Command as SwitchCommand, Endpoint, Forward, FromSwitch, GatewayConfig, Mac, PeerId,
-    Proto, ToSwitch, Unframer,
+    Attach, CloseWhy, Command as SwitchCommand, Endpoint, Forward, FromSwitch, GatewayConfig, HostAction,
+    Mac, PeerId, Proto, ToSwitch, Unframer,
 };
 
 const VM: &str = "kv";
@@ -331,18 +331,17 @@ impl Cluster<'_> {
             match command {
                 SwitchCommand::Send(peer, message) => self.switch_says(peer, &message),
                 SwitchCommand::Close(peer, why) => self.switch_closes(peer, why),
-                SwitchCommand::ToHost { client, bytes, .. } => self.datagram(client.port(), bytes, false),
+                SwitchCommand::Host(HostAction::ToClient { client, bytes, .. }) => {
+                    self.datagram(client.port(), bytes, false);
+                }
                 SwitchCommand::ToUplink(frame) => {
                     if let Some((port, payload)) = wire::from_guest(&frame) {
                         self.datagram(port, payload, false);
                     }
                 }
                 SwitchCommand::Tell(text) => self.note(|| format!("switch: {text}")),
-                SwitchCommand::Dial { .. }
-                | SwitchCommand::Out { .. }
-                | SwitchCommand::Ping { .. }
-                | SwitchCommand::EndFlow { .. } => {
-                    self.fail("the guest reaches for the world outside".into())
+                SwitchCommand::Host(action) => {
+                    self.fail(format!("the guest reaches for the world outside: {action:?}"))
                 }
             }
         }
