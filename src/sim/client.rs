@@ -3,6 +3,11 @@
 use crate::base::Prng;
 
 const MS: u64 = 1_000_000;
+/// How long a client waits for the answer to a first transmission.
+pub const TIMEOUT_NS: u64 = 5 * MS;
+/// The longest that it waits. A client that repeated more often would fill the journal of a guest that answers slowly
+/// after a long hang, as no TCP client would.
+const TIMEOUT_NS_MAX: u64 = 2_560 * MS;
 
 /// What a client has just asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +48,7 @@ impl Client {
             asked: Asked::Echo,
             payload: Vec::new(),
             waiting: false,
-            timeout_ns: 5 * MS,
+            timeout_ns: TIMEOUT_NS,
             done: 0,
             retransmissions: 0,
             requests,
@@ -83,7 +88,7 @@ impl Client {
         };
         self.id += 1;
         self.waiting = true;
-        self.timeout_ns = 5 * MS;
+        self.timeout_ns = TIMEOUT_NS;
         let (id, port) = (self.id, self.port);
         self.payload = match &self.asked {
             Asked::Incr => format!("{id} INCR n{port}"),
@@ -96,13 +101,14 @@ impl Client {
         Some(self.payload.clone())
     }
 
-    /// The timer of request `id` has run out: the same datagram again, and the next timeout.
+    /// The timer of request `id` has run out: the same datagram again, and the next timeout, which doubles each time
+    /// (RFC 6298, 5.5).
     pub fn again(&mut self, id: u64) -> Option<(Vec<u8>, u64)> {
         if !self.waiting || id != self.id {
             return None;
         }
         self.retransmissions += 1;
-        self.timeout_ns = (self.timeout_ns * 2).min(40 * MS);
+        self.timeout_ns = (self.timeout_ns * 2).min(TIMEOUT_NS_MAX);
         Some((self.payload.clone(), self.timeout_ns))
     }
 
@@ -147,6 +153,21 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_repeated_ever_less_often_until_it_is_answered() {
+        let mut client = Client::new(5000, 100, Prng::new(1));
+        for _ in 0..2 {
+            let request = client.ask().unwrap();
+            let id = client.id();
+            for timeout_ms in [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 2560] {
+                assert_eq!(client.again(id), Some((request.clone(), timeout_ms * MS)));
+            }
+            client.waiting = false;
+            assert_eq!(client.again(id), None);
+        }
+        assert_eq!(client.retransmissions, 20);
+    }
 
     #[test]
     fn a_lost_increment_is_a_contradiction() {

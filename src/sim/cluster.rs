@@ -13,7 +13,7 @@ mod switch;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Outcome;
-use super::client::Client;
+use super::client::{Client, TIMEOUT_NS};
 use super::disk::{self, Answered, Asked, SimDisk};
 use super::oracle::{self, Chronicle};
 use super::plan::{Fault, Plan};
@@ -558,7 +558,7 @@ impl<'a> Cluster<'a> {
                     let (port, id) = (self.clients[client].port, self.clients[client].id());
                     self.asked_at.insert(port, self.now_ns);
                     self.datagram(port, payload, true);
-                    self.later(5 * MS, Happening::Timer { client, id });
+                    self.later(TIMEOUT_NS, Happening::Timer { client, id });
                 }
             }
             Happening::Timer { client, id } => {
