@@ -110,6 +110,8 @@ pub(super) struct Backup {
     ack_due: bool,
     ack_ns: u64,
     ack_executed: Icount,
+    /// The last run has only acknowledged.
+    told_last: bool,
     /// Agreed, and not yet reported to the primary.
     audit: Option<Audit>,
     last_audit: Option<Audit>,
@@ -200,6 +202,7 @@ impl Backup {
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             ack_due: false,
+            told_last: false,
             ack_ns: now_ns,
             ack_executed: Icount::ZERO,
             audit: None,
@@ -641,7 +644,13 @@ impl Backup {
                 return (next, Pace::Now);
             }
         }
-        self.acknowledge(common, now_ns);
+        // Commands are carried out when a run returns, and the primary's outputs wait for the acknowledgement: it
+        // leaves before the machine moves. However fast the log comes, every other run moves the machine.
+        let told = self.acknowledge(common, now_ns);
+        self.told_last = told && !self.told_last;
+        if self.told_last {
+            return (Next::Stay, Pace::Now);
+        }
         let drained = match self.replay(common) {
             Ok(drained) => drained,
             Err(divergence) => {
@@ -675,7 +684,7 @@ impl Backup {
             // The end of a request wakes this node.
             return Ok(false);
         }
-        let stop = replayer.run(common.settings.slice_instructions * 4, &mut self.followed)?;
+        let stop = replayer.run(common.settings.replay_instructions, &mut self.followed)?;
         let done = replayer.done();
         while let Some((_, bytes)) = self.backlog.front().filter(|(last, _)| *last <= done) {
             self.backlog_bytes -= bytes;
@@ -722,21 +731,22 @@ impl Backup {
         }
     }
 
-    /// Tells the primary what is safe here and how far the machine is.
-    fn acknowledge(&mut self, common: &mut Common, now_ns: u64) {
+    /// Tells the primary what is safe here and how far the machine is, when that is due; whether it was.
+    fn acknowledge(&mut self, common: &mut Common, now_ns: u64) -> bool {
         let State::Following(replayer) = &self.state else {
-            if self.ack_due && self.linked {
+            let due = self.ack_due && self.linked;
+            if due {
                 self.ack_due = false;
                 self.detector.spoke(now_ns);
                 common.send(self.link, Message::Heartbeat { ticks: 0, console_released: 0 });
             }
-            return;
+            return due;
         };
         let executed = replayer.icount();
         let moved =
             executed > self.ack_executed && now_ns.saturating_sub(self.ack_ns) >= common.settings.flush_ns;
         if !self.linked || !(self.ack_due || moved) {
-            return;
+            return false;
         }
         self.ack_due = false;
         self.ack_ns = now_ns;
@@ -744,6 +754,7 @@ impl Backup {
         self.detector.spoke(now_ns);
         let received = Seq(replayer.seq_next().get() - 1);
         common.send(self.link, Message::Ack { received, executed, audited: self.audit.take() });
+        true
     }
 
     fn next_look_ns(&self) -> u64 {

@@ -1092,6 +1092,11 @@ impl Node {
         }
     }
 
+    /// Outputs of its guest wait for the backup's acknowledgement.
+    pub fn holds_outputs(&self) -> bool {
+        matches!(&self.role, Role::Primary(primary) if primary.holds_outputs())
+    }
+
     /// What the disks of this node are good for; a halted node cannot know.
     pub fn disk_standing(&self) -> Option<DiskStanding> {
         match &self.role {

@@ -27,8 +27,11 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    fn with(settings: Settings) -> Self {
         let boot = boot_kv(5, BoardModel::default());
-        let settings = Settings::default();
         let primary = Node::primary(NodeId(1), "vm", boot, settings, 0);
         let backup = Node::backup(NodeId(2), "vm", AT_BACKUP, settings, 0);
         let (released, others) = Default::default();
@@ -74,7 +77,11 @@ impl Pair {
 
     /// Until the backup counts.
     fn guarded() -> Self {
-        let mut pair = Self::new();
+        Self::new().until_guarded()
+    }
+
+    fn until_guarded(self) -> Self {
+        let mut pair = self;
         pair.carry();
         for _ in 0..1000 {
             pair.run(1);
@@ -111,6 +118,52 @@ impl Pair {
         self.backup.step(Event::Message { link: AT_BACKUP, message }, self.host.now_ns);
         self.carry();
     }
+}
+
+#[test]
+fn a_frame_is_acknowledged_before_the_machine_obeys_it_and_a_stream_of_them_does_not_stop_the_machine() {
+    let mut pair = Pair::guarded();
+    let (mut at, mut acked) = (pair.backup.icount(), Seq(0));
+    for rx_seq in 1..=6 {
+        pair.ask(rx_seq);
+        pair.primary.run(&mut pair.host);
+        for command in pair.primary.take_commands() {
+            if let Command::Send { link: AT_PRIMARY, message } = command {
+                pair.backup.step(Event::Message { link: AT_BACKUP, message }, pair.host.now_ns);
+            }
+        }
+        pair.backup.run(&mut pair.host);
+        let commands = pair.backup.take_commands();
+        let [Command::Append { .. }, Command::Send { message: Message::Ack { received, executed, .. }, .. }] =
+            &commands[..]
+        else {
+            panic!("one frame with question and answer, and one acknowledgement: {commands:?}");
+        };
+        assert!(*received > acked && *executed == at, "{received} after {acked}, {executed} at {at}");
+        let only_acknowledged = pair.backup.icount() == at;
+        assert_eq!(only_acknowledged, rx_seq % 2 == 1, "frame {rx_seq}");
+        (at, acked) = (pair.backup.icount(), *received);
+    }
+}
+
+#[test]
+fn while_an_output_is_held_the_guest_runs_in_short_slices() {
+    let settings = Settings { slice_instructions_held: 10, ..Settings::default() };
+    let mut pair = Pair::with(settings).until_guarded();
+    pair.ask(1);
+    assert!(!pair.primary.holds_outputs());
+    pair.primary.run(&mut pair.host);
+    assert!(pair.primary.holds_outputs(), "its answer");
+    let at = pair.primary.icount();
+    pair.ask(2);
+    pair.primary.run(&mut pair.host);
+    assert_eq!(pair.primary.icount(), at.plus(10));
+    pair.carry();
+    pair.backup.run(&mut pair.host);
+    pair.carry();
+    assert!(!pair.primary.holds_outputs());
+    pair.primary.run(&mut pair.host);
+    assert!(pair.primary.icount() > at.plus(20), "{} from {at}", pair.primary.icount());
 }
 
 #[test]

@@ -256,6 +256,10 @@ impl Primary {
         self.generation
     }
 
+    pub fn holds_outputs(&self) -> bool {
+        !self.gate.is_empty()
+    }
+
     pub fn icount(&self) -> Icount {
         self.recorder.icount()
     }

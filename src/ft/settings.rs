@@ -23,6 +23,11 @@ pub struct Settings {
     /// Instructions between two looks at the outside world: the ceiling of the delay that an input
     /// waits for a busy guest.
     pub slice_instructions: u64,
+    /// The same while an output waits for the backup's acknowledgement: it leaves only between two slices.
+    pub slice_instructions_held: u64,
+    /// Instructions that a backup replays between two looks at the outside world: the ceiling of the delay that an
+    /// acknowledgement waits for its machine.
+    pub replay_instructions: u64,
     /// A digest of the state is written, and compared by every node or replay that follows the log, at each
     /// multiple of so many instructions; 0 for never. More often finds a divergence sooner; each
     /// costs a pass over the pages written since the last.
@@ -88,6 +93,8 @@ impl Default for Settings {
             heartbeat_ns: 10 * MS,
             flush_ns: 4 * MS,
             slice_instructions: 8192,
+            slice_instructions_held: 2048,
+            replay_instructions: 4096,
             digest_instructions: DIGEST_EVERY_DEFAULT,
             audit_ns: 1000 * MS,
             lag_soft_ns: 20 * MS,

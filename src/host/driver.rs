@@ -47,8 +47,10 @@ const MESSAGE_BYTES_WAITING_MAX: usize = 64 << 20;
 /// Events taken before the guest gets its next slice.
 const EVENTS_A_TURN: usize = 128;
 /// A node whose guest does not rest looks at its sockets this often: a look costs a system call, and a slice of the
-/// guest takes some 30 us.
+/// guest takes some 30 us (a kernel's code: up to 150).
 const LOOK_NS: u64 = 60_000;
+/// The same while an output waits for the backup's acknowledgement, which takes about as long as this to come.
+const LOOK_HELD_NS: u64 = 20_000;
 /// An unsent rest is tried again this soon.
 const RETRY: Duration = Duration::from_micros(500);
 /// How often the arbiter is asked whether it still knows what it decided.
@@ -355,6 +357,7 @@ impl Driver {
             port: None,
             socket: None,
             looked_ns: 0,
+            held_ns: None,
             plugs: 0,
             roles: 0,
             leaving: None,
@@ -529,6 +532,8 @@ struct Running {
     socket: Option<Arc<TcpStream>>,
     /// When the sockets were looked at last.
     looked_ns: u64,
+    /// Since when outputs of the guest have waited for the backup.
+    held_ns: Option<u64>,
     /// Counts the plugs, and the roles that were left: what is heard of an older one is dropped.
     plugs: u64,
     roles: u64,
@@ -562,7 +567,7 @@ impl Running {
                 let Some(event) = self.queue.try_recv() else { break };
                 self.take_in(event);
             }
-            if now_ns.saturating_sub(self.looked_ns) >= LOOK_NS {
+            if now_ns.saturating_sub(self.looked_ns) >= self.look_every_ns(now_ns) {
                 self.looked_ns = now_ns;
                 self.receive_now();
             }
@@ -592,6 +597,17 @@ impl Running {
                 self.wait(at_ns);
             }
         }
+    }
+
+    /// How often a node that does not rest looks at its sockets.
+    fn look_every_ns(&mut self, now_ns: u64) -> u64 {
+        if !self.node.holds_outputs() {
+            self.held_ns = None;
+            return LOOK_NS;
+        }
+        let held_ns = *self.held_ns.get_or_insert(now_ns);
+        // No acknowledgement can have come yet.
+        if now_ns.saturating_sub(held_ns) < LOOK_HELD_NS { LOOK_NS } else { LOOK_HELD_NS }
     }
 
     /// Sleeps until `at_ns` or the next event.

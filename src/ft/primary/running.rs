@@ -143,7 +143,11 @@ impl Primary {
         // The end of one request may have begun another.
         self.ask_disks(common);
         let settings = common.settings;
-        let limit = self.icount().plus(settings.slice_instructions).min(self.limit);
+        let slice = match self.gate.is_empty() {
+            true => settings.slice_instructions,
+            false => settings.slice_instructions_held,
+        };
+        let limit = self.icount().plus(slice).min(self.limit);
         let stop = self.recorder.run(limit, &mut Live { clock: self.clock, world }, &mut self.outputs);
         self.ask_disks(common);
         let now_ns = self.brake(&settings, now_ns, world.now_ns());
