@@ -137,6 +137,12 @@ fn handler(end: u64) -> Vec<u32> {
     c.0
 }
 
+/// What became of so many probes, as the program has left it in RAM.
+pub fn log(ram: &[u8], probes: usize) -> &[u8] {
+    let start = (LOG - BASE) as usize;
+    &ram[start..start + probes * 8 * ENTRY_WORDS]
+}
+
 /// What became of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
