@@ -856,3 +856,7 @@ fn name(message: &Message) -> &'static str {
         Message::Pulse { .. } => "Pulse",
     }
 }
+
+#[cfg(test)]
+#[path = "backup_tests.rs"]
+mod tests;

@@ -1190,3 +1190,7 @@ impl Node {
         status
     }
 }
+
+#[cfg(test)]
+#[path = "node_tests.rs"]
+mod tests;

@@ -302,9 +302,9 @@ impl Primary {
             }
             Event::DiskDone(done) => self.disks.ended(done),
             Event::DiskWorked(worked) => self.disk_worked(common, worked),
-            Event::ConsoleSize { cols, rows } => common.terminals.resize(cols, rows),
             // The node has taken it in.
-            Event::ArbiterSeen { .. }
+            Event::ConsoleSize { .. }
+            | Event::ArbiterSeen { .. }
             | Event::HolderSeen(_)
             | Event::Switch(_)
             | Event::Recording(_)

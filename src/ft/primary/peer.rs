@@ -299,7 +299,7 @@ impl Primary {
 
     /// Saves the state and offers it to the joiner, with the pages that it lacks; from here on it gets
     /// the log.
-    fn offer(&mut self, common: &mut Common, mut pages: BTreeSet<u32>, now_ns: u64) {
+    pub(super) fn offer(&mut self, common: &mut Common, mut pages: BTreeSet<u32>, now_ns: u64) {
         self.paused_ns = Some(now_ns);
         self.take_outputs(common);
         self.flush(common, now_ns, false);
@@ -568,3 +568,7 @@ impl Primary {
         Backup::after_switch_over(common, to, machine, seq_next, follows)
     }
 }
+
+#[cfg(test)]
+#[path = "peer_tests.rs"]
+mod tests;

@@ -430,3 +430,6 @@ impl Primary {
 #[cfg(test)]
 #[path = "running_tests.rs"]
 pub(crate) mod tests;
+#[cfg(test)]
+#[path = "turn_tests.rs"]
+mod turn_tests;

@@ -8,11 +8,11 @@ use crate::ft::Boot;
 use crate::ft::arbiter::Claim;
 use crate::ft::node::Event;
 use crate::ft::node::LinkId;
-use crate::ft::testing::{Host, boot_kv};
+use crate::ft::testing::{Host, boot_kv, events};
 use crate::machine::{BoardModel, BootOptions, Kernel, KernelBoot, Machine};
 
 /// A machine with one disk, about to run a kernel that is nothing but a header.
-fn machine() -> Machine {
+pub(in super::super) fn machine() -> Machine {
     let mut image = vec![0; 0x1000];
     image[0x08..0x10].copy_from_slice(&(2u64 << 20).to_le_bytes());
     image[0x10..0x18].copy_from_slice(&0x1000u64.to_le_bytes());
@@ -25,7 +25,7 @@ fn machine() -> Machine {
 }
 
 /// A primary of the key-value guest, alone.
-fn running() -> (Common, Primary, Host) {
+pub(in super::super) fn running() -> (Common, Primary, Host) {
     running_on(BoardModel::default())
 }
 
@@ -226,7 +226,7 @@ fn only_the_winners_own_word_makes_the_loser_of_a_claim_count_on() {
 }
 
 /// Asks the guest for its hardware address (RFC 826), and so for a frame.
-fn arp_request() -> Vec<u8> {
+pub(super) fn arp_request() -> Vec<u8> {
     let host = [0x52, 0x54, 0, 0x4c, 0x53, 0xff];
     let mut frame = vec![0xff; 6];
     frame.extend(host);
@@ -234,6 +234,24 @@ fn arp_request() -> Vec<u8> {
     frame.extend(host);
     frame.extend([10, 0, 2, 2, 0, 0, 0, 0, 0, 0, 10, 0, 2, 15]);
     frame
+}
+
+/// Node 2 at `link` counts, and has acknowledged and obeyed all log. It may not yet know that it counts.
+pub(in super::super) fn counts(common: &mut Common, primary: &mut Primary, link: LinkId) {
+    primary.flush(common, 0, true);
+    let acked = Seq(primary.recorder.seq_next().get() - 1);
+    primary.gate.guard(acked);
+    primary.peer = Peer::Counting(Counting {
+        link,
+        node: NodeId(2),
+        detector: common.settings.detector(0),
+        lag: crate::ft::lag::LagMeter::starting(primary.icount()),
+        acked,
+        since: Seq(1),
+        switching: None,
+        disks_copied: None,
+    });
+    common.commands.clear();
 }
 
 /// What goes to the backup in one turn: the events of each frame.
@@ -244,11 +262,7 @@ fn frames_in_a_turn(primary: &mut Primary, common: &mut Common, host: &mut Host)
         Command::Send { message: Message::Log(bytes), .. } => Some(bytes),
         _ => None,
     });
-    let events = |bytes: Vec<u8>| {
-        let (entries, _) = log::frame::decode_frame(&bytes).expect("our own frame");
-        entries.into_iter().map(|entry| entry.event).collect()
-    };
-    frames.map(events).collect()
+    frames.map(|bytes| events(&bytes)).collect()
 }
 
 #[test]
@@ -260,19 +274,7 @@ fn a_guest_that_comes_to_rest_behind_an_answer_reports_it_with_the_next_heartbea
     for _ in 0..100 {
         primary.run(&mut common, &mut host);
     }
-    let counting = Counting {
-        link: LINK,
-        node: NodeId(2),
-        detector: settings.detector(0),
-        lag: crate::ft::lag::LagMeter::starting(primary.icount()),
-        acked: Seq(primary.recorder.seq_next().get() - 1),
-        since: Seq(1),
-        switching: None,
-        disks_copied: None,
-    };
-    primary.peer = Peer::Counting(counting);
-    primary.flush(&mut common, 0, true);
-    common.commands.clear();
+    counts(&mut common, &mut primary, LINK);
     primary.step(&mut common, Event::Frame { rx_seq: 1, frame: arp_request() }, 0);
     let mut frames = Vec::new();
     for _ in 0..20 {

@@ -1,0 +1,422 @@
+//! The primary and the one other node: a state, one message, and exactly what comes of it.
+
+use super::super::running::tests::{counts, machine, running};
+use super::*;
+use crate::ft::node::{Boot, Event, Node, NodeStatus};
+use crate::ft::testing::{Host, shown};
+use crate::machine::{Exit, Output};
+
+const MS: u64 = 1_000_000;
+const PEER: LinkId = LinkId(9);
+const TOOL: LinkId = LinkId(30);
+const NOTHING: [&str; 0] = [];
+
+/// The key-value guest at rest, alone.
+fn alone() -> (Common, Primary, Host) {
+    let (mut common, mut primary, mut host) = running();
+    for _ in 0..20 {
+        primary.run(&mut common, &mut host);
+    }
+    primary.flush(&mut common, 0, true);
+    common.commands.clear();
+    (common, primary, host)
+}
+
+fn says_at(primary: &mut Primary, common: &mut Common, message: Message, now_ns: u64) -> Vec<String> {
+    common.commands.clear();
+    let next = primary.step(common, Event::Message { link: PEER, message }, now_ns);
+    assert!(matches!(next, Next::Stay));
+    shown(&mut common.commands)
+}
+
+fn says(primary: &mut Primary, common: &mut Common, message: Message) -> Vec<String> {
+    says_at(primary, common, message, 0)
+}
+
+fn join() -> Message {
+    Message::Join { vm: "vm".into(), node: NodeId(2) }
+}
+
+fn ack(received: Seq, executed: Icount) -> Message {
+    Message::Ack { received, executed, audited: None }
+}
+
+fn status(primary: &Primary, now_ns: u64) -> NodeStatus {
+    let mut status = Node::seeking(NodeId(1), "vm", Vec::new(), 0, Default::default(), 0).status(0);
+    primary.fill_status(&mut status, now_ns);
+    status
+}
+
+fn last(primary: &Primary) -> Seq {
+    Seq(primary.recorder.seq_next().get() - 1)
+}
+
+fn joining(primary: &mut Primary) -> &mut Joining {
+    match &mut primary.peer {
+        Peer::Joining(joining) => joining,
+        _ => panic!("nobody joins"),
+    }
+}
+
+/// A joiner that was sent its state and all memory.
+fn offered() -> (Common, Primary, Host) {
+    let (mut common, mut primary, mut host) = alone();
+    says(&mut primary, &mut common, join());
+    primary.offer(&mut common, BTreeSet::new(), 0);
+    assert!((0..100).any(|_| !primary.transfer(&mut common, &mut host)), "it has no end");
+    common.commands.clear();
+    (common, primary, host)
+}
+
+#[test]
+fn a_join_is_refused_for_good_or_put_off() {
+    let refused = |primary: &mut Primary, common: &mut Common, why: &str| {
+        let said = says(primary, common, join());
+        assert_eq!(said, [format!("9 Refuse {{ why: {why:?} }}"), "9 closed".to_owned()]);
+    };
+    let (mut common, mut primary, _) = alone();
+    let other = Message::Join { vm: "w".repeat(100), node: NodeId(2) };
+    let why = format!("this is the vm \"vm\", not {:?}", "w".repeat(64));
+    assert_eq!(
+        says(&mut primary, &mut common, other),
+        [format!("9 Refuse {{ why: {why:?} }}"), "9 closed".to_owned()]
+    );
+    primary.ended = Some((Exit::Pass, Seq(1)));
+    refused(&mut primary, &mut common, "the guest has ended");
+    primary.ended = None;
+    primary.generation = Generation::ZERO;
+    refused(&mut primary, &mut common, "this machine runs unprotected");
+    primary.generation = Generation(1);
+    let put_off = |primary: &mut Primary, common: &mut Common, why: &str| {
+        let said = says(primary, common, join());
+        assert_eq!(said, [format!("9 Later {{ why: {why:?}, known: [] }}"), "9 closed".to_owned()]);
+    };
+    counts(&mut common, &mut primary, LinkId(8));
+    put_off(&mut primary, &mut common, "there is a backup already");
+    primary.bid(&mut common, Generation(2), NodeId(1));
+    put_off(&mut primary, &mut common, "the last backup's loss is not settled");
+    primary.peer = Peer::None;
+    assert_eq!(says(&mut primary, &mut common, join()).len(), 2);
+    put_off(&mut primary, &mut common, "another backup is joining");
+}
+
+#[test]
+fn a_joiner_is_sent_the_memory_at_once_and_compares_disks_first() {
+    let (mut common, mut primary, _) = alone();
+    common.learn("10.0.0.7:1");
+    let at = primary.icount();
+    let said = says(&mut primary, &mut common, join());
+    let chunks = primary.memory_copy().expect("it is sent").progress().1;
+    assert_eq!(
+        said,
+        [
+            "9 Known { addresses: [\"10.0.0.7:1\"] }".to_owned(),
+            format!("tell backup 0000000000000002 joins: sending the memory, from {at} on"),
+            format!("9 Memory {{ ram_bytes: 8388608, chunks: {chunks} }}"),
+        ]
+    );
+    let status = status(&primary, 0);
+    assert_eq!(
+        (status.phase.as_str(), status.transfer, status.protected),
+        ("transfer", Some((0, chunks)), false)
+    );
+    assert_eq!((status.disk_transfer, status.watch.map(|watch| watch.silence_ms)), (None, Some(10_000.0)));
+    let mut common = Common::new(NodeId(1), "vm", Default::default());
+    let boot = Boot { machine: machine(), generation: Generation(1), life: 1, limit: Icount::MAX };
+    let mut primary = Primary::boot(&mut common, boot, 0);
+    let said = says(&mut primary, &mut common, join());
+    assert_eq!(said[0], "tell backup 0000000000000002 joins: comparing 1 disks with its own");
+    assert!(said[1].starts_with("9 Disks { specs: ["), "{said:?}");
+    assert!(!said.iter().any(|command| command.contains("Memory")), "{said:?}");
+    assert_eq!(self::status(&primary, 0).disk_transfer, Some((0, 0, 1)));
+}
+
+#[test]
+fn memory_goes_as_far_as_the_connection_and_the_joiner_take_it() {
+    let (mut common, mut primary, mut host) = alone();
+    assert!(!primary.transfer(&mut common, &mut host), "nobody joins");
+    says(&mut primary, &mut common, join());
+    let total = primary.memory_copy().expect("it is sent").progress().1;
+    host.unsent = common.settings.transfer_window_bytes;
+    assert!(primary.transfer(&mut common, &mut host));
+    assert_eq!(shown(&mut common.commands), NOTHING);
+    host.unsent -= 1;
+    assert!(primary.transfer(&mut common, &mut host));
+    let said = shown(&mut common.commands);
+    assert!(said[0].starts_with("9 MemoryChunk("), "{said:?}");
+    if total < 20 {
+        assert_eq!(said[1], format!("tell state transfer: 1 of {total} chunks sent"));
+    }
+    assert_eq!(status(&primary, 0).transfer, Some((1, total)));
+    let lie = says(&mut primary, &mut common, Message::MemoryTaken { chunks: 2 });
+    assert_eq!(
+        lie[0],
+        "tell the joining backup 0000000000000002 is gone: it took memory that it was not sent"
+    );
+}
+
+#[test]
+fn a_state_is_offered_with_where_the_log_goes_on() {
+    let (mut common, mut primary, mut host) = alone();
+    common.listen = Some("10.0.0.1:7".into());
+    says(&mut primary, &mut common, join());
+    let (at, seq_next) = (primary.icount(), primary.recorder.seq_next());
+    assert_eq!(primary.log_link(), None, "it has no state that log could go on from");
+    common.commands.clear();
+    primary.offer(&mut common, [3, 4].into(), 7 * MS);
+    assert_eq!((primary.log_link(), primary.paused_ns), (Some(PEER), Some(7 * MS)));
+    let chunks = joining(&mut primary).encoder.as_ref().expect("it is offered").chunks_total();
+    let said = shown(&mut common.commands);
+    assert_eq!(
+        said[0],
+        format!("tell backup 0000000000000002 joins: sending the state at {at}, 2 pages, 0 more rounds")
+    );
+    assert_eq!(
+        said[1],
+        format!(
+            "9 Offer {{ generation: g1, node: n0000000000000001, seq_next: {seq_next:?}, at: {at:?}, chunks: {chunks}, \
+             life: 1 }}"
+        )
+    );
+    assert!(said[2].starts_with("9 Scrollback { offset: 0"), "{said:?}");
+    assert_eq!(said[3..], ["9 Whereabouts { listen: \"10.0.0.1:7\" }"]);
+    let (ahead, all) = status(&primary, 0).transfer.expect("under way");
+    host.unsent = common.settings.transfer_window_bytes;
+    assert!(primary.transfer(&mut common, &mut host));
+    assert_eq!(shown(&mut common.commands), NOTHING, "no room");
+    host.unsent = 0;
+    for sent in 1..=chunks {
+        assert_eq!(primary.transfer(&mut common, &mut host), sent < chunks);
+        let said = shown(&mut common.commands);
+        assert!(said.len() == 1 && said[0].starts_with("9 Chunk("), "{said:?}");
+        assert_eq!(status(&primary, 0).transfer, Some((ahead + sent, all)));
+    }
+    assert!(!primary.transfer(&mut common, &mut host));
+    assert_eq!(shown(&mut common.commands), NOTHING);
+    // What the guest does from here on is how far the joiner is behind.
+    assert_eq!(joining(&mut primary).lag.instructions(), 0);
+    joining(&mut primary).lag.advance(at.plus(5), 0);
+    let behind = status(&primary, 2 * MS);
+    assert_eq!((behind.lag_instructions, behind.lag_ms), (5, 2.0));
+}
+
+#[test]
+fn a_joiners_reports_are_kept_and_do_not_go_back() {
+    let (mut common, mut primary, _) = offered();
+    let end = last(&primary);
+    let report = |primary: &mut Primary, common: &mut Common, received, executed, now_ns| {
+        assert_eq!(says_at(primary, common, ack(Seq(received), Icount(executed)), now_ns), NOTHING);
+        let joining = joining(primary);
+        (joining.acked, joining.restored_ns, joining.executed)
+    };
+    assert_eq!(joining(&mut primary).progress_now().acked, None);
+    let (one, two) = (Seq(1), Seq(2));
+    assert!(end >= two);
+    assert_eq!(report(&mut primary, &mut common, 2, 50, 4), (Some(two), Some(4), Icount(50)));
+    assert_eq!(report(&mut primary, &mut common, 1, 40, 5), (Some(two), Some(4), Icount(50)));
+    let progress = joining(&mut primary).progress_now();
+    assert_eq!((progress.acked, progress.executed), (Some(two), Icount(50)));
+    assert!(progress.state_sent > 0 && one < two);
+    let lie = says(&mut primary, &mut common, ack(primary_next(end), Icount(0)));
+    assert_eq!(
+        lie[0],
+        "tell the joining backup 0000000000000002 is gone: it acknowledged what was never written"
+    );
+    let (mut common, mut primary, _) = alone();
+    says(&mut primary, &mut common, join());
+    let early = says(&mut primary, &mut common, ack(Seq(0), Icount(0)));
+    assert_eq!(
+        early[0],
+        "tell the joining backup 0000000000000002 is gone: it acknowledged before it was offered anything"
+    );
+}
+
+fn primary_next(last: Seq) -> Seq {
+    Seq(last.get() + 1)
+}
+
+#[test]
+fn a_joiner_counts_when_it_has_everything_and_is_close() {
+    let count = |spoil: fn(&mut Primary)| {
+        let (mut common, mut primary, _) = offered();
+        let end = last(&primary);
+        let at = primary.icount();
+        says(&mut primary, &mut common, ack(end, at));
+        primary.console_told = 12;
+        primary.clock = crate::ft::clock::GuestClock::starting(0, 500);
+        spoil(&mut primary);
+        primary.count_in(&mut common, MS);
+        let said = shown(&mut common.commands);
+        (said, primary)
+    };
+    let (said, primary) = count(|_| {});
+    let at = primary.icount();
+    let ticks = primary.recorder.machine().time().max(10_500);
+    assert_eq!(
+        said,
+        [
+            format!("tell backup 0000000000000002 counts: protected from {at} on"),
+            format!("9 Heartbeat {{ ticks: {ticks}, console_released: 12 }}"),
+            "9 log [Joined { node: n0000000000000002 }]".into(),
+        ]
+    );
+    let Peer::Counting(counting) = &primary.peer else { panic!() };
+    assert_eq!((counting.since, counting.acked.get() + 1), (last(&primary), last(&primary).get()));
+    let status = status(&primary, 0);
+    assert_eq!((status.phase.as_str(), status.protected), ("guarded", false), "it does not know yet");
+    assert_eq!((status.disk_transfer, status.log_seq), (None, last(&primary)));
+    assert_eq!(status.watch.map(|watch| watch.silence_ms), Some(120.0));
+    type Spoil = fn(&mut Primary);
+    let spoils: [(&str, Spoil); 3] = [
+        ("it has not acknowledged", |primary| joining(primary).acked = None),
+        ("it is offered nothing", |primary| joining(primary).encoder = None),
+        ("the guest has ended", |primary| primary.ended = Some((Exit::Pass, Seq(1)))),
+    ];
+    for (why, spoil) in spoils {
+        assert_eq!(count(spoil).0, NOTHING, "{why}");
+    }
+}
+
+#[test]
+fn a_joiner_is_close_up_to_20_ms() {
+    for (behind_ns, counts) in [(20 * MS, true), (20 * MS + 1, false)] {
+        let (mut common, mut primary, _) = offered();
+        let (end, at) = (last(&primary), primary.icount());
+        says(&mut primary, &mut common, ack(end, at));
+        joining(&mut primary).lag.advance(at.plus(1), MS);
+        primary.count_in(&mut common, MS + behind_ns);
+        assert_eq!(matches!(primary.peer, Peer::Counting(_)), counts, "{behind_ns} ns");
+    }
+}
+
+#[test]
+fn a_backup_knows_that_it_counts_once_it_has_acknowledged_so() {
+    let (mut common, mut primary, _) = alone();
+    counts(&mut common, &mut primary, PEER);
+    primary.recorder.record(log::Event::Joined { node: NodeId(2) });
+    let end = last(&primary);
+    let Peer::Counting(counting) = &mut primary.peer else { panic!() };
+    (counting.since, counting.disks_copied) = (end, Some((1, 2, 3)));
+    let mut shows = |received: u64| {
+        says(&mut primary, &mut common, ack(Seq(received), Icount(7)));
+        status(&primary, 0).protected
+    };
+    assert!(!shows(end.get() - 1));
+    assert!(shows(end.get()));
+    assert!(shows(end.get() - 1), "an old report takes nothing back");
+    assert_eq!(status(&primary, 0).disk_transfer, Some((1, 2, 3)));
+    let lie = says(&mut primary, &mut common, ack(primary_next(end), Icount(0)));
+    assert_eq!(lie[0], "tell the backup 0000000000000002 is lost: it acknowledged what was never written");
+    assert_eq!(says(&mut primary, &mut common, ack(Seq(1), Icount(0))), ["9 closed"], "it is dropped");
+}
+
+#[test]
+fn an_acknowledgement_lets_outputs_go_up_to_its_mark() {
+    let (mut common, mut primary, _) = alone();
+    for _ in 0..3 {
+        primary.recorder.record(log::Event::Horizon);
+    }
+    counts(&mut common, &mut primary, PEER);
+    let end = last(&primary).get();
+    primary.gate = crate::ft::gate::OutputGate::guarded(Seq(end - 3));
+    for mark in [end - 1, end] {
+        primary.gate.hold(Seq(mark), Output::Net { seq: mark, frame: vec![1] });
+    }
+    let status_now = status(&primary, 0);
+    assert_eq!((status_now.gated_outputs, status_now.gated_bytes), (2, primary.gate.bytes_len()));
+    assert!(status_now.gated_bytes > 0);
+    let outputs = primary.outputs_released;
+    assert_eq!(says(&mut primary, &mut common, ack(Seq(end - 2), Icount(0))), NOTHING);
+    assert_eq!(says(&mut primary, &mut common, ack(Seq(end - 1), Icount(0))).len(), 1);
+    assert_eq!(says(&mut primary, &mut common, ack(Seq(end), Icount(0))).len(), 1);
+    assert_eq!(status(&primary, 0).outputs_released, outputs + 2);
+}
+
+#[test]
+fn a_switch_over_needs_a_backup_that_counts_and_a_guest_that_runs() {
+    let asked = |primary: &mut Primary, common: &mut Common| {
+        common.commands.clear();
+        primary.step(common, Event::Message { link: TOOL, message: Message::SwitchOver }, 0);
+        shown(&mut common.commands)
+    };
+    let none = [
+        "30 Refuse { why: \"there is no backup that counts: start one with `lockstep backup`\" }",
+        "30 closed",
+    ];
+    let (mut common, mut primary, _) = alone();
+    assert_eq!(asked(&mut primary, &mut common), none);
+    says(&mut primary, &mut common, join());
+    assert_eq!(asked(&mut primary, &mut common), none);
+    primary.bid(&mut common, Generation(2), NodeId(1));
+    assert_eq!(asked(&mut primary, &mut common), none);
+    counts(&mut common, &mut primary, PEER);
+    primary.ended = Some((Exit::Pass, Seq(1)));
+    assert_eq!(
+        asked(&mut primary, &mut common),
+        ["30 Refuse { why: \"a switch-over or the guest's end is under way\" }", "30 closed"]
+    );
+    primary.ended = None;
+    assert_eq!(asked(&mut primary, &mut common), NOTHING);
+    assert!(matches!(
+        &primary.peer,
+        Peer::Counting(Counting { switching: Some(Switching { asked_by: Some(TOOL), entry: None }), .. })
+    ));
+}
+
+#[test]
+fn a_lost_peer_costs_a_claim_only_when_it_counted() {
+    let closed = |link| Event::LinkClosed { link, why: "reset".into() };
+    let event = |primary: &mut Primary, common: &mut Common, link| {
+        common.commands.clear();
+        assert!(matches!(primary.step(common, closed(link), 0), Next::Stay));
+        shown(&mut common.commands)
+    };
+    let (mut common, mut primary, _) = alone();
+    assert_eq!(event(&mut primary, &mut common, PEER), NOTHING);
+    says(&mut primary, &mut common, join());
+    assert_eq!(event(&mut primary, &mut common, TOOL), NOTHING);
+    assert_eq!(
+        event(&mut primary, &mut common, PEER),
+        ["tell the joining backup 0000000000000002 is gone: reset", "9 closed"]
+    );
+    assert!(matches!(primary.peer, Peer::None));
+    counts(&mut common, &mut primary, PEER);
+    assert_eq!((primary.watched().is_some(), primary.peer_link()), (true, Some(PEER)));
+    assert_eq!(
+        event(&mut primary, &mut common, PEER),
+        [
+            "tell the backup 0000000000000002 is lost: reset",
+            "9 closed",
+            "Claim { generation: g2, keeps: None, after: n0000000000000001 }",
+        ]
+    );
+    assert_eq!((primary.watched().is_none(), primary.generation_and_holder(NodeId(1))), (true, None));
+    primary.lose_peer(&mut common, "again");
+    assert!(matches!(primary.peer, Peer::Claiming { generation: Generation(2), .. }));
+    assert_eq!(status(&primary, 0).phase, "claiming");
+    primary.peer = Peer::None;
+    assert_eq!(primary.generation_and_holder(NodeId(1)), Some((Generation(1), NodeId(1))));
+}
+
+#[test]
+fn a_joiner_that_leaves_frees_its_disks() {
+    let mut common = Common::new(NodeId(1), "vm", Default::default());
+    let boot = Boot { machine: machine(), generation: Generation(1), life: 1, limit: Icount::MAX };
+    let mut primary = Primary::boot(&mut common, boot, 0);
+    says(&mut primary, &mut common, join());
+    let said = says(&mut primary, &mut common, Message::Bye { why: "no more".into() });
+    assert_eq!(said[0], "tell the joining backup 0000000000000002 is gone: no more");
+    assert!(said[1].contains("Untrack"), "{said:?}");
+    // An answer for it is dropped; a lie of the next is its end.
+    let worked = |link| DiskWorked { link, disk: 0, outcome: Err("gone".into()) };
+    common.commands.clear();
+    primary.disk_worked(&mut common, worked(PEER));
+    assert_eq!(shown(&mut common.commands), NOTHING);
+    says(&mut primary, &mut common, join());
+    primary.disk_worked(&mut common, worked(TOOL));
+    assert_eq!(shown(&mut common.commands), NOTHING);
+    primary.disk_worked(&mut common, worked(PEER));
+    let said = shown(&mut common.commands);
+    assert_eq!(said[0], "9 Refuse { why: \"disk 0 of the primary: gone\" }");
+    assert!(said[1].starts_with("tell the joining backup"), "{said:?}");
+}
