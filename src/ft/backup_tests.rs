@@ -142,6 +142,14 @@ impl Scene {
     fn run(&mut self, now_ns: u64) -> (Next, Pace) {
         self.host.now_ns = now_ns;
         self.common.commands.clear();
+        let first = self.backup.run(&mut self.common, &mut self.host);
+        if !self.backup.told_last {
+            return first;
+        }
+        assert!(
+            matches!(first, (Next::Stay, Pace::Now)),
+            "a run that has only acknowledged is followed by another"
+        );
         self.backup.run(&mut self.common, &mut self.host)
     }
 
@@ -550,7 +558,7 @@ fn a_replay_that_differs_from_the_log_is_reported_and_ends_the_node() {
 #[test]
 fn a_long_log_is_obeyed_in_several_turns() {
     let mut scene = Scene::counting();
-    scene.common.settings.slice_instructions = 100;
+    scene.common.settings.replay_instructions = 400;
     let frame = scene.log_to(1000);
     scene.says(Message::Log(frame));
     assert_eq!(scene.turn(0).0, Pace::Now);
@@ -640,7 +648,7 @@ fn an_undecided_claim_is_made_again_as_it_was() {
 #[test]
 fn a_winner_goes_live_at_the_end_of_the_log() {
     let mut scene = Scene::counting();
-    scene.common.settings.slice_instructions = 100;
+    scene.common.settings.replay_instructions = 400;
     let frame = scene.log_to(1000);
     scene.says(Message::Log(frame));
     scene.backup.bid(&mut scene.common, false);
