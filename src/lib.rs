@@ -12,6 +12,7 @@
 //! |---|---|
 //! | words | [`base`] |
 //! | parts | [`isa`], [`mem`] |
+//! | engines | `engine` |
 //! | hart | [`cpu`] |
 //! | devices | [`devices`] |
 //! | machine | [`machine`] |
@@ -31,6 +32,7 @@
 pub mod base;
 pub mod cpu;
 pub mod devices;
+pub(crate) mod engine;
 pub mod ft;
 pub mod inspect;
 pub mod isa;

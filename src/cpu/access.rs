@@ -15,9 +15,9 @@ use super::ask::{Answer, Question};
 use super::bus::{Bus, BusRead};
 use super::csr::{ADUE, Privilege, status};
 use super::hart::Hart;
-use super::tlb::{Entry, PAGE_MASK, Space, slot};
 use super::trap::{Cause, Trap};
 use crate::base::{GuestPhys, GuestVirt};
+use crate::engine::tlb::{Entry, PAGE_MASK, Space, slot};
 use crate::mem::sv39::{self, Mapping, PTE_VALID, Rights, Update, WalkFault};
 use crate::mem::{Access, PAGE_BYTES, PageFlags, RAM_BASE, Ram};
 
@@ -164,7 +164,7 @@ impl Hart {
         let entry = ram.read_u64(GuestPhys(at)).expect("the walk has read it");
         let page = ram.page_of(GuestPhys(at)).expect("the walk has read it");
         if ram.flags(page).intersects(PageFlags::CODE) {
-            self.code.forget_bytes(page, (at % PAGE) as usize, 8);
+            self.engines.forget_bytes(page, (at % PAGE) as usize, 8);
         }
         ram.mark_dirty(page);
         let start = page as usize * PAGE_BYTES + (at % PAGE) as usize;
@@ -205,31 +205,27 @@ impl Hart {
         }
     }
 
-    /// Translates an instruction fetch at `pc` to the page of RAM and the index of its slots; none when this
-    /// fetch is not valid for its whole page.
-    pub(super) fn fetch_page(&mut self, ram: &mut Ram, pc: u64) -> Result<Option<u64>, Trap> {
+    /// Translates an instruction fetch at `pc` to the page of RAM, for which the engines are prepared; none
+    /// when this fetch is not valid for its whole page.
+    pub(super) fn fetch_page(&mut self, ram: &mut Ram, pc: u64) -> Result<Option<u32>, Trap> {
         let space = self.fetch_space();
         let entry = self.tlb.space(space).fetch[slot(pc)];
         if entry.tag == pc & PAGE_MASK {
-            return Ok(Some(entry.delta));
+            return Ok(Some(entry.delta as u32));
         }
         let place = self.place(ram, pc, 2, Access::Fetch)?;
         let page = ram.page_of(GuestPhys(place.at)).ok_or(access_fault(Access::Fetch, pc))?;
         if !place.whole_page || place.update.is_some() {
             return Ok(None);
         }
-        let index = match self.code.find(page) {
-            Some(index) => index,
-            None => {
-                if self.code.insert(ram, page) {
-                    self.tlb.flush_fetches();
-                }
-                self.tlb.flush_writes();
-                self.code.find(page).expect("it has just been put in")
-            }
-        };
-        self.tlb.fill(space).fetch[slot(pc)] = Entry { tag: pc & PAGE_MASK, delta: index };
-        Ok(Some(index))
+        if !ram.flags(page).intersects(PageFlags::CODE) {
+            self.tlb.flush_writes();
+        }
+        if self.engines.admit(ram, page) {
+            self.tlb.flush_fetches();
+        }
+        self.tlb.put_fetch(space, Entry { tag: pc & PAGE_MASK, delta: page.into() });
+        Ok(Some(page))
     }
 
     /// The instruction word at `pc`; its high half is 0 when the low half is an instruction.
@@ -452,7 +448,7 @@ impl Hart {
             self.note_table_store(ram, at, bytes.len());
         }
         if flags.intersects(PageFlags::CODE) {
-            self.code.forget_bytes(page, offset, bytes.len());
+            self.engines.forget_bytes(page, offset, bytes.len());
         }
         ram.mark_dirty(page);
         let start = page as usize * PAGE_BYTES + offset;
@@ -507,13 +503,12 @@ impl Hart {
         let entry =
             Entry { tag: va & PAGE_MASK, delta: (u64::from(page) * PAGE).wrapping_sub(va & PAGE_MASK) };
         let space = self.data_space();
-        let entries = self.tlb.fill(space);
         if access == Access::Load {
-            entries.read[slot(va)] = entry;
+            self.tlb.put_read(space, entry);
         } else {
             let seen = PageFlags::CODE.union(PageFlags::TABLE).union(PageFlags::WATCHED);
             if !ram.flags(page).intersects(seen) {
-                entries.write[slot(va)] = entry;
+                self.tlb.put_write(space, entry);
             }
         }
     }
@@ -526,7 +521,7 @@ impl Hart {
         }
         if ram.is_touched() {
             for page in ram.take_touched() {
-                self.code.forget_page(ram, page);
+                self.engines.forget_page(ram, page);
             }
             self.tlb.flush_translated();
         }

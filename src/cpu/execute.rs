@@ -1,14 +1,14 @@
-//! The long way to execute one instruction: whatever the straight loop leaves over.
+//! The long way to execute one instruction: whatever an engine leaves over.
 
 use super::access::Halt;
-use super::alu::sext32;
 use super::ask::{Answer, Question};
 use super::bus::Bus;
-use super::code::Slot;
 use super::csr::{CBCFE, CBIE, CBZE, Privilege, status};
 use super::hart::Hart;
 use super::trap::{Cause, Trap, irq, leave_machine, leave_supervisor};
 use crate::base::GuestPhys;
+use crate::engine::alu::sext32;
+use crate::engine::interpreter::Slot;
 use crate::isa::Op;
 use crate::mem::{Access, Ram};
 
@@ -37,7 +37,7 @@ impl Load {
                 };
                 int(size, |v| v)
             }
-            Op::Flw => float(4, super::float::nan_box_low),
+            Op::Flw => float(4, crate::engine::float::nan_box_low),
             Op::Fld => float(8, |v| v),
             _ => None,
         }
@@ -60,7 +60,7 @@ impl Hart {
                 self.require_float(load.float)?;
                 let value = self.load(ram, bus, self.address(slot), load.size, answer)?;
                 let value = (load.finish)(value);
-                if load.float { self.set_f(slot.rd, value) } else { self.x.set(slot.rd, value) }
+                if load.float { self.set_f(slot.rd, value) } else { self.regs.set(slot.rd, value) }
             }
             Op::Sb => self.store_x(ram, bus, slot, 1)?,
             Op::Sh => self.store_x(ram, bus, slot, 2)?,
@@ -69,7 +69,7 @@ impl Hart {
             Op::Fsw | Op::Fsd => {
                 self.require_float(true)?;
                 let size = if slot.op == Op::Fsw { 4 } else { 8 };
-                let value = self.f[usize::from(slot.rs2)];
+                let value = self.regs.f[usize::from(slot.rs2)];
                 self.store(ram, bus, self.address(slot), size, value)?;
             }
             Op::LrW | Op::LrD => self.load_reserved(ram, slot)?,
@@ -128,11 +128,11 @@ impl Hart {
             }
             Op::CboInval | Op::CboClean | Op::CboFlush => {
                 self.require_block_operation(slot.op)?;
-                self.manage_block(ram, self.x.get(slot.rs1))?;
+                self.manage_block(ram, self.regs.get(slot.rs1))?;
             }
             Op::CboZero => {
                 self.require_block_operation(slot.op)?;
-                self.zero_block(ram, bus, self.x.get(slot.rs1))?;
+                self.zero_block(ram, bus, self.regs.get(slot.rs1))?;
             }
             // Translation is coherent by itself.
             Op::SfenceVma => self.require_supervisor(status::TVM)?,
@@ -143,11 +143,11 @@ impl Hart {
 
     /// True when the machine itself has answered an environment call from S-mode.
     fn is_answered<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B) -> bool {
-        let arguments = std::array::from_fn(|i| self.x.get(10 + i as u8));
+        let arguments = std::array::from_fn(|i| self.regs.get(10 + i as u8));
         let Some(returned) = bus.environment_call(ram, arguments) else { return false };
         self.bus_used = true;
-        self.x.set(10, returned.a0);
-        self.x.set(11, returned.a1);
+        self.regs.set(10, returned.a0);
+        self.regs.set(11, returned.a1);
         if returned.software_interrupt {
             self.csrs.mip |= irq::SSI;
         }
@@ -172,7 +172,7 @@ impl Hart {
     }
 
     fn address(&self, slot: Slot) -> u64 {
-        self.x.get(slot.rs1).wrapping_add(slot.imm as i64 as u64)
+        self.regs.get(slot.rs1).wrapping_add(slot.imm as i64 as u64)
     }
 
     fn require(&self, allowed: bool) -> Result<(), Halt> {
@@ -209,33 +209,33 @@ impl Hart {
     }
 
     fn store_x<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, slot: Slot, size: usize) -> Result<(), Halt> {
-        self.store(ram, bus, self.address(slot), size, self.x.get(slot.rs2))
+        self.store(ram, bus, self.address(slot), size, self.regs.get(slot.rs2))
     }
 
     fn load_reserved(&mut self, ram: &mut Ram, slot: Slot) -> Result<(), Halt> {
         let size = if slot.op == Op::LrW { 4 } else { 8 };
-        let at = self.atomic_place(ram, self.x.get(slot.rs1), size, Access::Load)?.at;
+        let at = self.atomic_place(ram, self.regs.get(slot.rs1), size, Access::Load)?.at;
         let value = read_sized(ram, at, size);
         self.reservation = Some(at & !7);
-        self.x.set(slot.rd, value);
+        self.regs.set(slot.rd, value);
         Ok(())
     }
 
     fn store_conditional<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, slot: Slot) -> Result<(), Halt> {
         let size = if slot.op == Op::ScW { 4 } else { 8 };
-        let va = self.x.get(slot.rs1);
+        let va = self.regs.get(slot.rs1);
         let place = self.atomic_place(ram, va, size, Access::Store)?;
         let held = self.reservation.take() == Some(place.at & !7);
         if held {
-            let bytes = self.x.get(slot.rs2).to_le_bytes();
+            let bytes = self.regs.get(slot.rs2).to_le_bytes();
             self.store_at(ram, bus, va, place, &bytes[..size]);
         }
-        self.x.set(slot.rd, u64::from(!held));
+        self.regs.set(slot.rd, u64::from(!held));
         Ok(())
     }
 
     fn amo<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, slot: Slot, size: usize) -> Result<(), Halt> {
-        let va = self.x.get(slot.rs1);
+        let va = self.regs.get(slot.rs1);
         let place = self.atomic_place(ram, va, size, Access::Store)?;
         if !self.may_read(place.at, size) {
             return Err(Trap::new(Cause::StoreAccess, va).into());
@@ -244,7 +244,7 @@ impl Hart {
         let old = read_sized(ram, place.at, size);
         // The 32-bit forms work on sign-extended operands; the order of two of them is the same
         // unsigned as signed-extended to 64 bits and compared unsigned.
-        let source = self.x.get(slot.rs2);
+        let source = self.regs.get(slot.rs2);
         let operand = if size == 4 { sext32(source as u32) } else { source };
         let new = match slot.op {
             Op::AmoswapW | Op::AmoswapD => operand,
@@ -259,7 +259,7 @@ impl Hart {
             _ => return Err(Halt::Illegal),
         };
         self.store_at(ram, bus, va, place, &new.to_le_bytes()[..size]);
-        self.x.set(slot.rd, old);
+        self.regs.set(slot.rd, old);
         Ok(())
     }
 }

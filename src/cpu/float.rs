@@ -1,138 +1,22 @@
-//! Floating-point instructions: registers, NaN-boxing, rounding modes, flags and `mstatus.FS`
-//! around the arithmetic of [`crate::isa::float`].
-//!
-//! `FS` becomes Dirty when an instruction writes a floating-point register or raises a flag (also
-//! one that is set already), or writes `fcsr`; never otherwise.
+//! `mstatus.FS` around floating-point instructions: it becomes Dirty when an instruction writes a
+//! floating-point register or raises a flag (also one that is set already), or writes `fcsr`; never otherwise.
 
 use super::access::Halt;
-use super::alu::sext32;
-use super::code::Slot;
 use super::csr::status;
 use super::hart::Hart;
-use super::regs::Regs;
-use crate::isa::Op;
-use crate::isa::float::*;
-
-/// The canonical NaN of single precision.
-const NAN32: u32 = 0x7fc0_0000;
-const BOX: u64 = 0xffff_ffff << 32;
-const SIGN32: u32 = 1 << 31;
-const SIGN64: u64 = 1 << 63;
-
-/// The low word of `value`, boxed (Unprivileged spec 21.2).
-pub fn nan_box_low(value: u64) -> u64 {
-    value | BOX
-}
-
-/// The single in a register: NaN when it is not boxed.
-fn unbox(value: u64) -> u32 {
-    if value >= BOX { value as u32 } else { NAN32 }
-}
-
-/// A result, by where it goes.
-enum Outcome {
-    Single(u32),
-    Double(u64),
-    Int(u64),
-}
-
-/// Executes a computational instruction of F or D, given that `FS` is not Off. Nothing, and nothing
-/// has changed, when it is illegal; else whether it makes `FS` Dirty.
-#[inline(never)]
-pub fn compute(x: &mut Regs, f: &mut [u64; 32], fcsr: &mut u8, slot: Slot) -> Option<bool> {
-    use Outcome::{Double, Int, Single};
-    let mut raised = Flags::default();
-    let flags = &mut raised;
-    let raw = |n: u8| f[usize::from(n & 31)];
-    let xa = x.get(slot.rs1);
-    let (da, db, dc) = (raw(slot.rs1), raw(slot.rs2), raw(slot.rs3()));
-    let (sa, sb, sc) = (unbox(da), unbox(db), unbox(dc));
-    // The instruction's rounding mode; none when it is dynamic and `frm` holds none.
-    let rm = Rounding::from_bits(if slot.rm() == 7 { *fcsr >> 5 } else { slot.rm() });
-    let result = match slot.op {
-        Op::FmaddS => Single(fma_f32(sa, sb, sc, rm?, flags)),
-        Op::FmsubS => Single(fma_f32(sa, sb, sc ^ SIGN32, rm?, flags)),
-        Op::FnmsubS => Single(fma_f32(sa ^ SIGN32, sb, sc, rm?, flags)),
-        Op::FnmaddS => Single(fma_f32(sa ^ SIGN32, sb, sc ^ SIGN32, rm?, flags)),
-        Op::FaddS => Single(add_f32(sa, sb, rm?, flags)),
-        Op::FsubS => Single(sub_f32(sa, sb, rm?, flags)),
-        Op::FmulS => Single(mul_f32(sa, sb, rm?, flags)),
-        Op::FdivS => Single(div_f32(sa, sb, rm?, flags)),
-        Op::FsqrtS => Single(sqrt_f32(sa, rm?, flags)),
-        Op::FsgnjS => Single(sa & !SIGN32 | sb & SIGN32),
-        Op::FsgnjnS => Single(sa & !SIGN32 | !sb & SIGN32),
-        Op::FsgnjxS => Single(sa ^ sb & SIGN32),
-        Op::FminS => Single(min_f32(sa, sb, flags)),
-        Op::FmaxS => Single(max_f32(sa, sb, flags)),
-        Op::FcvtWS => Int(f32_to_i32(sa, rm?, flags) as u64),
-        Op::FcvtWuS => Int(sext32(f32_to_u32(sa, rm?, flags))),
-        Op::FcvtLS => Int(f32_to_i64(sa, rm?, flags) as u64),
-        Op::FcvtLuS => Int(f32_to_u64(sa, rm?, flags)),
-        Op::FmvXW => Int(sext32(da as u32)),
-        Op::FeqS => Int(eq_f32(sa, sb, flags).into()),
-        Op::FltS => Int(lt_f32(sa, sb, flags).into()),
-        Op::FleS => Int(le_f32(sa, sb, flags).into()),
-        Op::FclassS => Int(classify_f32(sa)),
-        Op::FcvtSW => Single(i32_to_f32(xa as i32, rm?, flags)),
-        Op::FcvtSWu => Single(u32_to_f32(xa as u32, rm?, flags)),
-        Op::FcvtSL => Single(i64_to_f32(xa as i64, rm?, flags)),
-        Op::FcvtSLu => Single(u64_to_f32(xa, rm?, flags)),
-        Op::FmvWX => Single(xa as u32),
-        Op::FmaddD => Double(fma_f64(da, db, dc, rm?, flags)),
-        Op::FmsubD => Double(fma_f64(da, db, dc ^ SIGN64, rm?, flags)),
-        Op::FnmsubD => Double(fma_f64(da ^ SIGN64, db, dc, rm?, flags)),
-        Op::FnmaddD => Double(fma_f64(da ^ SIGN64, db, dc ^ SIGN64, rm?, flags)),
-        Op::FaddD => Double(add_f64(da, db, rm?, flags)),
-        Op::FsubD => Double(sub_f64(da, db, rm?, flags)),
-        Op::FmulD => Double(mul_f64(da, db, rm?, flags)),
-        Op::FdivD => Double(div_f64(da, db, rm?, flags)),
-        Op::FsqrtD => Double(sqrt_f64(da, rm?, flags)),
-        Op::FsgnjD => Double(da & !SIGN64 | db & SIGN64),
-        Op::FsgnjnD => Double(da & !SIGN64 | !db & SIGN64),
-        Op::FsgnjxD => Double(da ^ db & SIGN64),
-        Op::FminD => Double(min_f64(da, db, flags)),
-        Op::FmaxD => Double(max_f64(da, db, flags)),
-        Op::FcvtSD => Single(f64_to_f32(da, rm?, flags)),
-        Op::FcvtDS => {
-            rm?;
-            Double(f32_to_f64(sa, flags))
-        }
-        Op::FeqD => Int(eq_f64(da, db, flags).into()),
-        Op::FltD => Int(lt_f64(da, db, flags).into()),
-        Op::FleD => Int(le_f64(da, db, flags).into()),
-        Op::FclassD => Int(classify_f64(da)),
-        Op::FcvtWD => Int(f64_to_i32(da, rm?, flags) as u64),
-        Op::FcvtWuD => Int(sext32(f64_to_u32(da, rm?, flags))),
-        Op::FcvtLD => Int(f64_to_i64(da, rm?, flags) as u64),
-        Op::FcvtLuD => Int(f64_to_u64(da, rm?, flags)),
-        Op::FmvXD => Int(da),
-        Op::FcvtDW => Double(i32_to_f64(xa as i32, rm?, flags)),
-        Op::FcvtDWu => Double(u32_to_f64(xa as u32, rm?, flags)),
-        Op::FcvtDL => Double(i64_to_f64(xa as i64, rm?, flags)),
-        Op::FcvtDLu => Double(u64_to_f64(xa, rm?, flags)),
-        Op::FmvDX => Double(xa),
-        // The straight loop executes every other instruction itself.
-        _ => return None,
-    };
-    match result {
-        Single(value) => f[usize::from(slot.rd)] = nan_box_low(value.into()),
-        Double(value) => f[usize::from(slot.rd)] = value,
-        Int(value) => x.set(slot.rd, value),
-    }
-    *fcsr |= raised.0;
-    Some(raised.0 != 0 || !matches!(result, Int(_)))
-}
+use crate::engine::float::compute;
+use crate::engine::interpreter::Slot;
 
 impl Hart {
     pub(super) fn set_f(&mut self, rd: u8, value: u64) {
-        self.f[usize::from(rd)] = value;
+        self.regs.f[usize::from(rd)] = value;
         self.csrs.mstatus |= status::FS;
     }
 
     /// Executes a computational instruction of F or D.
     pub(super) fn execute_float(&mut self, slot: Slot) -> Result<(), Halt> {
         self.require_float(true)?;
-        let dirty = compute(&mut self.x, &mut self.f, &mut self.csrs.fcsr, slot).ok_or(Halt::Illegal)?;
+        let dirty = compute(&mut self.regs, &mut self.csrs.fcsr, slot).ok_or(Halt::Illegal)?;
         if dirty {
             self.csrs.mstatus |= status::FS;
         }

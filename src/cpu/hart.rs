@@ -29,14 +29,14 @@ use thiserror::Error;
 use super::access::Halt;
 use super::ask::{Answer, Question};
 use super::bus::Bus;
-use super::code::{CodeCache, HALFWORDS, Slot, Slots};
 use super::csr::{ADUE, BadHartState, Csrs, Privilege, status};
 use super::model::Cpu;
-use super::regs::Regs;
-use super::straight::{self, Leave, Work};
-use super::tlb::{PAGE_MASK, Tlb};
 use super::trap::{self, Cause, Trap};
 use crate::base::{GuestPhys, Icount};
+use crate::engine::interpreter::Slot;
+use crate::engine::regs::Regs;
+use crate::engine::tlb::Tlb;
+use crate::engine::{Engines, Leave, Left, Work};
 use crate::isa::{Op, decode};
 use crate::mem::{PageFlags, Ram};
 
@@ -105,8 +105,7 @@ pub struct Stuck {
 }
 
 pub struct Hart {
-    pub(super) x: Regs,
-    pub(super) f: [u64; 32],
+    pub(super) regs: Regs,
     pub(super) pc: u64,
     pub(super) icount: Icount,
     pub(super) exceptions: u64,
@@ -130,7 +129,7 @@ pub struct Hart {
     /// The bus has been used by the instruction just executed.
     pub(super) bus_used: bool,
     pub(super) tlb: Tlb,
-    pub(super) code: CodeCache,
+    pub(super) engines: Engines,
     /// The epoch of RAM's digest that the write entries belong to.
     pub(super) ram_epoch: u64,
     /// Stores to pages of tables since their flags were last reviewed.
@@ -142,8 +141,7 @@ impl Hart {
     pub fn new(cpu: Cpu) -> Self {
         Self {
             cpu,
-            x: Regs::new(),
-            f: [0; 32],
+            regs: Regs::new(),
             pc: 0,
             icount: Icount::ZERO,
             exceptions: 0,
@@ -158,7 +156,7 @@ impl Hart {
             unsettled: true,
             bus_used: false,
             tlb: Tlb::new(),
-            code: CodeCache::new(),
+            engines: Engines::new(),
             ram_epoch: u64::MAX,
             table_stores: 0,
         }
@@ -168,8 +166,8 @@ impl Hart {
     pub fn reset(&mut self, pc: u64, a0: u64, a1: u64) {
         let Self { tohost, derive_time_before, .. } = *self;
         *self = Self { tohost, derive_time_before, pc: pc & !1, ..Self::new(self.cpu) };
-        self.x.set(10, a0);
-        self.x.set(11, a1);
+        self.regs.set(10, a0);
+        self.regs.set(11, a1);
     }
 
     /// Starts the hart over in its own history: as [`Hart::reset`], but positions count on. Starts in
@@ -178,7 +176,7 @@ impl Hart {
         let (icount, exceptions) = (self.icount, self.exceptions);
         self.reset(pc, 0, a1);
         (self.icount, self.exceptions) = (icount, exceptions);
-        self.x.set(12, a2);
+        self.regs.set(12, a2);
         if mode == Privilege::Supervisor {
             self.privilege = mode;
             self.csrs.hand_over(self.cpu);
@@ -196,7 +194,7 @@ impl Hart {
 
     /// Integer register `n` (0..=31; others read 0).
     pub fn x(&self, n: u8) -> u64 {
-        if n < 32 { self.x.get(n) } else { 0 }
+        if n < 32 { self.regs.get(n) } else { 0 }
     }
 
     pub fn privilege(&self) -> Privilege {
@@ -227,8 +225,8 @@ impl Hart {
             exceptions: self.exceptions,
             pc: self.pc,
             privilege: self.privilege,
-            x: self.x.all(),
-            f: self.f,
+            x: self.regs.all(),
+            f: self.regs.f,
             csrs: self.csrs.clone(),
             reservation: self.reservation,
             waiting: self.waiting,
@@ -257,11 +255,11 @@ impl Hart {
         }
         state.csrs.adopt(cpu);
         state.csrs.check(cpu)?;
-        let mut x = Regs::new();
-        x.load(&state.x);
+        let mut regs = Regs::new();
+        regs.load(&state.x);
+        regs.f = state.f;
         Ok(Self {
-            x,
-            f: state.f,
+            regs,
             pc: state.pc,
             icount: state.icount,
             exceptions: state.exceptions,
@@ -383,8 +381,8 @@ impl Hart {
 
     /// Runs at most `count` (> 0) instructions, usually fewer, and none when the next one asks.
     fn advance<B: Bus>(&mut self, ram: &mut Ram, bus: &mut B, count: u64) -> Option<HartStop> {
-        let index = match self.fetch_page(ram, self.pc) {
-            Ok(Some(index)) => index,
+        let page = match self.fetch_page(ram, self.pc) {
+            Ok(Some(page)) => page,
             Ok(None) => return self.advance_uncached(ram, bus),
             Err(trap) => {
                 self.take_exception(trap);
@@ -392,14 +390,11 @@ impl Hart {
                 return None;
             }
         };
-        let at = in_page(self.pc);
-        if self.code.slots(index)[at] == Slot::NONE {
-            self.code.decode_run(ram, index, at);
-            if self.code.slots(index)[at] == Slot::NONE {
-                return self.advance_uncached(ram, bus);
-            }
+        if !self.engines.is_ready(ram, page, self.pc) {
+            return self.advance_uncached(ram, bus);
         }
-        match self.run_straight(ram, None, index, count) {
+        let pc = self.pc;
+        match self.run_straight(ram, count, |engines, work| engines.run(work, page, pc, count)) {
             Leave::Slow(slot) => self.execute_one(ram, bus, slot, None),
             Leave::Spent | Leave::Lost => None,
         }
@@ -422,16 +417,12 @@ impl Hart {
             Ok((_, insn)) => Ok(Slot::from(insn)),
             Err(trap) => Err(trap),
         };
+        let pc = self.pc;
         match slot {
-            Ok(slot) => {
-                // Alone on a page of its own, at its place.
-                let mut alone = [Slot::NONE; HALFWORDS + 2];
-                alone[in_page(self.pc)] = slot;
-                match self.run_straight(ram, Some(&alone), 0, 1) {
-                    Leave::Slow(slot) => self.execute_one(ram, bus, slot, None),
-                    Leave::Spent | Leave::Lost => None,
-                }
-            }
+            Ok(slot) => match self.run_straight(ram, 1, |engines, work| engines.run_one(work, slot, pc)) {
+                Leave::Slow(slot) => self.execute_one(ram, bus, slot, None),
+                Leave::Spent | Leave::Lost => None,
+            },
             Err(trap) => {
                 self.take_exception(trap);
                 self.settle();
@@ -440,22 +431,23 @@ impl Hart {
         }
     }
 
-    /// Runs the loop of `straight` from `pc`, on `slots` or else on those at `index`.
-    fn run_straight(&mut self, ram: &mut Ram, slots: Option<&Slots>, index: u64, count: u64) -> Leave {
+    /// Lets an engine `run` up to `count` instructions from `pc`.
+    fn run_straight(
+        &mut self,
+        ram: &mut Ram,
+        count: u64,
+        run: impl FnOnce(&mut Engines, &mut Work<'_>) -> Left,
+    ) -> Leave {
         let (data, fetch) = (self.data_space(), self.fetch_space());
-        let slots = slots.unwrap_or_else(|| self.code.slots(index));
-        let work = Work {
-            x: &mut self.x,
-            f: &mut self.f,
+        let mut work = Work {
+            regs: &mut self.regs,
             fcsr: &mut self.csrs.fcsr,
             float: self.csrs.mstatus & status::FS == status::FS,
-            code: &self.code,
-            read: &self.tlb.space(data).read,
-            write: &self.tlb.space(data).write,
+            data: self.tlb.space(data),
             fetch: &self.tlb.space(fetch).fetch,
             ram: ram.bytes_mut(),
         };
-        let left = straight::run(work, slots, self.pc, count);
+        let left = run(&mut self.engines, &mut work);
         self.pc = left.pc;
         self.icount = self.icount.plus(count - left.count);
         left.why
@@ -497,11 +489,6 @@ impl Hart {
         self.settle();
         None
     }
-}
-
-/// Which halfword of its page `pc` is.
-fn in_page(pc: u64) -> usize {
-    (pc & !PAGE_MASK) as usize / 2
 }
 
 #[cfg(test)]

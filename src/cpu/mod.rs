@@ -1,24 +1,18 @@
-//! The hart and its engine.
+//! The hart.
 //!
 //! Reading order: `ask` and `bus` (what the hart needs of the host and of the machine),
 //! `model` (which hart it is), `hart` (state, positions, the loop), `trap` and `csr` with `zicsr` (the privileged
-//! architecture), [`execute`](self) and its parts: `straight` (the fast loop), `execute` (the rest,
-//! one instruction at a time), `access` (memory), `float`; and the caches that never show: `code`
-//! (decoded pages) and `tlb`.
+//! architecture), `execute` (one instruction at a time, the long way) with `access` (memory) and `float`. Most
+//! instructions never come there: an [`engine`](crate::engine) executes them.
 
 mod access;
-mod alu;
 pub(crate) mod ask;
 pub(crate) mod bus;
-mod code;
 pub(crate) mod csr;
 mod execute;
 mod float;
 pub(crate) mod hart;
 pub(crate) mod model;
-mod regs;
-mod straight;
-mod tlb;
 pub(crate) mod trap;
 mod zicsr;
 

@@ -3,13 +3,13 @@
 use super::access::Halt;
 use super::ask::{Answer, Question};
 use super::bus::Bus;
-use super::code::Slot;
 use super::csr::{
     ARCH_ID, Csrs, IMPLEMENTATION_ID, MISA, Privilege, SSEED, STCE, TINFO_NONE, USEED, VENDOR_ID, number,
     status,
 };
 use super::hart::Hart;
 use super::trap::irq;
+use crate::engine::interpreter::Slot;
 use crate::isa::Op;
 
 /// `seed.OPST` = ES16: sixteen bits of entropy are in the low half.
@@ -59,7 +59,7 @@ impl Hart {
         answer: Option<Answer>,
     ) -> Result<(), Halt> {
         let immediate = matches!(slot.op, Op::Csrrwi | Op::Csrrsi | Op::Csrrci);
-        let source = if immediate { slot.rs1.into() } else { self.x.get(slot.rs1) };
+        let source = if immediate { slot.rs1.into() } else { self.regs.get(slot.rs1) };
         let change = Change::of(slot, source);
         let number = slot.csr();
         if !self.may_access(number, change.writes()) {
@@ -82,7 +82,7 @@ impl Hart {
         if let Some(new) = change.apply(held) {
             self.write_csr(bus, number, new);
         }
-        self.x.set(slot.rd, old);
+        self.regs.set(slot.rd, old);
         Ok(())
     }
 

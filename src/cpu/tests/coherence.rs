@@ -33,7 +33,7 @@ fn code_that_has_run_can_be_changed_by_any_store() {
         world.set_x(5, BASE);
         world.set_x(10, BASE + 0x40);
         world.set_x(6, value.into());
-        world.hart.f[6] = value.into();
+        world.hart.regs.f[6] = value.into();
         world.hart.csrs.mstatus = 0x6000;
         world.hart.pc = BASE + 0x40;
         world.step(1);
@@ -202,7 +202,7 @@ fn many_stores_to_tables_lose_no_change() {
 #[test]
 fn more_pages_of_code_than_the_cache_holds_run_right() {
     // One jump to the next page on each page.
-    let pages = crate::cpu::code::PAGES_MAX as u64 + 100;
+    let pages = crate::engine::interpreter::PAGES_MAX as u64 + 100;
     let mut world = World::new(&[]);
     world.ram = crate::mem::Ram::new((pages + 1) * 4096);
     for page in 0..pages {

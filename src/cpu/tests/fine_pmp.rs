@@ -71,7 +71,7 @@ fn a_page_with_a_hole_is_looked_at_each_time_and_others_are_not() {
     assert_eq!((world.hart.exceptions, world.hart.pc), (2, BASE + 6 * 4));
     let cached = |world: &World, va| {
         let space = world.hart.tlb.space(world.hart.data_space());
-        let slot = crate::cpu::tlb::slot(va);
+        let slot = crate::engine::tlb::slot(va);
         [space.read[slot].tag == va & !0xfff, space.write[slot].tag == va & !0xfff]
     };
     assert_eq!(cached(&world, HOLE), [false, false]);

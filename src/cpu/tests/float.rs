@@ -23,15 +23,15 @@ impl Fpu {
         let world = &mut self.0;
         world.put(BASE, &[insn]);
         world.hart.pc = BASE;
-        world.hart.f[1..4].copy_from_slice(&f);
-        world.hart.f[4] = 0;
+        world.hart.regs.f[1..4].copy_from_slice(&f);
+        world.hart.regs.f[4] = 0;
         world.set_x(5, x5);
         world.hart.csrs.mstatus = CLEAN;
         world.hart.csrs.fcsr &= 0xe0;
         let before = world.hart.exceptions;
         world.step(1);
         assert_eq!(world.hart.exceptions, before, "{insn:08x}");
-        (world.hart.f[4], world.x(6))
+        (world.hart.regs.f[4], world.x(6))
     }
 
     fn is_dirty(&self) -> bool {
@@ -116,8 +116,8 @@ fn flags_accrue() {
     let mut world =
         World::new(&[fp(0x0d, 0, 4, 1, 2), fp(0x01, 0, 4, 3, 3), csrr(5, 1), csrrw(6, 3, 0), csrr(7, 3)]);
     world.hart.csrs.mstatus = FS;
-    world.hart.f[1] = ONE64; // 1 / 0: DZ
-    world.hart.f[3] = 0x7fef_ffff_ffff_ffff; // the largest twice: OF, NX
+    world.hart.regs.f[1] = ONE64; // 1 / 0: DZ
+    world.hart.regs.f[3] = 0x7fef_ffff_ffff_ffff; // the largest twice: OF, NX
     world.step(5);
     assert_eq!((world.x(5), world.x(6), world.x(7)), (0xd, 0xd, 0));
 }

@@ -401,7 +401,7 @@ fn no_cache_shows_in_the_state() {
                 || 1,
                 |mut w| {
                     w.hart.tlb.flush();
-                    w.hart.code.forget_all(&mut w.ram);
+                    w.hart.engines.forget_all(&mut w.ram);
                     w
                 },
             )

@@ -1,4 +1,4 @@
-//! How fast the straight loop is. Ignored: run by hand with
+//! How fast the engine is. Ignored: run by hand with
 //! `cargo test --release --lib cpu::hart::tests::speed -- --ignored --nocapture`.
 
 use std::time::Instant;
@@ -96,7 +96,7 @@ fn dot() -> Code {
     c
 }
 
-/// Nothing but what the straight loop cannot do.
+/// Nothing but what an engine leaves over.
 fn system() -> Code {
     let mut c = Code::default();
     c.li(5, BASE + 0x10_0000);

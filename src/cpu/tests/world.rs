@@ -171,7 +171,7 @@ impl World {
     }
 
     pub fn set_x(&mut self, n: u8, value: u64) {
-        self.hart.x.set(n, value);
+        self.hart.regs.set(n, value);
     }
 
     pub fn answer(&mut self, answer: Answer) {

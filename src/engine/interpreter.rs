@@ -1,16 +1,20 @@
-//! The straight way: instructions that need nothing but registers, decoded slots and pages that
-//! the translation cache knows (floating-point ones only while `mstatus.FS` is Dirty). Most of a guest's life is spent in this one loop.
+//! The interpreter: a loop over decoded slots.
 //!
 //! It defines what computation, branches and jumps do. Whatever else turns up (a slot not decoded,
 //! a page not cached, a misaligned or memory-mapped access, CSRs, atomics, system instructions) is
 //! left to the caller *before* anything of it has happened, so that leaving is always exact.
 
 use super::alu::{div, divu, divuw, divw, mulh, mulhsu, mulhu, rem, remu, remuw, remw, sext32};
-use super::code::{CodeCache, HALFWORDS, Slot, Slots};
 use super::float::{compute, nan_box_low};
-use super::regs::Regs;
-use super::tlb::{Entries, PAGE_MASK, slot};
+use super::tlb::{PAGE_MASK, slot};
+use super::{Leave, Left, Work};
 use crate::isa::Op;
+
+mod code;
+
+#[cfg(test)]
+pub use code::PAGES_MAX;
+pub use code::{CodeCache, HALFWORDS, Slot, Slots};
 
 /// Makes the step over a short instruction a branch instead of an addition: the host then predicts
 /// where the next slot is, and need not wait for this one to be read. Worth a sixth of the speed.
@@ -18,43 +22,12 @@ use crate::isa::Op;
 #[inline(always)]
 fn short() {}
 
-/// What the loop works on.
-pub struct Work<'a> {
-    pub x: &'a mut Regs,
-    pub f: &'a mut [u64; 32],
-    pub fcsr: &'a mut u8,
-    /// `mstatus.FS` is Dirty: floating point is on, and no use of it changes that.
-    pub float: bool,
-    pub code: &'a CodeCache,
-    pub read: &'a Entries,
-    pub write: &'a Entries,
-    pub fetch: &'a Entries,
-    pub ram: &'a mut [u8],
-}
-
-/// Why the loop ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leave {
-    /// All the instructions asked for have retired.
-    Spent,
-    /// The instruction at `pc` needs more than this loop has.
-    Slow(Slot),
-    /// `pc` is on a page that the fetch entries do not know, or on a slot that is not decoded.
-    Lost,
-}
-
-/// Where the loop ended: the next instruction, and how many of those asked for are left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
-    pub why: Leave,
-    pub pc: u64,
-    pub count: u64,
-}
-
 /// Runs up to `count` instructions from `pc`, whose page's slots are `slots`.
 #[inline(never)]
-pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
-    let Work { x, f, fcsr, float, code, read, write, fetch, ram } = work;
+pub fn run(work: &mut Work<'_>, code: &CodeCache, slots: &Slots, pc: u64, count: u64) -> Left {
+    let Work { regs: x, fcsr, float, data, fetch, ram } = work;
+    let (read, write) = (&data.read, &data.write);
+    let float = *float;
     let mut slots = slots;
     let mut page = pc & PAGE_MASK;
     // In halfwords from `page`.
@@ -90,7 +63,8 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
                 if entry.tag != page {
                     leave!(Lost)
                 }
-                slots = code.slots(entry.delta);
+                let Some(next) = code.slots(entry.delta) else { leave!(Lost) };
+                slots = next;
             }
         }};
     }
@@ -250,16 +224,16 @@ pub fn run(work: Work<'_>, slots: &Slots, pc: u64, count: u64) -> Left {
             Op::Fence | Op::FenceI => next!(s),
             Op::Illegal => leave!(Lost),
             Op::Flw if float => {
-                f[usize::from(s.rd & 31)] = nan_box_low(fetch!(s, u32).into());
+                x.f[usize::from(s.rd & 31)] = nan_box_low(fetch!(s, u32).into());
                 next!(s)
             }
             Op::Fld if float => {
-                f[usize::from(s.rd & 31)] = fetch!(s, u64);
+                x.f[usize::from(s.rd & 31)] = fetch!(s, u64);
                 next!(s)
             }
-            Op::Fsw if float => store!(s, u32, f[usize::from(s.rs2 & 31)]),
-            Op::Fsd if float => store!(s, u64, f[usize::from(s.rs2 & 31)]),
-            op if float && op > Op::Flw && compute(x, f, fcsr, *s).is_some() => next!(s),
+            Op::Fsw if float => store!(s, u32, x.f[usize::from(s.rs2 & 31)]),
+            Op::Fsd if float => store!(s, u64, x.f[usize::from(s.rs2 & 31)]),
+            op if float && op > Op::Flw && compute(x, fcsr, *s).is_some() => next!(s),
             _ => leave!(Slow(*s)),
         }
     }

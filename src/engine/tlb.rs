@@ -11,15 +11,17 @@
 //! | `satp` or `mstatus.MXR` changes | all of U and S |
 //! | a PMP register is written | all |
 //! | a page gets a flag (`CODE`, `TABLE`, `WATCHED`), or RAM starts a new epoch | write entries |
-//! | the cache of decoded pages drops a page | fetch entries |
+//! | the engines drop all their code | fetch entries |
+//!
+//! A flush costs what was put in since the last one, not what the cache holds.
 
 /// Entries of each kind, direct-mapped by the low bits of the page number.
-pub const ENTRIES: usize = 256;
+pub const ENTRIES: usize = 4096;
 /// The bits of an address that an entry's tag is compared with, besides the alignment bits.
 pub const PAGE_MASK: u64 = !0xfff;
 
 /// For loads and stores `delta` is what to add to an address to get its offset in RAM; for fetches
-/// it is the index of the decoded page.
+/// it is the number of the page in RAM.
 #[derive(Clone, Copy)]
 pub struct Entry {
     /// The virtual page's address, or [`NONE`].
@@ -55,27 +57,79 @@ pub struct Spaces {
     pub fetch: Entries,
 }
 
+/// For what kind of access an entry answers.
+#[derive(Clone, Copy)]
+enum Kind {
+    Read,
+    Write,
+    Fetch,
+}
+
+impl Spaces {
+    fn of(&mut self, kind: Kind) -> &mut Entries {
+        match kind {
+            Kind::Read => &mut self.read,
+            Kind::Write => &mut self.write,
+            Kind::Fetch => &mut self.fetch,
+        }
+    }
+}
+
+struct Held {
+    entries: Box<Spaces>,
+    /// By kind: the slots that hold an entry, each once.
+    filled: [Vec<u16>; 3],
+}
+
+impl Held {
+    fn put(&mut self, kind: Kind, entry: Entry) {
+        let at = slot(entry.tag);
+        let old = std::mem::replace(&mut self.entries.of(kind)[at], entry);
+        if old.tag == NONE {
+            self.filled[kind as usize].push(at as u16);
+        }
+    }
+
+    fn flush(&mut self, kind: Kind) {
+        let entries = self.entries.of(kind);
+        for at in self.filled[kind as usize].drain(..) {
+            entries[usize::from(at)] = EMPTY;
+        }
+    }
+}
+
 pub struct Tlb {
-    spaces: [Box<Spaces>; 4],
-    /// Has anything been put in since the space was emptied?
-    used: [bool; 4],
+    spaces: [Held; 4],
 }
 
 impl Tlb {
     pub fn new() -> Self {
-        let empty =
-            || Box::new(Spaces { read: [EMPTY; ENTRIES], write: [EMPTY; ENTRIES], fetch: [EMPTY; ENTRIES] });
-        Self { spaces: [empty(), empty(), empty(), empty()], used: [false; 4] }
+        let empty = || Held {
+            entries: Box::new(Spaces {
+                read: [EMPTY; ENTRIES],
+                write: [EMPTY; ENTRIES],
+                fetch: [EMPTY; ENTRIES],
+            }),
+            filled: Default::default(),
+        };
+        Self { spaces: [empty(), empty(), empty(), empty()] }
     }
 
+    #[inline(always)]
     pub fn space(&self, space: Space) -> &Spaces {
-        &self.spaces[space as usize]
+        &self.spaces[space as usize].entries
     }
 
-    /// A space to put an entry into.
-    pub fn fill(&mut self, space: Space) -> &mut Spaces {
-        self.used[space as usize] = true;
-        &mut self.spaces[space as usize]
+    pub fn put_read(&mut self, space: Space, entry: Entry) {
+        self.spaces[space as usize].put(Kind::Read, entry);
+    }
+
+    pub fn put_write(&mut self, space: Space, entry: Entry) {
+        self.spaces[space as usize].put(Kind::Write, entry);
+    }
+
+    pub fn put_fetch(&mut self, space: Space, entry: Entry) {
+        self.spaces[space as usize].put(Kind::Fetch, entry);
     }
 
     /// Forgets everything.
@@ -92,27 +146,16 @@ impl Tlb {
     }
 
     fn flush_space(&mut self, space: Space) {
-        if std::mem::take(&mut self.used[space as usize]) {
-            let entries = &mut self.spaces[space as usize];
-            entries.read.fill(EMPTY);
-            entries.write.fill(EMPTY);
-            entries.fetch.fill(EMPTY);
+        for kind in [Kind::Read, Kind::Write, Kind::Fetch] {
+            self.spaces[space as usize].flush(kind);
         }
     }
 
     pub fn flush_writes(&mut self) {
-        for (entries, used) in self.spaces.iter_mut().zip(self.used) {
-            if used {
-                entries.write.fill(EMPTY);
-            }
-        }
+        self.spaces.iter_mut().for_each(|held| held.flush(Kind::Write));
     }
 
     pub fn flush_fetches(&mut self) {
-        for (entries, used) in self.spaces.iter_mut().zip(self.used) {
-            if used {
-                entries.fetch.fill(EMPTY);
-            }
-        }
+        self.spaces.iter_mut().for_each(|held| held.flush(Kind::Fetch));
     }
 }

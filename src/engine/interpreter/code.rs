@@ -2,12 +2,12 @@
 //!
 //! Invisible: a slot is filled from the bytes of the page and emptied when they are written, by the
 //! hart ([`CodeCache::forget_bytes`]) or from outside ([`CodeCache::forget_page`]); a page that has
-//! slots carries the flag `CODE` in RAM, so no store to it goes unnoticed. An instruction that
-//! straddles two pages is never cached. Bounded: at [`PAGES_MAX`] pages all are dropped.
+//! slots carries the flag `CODE` in RAM, so no store to it goes unnoticed ([`Engines`](super::super::Engines)).
+//! An instruction that straddles two pages is never cached. Bounded: at [`PAGES_MAX`] pages all are dropped.
 
-use super::regs::sink;
+use crate::engine::regs::sink;
 use crate::isa::{Insn, Op, decode};
-use crate::mem::{PAGE_BYTES, PageFlags, Ram};
+use crate::mem::{PAGE_BYTES, Ram};
 
 /// Decoded pages kept at once; each takes 16 KiB.
 pub const PAGES_MAX: usize = 2048;
@@ -140,66 +140,57 @@ fn ends_run(op: Op) -> bool {
 /// The slots of one page, and two past its end, always empty, for an instruction that ends there.
 pub type Slots = [Slot; HALFWORDS + 2];
 
-pub struct CodePage {
-    /// Its number in RAM.
-    page: u32,
-    pub slots: Slots,
-}
-
 pub struct CodeCache {
-    pages: Vec<Box<CodePage>>,
-    /// By page of RAM: 1 + the index in `pages`, or 0.
-    index: Vec<u32>,
+    /// By page of RAM.
+    pages: Vec<Option<Box<Slots>>>,
+    /// The pages of RAM that have slots.
+    held: Vec<u32>,
 }
 
 impl CodeCache {
     pub fn new() -> Self {
-        Self { pages: Vec::new(), index: Vec::new() }
+        Self { pages: Vec::new(), held: Vec::new() }
     }
 
-    /// The slots of the page at `index`, which is there (asserted).
+    /// The slots of RAM page `page`, when there are any.
     #[inline(always)]
-    pub fn slots(&self, index: u64) -> &Slots {
-        &self.pages[index as usize].slots
+    pub fn slots(&self, page: u64) -> Option<&Slots> {
+        self.pages.get(page as usize)?.as_deref()
     }
 
-    /// The index of RAM page `page`'s slots, when there are any.
-    pub fn find(&self, page: u32) -> Option<u64> {
-        self.index.get(page as usize)?.checked_sub(1).map(u64::from)
+    fn slots_mut(&mut self, page: u32) -> Option<&mut Slots> {
+        self.pages.get_mut(page as usize)?.as_deref_mut()
     }
 
-    /// Makes (empty) slots for RAM page `page` and flags it. True when all others had to go first.
-    pub fn insert(&mut self, ram: &mut Ram, page: u32) -> bool {
-        let full = self.pages.len() >= PAGES_MAX;
-        if full {
-            self.forget_all(ram);
+    /// True when RAM page `page`, which has no slots, gets (empty) ones; false when there is no room.
+    pub fn insert(&mut self, ram: &Ram, page: u32) -> bool {
+        if self.held.len() >= PAGES_MAX {
+            return false;
         }
-        self.index.resize(ram.pages() as usize, 0);
-        self.pages.push(Box::new(CodePage { page, slots: [Slot::NONE; HALFWORDS + 2] }));
-        self.index[page as usize] = self.pages.len() as u32;
-        ram.set_flags(page, PageFlags::CODE);
-        full
+        self.pages.resize_with(ram.pages() as usize, || None);
+        self.pages[page as usize] = Some(Box::new([Slot::NONE; HALFWORDS + 2]));
+        self.held.push(page);
+        true
     }
 
-    pub fn forget_all(&mut self, ram: &mut Ram) {
-        for page in self.pages.drain(..) {
-            ram.clear_flags(page.page, PageFlags::CODE);
-            self.index[page.page as usize] = 0;
+    /// Drops everything, and calls `dropped` with each page that had slots.
+    pub fn forget_all(&mut self, dropped: impl FnMut(u32)) {
+        for &page in &self.held {
+            self.pages[page as usize] = None;
         }
+        self.held.drain(..).for_each(dropped);
     }
 
-    /// Empties the slots of RAM page `page`, which keeps its place and gets its flag back.
-    pub fn forget_page(&mut self, ram: &mut Ram, page: u32) {
-        if let Some(index) = self.find(page) {
-            self.pages[index as usize].slots = [Slot::NONE; HALFWORDS + 2];
-            ram.set_flags(page, PageFlags::CODE);
+    /// Empties the slots of RAM page `page`, which keeps its place.
+    pub fn forget_page(&mut self, page: u32) {
+        if let Some(slots) = self.slots_mut(page) {
+            *slots = [Slot::NONE; HALFWORDS + 2];
         }
     }
 
     /// `len` (> 0) bytes at `offset` in RAM page `page` are written.
     pub fn forget_bytes(&mut self, page: u32, offset: usize, len: usize) {
-        let Some(index) = self.find(page) else { return };
-        let slots = &mut self.pages[index as usize].slots;
+        let Some(slots) = self.slots_mut(page) else { return };
         let (first, last) = (offset / 2, (offset + len - 1) / 2);
         slots[first..=last].fill(Slot::NONE);
         if first > 0 && slots[first - 1].len == 2 {
@@ -207,11 +198,11 @@ impl CodeCache {
         }
     }
 
-    /// Decodes from halfword `position` of the page at `index` until a jump, an illegal
+    /// Decodes from halfword `position` of RAM page `page`, which has slots, until a jump, an illegal
     /// instruction, the page's end or what is decoded already.
-    pub fn decode_run(&mut self, ram: &Ram, index: u64, position: usize) {
-        let CodePage { page, slots } = &mut *self.pages[index as usize];
-        let bytes = ram.page(*page);
+    pub fn decode_run(&mut self, ram: &Ram, page: u32, position: usize) {
+        let Some(slots) = self.slots_mut(page) else { return };
+        let bytes = ram.page(page);
         let mut position = position;
         for _ in 0..RUN_MAX {
             let Some(&[a, b, c, d]) = bytes[2 * position..].first_chunk() else {
