@@ -29,6 +29,7 @@ pub use crate::host::failure::Failure;
 
 use std::process::ExitCode;
 
+use crate::engine::Engine;
 use crate::host::os;
 use crate::host::say::say;
 use clap::{Parser, Subcommand};
@@ -42,6 +43,16 @@ use clap::{Parser, Subcommand};
                   a guest's own exit status becomes the command's."
 )]
 struct Cli {
+    /// What executes guests: `translator` (host code; x86-64) or `interpreter`. Which one it is never shows.
+    #[arg(
+        long,
+        global = true,
+        value_name = "ENGINE",
+        env = "LOCKSTEP_ENGINE",
+        default_value_t,
+        hide_default_value = false
+    )]
+    engine: Engine,
     #[command(subcommand)]
     command: Command,
 }
@@ -85,6 +96,10 @@ pub fn main() -> ExitCode {
     os::die_with_starter();
     let cli = Cli::parse();
     os::survive_file_size_limit();
+    if let Err(why) = cli.engine.is_here() {
+        say!("lockstep: {why}; the interpreter executes the guest");
+    }
+    cli.engine.make_default();
     let result = match &cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Run(args) => run::run(args),

@@ -36,7 +36,7 @@ use crate::base::{GuestPhys, Icount};
 use crate::engine::interpreter::Slot;
 use crate::engine::regs::Regs;
 use crate::engine::tlb::Tlb;
-use crate::engine::{Engines, Leave, Left, Work};
+use crate::engine::{Engine, Engines, Fared, Leave, Left, Work};
 use crate::isa::{Op, decode};
 use crate::mem::{PageFlags, Ram};
 
@@ -165,7 +165,9 @@ impl Hart {
     /// Resets the hart: M-mode at `pc`, everything else 0 but a0 and a1. What is watched stays so.
     pub fn reset(&mut self, pc: u64, a0: u64, a1: u64) {
         let Self { tohost, derive_time_before, .. } = *self;
-        *self = Self { tohost, derive_time_before, pc: pc & !1, ..Self::new(self.cpu) };
+        let mut engines = std::mem::replace(&mut self.engines, Engines::new());
+        engines.start_over();
+        *self = Self { tohost, derive_time_before, engines, pc: pc & !1, ..Self::new(self.cpu) };
         self.regs.set(10, a0);
         self.regs.set(11, a1);
     }
@@ -181,6 +183,22 @@ impl Hart {
             self.privilege = mode;
             self.csrs.hand_over(self.cpu);
         }
+    }
+
+    /// Executes with `engine` from now on, as far as the host can have it; which one it is never shows.
+    pub fn choose_engine(&mut self, ram: &mut Ram, engine: Engine) {
+        self.tlb.flush_fetches();
+        self.engines.choose(ram, engine);
+    }
+
+    /// The engine that executes.
+    pub fn engine(&self) -> Engine {
+        self.engines.chosen()
+    }
+
+    /// How the translator fared, if it runs.
+    pub fn fared(&self) -> Option<Fared> {
+        self.engines.fared()
     }
 
     pub fn icount(&self) -> Icount {

@@ -22,9 +22,16 @@ pub use code::{CodeCache, HALFWORDS, Slot, Slots};
 #[inline(always)]
 fn short() {}
 
-/// Runs up to `count` instructions from `pc`, whose page's slots are `slots`.
+/// Runs up to `count` instructions from `pc`, whose page's slots are `slots`; with `BLOCK`, not past a jump or a
+/// taken branch, after which the loop is [`Leave::Lost`].
 #[inline(never)]
-pub fn run(work: &mut Work<'_>, code: &CodeCache, slots: &Slots, pc: u64, count: u64) -> Left {
+pub fn run<const BLOCK: bool>(
+    work: &mut Work<'_>,
+    code: &CodeCache,
+    slots: &Slots,
+    pc: u64,
+    count: u64,
+) -> Left {
     let Work { regs: x, fcsr, float, data, fetch, ram } = work;
     let (read, write) = (&data.read, &data.write);
     let float = *float;
@@ -66,6 +73,9 @@ pub fn run(work: &mut Work<'_>, code: &CodeCache, slots: &Slots, pc: u64, count:
                 let Some(next) = code.slots(entry.delta) else { leave!(Lost) };
                 slots = next;
             }
+            if BLOCK {
+                leave!(Lost)
+            }
         }};
     }
     macro_rules! branch {
@@ -75,6 +85,9 @@ pub fn run(work: &mut Work<'_>, code: &CodeCache, slots: &Slots, pc: u64, count:
                 if target < HALFWORDS {
                     left -= 1;
                     at = target;
+                    if BLOCK {
+                        leave!(Lost)
+                    }
                 } else {
                     jump!(page.wrapping_add_signed(2 * (target as i64)))
                 }
@@ -154,6 +167,9 @@ pub fn run(work: &mut Work<'_>, code: &CodeCache, slots: &Slots, pc: u64, count:
                 if target < HALFWORDS {
                     left -= 1;
                     at = target;
+                    if BLOCK {
+                        leave!(Lost)
+                    }
                 } else {
                     jump!(page.wrapping_add_signed(2 * (target as i64)))
                 }

@@ -11,11 +11,56 @@ pub(crate) mod float;
 pub(crate) mod interpreter;
 pub(crate) mod regs;
 pub(crate) mod tlb;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod x64;
+
+/// Where there is none.
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+mod x64 {
+    use super::interpreter::CodeCache;
+    use super::{Fared, Left, Work};
+
+    pub enum Translator {}
+
+    impl Translator {
+        #[cfg(test)]
+        pub fn make_eager(&mut self) {
+            match *self {}
+        }
+
+        pub fn fared(&self) -> Fared {
+            match *self {}
+        }
+
+        pub fn run(&mut self, _: &mut Work<'_>, _: &CodeCache, _: u32, _: u64, _: u64) -> Left {
+            match *self {}
+        }
+
+        pub fn forget_bytes(&mut self, _: u32, _: usize, _: usize) {
+            match *self {}
+        }
+
+        pub fn forget_page(&mut self, _: u32) {
+            match *self {}
+        }
+
+        pub fn forget_all(&mut self) {
+            match *self {}
+        }
+    }
+}
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use thiserror::Error;
 
 use crate::mem::{PageFlags, Ram};
 use interpreter::{CodeCache, HALFWORDS, Slot};
 use regs::Regs;
 use tlb::{Entries, PAGE_MASK, Spaces};
+use x64::Translator;
 
 /// What an engine works on.
 pub struct Work<'a> {
@@ -50,14 +95,155 @@ pub struct Left {
     pub count: u64,
 }
 
+/// What executes the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// The loop over decoded instructions: on every host, and the measure of the other.
+    Interpreter,
+    /// Translation to host code: on x86-64 under Linux.
+    #[default]
+    Translator,
+}
+
+/// The engine of harts that are made from now on, as its number. No part of any machine: a process chooses once.
+static DEFAULT: AtomicU8 = AtomicU8::new(Engine::Translator as u8);
+
+impl Engine {
+    /// Harts made from now on execute with this engine, as far as the host can have it.
+    pub fn make_default(self) {
+        DEFAULT.store(self as u8, Ordering::Relaxed);
+    }
+
+    fn of_new_harts() -> Self {
+        if DEFAULT.load(Ordering::Relaxed) == Engine::Translator as u8 {
+            Engine::Translator
+        } else {
+            Engine::Interpreter
+        }
+    }
+
+    /// Whether this host can have this engine.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn is_here(self) -> Result<(), NoTranslator> {
+        match self {
+            Engine::Interpreter => Ok(()),
+            Engine::Translator => translator().map(drop),
+        }
+    }
+}
+
+impl FromStr for Engine {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "interpreter" => Ok(Engine::Interpreter),
+            "translator" => Ok(Engine::Translator),
+            _ => Err("the engines are `translator` and `interpreter`".into()),
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Engine::Interpreter => "interpreter",
+            Engine::Translator => "translator",
+        })
+    }
+}
+
+/// The host cannot have the translator.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NoTranslator {
+    /// It is for x86-64 under Linux.
+    #[error("the translator makes code for x86-64 under Linux only")]
+    Host,
+    /// The host does not let a process make code (seccomp, SELinux), or has no memory for it.
+    #[error("this host lets no process make code: {0}")]
+    Forbidden(String),
+}
+
+/// How the translator fared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fared {
+    /// Regions translated.
+    pub regions: u64,
+    /// Instructions executed by translated code.
+    pub translated: u64,
+    /// Instructions executed by the interpreter on the translator's behalf.
+    pub interpreted: u64,
+    /// Pages forgotten because their code was written over.
+    pub rewritten: u64,
+    /// Times that the cache was full.
+    pub full: u64,
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn translator() -> Result<Box<Translator>, NoTranslator> {
+    match Translator::new() {
+        Ok(translator) => Ok(Box::new(translator)),
+        Err(why) => Err(NoTranslator::Forbidden(why.to_string())),
+    }
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+fn translator() -> Result<Box<Translator>, NoTranslator> {
+    Err(NoTranslator::Host)
+}
+
 /// The engines of a hart, and the code that they keep.
 pub struct Engines {
     code: CodeCache,
+    chosen: Engine,
+    /// Made when the translator runs for the first time.
+    translator: Option<Box<Translator>>,
 }
 
 impl Engines {
     pub fn new() -> Self {
-        Self { code: CodeCache::new() }
+        Self { code: CodeCache::new(), chosen: Engine::of_new_harts(), translator: None }
+    }
+
+    /// Executes with `engine` from now on, as far as the host can have it. What was kept is dropped, so no fetch
+    /// entry may stay.
+    pub fn choose(&mut self, ram: &mut Ram, engine: Engine) {
+        self.forget_all(ram);
+        self.chosen = engine;
+        self.translator = None;
+    }
+
+    /// The engine that executes.
+    pub fn chosen(&self) -> Engine {
+        self.chosen
+    }
+
+    /// For tests: a jump to a place translates it at once.
+    #[cfg(test)]
+    pub fn make_eager(&mut self) {
+        if let Some(translator) = self.translator() {
+            translator.make_eager();
+        }
+    }
+
+    /// The translator, if it is chosen; made if need be. Where the host cannot have it the interpreter is chosen.
+    #[inline(always)]
+    fn translator(&mut self) -> Option<&mut Translator> {
+        if self.translator.is_none() && self.chosen == Engine::Translator {
+            match translator() {
+                Ok(translator) => self.translator = Some(translator),
+                Err(_) => self.chosen = Engine::Interpreter,
+            }
+        }
+        self.translator.as_deref_mut()
+    }
+
+    /// How the translator fared, if it runs.
+    pub fn fared(&self) -> Option<Fared> {
+        self.translator.as_ref().map(|translator| translator.fared())
     }
 
     /// Prepares for code on RAM page `page`, which gets the flag `CODE`. True when all that was kept of other
@@ -86,8 +272,13 @@ impl Engines {
 
     /// Runs at most `count` instructions from `pc`, which is ready on RAM page `page`.
     pub fn run(&mut self, work: &mut Work<'_>, page: u32, pc: u64, count: u64) -> Left {
+        if self.translator().is_some()
+            && let Some(translator) = &mut self.translator
+        {
+            return translator.run(work, &self.code, page, pc, count);
+        }
         match self.code.slots(page.into()) {
-            Some(slots) => interpreter::run(work, &self.code, slots, pc, count),
+            Some(slots) => interpreter::run::<false>(work, &self.code, slots, pc, count),
             None => Left { why: Leave::Lost, pc, count },
         }
     }
@@ -97,25 +288,43 @@ impl Engines {
         // Alone on a page of its own, at its place.
         let mut alone = [Slot::NONE; HALFWORDS + 2];
         alone[in_page(pc)] = slot;
-        interpreter::run(work, &self.code, &alone, pc, 1)
+        interpreter::run::<false>(work, &self.code, &alone, pc, 1)
     }
 
     /// `len` (> 0) bytes at `offset` in RAM page `page` are written by the hart.
     pub fn forget_bytes(&mut self, page: u32, offset: usize, len: usize) {
         self.code.forget_bytes(page, offset, len);
+        if let Some(translator) = &mut self.translator {
+            translator.forget_bytes(page, offset, len);
+        }
     }
 
     /// RAM page `page` has been written from outside, and has lost its flag, which it gets back.
     pub fn forget_page(&mut self, ram: &mut Ram, page: u32) {
         if self.code.slots(page.into()).is_some() {
             self.code.forget_page(page);
+            if let Some(translator) = &mut self.translator {
+                translator.forget_page(page);
+            }
             ram.set_flags(page, PageFlags::CODE);
         }
     }
 
+    /// Drops everything, when nothing of the hart's caches and no flag of RAM is relied on any more.
+    pub fn start_over(&mut self) {
+        self.drop_all(|_| ());
+    }
+
     /// Drops everything; no fetch entry may stay.
     pub fn forget_all(&mut self, ram: &mut Ram) {
-        self.code.forget_all(|page| ram.clear_flags(page, PageFlags::CODE));
+        self.drop_all(|page| ram.clear_flags(page, PageFlags::CODE));
+    }
+
+    fn drop_all(&mut self, dropped: impl FnMut(u32)) {
+        if let Some(translator) = &mut self.translator {
+            translator.forget_all();
+        }
+        self.code.forget_all(dropped);
     }
 }
 

@@ -23,6 +23,7 @@ pub const PAGE_MASK: u64 = !0xfff;
 /// For loads and stores `delta` is what to add to an address to get its offset in RAM; for fetches
 /// it is the number of the page in RAM.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Entry {
     /// The virtual page's address, or [`NONE`].
     pub tag: u64,
@@ -51,6 +52,7 @@ pub enum Space {
     Machine = 3,
 }
 
+#[repr(C)]
 pub struct Spaces {
     pub read: Entries,
     pub write: Entries,

@@ -10,6 +10,7 @@ use super::world::{BASE, DMA, DMA_LATCH, LATCH, LINES, MTIME, STOP, World};
 use crate::base::{GuestPhys, GuestVirt, Prng};
 use crate::cpu::Cpu;
 use crate::cpu::{Answer, Hart, HartStop, Privilege, Question};
+use crate::engine::{Engine, Fared};
 
 const SOUP: u64 = BASE + 0x4000;
 const SOUP_BYTES: u64 = 0x8000;
@@ -328,8 +329,16 @@ impl Recipe {
     }
 
     /// Runs to the end. `piece` says how far at a time, `between` sees the world after each piece.
-    fn run(&self, mut piece: impl FnMut() -> u64, mut between: impl FnMut(World) -> World) -> World {
-        let mut world = self.world();
+    fn run(&self, piece: impl FnMut() -> u64, between: impl FnMut(World) -> World) -> World {
+        self.run_from(self.world(), piece, between)
+    }
+
+    fn run_from(
+        &self,
+        mut world: World,
+        mut piece: impl FnMut() -> u64,
+        mut between: impl FnMut(World) -> World,
+    ) -> World {
         for &(at, input) in &self.inputs {
             while world.hart.icount().get() < at {
                 let left = at - world.hart.icount().get();
@@ -363,8 +372,47 @@ impl Recipe {
     }
 }
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[test]
+fn the_engines_agree() {
+    let mut fared = Fared::default();
+    for seed in seeds() {
+        let recipe = Recipe::new(seed);
+        let to = |end: u64, engine| {
+            let before = recipe.inputs.iter().copied().take_while(|(at, _)| *at <= end);
+            let part = Recipe { seed, inputs: before.chain([(end, Input::Lines(0))]).collect(), end: 0 };
+            part.run_from(part.world().with(engine), || u64::MAX, |w| w)
+        };
+        let mut whole = to(recipe.end, Engine::Translator);
+        let some = whole.hart.fared().expect("the translator runs");
+        fared.regions += some.regions;
+        fared.translated += some.translated;
+        fared.interpreted += some.interpreted;
+        if whole.picture() == to(recipe.end, Engine::Interpreter).picture() {
+            continue;
+        }
+        // The first position at which they differ.
+        let (mut good, mut bad) = (0, recipe.end);
+        while bad - good > 1 {
+            let middle = good + (bad - good) / 2;
+            let same = to(middle, Engine::Translator).picture() == to(middle, Engine::Interpreter).picture();
+            if same { good = middle } else { bad = middle }
+        }
+        let before = to(good, Engine::Interpreter);
+        let word = before.hart.next_word(&before.ram).map(crate::isa::decode);
+        panic!(
+            "seed {seed}: at {bad}, after {word:x?} at {:x}:\n{:x?}\n{:x?}",
+            before.hart.pc(),
+            to(bad, Engine::Translator).hart.state(),
+            to(bad, Engine::Interpreter).hart.state()
+        );
+    }
+    assert!(fared.translated > fared.interpreted, "{fared:?}");
+}
+
 fn seeds() -> impl Iterator<Item = u64> {
-    1..=60
+    let first = std::env::var("LOCKSTEP_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    first..first + 60
 }
 
 #[test]

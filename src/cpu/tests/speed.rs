@@ -123,7 +123,7 @@ fn measure(name: &str, world: &mut World) {
         .collect();
     rates.sort_by(f64::total_cmp);
     let (median, best) = (rates[rates.len() / 2], rates[rates.len() - 1]);
-    println!("{name}: {median:.0} million instructions/s (best {best:.0})");
+    println!("{name}: {median:.0} million instructions/s (best {best:.0}) {:?}", world.hart.fared());
 }
 
 #[test]

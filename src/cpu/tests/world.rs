@@ -12,6 +12,7 @@
 
 use crate::base::{Digest, GuestPhys, Icount};
 use crate::cpu::{Answer, Bus, BusFault, BusRead, Cpu, Hart, HartState, HartStop, Question, Returned};
+use crate::engine::Engine;
 use crate::mem::{RAM_BASE, Ram};
 
 pub const BASE: u64 = RAM_BASE.0;
@@ -136,9 +137,17 @@ impl World {
     /// The same with another hart.
     pub fn of(cpu: Cpu, code: &[u32]) -> Self {
         let mut world = Self { hart: Hart::new(cpu), ram: Ram::new(2 << 20), bus: TestBus::default() };
+        world.hart.engines.make_eager();
         world.hart.reset(BASE, 0, 0);
         world.put(BASE, code);
         world
+    }
+
+    /// With this engine, which translates at once.
+    pub fn with(mut self, engine: Engine) -> Self {
+        self.hart.choose_engine(&mut self.ram, engine);
+        self.hart.engines.make_eager();
+        self
     }
 
     /// Puts words into RAM.
@@ -192,6 +201,6 @@ impl World {
         let state = postcard::to_allocvec(&self.hart.state()).unwrap();
         let mut hart = Hart::restore(self.hart.cpu, postcard::from_bytes(&state).unwrap()).unwrap();
         hart.set_tohost(self.hart.tohost);
-        Self { hart, ram, bus: self.bus.clone() }
+        Self { hart, ram, bus: self.bus.clone() }.with(self.hart.engine())
     }
 }

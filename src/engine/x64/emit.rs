@@ -1,0 +1,635 @@
+//! From a [`Plan`] to host code.
+//!
+//! Each block begins by taking its number of instructions from the budget; where it leaves early, a stub outside
+//! of the common path gives back what was not executed. A region leaves with every guest register in memory.
+
+use super::asm::{Alu, Asm, Cond, Label, Mem, Reg, Rm, Shift, Width};
+use super::layout::{self, BUDGET, Why, cell};
+use super::plan::{Block, End, Plan, target};
+use crate::isa::{Insn, Op};
+
+use Reg::{Rax, Rcx, Rdx};
+use Width::{W32, W64};
+
+/// Where the shared routines are, from the beginning of the cache.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shared {
+    /// Leaves with the pc in rax and [`Why`] in ecx.
+    pub leave: u32,
+    /// Goes on at the guest address in rax, if that is translated.
+    pub dispatch: u32,
+}
+
+/// What the host has beyond the first x86-64.
+#[derive(Clone, Copy, Debug)]
+pub struct Host {
+    pub bmi2: bool,
+    pub fma: bool,
+}
+
+/// A translated region.
+pub struct Region {
+    pub code: Vec<u8>,
+    /// Positions and where they are entered, from the beginning of `code`.
+    pub entries: Vec<(u16, u32)>,
+}
+
+/// Where a block leaves the common path.
+struct Stub {
+    label: Label,
+    why: Why,
+    /// Instructions of the block that were not executed.
+    refund: i32,
+    /// The position of the next instruction.
+    at: u16,
+}
+
+/// A value or where it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Zero,
+    Reg(Reg),
+    Mem(Mem),
+}
+
+pub(super) struct Emitter<'a> {
+    pub(super) asm: Asm,
+    pub(super) plan: &'a Plan,
+    pub(super) host: Host,
+    blocks: Vec<Label>,
+    stubs: Vec<Stub>,
+    /// By [`Why`]: stores the registers and leaves. Bound if it is used.
+    leave: [Option<Label>; 3],
+    /// Stores the registers and goes on at the address in rax.
+    dispatch: Option<Label>,
+    /// Of the block under way: instructions, and how many of them are behind.
+    length: i32,
+    done: i32,
+    at: u16,
+    /// The block has looked whether floating point may run.
+    pub(super) float_checked: bool,
+}
+
+/// Translates `plan` for a place `base` bytes from the beginning of the cache.
+pub fn emit(plan: &Plan, host: Host, shared: Shared, base: u32) -> Region {
+    let mut asm = Asm::new();
+    let blocks = plan.blocks.iter().map(|_| asm.label()).collect();
+    let mut e = Emitter {
+        asm,
+        plan,
+        host,
+        blocks,
+        stubs: Vec::new(),
+        leave: [None; 3],
+        dispatch: None,
+        length: 0,
+        done: 0,
+        at: 0,
+        float_checked: false,
+    };
+    for (index, block) in plan.blocks.iter().enumerate() {
+        e.block(index, block);
+    }
+    e.cold();
+    let entries = e.entries();
+    e.tails(shared, base);
+    Region { code: e.asm.finish(), entries }
+}
+
+impl Emitter<'_> {
+    fn block(&mut self, index: usize, block: &Block) {
+        let label = self.blocks[index];
+        self.asm.bind(label);
+        self.length = block.insns.len() as i32;
+        self.done = 0;
+        self.at = block.at;
+        self.float_checked = false;
+        self.asm.alu_imm(Alu::Sub, W64, BUDGET, self.length);
+        let spent = self.stub(Why::Spent);
+        self.asm.jcc(Cond::Below, spent);
+        for &(at, insn) in &block.insns {
+            self.at = at;
+            match insn.op {
+                Op::Jal => self.jal(&insn, index),
+                Op::Jalr => self.jalr(&insn),
+                Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu => self.branch(&insn),
+                _ => self.insn(&insn),
+            }
+            self.done += 1;
+        }
+        self.at = block.next;
+        match block.end {
+            End::Jump if matches!(block.insns.last(), Some((_, insn)) if matches!(insn.op, Op::Jal | Op::Jalr)) =>
+                {}
+            End::Jump | End::Fall => self.go_on(block.next, index),
+            End::Slow => self.go_cold(Why::Slow),
+            End::Lost => self.go_cold(Why::Lost),
+        }
+    }
+
+    /// On to `next`, which may be the block that is emitted next.
+    fn go_on(&mut self, next: u16, index: usize) {
+        match self.plan.block_at(next) {
+            Some(block) if block == index + 1 => {}
+            Some(block) => {
+                let label = self.blocks[block];
+                self.asm.jmp(label);
+            }
+            None => self.go_out(next.into()),
+        }
+    }
+
+    /// To an address outside of the region: `halfword` of this page, or beyond it.
+    fn go_out(&mut self, halfword: i64) {
+        self.asm.mov(W64, Rax, cell::PAGE);
+        if halfword != 0 {
+            self.asm.alu_imm(Alu::Add, W64, Rax, (2 * halfword) as i32);
+        }
+        let dispatch = self.dispatch();
+        self.asm.jmp(dispatch);
+    }
+
+    fn go_cold(&mut self, why: Why) {
+        let label = self.stub(why);
+        self.asm.jmp(label);
+    }
+
+    fn dispatch(&mut self) -> Label {
+        *self.dispatch.get_or_insert_with(|| self.asm.label())
+    }
+
+    /// Leaves before the instruction under way.
+    pub(super) fn stub(&mut self, why: Why) -> Label {
+        let label = self.asm.label();
+        self.stubs.push(Stub { label, why, refund: self.length - self.done, at: self.at });
+        label
+    }
+
+    fn cold(&mut self) {
+        for Stub { label, why, refund, at } in std::mem::take(&mut self.stubs) {
+            self.asm.bind(label);
+            if refund != 0 {
+                self.asm.alu_imm(Alu::Add, W64, BUDGET, refund);
+            }
+            self.asm.mov_imm(Rax, 2 * u64::from(at));
+            let leave = *self.leave[why as usize].get_or_insert_with(|| self.asm.label());
+            self.asm.jmp(leave);
+        }
+    }
+
+    fn entries(&mut self) -> Vec<(u16, u32)> {
+        let mut entries = Vec::new();
+        for &at in &self.plan.entries {
+            let Some(block) = self.plan.block_at(at) else { continue };
+            entries.push((at, self.asm.len() as u32));
+            for n in 0..32u8 {
+                if let Some(home) = self.plan.homes[usize::from(n)] {
+                    self.asm.mov(W64, home, layout::x(n));
+                }
+                if let Some(home) = self.plan.float_homes[usize::from(n)] {
+                    self.asm.load_double(home, layout::f(n));
+                }
+            }
+            let label = self.blocks[block];
+            self.asm.jmp(label);
+        }
+        entries
+    }
+
+    fn store_all(&mut self) {
+        for n in 0..32u8 {
+            if let Some(home) = self.plan.homes[usize::from(n)]
+                && self.plan.written & 1 << n != 0
+            {
+                self.asm.store(W64, layout::x(n), home);
+            }
+            if let Some(home) = self.plan.float_homes[usize::from(n)]
+                && self.plan.float_written & 1 << n != 0
+            {
+                self.asm.store_double(layout::f(n), home);
+            }
+        }
+    }
+
+    fn tails(&mut self, shared: Shared, base: u32) {
+        for why in [Why::Spent, Why::Slow, Why::Lost] {
+            if let Some(label) = self.leave[why as usize] {
+                self.asm.bind(label);
+                self.store_all();
+                self.asm.alu(Alu::Add, W64, Rax, cell::PAGE);
+                self.asm.mov_imm(Rcx, why as u64);
+                self.asm.jmp_outside(i64::from(shared.leave) - i64::from(base));
+            }
+        }
+        if let Some(label) = self.dispatch {
+            self.asm.bind(label);
+            self.store_all();
+            self.asm.jmp_outside(i64::from(shared.dispatch) - i64::from(base));
+        }
+    }
+
+    // ---- registers
+
+    pub(super) fn source(&self, n: u8) -> Source {
+        match self.plan.homes[usize::from(n & 31)] {
+            _ if n == 0 => Source::Zero,
+            Some(home) => Source::Reg(home),
+            None => Source::Mem(layout::x(n)),
+        }
+    }
+
+    /// Guest register `n`, in `scratch` unless it has a home.
+    pub(super) fn get(&mut self, n: u8, scratch: Reg) -> Reg {
+        match self.source(n) {
+            Source::Reg(home) => return home,
+            Source::Zero => self.asm.mov_imm(scratch, 0),
+            Source::Mem(mem) => self.asm.mov(W64, scratch, mem),
+        }
+        scratch
+    }
+
+    /// Copies guest register `n` to `to`.
+    pub(super) fn copy(&mut self, width: Width, to: Reg, n: u8) {
+        match self.source(n) {
+            Source::Zero => self.asm.mov_imm(to, 0),
+            Source::Reg(home) => self.asm.mov(width, to, home),
+            Source::Mem(mem) => self.asm.mov(width, to, mem),
+        }
+    }
+
+    /// Where the result for guest register `n` is computed: its home, or `scratch`.
+    pub(super) fn home_or(&self, n: u8, scratch: Reg) -> Reg {
+        self.plan.homes[usize::from(n & 31)].unwrap_or(scratch)
+    }
+
+    /// `value` becomes guest register `n`.
+    pub(super) fn put(&mut self, n: u8, value: Reg) {
+        match self.plan.homes[usize::from(n & 31)] {
+            _ if n == 0 => {}
+            Some(home) => self.asm.mov(W64, home, value),
+            None => self.asm.store(W64, layout::x(n), value),
+        }
+    }
+
+    fn put_imm(&mut self, n: u8, value: u64) {
+        let to = self.home_or(n, Rax);
+        self.asm.mov_imm(to, value);
+        self.put(n, to);
+    }
+
+    /// `to` = `to` op guest register `n`.
+    fn alu_with(&mut self, op: Alu, width: Width, to: Reg, n: u8) {
+        match self.source(n) {
+            Source::Zero if op == Alu::And => self.asm.mov_imm(to, 0),
+            Source::Zero if op == Alu::Cmp => self.asm.alu_imm(op, width, to, 0),
+            Source::Zero => {}
+            Source::Reg(home) => self.asm.alu(op, width, to, home),
+            Source::Mem(mem) => self.asm.alu(op, width, to, mem),
+        }
+    }
+
+    // ---- jumps
+
+    /// The address of halfword `at` of this page, into rax or `rd`'s home.
+    fn address(&mut self, to: Reg, offset: i64) {
+        self.asm.mov(W64, to, cell::PAGE);
+        // A `jal` or `auipc` reaches 2 GiB; what does not fit 32 bits is added in two steps.
+        match i32::try_from(offset) {
+            Ok(0) => {}
+            Ok(offset) => self.asm.alu_imm(Alu::Add, W64, to, offset),
+            Err(_) => {
+                self.asm.alu_imm(Alu::Add, W64, to, i32::MAX);
+                self.asm.alu_imm(Alu::Add, W64, to, (offset - i64::from(i32::MAX)) as i32);
+            }
+        }
+    }
+
+    fn link(&mut self, insn: &Insn) {
+        if insn.rd != 0 {
+            let to = self.home_or(insn.rd, Rdx);
+            self.address(to, 2 * i64::from(self.at) + i64::from(insn.len));
+            self.put(insn.rd, to);
+        }
+    }
+
+    fn jal(&mut self, insn: &Insn, index: usize) {
+        self.link(insn);
+        match target(self.at, insn) {
+            Some(to) => self.go_on(to, index),
+            None => self.go_out(i64::from(self.at) + i64::from(insn.imm / 2)),
+        }
+    }
+
+    fn jalr(&mut self, insn: &Insn) {
+        self.copy(W64, Rax, insn.rs1);
+        if insn.imm != 0 {
+            self.asm.alu_imm(Alu::Add, W64, Rax, insn.imm);
+        }
+        self.asm.alu_imm(Alu::And, W64, Rax, -2);
+        self.link(insn);
+        let dispatch = self.dispatch();
+        self.asm.jmp(dispatch);
+    }
+
+    fn branch(&mut self, insn: &Insn) {
+        let cond = match insn.op {
+            Op::Beq => Cond::Equal,
+            Op::Bne => Cond::NotEqual,
+            Op::Blt => Cond::Less,
+            Op::Bge => Cond::NotLess,
+            Op::Bltu => Cond::Below,
+            _ => Cond::NotBelow,
+        };
+        let a = self.get(insn.rs1, Rax);
+        self.compare(a, insn.rs2);
+        match target(self.at, insn) {
+            Some(to) if self.plan.block_at(to).is_some() => {
+                let block = self.plan.block_at(to).unwrap_or(0);
+                let label = self.blocks[block];
+                self.asm.jcc(cond, label);
+            }
+            _ => {
+                let past = self.asm.label();
+                self.asm.jcc(cond.not(), past);
+                self.go_out(i64::from(self.at) + i64::from(insn.imm / 2));
+                self.asm.bind(past);
+            }
+        }
+    }
+
+    /// The flags of `a` against guest register `n`.
+    fn compare(&mut self, a: Reg, n: u8) {
+        match self.source(n) {
+            Source::Zero => self.asm.test(W64, a, a),
+            _ => self.alu_with(Alu::Cmp, W64, a, n),
+        }
+    }
+
+    // ---- computation
+
+    fn insn(&mut self, insn: &Insn) {
+        match insn.op {
+            Op::Fence | Op::FenceI => {}
+            Op::Lb | Op::Lh | Op::Lw | Op::Ld | Op::Lbu | Op::Lhu | Op::Lwu => self.load(insn),
+            Op::Sb | Op::Sh | Op::Sw | Op::Sd => self.store(insn),
+            op if op >= Op::Flw => self.float(insn),
+            // What follows changes nothing but rd.
+            _ if insn.rd == 0 => {}
+            _ => self.compute(insn),
+        }
+    }
+
+    fn compute(&mut self, insn: &Insn) {
+        match insn.op {
+            Op::Lui => self.put_imm(insn.rd, insn.imm as i64 as u64),
+            Op::Auipc => {
+                let to = self.home_or(insn.rd, Rax);
+                self.address(to, 2 * i64::from(self.at) + i64::from(insn.imm));
+                self.put(insn.rd, to);
+            }
+            Op::Addi => self.add_imm(insn),
+            Op::Slti => self.set_if(insn, Cond::Less, None),
+            Op::Sltiu => self.set_if(insn, Cond::Below, None),
+            Op::Slt => self.set_if(insn, Cond::Less, Some(insn.rs2)),
+            Op::Sltu => self.set_if(insn, Cond::Below, Some(insn.rs2)),
+            Op::Xori if insn.imm == -1 => {
+                let to = self.home_or(insn.rd, Rax);
+                self.copy(W64, to, insn.rs1);
+                self.asm.not(W64, to);
+                self.put(insn.rd, to);
+            }
+            Op::Xori => self.alu_rd_imm(insn, Alu::Xor),
+            Op::Ori => self.alu_rd_imm(insn, Alu::Or),
+            Op::Andi => self.alu_rd_imm(insn, Alu::And),
+            Op::Slli => self.shift_by_imm(insn, Shift::Left, W64),
+            Op::Srli => self.shift_by_imm(insn, Shift::Right, W64),
+            Op::Srai => self.shift_by_imm(insn, Shift::Arithmetic, W64),
+            Op::Slliw => self.shift_by_imm(insn, Shift::Left, W32),
+            Op::Srliw => self.shift_by_imm(insn, Shift::Right, W32),
+            Op::Sraiw => self.shift_by_imm(insn, Shift::Arithmetic, W32),
+            Op::Addiw => {
+                let to = self.home_or(insn.rd, Rax);
+                if insn.imm == 0 {
+                    match self.source(insn.rs1) {
+                        Source::Zero => self.asm.mov_imm(to, 0),
+                        Source::Reg(home) => self.asm.load_narrow(4, true, to, home.into()),
+                        Source::Mem(mem) => self.asm.load_narrow(4, true, to, mem.into()),
+                    }
+                } else {
+                    self.copy(W32, Rax, insn.rs1);
+                    self.asm.alu_imm(Alu::Add, W32, Rax, insn.imm);
+                    self.asm.load_narrow(4, true, to, Rax.into());
+                }
+                self.put(insn.rd, to);
+            }
+            Op::Add => self.alu_rd(insn, Alu::Add, true),
+            Op::Sub => self.alu_rd(insn, Alu::Sub, false),
+            Op::Xor => self.alu_rd(insn, Alu::Xor, true),
+            Op::Or => self.alu_rd(insn, Alu::Or, true),
+            Op::And => self.alu_rd(insn, Alu::And, true),
+            Op::Addw => self.alu_word(insn, Alu::Add),
+            Op::Subw => self.alu_word(insn, Alu::Sub),
+            Op::Sll => self.shift_by_reg(insn, Shift::Left, W64),
+            Op::Srl => self.shift_by_reg(insn, Shift::Right, W64),
+            Op::Sra => self.shift_by_reg(insn, Shift::Arithmetic, W64),
+            Op::Sllw => self.shift_by_reg(insn, Shift::Left, W32),
+            Op::Srlw => self.shift_by_reg(insn, Shift::Right, W32),
+            Op::Sraw => self.shift_by_reg(insn, Shift::Arithmetic, W32),
+            Op::Mul | Op::Mulw => self.multiply(insn),
+            Op::Mulh | Op::Mulhu => {
+                self.copy(W64, Rax, insn.rs1);
+                let by = self.get(insn.rs2, Rcx);
+                if insn.op == Op::Mulh {
+                    self.asm.imul_wide(by)
+                } else {
+                    self.asm.mul_wide(by)
+                }
+                self.put(insn.rd, Rdx);
+            }
+            Op::Mulhsu => {
+                // The high half of the unsigned product, less b where a is negative.
+                self.copy(W64, Rax, insn.rs1);
+                let by = self.get(insn.rs2, Rcx);
+                self.asm.mul_wide(by);
+                self.copy(W64, Rax, insn.rs1);
+                self.asm.shift_imm(Shift::Arithmetic, W64, Rax, 63);
+                self.asm.alu(Alu::And, W64, Rax, by);
+                self.asm.alu(Alu::Sub, W64, Rdx, Rax);
+                self.put(insn.rd, Rdx);
+            }
+            _ => self.divide(insn),
+        }
+    }
+
+    fn add_imm(&mut self, insn: &Insn) {
+        let (rd, imm) = (insn.rd, insn.imm);
+        match self.source(insn.rs1) {
+            Source::Zero => self.put_imm(rd, imm as i64 as u64),
+            from => {
+                let to = self.home_or(rd, Rax);
+                match from {
+                    Source::Reg(home) if home != to && imm != 0 => self.asm.lea(to, Mem::at(home, imm)),
+                    _ => {
+                        self.copy(W64, to, insn.rs1);
+                        if imm != 0 {
+                            self.asm.alu_imm(Alu::Add, W64, to, imm);
+                        }
+                    }
+                }
+                self.put(rd, to);
+            }
+        }
+    }
+
+    fn alu_rd_imm(&mut self, insn: &Insn, op: Alu) {
+        let to = self.home_or(insn.rd, Rax);
+        if op == Alu::And && insn.imm == 255 {
+            let from = self.get(insn.rs1, Rax);
+            self.asm.load_narrow(1, false, to, from.into());
+        } else {
+            self.copy(W64, to, insn.rs1);
+            self.asm.alu_imm(op, W64, to, insn.imm);
+        }
+        self.put(insn.rd, to);
+    }
+
+    fn alu_rd(&mut self, insn: &Insn, op: Alu, commutes: bool) {
+        let (a, b) = (insn.rs1, insn.rs2);
+        let to = self.home_or(insn.rd, Rax);
+        let (a, b) = if commutes && self.source(b) == Source::Reg(to) { (b, a) } else { (a, b) };
+        if let (Alu::Add, Source::Reg(x), Source::Reg(y)) = (op, self.source(a), self.source(b))
+            && x != to
+        {
+            self.asm.lea(to, Mem::indexed(x, y, 0));
+        } else if self.source(b) == Source::Reg(to) && a != b {
+            self.copy(W64, Rax, a);
+            self.alu_with(op, W64, Rax, b);
+            return self.put(insn.rd, Rax);
+        } else {
+            self.copy(W64, to, a);
+            self.alu_with(op, W64, to, b);
+        }
+        self.put(insn.rd, to);
+    }
+
+    fn alu_word(&mut self, insn: &Insn, op: Alu) {
+        self.copy(W32, Rax, insn.rs1);
+        self.alu_with(op, W32, Rax, insn.rs2);
+        let to = self.home_or(insn.rd, Rax);
+        self.asm.load_narrow(4, true, to, Rax.into());
+        self.put(insn.rd, to);
+    }
+
+    fn set_if(&mut self, insn: &Insn, cond: Cond, rs2: Option<u8>) {
+        let a = self.get(insn.rs1, Rax);
+        match rs2 {
+            Some(n) => self.alu_with(Alu::Cmp, W64, a, n),
+            None => self.asm.alu_imm(Alu::Cmp, W64, a, insn.imm),
+        }
+        self.asm.set(cond, Rax);
+        let to = self.home_or(insn.rd, Rax);
+        self.asm.load_narrow(1, false, to, Rax.into());
+        self.put(insn.rd, to);
+    }
+
+    fn shift_by_imm(&mut self, insn: &Insn, op: Shift, width: Width) {
+        let to = self.home_or(insn.rd, Rax);
+        self.copy(width, to, insn.rs1);
+        self.asm.shift_imm(op, width, to, insn.imm as u8);
+        if width == W32 {
+            self.asm.load_narrow(4, true, to, to.into());
+        }
+        self.put(insn.rd, to);
+    }
+
+    fn shift_by_reg(&mut self, insn: &Insn, op: Shift, width: Width) {
+        let to = self.home_or(insn.rd, Rax);
+        if self.host.bmi2 {
+            let by = self.get(insn.rs2, Rcx);
+            let from: Rm = match self.source(insn.rs1) {
+                Source::Zero => {
+                    self.asm.mov_imm(Rax, 0);
+                    Rax.into()
+                }
+                Source::Reg(home) => home.into(),
+                Source::Mem(mem) => mem.into(),
+            };
+            self.asm.shift_by(op, width, to, from, by);
+        } else {
+            self.copy(W64, Rcx, insn.rs2);
+            self.copy(W64, Rax, insn.rs1);
+            self.asm.shift_cl(op, width, Rax);
+            self.asm.mov(W64, to, Rax);
+        }
+        if width == W32 {
+            self.asm.load_narrow(4, true, to, to.into());
+        }
+        self.put(insn.rd, to);
+    }
+
+    fn multiply(&mut self, insn: &Insn) {
+        let width = if insn.op == Op::Mul { W64 } else { W32 };
+        let to = self.home_or(insn.rd, Rax);
+        self.copy(width, Rax, insn.rs1);
+        match self.source(insn.rs2) {
+            Source::Zero => self.asm.mov_imm(Rax, 0),
+            Source::Reg(home) => self.asm.imul(width, Rax, home),
+            Source::Mem(mem) => self.asm.imul(width, Rax, mem),
+        }
+        match width {
+            W64 => self.asm.mov(W64, to, Rax),
+            W32 => self.asm.load_narrow(4, true, to, Rax.into()),
+        }
+        self.put(insn.rd, to);
+    }
+
+    /// Division, with the edges that the spec fixes (Unprivileged spec 12.2): by zero, and of the least number by -1.
+    fn divide(&mut self, insn: &Insn) {
+        let (width, signed, quotient) = match insn.op {
+            Op::Div => (W64, true, true),
+            Op::Divu => (W64, false, true),
+            Op::Rem => (W64, true, false),
+            Op::Remu => (W64, false, false),
+            Op::Divw => (W32, true, true),
+            Op::Divuw => (W32, false, true),
+            Op::Remw => (W32, true, false),
+            _ => (W32, false, false),
+        };
+        let (by_zero, by_minus_one, done) = (self.asm.label(), self.asm.label(), self.asm.label());
+        self.copy(W64, Rcx, insn.rs2);
+        self.copy(W64, Rax, insn.rs1);
+        self.asm.test(width, Rcx, Rcx);
+        self.asm.jcc(Cond::Equal, by_zero);
+        if signed {
+            self.asm.alu_imm(Alu::Cmp, width, Rcx, -1);
+            self.asm.jcc(Cond::Equal, by_minus_one);
+            self.asm.sign_rdx(width);
+            self.asm.idiv(width, Rcx);
+        } else {
+            self.asm.mov_imm(Rdx, 0);
+            self.asm.div(width, Rcx);
+        }
+        if !quotient {
+            self.asm.mov(width, Rax, Rdx);
+        }
+        self.asm.jmp(done);
+        if signed {
+            self.asm.bind(by_minus_one);
+            if quotient {
+                self.asm.neg(width, Rax)
+            } else {
+                self.asm.mov_imm(Rax, 0)
+            }
+            self.asm.jmp(done);
+        }
+        self.asm.bind(by_zero);
+        if quotient {
+            self.asm.mov_imm(Rax, u64::MAX);
+        }
+        self.asm.bind(done);
+        if width == W32 {
+            self.asm.load_narrow(4, true, Rax, Rax.into());
+        }
+        self.put(insn.rd, Rax);
+    }
+}

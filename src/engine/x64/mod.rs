@@ -1,0 +1,283 @@
+//! The translator: guest code becomes x86-64 host code, a region at a time, once it has run a few times.
+//!
+//! Reading order: `layout` (which registers and cells mean what), `plan` (what is translated at once), `emit` with
+//! `memory` and `fp` (an instruction becomes host instructions), `routines` (in, out, from region to region),
+//! `asm`, `exec` (the memory, and all `unsafe`). Here: what is translated where, and the loop around it.
+//!
+//! Regions know nothing of each other: what leads out of one goes by way of the fetch entries and the entry
+//! points of the page that they name. So nothing is ever patched, and a page is forgotten by clearing its entry
+//! points. Its code stays in the cache until the cache is full; then everything is forgotten.
+
+mod asm;
+mod emit;
+mod exec;
+mod fp;
+mod layout;
+mod memory;
+mod plan;
+mod routines;
+
+use emit::{Host, emit};
+use exec::CodeMemory;
+use layout::Why;
+use plan::Plan;
+use routines::{Routines, routines};
+
+use super::interpreter::{self, CodeCache, HALFWORDS, Slot};
+use super::tlb::{PAGE_MASK, slot};
+use super::{Fared, Leave, Left, Work, in_page};
+use crate::isa::{Insn, Op};
+use crate::mem::PAGE_BYTES;
+
+/// Bytes of translated code kept at once.
+const CODE_BYTES: usize = 64 << 20;
+/// So often a jump leads to a place before it is translated.
+const HEAT_ENOUGH: u8 = 8;
+/// The place cannot be translated.
+const COLD_FOREVER: u8 = u8::MAX;
+/// After so many times in which its code was written over, a page is interpreted until everything is forgotten.
+const REWRITES_MAX: u8 = 64;
+
+/// What is translated of a page.
+struct Page {
+    /// By halfword: where it is entered, from the beginning of the cache, or 0.
+    entries: [u32; HALFWORDS],
+    /// By halfword: how often a jump led there while it was not translated.
+    heat: [u8; HALFWORDS],
+    /// Bit by halfword: an instruction of a translated region that is not its block's first.
+    inside: [u64; HALFWORDS / 64],
+    /// Bit by 64 bytes: a region was made from some of them.
+    covered: u64,
+    rewrites: u8,
+}
+
+impl Page {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            entries: [0; HALFWORDS],
+            heat: [0; HALFWORDS],
+            inside: [0; HALFWORDS / 64],
+            covered: 0,
+            rewrites: 0,
+        })
+    }
+
+    fn forget(&mut self) {
+        let rewrites = self.rewrites.saturating_add(1);
+        *self = Self { rewrites, ..*Self::new() };
+    }
+
+    fn is_inside(&self, at: usize) -> bool {
+        self.inside[at / 64] & 1 << (at % 64) != 0
+    }
+
+    fn cover(&mut self, first: usize, last: usize) {
+        for granule in first / 64..=last / 64 {
+            self.covered |= 1 << granule;
+        }
+    }
+
+    /// Is any of bytes `first..=last` translated?
+    fn is_covered(&self, first: usize, last: usize) -> bool {
+        (first / 64..=last / 64).any(|granule| self.covered & 1 << granule != 0)
+    }
+}
+
+pub struct Translator {
+    memory: CodeMemory,
+    routines: Routines,
+    used: usize,
+    host: Host,
+    pages: Vec<Option<Box<Page>>>,
+    /// By page of RAM: the address of its entry points, or 0. What translated code sees of `pages`.
+    tables: Vec<u64>,
+    fared: Fared,
+    heat_enough: u8,
+}
+
+fn translates(insn: &Insn, host: Host) -> bool {
+    use Op::*;
+    match insn.op {
+        Illegal | Ecall | Ebreak | Csrrw | Csrrs | Csrrc | Csrrwi | Csrrsi | Csrrci | Mret | Sret | Wfi
+        | SfenceVma | CboInval | CboClean | CboFlush | CboZero => false,
+        op if (LrW..=AmomaxuD).contains(&op) => false,
+        op if op >= Flw => fp::translates(insn, host),
+        _ => true,
+    }
+}
+
+impl Translator {
+    /// An error where the host does not let a process make code.
+    pub fn new() -> std::io::Result<Self> {
+        let mut memory = CodeMemory::new(CODE_BYTES)?;
+        let routines = routines();
+        memory.put(0, &routines.code);
+        Ok(Self {
+            used: routines.code.len(),
+            memory,
+            routines,
+            host: Host {
+                bmi2: std::arch::is_x86_feature_detected!("bmi2"),
+                fma: std::arch::is_x86_feature_detected!("fma"),
+            },
+            pages: Vec::new(),
+            tables: Vec::new(),
+            fared: Fared::default(),
+            heat_enough: HEAT_ENOUGH,
+        })
+    }
+
+    #[cfg(test)]
+    pub fn make_eager(&mut self) {
+        self.heat_enough = 1;
+    }
+
+    pub fn fared(&self) -> Fared {
+        self.fared
+    }
+
+    /// Runs at most `count` instructions from `pc`, which is on RAM page `page`.
+    pub fn run(&mut self, work: &mut Work<'_>, code: &CodeCache, page: u32, pc: u64, count: u64) -> Left {
+        let (mut page, mut left) = (page, Left { why: Leave::Spent, pc, count });
+        let pages = work.ram.len() / PAGE_BYTES;
+        if self.tables.len() < pages {
+            self.tables.resize(pages, 0);
+            self.pages.resize_with(pages, || None);
+        }
+        let rounding = fp::mxcsr_of(*work.fcsr >> 5).filter(|_| work.float);
+        while left.count > 0 {
+            let at = in_page(left.pc);
+            let entry = self.entry(work, page, at);
+            if let Some(entry) = entry {
+                let before = left.count;
+                let places = (self.routines.trampoline, entry);
+                let why = self.memory.call(places, work, &self.tables, rounding, &mut left);
+                self.fared.translated += before - left.count;
+                match why {
+                    _ if left.count == 0 => break,
+                    Why::Spent => {
+                        let Some(page) = find_page(work, left.pc) else {
+                            return Left { why: Leave::Lost, ..left };
+                        };
+                        return self.interpret::<false>(work, code, page, left);
+                    }
+                    Why::Slow => {
+                        // What has run was decoded, unless that was forgotten since.
+                        let slots = find_page(work, left.pc).and_then(|page| code.slots(page.into()));
+                        let slot = slots.map_or(Slot::NONE, |slots| slots[in_page(left.pc)]);
+                        left.why = if slot == Slot::NONE { Leave::Lost } else { Leave::Slow(slot) };
+                        return left;
+                    }
+                    Why::Lost => {}
+                }
+            } else {
+                let before = left.count;
+                left = self.interpret::<true>(work, code, page, left);
+                if left.why != Leave::Lost || left.count == before {
+                    return left;
+                }
+            }
+            // Wherever it is now, a jump led there.
+            match find_page(work, left.pc) {
+                Some(next) => page = next,
+                None => return Left { why: Leave::Lost, ..left },
+            }
+        }
+        Left { why: Leave::Spent, ..left }
+    }
+
+    fn interpret<const BLOCK: bool>(
+        &mut self,
+        work: &mut Work<'_>,
+        code: &CodeCache,
+        page: u32,
+        from: Left,
+    ) -> Left {
+        let Some(slots) = code.slots(page.into()) else { return Left { why: Leave::Lost, ..from } };
+        let left = interpreter::run::<BLOCK>(work, code, slots, from.pc, from.count);
+        self.fared.interpreted += from.count - left.count;
+        left
+    }
+
+    /// Where halfword `at` of RAM page `page` is entered; translates it if it has got hot.
+    fn entry(&mut self, work: &Work<'_>, page: u32, at: usize) -> Option<u32> {
+        let known = self.pages[page as usize].get_or_insert_with(Page::new);
+        match known.entries[at] {
+            0 => {}
+            entry => return Some(entry),
+        }
+        let unwanted = known.is_inside(at) || known.rewrites >= REWRITES_MAX;
+        let heat = &mut known.heat[at];
+        if *heat == COLD_FOREVER || unwanted {
+            return None;
+        }
+        *heat += 1;
+        if *heat < self.heat_enough {
+            return None;
+        }
+        *heat = COLD_FOREVER;
+        self.translate(work, page, at)
+    }
+
+    #[cold]
+    fn translate(&mut self, work: &Work<'_>, page: u32, at: usize) -> Option<u32> {
+        let start = page as usize * PAGE_BYTES;
+        let bytes = work.ram.get(start..start + PAGE_BYTES)?;
+        let host = self.host;
+        let plan = Plan::new(bytes, at as u16, |insn| translates(insn, host))?;
+        let region = emit(&plan, host, self.routines.shared, self.used as u32);
+        if self.used + region.code.len() > self.memory.len() {
+            self.fared.full += 1;
+            self.forget_all();
+            return None;
+        }
+        self.memory.put(self.used, &region.code);
+        let base = self.used as u32;
+        self.used += region.code.len();
+        self.fared.regions += 1;
+        let known = self.pages[page as usize].get_or_insert_with(Page::new);
+        for (at, offset) in region.entries {
+            let entry = &mut known.entries[usize::from(at)];
+            if *entry == 0 {
+                *entry = base + offset;
+            }
+        }
+        for block in &plan.blocks {
+            for (at, insn) in &block.insns {
+                let first = 2 * usize::from(*at);
+                known.cover(first, first + usize::from(insn.len) - 1);
+                if *at != block.at {
+                    known.inside[usize::from(*at) / 64] |= 1 << (at % 64);
+                }
+            }
+        }
+        self.tables[page as usize] = known.entries.as_ptr() as u64;
+        Some(known.entries[at]).filter(|&entry| entry != 0)
+    }
+
+    /// `len` (> 0) bytes at `offset` in RAM page `page` are written.
+    pub fn forget_bytes(&mut self, page: u32, offset: usize, len: usize) {
+        if let Some(Some(known)) = self.pages.get_mut(page as usize)
+            && known.is_covered(offset, offset + len - 1)
+        {
+            known.forget();
+            self.fared.rewritten += 1;
+        }
+    }
+
+    pub fn forget_page(&mut self, page: u32) {
+        self.forget_bytes(page, 0, PAGE_BYTES);
+    }
+
+    pub fn forget_all(&mut self) {
+        self.used = self.routines.code.len();
+        self.tables.fill(0);
+        self.pages.iter_mut().for_each(|page| *page = None);
+    }
+}
+
+/// The RAM page that `pc` is on, if the fetch entries know it.
+fn find_page(work: &Work<'_>, pc: u64) -> Option<u32> {
+    let entry = work.fetch[slot(pc)];
+    (entry.tag == pc & PAGE_MASK).then_some(entry.delta as u32)
+}

@@ -1,0 +1,297 @@
+//! What to translate at once: a region, which is code of one page that is reached from one place by branches
+//! and jumps within the page; and which guest registers it keeps in host registers.
+
+use super::asm::{Reg, Xmm};
+use crate::engine::interpreter::HALFWORDS;
+use crate::isa::{Insn, Op, decode};
+
+/// Instructions of a region.
+const REGION_MAX: usize = 400;
+/// Instructions of a block: what is interpreted at most where a run stops within one.
+const BLOCK_MAX: usize = 48;
+
+/// The host registers that guest registers live in.
+pub const HOMES: [Reg; 8] = [Reg::Rbx, Reg::Rsi, Reg::Rdi, Reg::R8, Reg::R9, Reg::R10, Reg::R11, Reg::R12];
+/// xmm0 and xmm1 are scratch.
+const FLOAT_HOMES: u8 = 14;
+
+/// How a block ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With a branch or a jump.
+    Jump,
+    /// It goes on at [`Block::next`], which is another block of the region or, if there was no room, is not.
+    Fall,
+    /// The instruction at [`Block::next`] is not the translator's.
+    Slow,
+    /// The instruction at [`Block::next`] cannot be kept: it straddles two pages or is illegal.
+    Lost,
+}
+
+/// Instructions that are executed one after the other. Positions are halfwords of the page.
+#[derive(Debug)]
+pub struct Block {
+    pub at: u16,
+    pub insns: Vec<(u16, Insn)>,
+    /// The position after the last instruction.
+    pub next: u16,
+    pub end: End,
+}
+
+#[derive(Debug)]
+pub struct Plan {
+    /// Ascending by `at`; none is empty.
+    pub blocks: Vec<Block>,
+    /// By position: 1 + the index of the block that begins there.
+    index: Vec<u16>,
+    /// Where the region is entered from outside, by position: where it was begun, behind calls, and behind
+    /// instructions that are executed elsewhere.
+    pub entries: Vec<u16>,
+    /// By guest register: its home.
+    pub homes: [Option<Reg>; 32],
+    pub float_homes: [Option<Xmm>; 32],
+    /// Bit by guest register: the region writes it.
+    pub written: u32,
+    pub float_written: u32,
+}
+
+/// What an instruction is to the planner.
+enum Kind {
+    Plain,
+    Branch,
+    Jal,
+    Jalr,
+    Slow,
+}
+
+fn kind(insn: &Insn, translates: impl Fn(&Insn) -> bool) -> Kind {
+    match insn.op {
+        Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu => Kind::Branch,
+        Op::Jal => Kind::Jal,
+        Op::Jalr => Kind::Jalr,
+        _ if translates(insn) => Kind::Plain,
+        _ => Kind::Slow,
+    }
+}
+
+/// The instruction at halfword `at` of `page`; none if it straddles two pages or is illegal.
+fn insn_at(page: &[u8], at: usize) -> Option<Insn> {
+    let bytes = page.get(2 * at..)?;
+    let low = u16::from_le_bytes(*bytes.first_chunk::<2>()?);
+    let insn = match bytes.first_chunk::<4>() {
+        Some(word) => decode(u32::from_le_bytes(*word)),
+        None if crate::isa::decode::is_wide(low) => return None,
+        None => decode(low.into()),
+    };
+    (insn.op != Op::Illegal).then_some(insn)
+}
+
+/// The position that a branch or `jal` at `at` leads to, when that is on this page.
+pub fn target(at: u16, insn: &Insn) -> Option<u16> {
+    let target = i64::from(at) + i64::from(insn.imm / 2);
+    (0..HALFWORDS as i64).contains(&target).then_some(target as u16)
+}
+
+/// Does this jump leave a return address, so that its callee will probably come back behind it?
+fn is_call(insn: &Insn) -> bool {
+    matches!(insn.rd, 1 | 5)
+}
+
+impl Plan {
+    /// The region of `page` that begins at halfword `entry`. None when its first instruction is not the
+    /// translator's.
+    pub fn new(page: &[u8], entry: u16, translates: impl Fn(&Insn) -> bool + Copy) -> Option<Self> {
+        let mut insns: Vec<Option<Insn>> = vec![None; HALFWORDS + 2];
+        let mut leads = vec![false; HALFWORDS + 2];
+        let mut entries = vec![entry];
+        let mut total = 0;
+        let mut work = vec![entry];
+        while let Some(start) = work.pop() {
+            let mut at = start;
+            leads[usize::from(at)] = true;
+            while total < REGION_MAX && usize::from(at) < HALFWORDS {
+                if insns[usize::from(at)].is_some() {
+                    leads[usize::from(at)] = true;
+                    break;
+                }
+                let Some(insn) = insn_at(page, at.into()) else { break };
+                let next = at + u16::from(insn.len / 2);
+                let kind = kind(&insn, translates);
+                if matches!(kind, Kind::Slow) {
+                    if !matches!(insn.op, Op::Mret | Op::Sret) && usize::from(next) < HALFWORDS {
+                        entries.push(next);
+                        work.insert(0, next);
+                    }
+                    break;
+                }
+                insns[usize::from(at)] = Some(insn);
+                total += 1;
+                match kind {
+                    Kind::Plain => at = next,
+                    Kind::Branch => {
+                        work.extend(target(at, &insn));
+                        leads[usize::from(next)] = true;
+                        at = next;
+                    }
+                    Kind::Jal | Kind::Jalr => {
+                        if is_call(&insn) && usize::from(next) < HALFWORDS {
+                            entries.push(next);
+                            work.push(next);
+                        }
+                        if matches!(kind, Kind::Jal) {
+                            work.extend(target(at, &insn));
+                        }
+                        break;
+                    }
+                    Kind::Slow => break,
+                }
+            }
+        }
+        let mut plan = Self {
+            blocks: Vec::new(),
+            index: vec![0; HALFWORDS + 2],
+            entries: Vec::new(),
+            homes: [None; 32],
+            float_homes: [None; 32],
+            written: 0,
+            float_written: 0,
+        };
+        plan.form_blocks(page, &insns, &mut leads, translates);
+        entries.sort_unstable();
+        entries.dedup();
+        plan.entries = entries.into_iter().filter(|&at| plan.block_at(at).is_some()).collect();
+        plan.choose_homes();
+        plan.entries.contains(&entry).then_some(plan)
+    }
+
+    /// The index of the block that begins at `at`.
+    pub fn block_at(&self, at: u16) -> Option<usize> {
+        self.index.get(usize::from(at))?.checked_sub(1).map(usize::from)
+    }
+
+    fn form_blocks(
+        &mut self,
+        page: &[u8],
+        insns: &[Option<Insn>],
+        leads: &mut [bool],
+        translates: impl Fn(&Insn) -> bool + Copy,
+    ) {
+        for start in 0..HALFWORDS {
+            if !leads[start] || insns[start].is_none() {
+                continue;
+            }
+            let mut block = Block { at: start as u16, insns: Vec::new(), next: 0, end: End::Fall };
+            let mut at = start;
+            block.end = loop {
+                if at != start && leads[at] {
+                    break End::Fall;
+                }
+                let Some(insn) = insns[at] else {
+                    break match insn_at(page, at) {
+                        Some(insn) if matches!(kind(&insn, translates), Kind::Slow) => End::Slow,
+                        // There was no room for it.
+                        Some(_) => End::Fall,
+                        None => End::Lost,
+                    };
+                };
+                if block.insns.len() == BLOCK_MAX {
+                    leads[at] = true;
+                    break End::Fall;
+                }
+                block.insns.push((at as u16, insn));
+                at += usize::from(insn.len / 2);
+                if !matches!(kind(&insn, translates), Kind::Plain) {
+                    break End::Jump;
+                }
+            };
+            block.next = at as u16;
+            self.blocks.push(block);
+            self.index[start] = self.blocks.len() as u16;
+        }
+    }
+
+    /// The registers that are used most, in loops before all, get homes.
+    fn choose_homes(&mut self) {
+        // By block: how many loops it is in.
+        let mut depth = vec![0u32; self.blocks.len()];
+        for (from, block) in self.blocks.iter().enumerate() {
+            let Some((at, insn)) = block.insns.last() else { continue };
+            if block.end != End::Jump || insn.op == Op::Jalr {
+                continue;
+            }
+            if let Some(to) = target(*at, insn).and_then(|at| self.block_at(at))
+                && to <= from
+                && !(insn.op == Op::Jal && is_call(insn))
+            {
+                depth[to..=from].iter_mut().for_each(|depth| *depth += 1);
+            }
+        }
+        let (mut uses, mut float_uses) = ([0u64; 32], [0u64; 32]);
+        for (block, depth) in self.blocks.iter().zip(&depth) {
+            let weight = 1 << (3 * (*depth).min(5));
+            for (_, insn) in &block.insns {
+                let named = operands(insn);
+                for n in named.x.into_iter().flatten() {
+                    uses[usize::from(n)] += weight;
+                }
+                for n in named.f.into_iter().flatten() {
+                    float_uses[usize::from(n)] += weight;
+                }
+                if let Some(rd) = named.x[0] {
+                    self.written |= 1 << rd;
+                }
+                if let Some(rd) = named.f[0] {
+                    self.float_written |= 1 << rd;
+                }
+            }
+        }
+        uses[0] = 0;
+        self.written &= !1;
+        for (n, home) in best(&uses, HOMES.len()).into_iter().zip(HOMES) {
+            self.homes[n] = Some(home);
+        }
+        for (n, home) in best(&float_uses, FLOAT_HOMES.into()).into_iter().zip(2..) {
+            self.float_homes[n] = Some(Xmm(home));
+        }
+    }
+}
+
+/// The `count` registers used most, of those used more than once.
+fn best(uses: &[u64; 32], count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..32).filter(|&n| uses[n] > 1).collect();
+    order.sort_by_key(|&n| (std::cmp::Reverse(uses[n]), n));
+    order.truncate(count);
+    order
+}
+
+/// The registers that an instruction names: the destination first, then the sources.
+struct Operands {
+    x: [Option<u8>; 3],
+    f: [Option<u8>; 4],
+}
+
+fn operands(insn: &Insn) -> Operands {
+    use Op::*;
+    let none = Operands { x: [None; 3], f: [None; 4] };
+    let (rd, a, b, c) = (Some(insn.rd), Some(insn.rs1), Some(insn.rs2), Some(insn.rs3));
+    match insn.op {
+        Lui | Auipc | Jal => Operands { x: [rd, None, None], ..none },
+        Jalr | Lb | Lh | Lw | Ld | Lbu | Lhu | Lwu | Addi | Slti | Sltiu | Xori | Ori | Andi | Slli
+        | Srli | Srai | Addiw | Slliw | Srliw | Sraiw => Operands { x: [rd, a, None], ..none },
+        Beq | Bne | Blt | Bge | Bltu | Bgeu | Sb | Sh | Sw | Sd => Operands { x: [None, a, b], ..none },
+        Fence | FenceI => none,
+        Flw | Fld => Operands { x: [None, a, None], f: [rd, None, None, None] },
+        Fsw | Fsd => Operands { x: [None, a, None], f: [None, b, None, None] },
+        FeqD | FltD | FleD => Operands { x: [rd, None, None], f: [None, a, b, None] },
+        FmvXD | FmvXW | FcvtWD | FcvtLD => Operands { x: [rd, None, None], f: [None, a, None, None] },
+        FmvDX | FmvWX | FcvtDW | FcvtDWu | FcvtDL => {
+            Operands { x: [None, a, None], f: [rd, None, None, None] }
+        }
+        FsqrtD => Operands { x: [None; 3], f: [rd, a, None, None] },
+        FmaddD | FmsubD | FnmsubD | FnmaddD => Operands { x: [None; 3], f: [rd, a, b, c] },
+        FaddD | FsubD | FmulD | FdivD | FsgnjD | FsgnjnD | FsgnjxD => {
+            Operands { x: [None; 3], f: [rd, a, b, None] }
+        }
+        _ => Operands { x: [rd, a, b], ..none },
+    }
+}
