@@ -150,8 +150,8 @@ impl Emitter<'_> {
                 self.asm.alu(Alu::Or, W64, Rax, Rcx);
                 self.put_float_bits(insn.rd, Rax);
             }
-            Op::FcvtDW | Op::FcvtDWu | Op::FcvtDL => self.from_int(insn),
-            _ => self.to_int(insn),
+            Op::FcvtDW | Op::FcvtDWu | Op::FcvtDL => self.int_to_double(insn),
+            _ => self.double_to_int(insn),
         }
     }
 
@@ -214,7 +214,7 @@ impl Emitter<'_> {
         self.put_float_bits(insn.rd, Rax);
     }
 
-    fn from_int(&mut self, insn: &Insn) {
+    fn int_to_double(&mut self, insn: &Insn) {
         // The upper half of the destination is merged in: not to wait for what it was.
         self.asm.xor_double(A, A);
         match insn.op {
@@ -231,7 +231,7 @@ impl Emitter<'_> {
         self.put_float(insn.rd, A);
     }
 
-    fn to_int(&mut self, insn: &Insn) {
+    fn double_to_int(&mut self, insn: &Insn) {
         let width = if insn.op == Op::FcvtWD { W32 } else { W64 };
         let from = self.get_float(insn.rs1, A);
         self.asm.int_from_double(insn.rm == TO_ZERO, width, Rax, from);
