@@ -460,6 +460,7 @@ impl Hart {
         let mut work = Work {
             regs: &mut self.regs,
             fcsr: &mut self.csrs.fcsr,
+            reservation: &mut self.reservation,
             float: self.csrs.mstatus & status::FS == status::FS,
             data: self.tlb.space(data),
             fetch: &self.tlb.space(fetch).fetch,

@@ -32,7 +32,7 @@ pub fn run<const BLOCK: bool>(
     pc: u64,
     count: u64,
 ) -> Left {
-    let Work { regs: x, fcsr, float, data, fetch, ram } = work;
+    let Work { regs: x, fcsr, float, data, fetch, ram, .. } = work;
     let (read, write) = (&data.read, &data.write);
     let float = *float;
     let mut slots = slots;

@@ -66,6 +66,8 @@ use x64::Translator;
 pub struct Work<'a> {
     pub regs: &'a mut Regs,
     pub fcsr: &'a mut u8,
+    /// The physical address of the doubleword that `lr` has reserved.
+    pub reservation: &'a mut Option<u64>,
     /// `mstatus.FS` is Dirty: floating point is on, and no use of it changes that.
     pub float: bool,
     /// Where loads and stores go.

@@ -381,6 +381,10 @@ impl Asm {
         self.op(None, &[0x0f, 0x90 | cond as u8], false, 0, to.into(), to as u8 >= 4);
     }
 
+    pub fn cmov(&mut self, cond: Cond, width: Width, to: Reg, from: impl Into<Rm>) {
+        self.op(None, &[0x0f, 0x40 | cond as u8], width == Width::W64, to as u8, from.into(), false);
+    }
+
     // ---- jumps
 
     pub fn jmp(&mut self, to: Label) {

@@ -372,6 +372,7 @@ impl Emitter<'_> {
             Op::Fence | Op::FenceI => {}
             Op::Lb | Op::Lh | Op::Lw | Op::Ld | Op::Lbu | Op::Lhu | Op::Lwu => self.load(insn),
             Op::Sb | Op::Sh | Op::Sw | Op::Sd => self.store(insn),
+            op if (Op::LrW..=Op::AmomaxuD).contains(&op) => self.atomic(insn),
             op if op >= Op::Flw => self.float(insn),
             // What follows changes nothing but rd.
             _ if insn.rd == 0 => {}

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use memmap2::{Mmap, MmapMut, MmapOptions};
 
 use super::fp::flags_of;
-use super::layout::{BIAS, Frame, Why};
+use super::layout::{BIAS, Frame, NO_RESERVATION, Why};
 use crate::engine::tlb::PAGE_MASK;
 use crate::engine::{Left, Work};
 use crate::mem::PAGE_BYTES;
@@ -72,6 +72,7 @@ impl CodeMemory {
             float: float.is_some().into(),
             mxcsr: float.unwrap_or(0),
             host_mxcsr: 0,
+            reservation: work.reservation.unwrap_or(NO_RESERVATION),
         };
         let start = self.execute.as_ptr();
         // SAFETY: the trampoline is a function of this type: it keeps the registers that the System V ABI says
@@ -90,6 +91,7 @@ impl CodeMemory {
         if float.is_some() {
             *work.fcsr |= flags_of(frame.mxcsr);
         }
+        *work.reservation = Some(frame.reservation).filter(|&at| at != NO_RESERVATION);
         (left.pc, left.count) = (frame.pc, frame.count);
         match why {
             0 => Why::Spent,

@@ -69,7 +69,13 @@ pub struct Frame {
     pub mxcsr: u32,
     /// The host's.
     pub host_mxcsr: u32,
+    /// In and out: the physical address of the doubleword that `lr` has reserved, or [`NO_RESERVATION`].
+    pub reservation: u64,
 }
+
+pub const RESERVATION: i32 = offset_of!(Frame, reservation) as i32;
+/// No aligned doubleword has this address.
+pub const NO_RESERVATION: u64 = u64::MAX;
 
 /// Cells on the host's stack while translated code runs.
 pub mod cell {

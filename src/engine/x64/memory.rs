@@ -1,11 +1,12 @@
-//! Loads and stores: the address is looked up in the translation cache; what is not there, or is misaligned,
+//! Loads, stores and atomics: the address is looked up in the translation cache; what is not there, or is misaligned,
 //! leaves before the instruction.
 
 use super::asm::{Alu, Asm, Cond, Mem, Reg, Shift, Width};
 use super::emit::{Emitter, Source};
-use super::layout::{DATA, ENTRY_SHIFT, RAM, READ, WRITE, Why};
+use super::layout::{self, DATA, ENTRY_SHIFT, RAM, READ, WRITE, Why, cell};
 use crate::engine::tlb::{ENTRIES, PAGE_MASK};
 use crate::isa::{Insn, Op};
+use crate::mem::RAM_BASE;
 
 use Reg::{Rax, Rcx, Rdx};
 use Width::{W32, W64};
@@ -31,8 +32,16 @@ pub fn find_entry(asm: &mut Asm) {
 }
 
 impl Emitter<'_> {
-    /// The place in RAM of the access `insn`, from r13. Clobbers rax, rcx and rdx.
-    pub(super) fn place(&mut self, insn: &Insn, bytes: u8, entries: i32) -> Mem {
+    /// The place in RAM of the access `insn`, from r13: what it adds is in rax. Clobbers rax, rcx and rdx.
+    fn place(&mut self, insn: &Insn, bytes: u8, entries: i32) -> Mem {
+        self.look_up(insn, bytes);
+        self.must_be_in(entries);
+        self.asm.alu(Alu::Add, W64, Rax, Mem::indexed(DATA, Rcx, entries + 8));
+        Mem::indexed(RAM, Rax, 0)
+    }
+
+    /// The address of the access into rax, its entry's offset into rcx, and what the tag must be into rdx.
+    fn look_up(&mut self, insn: &Insn, bytes: u8) {
         match self.source(insn.rs1) {
             Source::Reg(home) if insn.imm != 0 => self.asm.lea(Rax, Mem::at(home, insn.imm)),
             _ => {
@@ -46,11 +55,12 @@ impl Emitter<'_> {
         self.asm.mov(W64, Rdx, Rax);
         let mask = (PAGE_MASK | (u64::from(bytes) - 1)) as i32;
         self.asm.alu_imm(Alu::And, W64, Rdx, mask);
+    }
+
+    fn must_be_in(&mut self, entries: i32) {
         self.asm.alu(Alu::Cmp, W64, Rdx, Mem::indexed(DATA, Rcx, entries));
         let slow = self.stub(Why::Slow);
         self.asm.jcc(Cond::NotEqual, slow);
-        self.asm.alu(Alu::Add, W64, Rax, Mem::indexed(DATA, Rcx, entries + 8));
-        Mem::indexed(RAM, Rax, 0)
     }
 
     pub(super) fn load(&mut self, insn: &Insn) {
@@ -118,5 +128,96 @@ impl Emitter<'_> {
                 self.asm.store(if bytes == 8 { W64 } else { W32 }, place, Rdx);
             }
         }
+    }
+
+    /// An atomic that reads and writes: both must be allowed.
+    pub(super) fn atomic(&mut self, insn: &Insn) {
+        let (width, bytes) = if insn.op >= Op::LrD { (W64, 8) } else { (W32, 4) };
+        if matches!(insn.op, Op::LrW | Op::LrD) {
+            return self.load_reserved(insn, width, bytes);
+        }
+        self.look_up(insn, bytes);
+        if !matches!(insn.op, Op::ScW | Op::ScD) {
+            self.must_be_in(READ);
+        }
+        self.must_be_in(WRITE);
+        self.asm.alu(Alu::Add, W64, Rax, Mem::indexed(DATA, Rcx, WRITE + 8));
+        if matches!(insn.op, Op::ScW | Op::ScD) {
+            return self.store_conditional(insn, width);
+        }
+        let place = Mem::indexed(RAM, Rax, 0);
+        // rdx: what was there; rcx: what will be. The 32-bit forms compare sign-extended values, whose order is
+        // that of the words, signed and unsigned.
+        self.read_extended(width, Rdx, place);
+        self.copy(W64, Rcx, insn.rs2);
+        if width == W32 {
+            self.asm.load_narrow(4, true, Rcx, Rcx.into());
+        }
+        let keep = match insn.op {
+            Op::AmominW | Op::AmominD => Some(Cond::Less),
+            Op::AmomaxW | Op::AmomaxD => Some(Cond::NotLess),
+            Op::AmominuW | Op::AmominuD => Some(Cond::Below),
+            Op::AmomaxuW | Op::AmomaxuD => Some(Cond::NotBelow),
+            _ => None,
+        };
+        let combine = match insn.op {
+            Op::AmoaddW | Op::AmoaddD => Some(Alu::Add),
+            Op::AmoxorW | Op::AmoxorD => Some(Alu::Xor),
+            Op::AmoandW | Op::AmoandD => Some(Alu::And),
+            Op::AmoorW | Op::AmoorD => Some(Alu::Or),
+            _ => None,
+        };
+        if let Some(keep) = keep {
+            self.asm.alu(Alu::Cmp, W64, Rdx, Rcx);
+            self.asm.cmov(keep, W64, Rcx, Rdx);
+        }
+        if let Some(combine) = combine {
+            self.asm.alu(combine, W64, Rcx, Rdx);
+        }
+        self.asm.store(width, place, Rcx);
+        self.put(insn.rd, Rdx);
+    }
+
+    fn read_extended(&mut self, width: Width, to: Reg, place: Mem) {
+        match width {
+            W64 => self.asm.mov(W64, to, place),
+            W32 => self.asm.load_narrow(4, true, to, place.into()),
+        }
+    }
+
+    /// The reservation that the place rax bytes into RAM has, into rax, which must not be needed any more.
+    fn reserved(&mut self) {
+        self.asm.mov_imm(Rcx, RAM_BASE.get());
+        self.asm.alu(Alu::Add, W64, Rax, Rcx);
+        self.asm.alu_imm(Alu::And, W64, Rax, -8);
+    }
+
+    fn load_reserved(&mut self, insn: &Insn, width: Width, bytes: u8) {
+        let place = self.place(insn, bytes, READ);
+        self.read_extended(width, Rdx, place);
+        self.put(insn.rd, Rdx);
+        self.reserved();
+        self.asm.mov(W64, Rcx, cell::FRAME);
+        self.asm.store(W64, Mem::at(Rcx, layout::RESERVATION), Rax);
+    }
+
+    /// The place is rax bytes into RAM.
+    fn store_conditional(&mut self, insn: &Insn, width: Width) {
+        let (lost, done) = (self.asm.label(), self.asm.label());
+        self.asm.mov(W64, Rdx, Rax);
+        self.reserved();
+        self.asm.mov(W64, Rcx, cell::FRAME);
+        let reservation = Mem::at(Rcx, layout::RESERVATION);
+        self.asm.alu(Alu::Cmp, W64, Rax, reservation);
+        self.asm.store_imm(W64, reservation, layout::NO_RESERVATION as i32);
+        self.asm.jcc(Cond::NotEqual, lost);
+        let value = self.get(insn.rs2, Rax);
+        self.asm.store(width, Mem::indexed(RAM, Rdx, 0), value);
+        self.asm.mov_imm(Rax, 0);
+        self.asm.jmp(done);
+        self.asm.bind(lost);
+        self.asm.mov_imm(Rax, 1);
+        self.asm.bind(done);
+        self.put(insn.rd, Rax);
     }
 }

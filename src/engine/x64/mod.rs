@@ -20,7 +20,7 @@ mod routines;
 use emit::{Host, emit};
 use exec::CodeMemory;
 use layout::Why;
-use plan::Plan;
+use plan::Planner;
 use routines::{Routines, routines};
 
 use super::interpreter::{self, CodeCache, HALFWORDS, Slot};
@@ -91,6 +91,7 @@ pub struct Translator {
     pages: Vec<Option<Box<Page>>>,
     /// By page of RAM: the address of its entry points, or 0. What translated code sees of `pages`.
     tables: Vec<u64>,
+    planner: Planner,
     fared: Fared,
     heat_enough: u8,
 }
@@ -100,7 +101,6 @@ fn translates(insn: &Insn, host: Host) -> bool {
     match insn.op {
         Illegal | Ecall | Ebreak | Csrrw | Csrrs | Csrrc | Csrrwi | Csrrsi | Csrrci | Mret | Sret | Wfi
         | SfenceVma | CboInval | CboClean | CboFlush | CboZero => false,
-        op if (LrW..=AmomaxuD).contains(&op) => false,
         op if op >= Flw => fp::translates(insn, host),
         _ => true,
     }
@@ -122,6 +122,7 @@ impl Translator {
             },
             pages: Vec::new(),
             tables: Vec::new(),
+            planner: Planner::new(),
             fared: Fared::default(),
             heat_enough: HEAT_ENOUGH,
         })
@@ -224,7 +225,7 @@ impl Translator {
         let start = page as usize * PAGE_BYTES;
         let bytes = work.ram.get(start..start + PAGE_BYTES)?;
         let host = self.host;
-        let plan = Plan::new(bytes, at as u16, |insn| translates(insn, host))?;
+        let plan = self.planner.plan(bytes, at as u16, |insn| translates(insn, host))?;
         let region = emit(&plan, host, self.routines.shared, self.used as u32);
         if self.used + region.code.len() > self.memory.len() {
             self.fared.full += 1;

@@ -42,8 +42,6 @@ pub struct Block {
 pub struct Plan {
     /// Ascending by `at`; none is empty.
     pub blocks: Vec<Block>,
-    /// By position: 1 + the index of the block that begins there.
-    index: Vec<u16>,
     /// Where the region is entered from outside, by position: where it was begun, behind calls, and behind
     /// instructions that are executed elsewhere.
     pub entries: Vec<u16>,
@@ -97,44 +95,94 @@ fn is_call(insn: &Insn) -> bool {
     matches!(insn.rd, 1 | 5)
 }
 
-impl Plan {
+/// Makes plans; keeps its memory from one to the next.
+pub struct Planner {
+    /// By position: the instruction there, when the plan has it.
+    insns: Vec<Option<Insn>>,
+    /// By position: a block begins there.
+    leads: Vec<bool>,
+    /// The positions of which `insns` or `leads` has anything.
+    known: Vec<u16>,
+}
+
+impl Planner {
+    pub fn new() -> Self {
+        // Two past the end, never used, for an instruction that ends there.
+        Self { insns: vec![None; HALFWORDS + 2], leads: vec![false; HALFWORDS + 2], known: Vec::new() }
+    }
+
     /// The region of `page` that begins at halfword `entry`. None when its first instruction is not the
     /// translator's.
-    pub fn new(page: &[u8], entry: u16, translates: impl Fn(&Insn) -> bool + Copy) -> Option<Self> {
-        let mut insns: Vec<Option<Insn>> = vec![None; HALFWORDS + 2];
-        let mut leads = vec![false; HALFWORDS + 2];
+    pub fn plan(
+        &mut self,
+        page: &[u8],
+        entry: u16,
+        translates: impl Fn(&Insn) -> bool + Copy,
+    ) -> Option<Plan> {
+        let mut entries = self.discover(page, entry, translates);
+        let mut plan = Plan {
+            blocks: self.form_blocks(page, translates),
+            entries: Vec::new(),
+            homes: [None; 32],
+            float_homes: [None; 32],
+            written: 0,
+            float_written: 0,
+        };
+        for at in self.known.drain(..) {
+            self.insns[usize::from(at)] = None;
+            self.leads[usize::from(at)] = false;
+        }
+        entries.sort_unstable();
+        entries.dedup();
+        entries.retain(|&at| plan.block_at(at).is_some());
+        plan.entries = entries;
+        plan.choose_homes();
+        plan.entries.contains(&entry).then_some(plan)
+    }
+
+    fn lead(&mut self, at: u16) {
+        self.leads[usize::from(at)] = true;
+        self.known.push(at);
+    }
+
+    /// Follows the code from `entry`, as far as a region reaches. The positions where it is entered.
+    fn discover(&mut self, page: &[u8], entry: u16, translates: impl Fn(&Insn) -> bool + Copy) -> Vec<u16> {
         let mut entries = vec![entry];
         let mut total = 0;
+        // Behind instructions that are executed elsewhere: when nothing nearer is left.
+        let mut later = Vec::new();
         let mut work = vec![entry];
-        while let Some(start) = work.pop() {
+        while let Some(start) = work.pop().or_else(|| later.pop()) {
             let mut at = start;
-            leads[usize::from(at)] = true;
+            self.lead(at);
             while total < REGION_MAX && usize::from(at) < HALFWORDS {
-                if insns[usize::from(at)].is_some() {
-                    leads[usize::from(at)] = true;
+                if self.insns[usize::from(at)].is_some() {
+                    self.lead(at);
                     break;
                 }
                 let Some(insn) = insn_at(page, at.into()) else { break };
                 let next = at + u16::from(insn.len / 2);
+                let inside = usize::from(next) < HALFWORDS;
                 let kind = kind(&insn, translates);
                 if matches!(kind, Kind::Slow) {
-                    if !matches!(insn.op, Op::Mret | Op::Sret) && usize::from(next) < HALFWORDS {
+                    if inside && !matches!(insn.op, Op::Mret | Op::Sret) {
                         entries.push(next);
-                        work.insert(0, next);
+                        later.push(next);
                     }
                     break;
                 }
-                insns[usize::from(at)] = Some(insn);
+                self.insns[usize::from(at)] = Some(insn);
+                self.known.push(at);
                 total += 1;
                 match kind {
                     Kind::Plain => at = next,
                     Kind::Branch => {
                         work.extend(target(at, &insn));
-                        leads[usize::from(next)] = true;
+                        self.lead(next);
                         at = next;
                     }
-                    Kind::Jal | Kind::Jalr => {
-                        if is_call(&insn) && usize::from(next) < HALFWORDS {
+                    Kind::Jal | Kind::Jalr | Kind::Slow => {
+                        if inside && is_call(&insn) {
                             entries.push(next);
                             work.push(next);
                         }
@@ -143,71 +191,61 @@ impl Plan {
                         }
                         break;
                     }
-                    Kind::Slow => break,
                 }
             }
         }
-        let mut plan = Self {
-            blocks: Vec::new(),
-            index: vec![0; HALFWORDS + 2],
-            entries: Vec::new(),
-            homes: [None; 32],
-            float_homes: [None; 32],
-            written: 0,
-            float_written: 0,
-        };
-        plan.form_blocks(page, &insns, &mut leads, translates);
-        entries.sort_unstable();
-        entries.dedup();
-        plan.entries = entries.into_iter().filter(|&at| plan.block_at(at).is_some()).collect();
-        plan.choose_homes();
-        plan.entries.contains(&entry).then_some(plan)
+        entries
     }
 
-    /// The index of the block that begins at `at`.
-    pub fn block_at(&self, at: u16) -> Option<usize> {
-        self.index.get(usize::from(at))?.checked_sub(1).map(usize::from)
-    }
-
-    fn form_blocks(
-        &mut self,
-        page: &[u8],
-        insns: &[Option<Insn>],
-        leads: &mut [bool],
-        translates: impl Fn(&Insn) -> bool + Copy,
-    ) {
-        for start in 0..HALFWORDS {
-            if !leads[start] || insns[start].is_none() {
-                continue;
-            }
-            let mut block = Block { at: start as u16, insns: Vec::new(), next: 0, end: End::Fall };
+    fn form_blocks(&mut self, page: &[u8], translates: impl Fn(&Insn) -> bool + Copy) -> Vec<Block> {
+        let mut starts: Vec<u16> =
+            self.known.iter().copied().filter(|&at| self.leads[usize::from(at)]).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        starts.reverse();
+        let mut blocks = Vec::new();
+        while let Some(start) = starts.pop() {
+            let mut insns = Vec::new();
             let mut at = start;
-            block.end = loop {
-                if at != start && leads[at] {
+            let end = loop {
+                if at != start && self.leads[usize::from(at)] {
                     break End::Fall;
                 }
-                let Some(insn) = insns[at] else {
-                    break match insn_at(page, at) {
+                let Some(insn) = self.insns[usize::from(at)] else {
+                    if usize::from(at) == HALFWORDS {
+                        break End::Fall;
+                    }
+                    break match insn_at(page, at.into()) {
                         Some(insn) if matches!(kind(&insn, translates), Kind::Slow) => End::Slow,
                         // There was no room for it.
                         Some(_) => End::Fall,
                         None => End::Lost,
                     };
                 };
-                if block.insns.len() == BLOCK_MAX {
-                    leads[at] = true;
+                if insns.len() == BLOCK_MAX {
+                    self.lead(at);
+                    starts.push(at);
                     break End::Fall;
                 }
-                block.insns.push((at as u16, insn));
-                at += usize::from(insn.len / 2);
+                insns.push((at, insn));
+                at += u16::from(insn.len / 2);
                 if !matches!(kind(&insn, translates), Kind::Plain) {
                     break End::Jump;
                 }
             };
-            block.next = at as u16;
-            self.blocks.push(block);
-            self.index[start] = self.blocks.len() as u16;
+            if !insns.is_empty() {
+                blocks.push(Block { at: start, insns, next: at, end });
+            }
         }
+        blocks.sort_by_key(|block| block.at);
+        blocks
+    }
+}
+
+impl Plan {
+    /// The index of the block that begins at `at`.
+    pub fn block_at(&self, at: u16) -> Option<usize> {
+        self.blocks.binary_search_by_key(&at, |block| block.at).ok()
     }
 
     /// The registers that are used most, in loops before all, get homes.
@@ -280,6 +318,7 @@ fn operands(insn: &Insn) -> Operands {
         | Srli | Srai | Addiw | Slliw | Srliw | Sraiw => Operands { x: [rd, a, None], ..none },
         Beq | Bne | Blt | Bge | Bltu | Bgeu | Sb | Sh | Sw | Sd => Operands { x: [None, a, b], ..none },
         Fence | FenceI => none,
+        LrW | LrD => Operands { x: [rd, a, None], ..none },
         Flw | Fld => Operands { x: [None, a, None], f: [rd, None, None, None] },
         Fsw | Fsd => Operands { x: [None, a, None], f: [None, b, None, None] },
         FeqD | FltD | FleD => Operands { x: [rd, None, None], f: [None, a, b, None] },
