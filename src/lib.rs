@@ -12,7 +12,7 @@
 //! |---|---|
 //! | words | [`base`] |
 //! | parts | [`isa`], [`mem`] |
-//! | engines | `engine` |
+//! | engines | [`engine`] |
 //! | hart | [`cpu`] |
 //! | devices | [`devices`] |
 //! | machine | [`machine`] |
@@ -32,7 +32,7 @@
 pub mod base;
 pub mod cpu;
 pub mod devices;
-pub(crate) mod engine;
+pub mod engine;
 pub mod ft;
 pub mod inspect;
 pub mod isa;

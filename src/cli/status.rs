@@ -61,6 +61,12 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         status.takeovers,
         status.suspicions
     )?;
+    if let Some(engine) = &status.engine {
+        let share = status.translated.map_or(String::new(), |share| {
+            format!(", {:.1} % of its instructions translated", 100.0 * share)
+        });
+        put!("engine      {}{share}", plain(engine))?;
+    }
     let ended = status.recording_trouble.as_ref().map_or(String::new(), |why| format!(": {}", plain(why)));
     put!("recording   {}{ended}", plain(&status.recording))?;
     let why = status.switch_trouble.as_ref().map_or(String::new(), |why| format!(": {}", plain(why)));

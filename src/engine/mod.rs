@@ -63,7 +63,7 @@ use tlb::{Entries, PAGE_MASK, Spaces};
 use x64::Translator;
 
 /// What an engine works on.
-pub struct Work<'a> {
+pub(crate) struct Work<'a> {
     pub regs: &'a mut Regs,
     pub fcsr: &'a mut u8,
     /// The physical address of the doubleword that `lr` has reserved.
@@ -80,7 +80,7 @@ pub struct Work<'a> {
 
 /// Why an engine left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leave {
+pub(crate) enum Leave {
     /// All the instructions asked for have retired.
     Spent,
     /// The instruction at `pc` needs more than an engine has.
@@ -91,7 +91,7 @@ pub enum Leave {
 
 /// Where an engine left: the next instruction, and how many of those asked for are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
+pub(crate) struct Left {
     pub why: Leave,
     pub pc: u64,
     pub count: u64,
@@ -117,6 +117,11 @@ impl Engine {
     }
 
     fn of_new_harts() -> Self {
+        // The unit tests run under either.
+        #[cfg(test)]
+        if std::env::var_os("LOCKSTEP_ENGINE").is_some_and(|engine| engine == "interpreter") {
+            return Engine::Interpreter;
+        }
         if DEFAULT.load(Ordering::Relaxed) == Engine::Translator as u8 {
             Engine::Translator
         } else {
@@ -198,11 +203,18 @@ fn translator() -> Result<Box<Translator>, NoTranslator> {
 }
 
 /// The engines of a hart, and the code that they keep.
-pub struct Engines {
+pub(crate) struct Engines {
     code: CodeCache,
     chosen: Engine,
     /// Made when the translator runs for the first time.
     translator: Option<Box<Translator>>,
+}
+
+impl Fared {
+    /// The part of all instructions that translated code has executed, of those that came to the translator: 0 to 1.
+    pub fn share(&self) -> f64 {
+        self.translated as f64 / (self.translated + self.interpreted).max(1) as f64
+    }
 }
 
 impl Engines {

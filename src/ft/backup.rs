@@ -243,6 +243,14 @@ impl Backup {
         if self.in_step { DiskStanding::Replica(self.generation) } else { DiskStanding::Behind }
     }
 
+    /// The machine, once it is here.
+    pub fn machine(&self) -> Option<&Machine> {
+        match &self.state {
+            State::Following(replayer) => Some(replayer.machine()),
+            State::Asking | State::Receiving { .. } => None,
+        }
+    }
+
     pub fn icount(&self) -> Icount {
         match &self.state {
             State::Following(replayer) => replayer.icount(),

@@ -390,6 +390,12 @@ pub struct NodeStatus {
     /// Guests that this node has taken over from a primary that was lost.
     #[serde(default)]
     pub takeovers: u64,
+    /// What executes the guest: `translator` or `interpreter`; none while there is no machine here.
+    #[serde(default)]
+    pub engine: Option<String>,
+    /// The part of its instructions that translated code has executed, 0 to 1, once the translator has run.
+    #[serde(default)]
+    pub translated: Option<f64>,
     /// `none`, `on`, or `ended`.
     #[serde(default)]
     pub recording: String,
@@ -1132,6 +1138,12 @@ impl Node {
 
     /// What `lockstep status` shows.
     pub fn status(&self, now_ns: u64) -> NodeStatus {
+        let machine = match &self.role {
+            Role::Primary(primary) => Some(primary.machine()),
+            Role::Backup(backup) => backup.machine(),
+            Role::Seeking(_) | Role::Halted { .. } => None,
+        };
+        let engine = machine.map(Machine::engine);
         let mut status = NodeStatus {
             vm: self.common.vm.clone(),
             node: self.common.id.to_string(),
@@ -1164,6 +1176,8 @@ impl Node {
             version: self.common.version.into(),
             uptime_s: now_ns.saturating_sub(self.common.born_ns) as f64 / 1e9,
             takeovers: self.common.takeovers,
+            engine: engine.map(|(engine, _)| engine.to_string()),
+            translated: engine.and_then(|(_, fared)| fared).map(|fared| fared.share()),
             recording: match &self.common.recording {
                 Recording::None => "none",
                 Recording::On => "on",

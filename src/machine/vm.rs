@@ -28,6 +28,7 @@ use crate::base::{Digest, GuestPhys, Icount, digest_bytes};
 use crate::cpu::{Answer, Cpu, Hart, HartState, HartStop, NotAsking, Privilege};
 use crate::devices::disk::{DiskRequest, DiskSpec};
 use crate::devices::timebase::Timebase;
+use crate::engine::{Engine, Fared};
 use crate::mem::{RAM_BASE, Ram};
 
 /// The device tree begins at a multiple of this, as close to the end of RAM as it fits.
@@ -469,6 +470,16 @@ impl Machine {
     /// The hart, to look at.
     pub fn hart(&self) -> &Hart {
         &self.hart
+    }
+
+    /// What executes the guest, and how the translator fared if it has run.
+    pub fn engine(&self) -> (Engine, Option<Fared>) {
+        (self.hart.engine(), self.hart.fared())
+    }
+
+    /// Executes with `engine` from now on, as far as the host can have it; which one it is never shows.
+    pub fn choose_engine(&mut self, engine: Engine) {
+        self.hart.choose_engine(&mut self.ram, engine);
     }
 
     /// RAM, to look at.

@@ -8,6 +8,7 @@ mod busy;
 #[allow(dead_code, reason = "a tool box that several test programs share")]
 #[path = "../common/mod.rs"]
 mod common;
+mod engines;
 mod fenced;
 mod guest;
 mod guest_end;
