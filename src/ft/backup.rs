@@ -692,7 +692,8 @@ impl Backup {
             // The end of a request wakes this node.
             return Ok(false);
         }
-        let stop = replayer.run(common.settings.replay_instructions, &mut self.followed)?;
+        let slice = common.settings.replay_slice(replayer.machine().clock_rate());
+        let stop = replayer.run(slice, &mut self.followed)?;
         let done = replayer.done();
         while let Some((_, bytes)) = self.backlog.front().filter(|(last, _)| *last <= done) {
             self.backlog_bytes -= bytes;

@@ -148,7 +148,8 @@ fn a_frame_is_acknowledged_before_the_machine_obeys_it_and_a_stream_of_them_does
 
 #[test]
 fn while_an_output_is_held_the_guest_runs_in_short_slices() {
-    let settings = Settings { slice_instructions_held: 10, ..Settings::default() };
+    let settings =
+        Settings { slice_instructions_held: 10, slice_instructions_max: 10, ..Settings::default() };
     let mut pair = Pair::with(settings).until_guarded();
     pair.ask(1);
     assert!(!pair.primary.holds_outputs());

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::detector::Detector;
+use crate::devices::timebase::RATE_INSTRUCTIONS;
 use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
 
 /// Durations are nanoseconds of the host's monotonic clock.
@@ -20,13 +21,15 @@ pub struct Settings {
     /// While the guest computes, the log is flushed at least this often, so that the backup knows
     /// how far it may run: the floor of its lag.
     pub flush_ns: u64,
-    /// Instructions between two looks at the outside world: the ceiling of the delay that an input
-    /// waits for a busy guest.
+    /// Instructions between two looks at the outside world, at least: the delay that an input waits for a busy
+    /// guest. A guest whose clock shows that it runs faster has [`Settings::slice`] of them.
     pub slice_instructions: u64,
     /// The same while an output waits for the backup's acknowledgement: it leaves only between two slices.
     pub slice_instructions_held: u64,
-    /// Instructions that a backup replays between two looks at the outside world: the ceiling of the delay that an
-    /// acknowledgement waits for its machine.
+    /// The same, at most.
+    pub slice_instructions_max: u64,
+    /// Instructions that a backup replays between two looks at the outside world, at least: the delay that an
+    /// acknowledgement waits for its machine ([`Settings::replay_slice`]).
     pub replay_instructions: u64,
     /// A digest of the state is written, and compared by every node or replay that follows the log, at each
     /// multiple of so many instructions; 0 for never. More often finds a divergence sooner; each
@@ -68,7 +71,30 @@ const MS: u64 = 1_000_000;
 /// costs nothing.
 const JOIN_SILENCE_NS: u64 = 10_000 * MS;
 
+/// So long a slice of a guest takes that is faster than its least slice: 40 us, or 20 while an output waits.
+const SLICE_TICKS: u64 = 400;
+const SLICE_TICKS_HELD: u64 = 200;
+
 impl Settings {
+    /// Instructions to the next look at the outside world of a guest whose clock has this rate
+    /// ([`Machine::clock_rate`](crate::machine::Machine::clock_rate)); `held`: while an output waits.
+    pub fn slice(&self, clock_rate: u16, held: bool) -> u64 {
+        match held {
+            true => self.paced(clock_rate, SLICE_TICKS_HELD, self.slice_instructions_held),
+            false => self.paced(clock_rate, SLICE_TICKS, self.slice_instructions),
+        }
+    }
+
+    /// The same for a backup that replays.
+    pub fn replay_slice(&self, clock_rate: u16) -> u64 {
+        self.paced(clock_rate, SLICE_TICKS_HELD, self.replay_instructions)
+    }
+
+    fn paced(&self, clock_rate: u16, ticks: u64, least: u64) -> u64 {
+        let paced = (ticks * RATE_INSTRUCTIONS).checked_div(clock_rate.into()).unwrap_or(0);
+        paced.min(self.slice_instructions_max).max(least)
+    }
+
     /// What watches a peer that counts, or is counted by.
     pub(super) fn detector(&self, now_ns: u64) -> Detector {
         self.detector_with(now_ns, self.silence_ns)
@@ -94,6 +120,7 @@ impl Default for Settings {
             flush_ns: 4 * MS,
             slice_instructions: 8192,
             slice_instructions_held: 4096,
+            slice_instructions_max: 65_536,
             replay_instructions: 8192,
             digest_instructions: DIGEST_EVERY_DEFAULT,
             audit_ns: 1000 * MS,
@@ -107,6 +134,29 @@ impl Default for Settings {
             inputs_waiting_max: 1024,
             lone_flush_ns: 100 * MS,
             scrollback_bytes: SCROLLBACK_BYTES,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Settings;
+
+    #[test]
+    fn a_fast_guest_has_slices_of_some_microseconds_and_none_has_less_than_the_least() {
+        let settings = Settings::default();
+        let rate_of = |instructions_per_tick: u64| (65_536 / instructions_per_tick) as u16;
+        for (rate, free, held) in [
+            (0, 8192, 4096),
+            (u16::MAX, 8192, 4096),
+            // 200 million instructions a second: 40 us are 8000 instructions.
+            (rate_of(20), 8192, 4096),
+            // A thousand million.
+            (rate_of(100), 40_021, 20_010),
+            (rate_of(1000), 65_536, 65_536),
+        ] {
+            assert_eq!((settings.slice(rate, false), settings.slice(rate, true)), (free, held), "{rate}");
+            assert_eq!(settings.replay_slice(rate), held.max(8192), "{rate}");
         }
     }
 }

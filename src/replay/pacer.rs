@@ -26,8 +26,8 @@ pub const LOOK_INSTRUCTIONS: u64 = 256;
 pub const BEHIND_TICKS_MAX: u64 = 5_000;
 /// 0.25 ms: from here on a guest that runs faster than its rate gets a lower one.
 pub const AHEAD_TICKS_MAX: u64 = 2_500;
-/// 0.5 ms: this far ahead the guest's clock stands. With [`RATE_MAX`] a slice of 8192 instructions adds at most
-/// 0.41 ms, so it is never 1 ms ahead.
+/// 0.5 ms: this far ahead the guest's clock stands. A slice takes 40 us or 8192 instructions, which with [`RATE_MAX`]
+/// are 0.41 ms, so it is never 1 ms ahead.
 pub const STOP_TICKS: u64 = 5_000;
 /// Half a tick an instruction: twenty million instructions a second. A slower guest falls behind in between.
 pub const RATE_MAX: u64 = RATE_INSTRUCTIONS / 2;

@@ -397,7 +397,14 @@ impl<'a> Cluster<'a> {
     fn settings(&self) -> Settings {
         let slice_instructions = self.plan.slice_instructions;
         let (slice_instructions_held, replay_instructions) = (slice_instructions / 4, slice_instructions / 2);
-        Settings { slice_instructions, slice_instructions_held, replay_instructions, ..Settings::default() }
+        let slice_instructions_max = slice_instructions;
+        Settings {
+            slice_instructions,
+            slice_instructions_held,
+            slice_instructions_max,
+            replay_instructions,
+            ..Settings::default()
+        }
     }
 
     /// What the host in `slot` takes the time to be.

@@ -143,10 +143,7 @@ impl Primary {
         // The end of one request may have begun another.
         self.ask_disks(common);
         let settings = common.settings;
-        let slice = match self.gate.is_empty() {
-            true => settings.slice_instructions,
-            false => settings.slice_instructions_held,
-        };
+        let slice = settings.slice(self.machine().clock_rate(), !self.gate.is_empty());
         let limit = self.icount().plus(slice).min(self.limit);
         let stop = self.recorder.run(limit, &mut Live { clock: self.clock, world }, &mut self.outputs);
         self.ask_disks(common);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::progress;
 use super::sheet::{Figure, Section, Target, median};
 use crate::base::{Icount, Seq};
+use crate::ft::Settings;
 use crate::host::failure::Failure;
 use crate::host::os::{fill_entropy, wall_clock_ns};
 use crate::lab::guests;
@@ -15,8 +16,6 @@ use crate::net::gateway::{GATEWAY_IP, GATEWAY_MAC, GUEST_IP};
 use crate::replay::recorder::{DIGEST_EVERY_DEFAULT, FRAME_BYTES_SOFT};
 use crate::replay::{Answers, RecordStop, Recorder};
 
-/// As many as a node runs between two polls of its events.
-const SLICE: u64 = 8192;
 const RAM_BYTES: u64 = 4 << 20;
 const CHURN_RAM_BYTES: u64 = 64 << 20;
 /// Shorter than it takes to end.
@@ -89,12 +88,17 @@ fn rates(name: &str, guest: &[u8], passes: usize, time: Duration, limit: u64) ->
     Ok(median(&rates))
 }
 
+/// As a node has it.
+fn slice(recorder: &Recorder) -> u64 {
+    Settings::default().slice(recorder.machine().clock_rate(), false)
+}
+
 fn pass(name: &str, guest: &[u8], limit: u64) -> Result<f64, Failure> {
     let mut recorder = Recorder::new(guests::boot(guest, name, RAM_BYTES)?, Seq(1));
     let mut world = Here(Instant::now());
     let mut outputs = Vec::new();
     while recorder.icount().get() < limit {
-        let stop = recorder.run(recorder.icount().plus(SLICE), &mut world, &mut outputs);
+        let stop = recorder.run(recorder.icount().plus(slice(&recorder)), &mut world, &mut outputs);
         outputs.clear();
         if recorder.log_bytes_waiting() >= FRAME_BYTES_SOFT {
             recorder.flush(false);
@@ -120,7 +124,7 @@ fn digests() -> Result<(f64, f64), Failure> {
     let (mut outputs, mut spent, mut longest) = (Vec::new(), Duration::ZERO, Duration::ZERO);
     let mut due = DIGEST_EVERY_DEFAULT;
     while recorder.icount().get() < CHURN_INSTRUCTIONS {
-        let until = recorder.icount().plus(SLICE).min(Icount(due));
+        let until = recorder.icount().plus(slice(&recorder)).min(Icount(due));
         recorder.run(until, &mut world, &mut outputs);
         recorder.flush(false);
         if recorder.icount().get() == due {
@@ -153,7 +157,7 @@ fn kv(time: Duration) -> Result<(f64, f64), Failure> {
             let frame = ether::udp(gateway, 40_000, guest, 9000, text.as_bytes());
             recorder.deliver(Input::NetFrame { rx_seq, frame })?;
         }
-        recorder.run(recorder.icount().plus(SLICE), &mut world, &mut outputs);
+        recorder.run(recorder.icount().plus(slice(&recorder)), &mut world, &mut outputs);
         answers +=
             outputs.drain(..).filter(|(_, output)| matches!(output, Output::Net { .. })).count() as u64;
         recorder.flush(false);
