@@ -74,25 +74,30 @@ const JOIN_SILENCE_NS: u64 = 10_000 * MS;
 /// So long a slice of a guest takes that is faster than its least slice: 40 us, or 20 while an output waits.
 const SLICE_TICKS: u64 = 400;
 const SLICE_TICKS_HELD: u64 = 200;
+/// A slice sets the guest's clock ahead by at most so much, 0.41 ms, however wrong its rate is.
+const SLICE_TICKS_MAX: u64 = 4096;
 
 impl Settings {
-    /// Instructions to the next look at the outside world of a guest whose clock has this rate
-    /// ([`Machine::clock_rate`](crate::machine::Machine::clock_rate)); `held`: while an output waits.
-    pub fn slice(&self, clock_rate: u16, held: bool) -> u64 {
+    /// Instructions to the next look at the outside world of a guest that is seen to run at `pace`, and whose
+    /// clock has the rate `clock`, both in ticks for [`RATE_INSTRUCTIONS`] instructions, 0 if not known; `held`:
+    /// while an output waits.
+    pub fn slice(&self, pace: u16, clock: u16, held: bool) -> u64 {
         match held {
-            true => self.paced(clock_rate, SLICE_TICKS_HELD, self.slice_instructions_held),
-            false => self.paced(clock_rate, SLICE_TICKS, self.slice_instructions),
+            true => self.paced(pace, clock, SLICE_TICKS_HELD, self.slice_instructions_held),
+            false => self.paced(pace, clock, SLICE_TICKS, self.slice_instructions),
         }
     }
 
     /// The same for a backup that replays.
-    pub fn replay_slice(&self, clock_rate: u16) -> u64 {
-        self.paced(clock_rate, SLICE_TICKS_HELD, self.replay_instructions)
+    pub fn replay_slice(&self, clock: u16) -> u64 {
+        self.paced(clock, clock, SLICE_TICKS_HELD, self.replay_instructions)
     }
 
-    fn paced(&self, clock_rate: u16, ticks: u64, least: u64) -> u64 {
-        let paced = (ticks * RATE_INSTRUCTIONS).checked_div(clock_rate.into()).unwrap_or(0);
-        paced.min(self.slice_instructions_max).max(least)
+    fn paced(&self, pace: u16, clock: u16, ticks: u64, least: u64) -> u64 {
+        let within = |ticks: u64, rate: u16| (ticks * RATE_INSTRUCTIONS).checked_div(rate.into());
+        let paced = within(ticks, pace).unwrap_or(0);
+        let ahead = within(SLICE_TICKS_MAX, clock).unwrap_or(u64::MAX);
+        paced.min(ahead).min(self.slice_instructions_max).max(least)
     }
 
     /// What watches a peer that counts, or is counted by.
@@ -146,17 +151,22 @@ mod tests {
     fn a_fast_guest_has_slices_of_some_microseconds_and_none_has_less_than_the_least() {
         let settings = Settings::default();
         let rate_of = |instructions_per_tick: u64| (65_536 / instructions_per_tick) as u16;
-        for (rate, free, held) in [
-            (0, 8192, 4096),
-            (u16::MAX, 8192, 4096),
+        for (pace, clock, free, held) in [
+            (0, 0, 8192, 4096),
+            (u16::MAX, u16::MAX, 8192, 4096),
             // 200 million instructions a second: 40 us are 8000 instructions.
-            (rate_of(20), 8192, 4096),
+            (rate_of(20), rate_of(20), 8192, 4096),
             // A thousand million.
-            (rate_of(100), 40_021, 20_010),
-            (rate_of(1000), 65_536, 65_536),
+            (rate_of(100), rate_of(100), 40_021, 20_010),
+            (rate_of(1000), rate_of(1000), 65_536, 65_536),
+            // As fast, with a clock that runs as for twenty million: 0.41 ms of it.
+            (rate_of(1000), rate_of(2), 8192, 8192),
+            (rate_of(1000), 0, 65_536, 65_536),
         ] {
-            assert_eq!((settings.slice(rate, false), settings.slice(rate, true)), (free, held), "{rate}");
-            assert_eq!(settings.replay_slice(rate), held.max(8192), "{rate}");
+            let got = [settings.slice(pace, clock, false), settings.slice(pace, clock, true)];
+            assert_eq!(got, [free, held], "{pace} {clock}");
         }
+        assert_eq!(settings.replay_slice(rate_of(100)), 20_010);
+        assert_eq!(settings.replay_slice(0), 8192);
     }
 }

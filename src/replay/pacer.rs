@@ -115,7 +115,7 @@ impl Pacer {
     }
 
     /// The rate of a clock that falls behind by little: setting it on costs an entry only where the guest looks.
-    fn rate(&self) -> u16 {
+    pub fn rate(&self) -> u16 {
         let pace = self.pace / FRACTION;
         (pace - pace / 16).clamp(1, RATE_MAX) as u16
     }

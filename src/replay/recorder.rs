@@ -118,6 +118,11 @@ impl Recorder {
         (self.machine, self.seq_next)
     }
 
+    /// How fast the guest is seen to run: as a rate of its clock ([`Machine::clock_rate`]).
+    pub fn pace(&self) -> u16 {
+        self.pacer.rate()
+    }
+
     /// The machine's position, which is what the next entry is recorded at.
     pub fn icount(&self) -> Icount {
         self.machine.icount()

@@ -1,8 +1,8 @@
 //! Holds what a file names against the rules.
 
 use super::rules::{
-    EXCEPTIONS, LINE, MACROS_BELOW_NOT, ONLY_BY_EXCEPTION, STD_BELOW, UNSAFE_FILES, crates_of, floor_of,
-    is_below_the_line,
+    EXCEPTIONS, FOREIGN_FILES, LINE, MACROS_BELOW_NOT, ONLY_BY_EXCEPTION, STD_BELOW, UNSAFE_FILES, crates_of,
+    floor_of, is_below_the_line,
 };
 use super::scan::{Code, Named};
 
@@ -29,7 +29,7 @@ pub fn violations(file: &str, module: &[String], code: &Code, crates: &[String])
     for word in &code.words {
         let why = match word.word.as_str() {
             "unsafe" if !UNSAFE_FILES.contains(&file) => "has unsafe code, and is not in UNSAFE_FILES",
-            "extern" if below => "names something outside of Rust",
+            "extern" if below && !FOREIGN_FILES.contains(&file) => "names something outside of Rust",
             "static mut" => "has a global that changes",
             "path attribute" => "gives a module a path of its own, past this test",
             "pointer format" if below => "prints an address, which differs between runs",

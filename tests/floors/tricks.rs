@@ -105,6 +105,11 @@ fn processor_counters_and_foreign_code_are_seen() {
     refused("cpu", "extern crate std as s;", "outside of Rust");
     refused("cpu", "fn f() { asm!(\"rdtsc\") }", "asm!");
     refused("host::os", "fn f() { unsafe { g() } }", "unsafe");
+    accepted(
+        "engine::x64::exec",
+        "fn f() -> u32 { unsafe { let run: extern \"sysv64\" fn() -> u32 = g(); run() } }",
+    );
+    refused("engine::x64::emit", "fn f(run: extern \"sysv64\" fn()) { run() }", "outside of Rust");
     accepted("host::logdir::map", "fn f() { unsafe { g() } }");
 }
 

@@ -143,7 +143,7 @@ impl Primary {
         // The end of one request may have begun another.
         self.ask_disks(common);
         let settings = common.settings;
-        let slice = settings.slice(self.machine().clock_rate(), !self.gate.is_empty());
+        let slice = settings.slice(self.recorder.pace(), self.machine().clock_rate(), !self.gate.is_empty());
         let limit = self.icount().plus(slice).min(self.limit);
         let stop = self.recorder.run(limit, &mut Live { clock: self.clock, world }, &mut self.outputs);
         self.ask_disks(common);

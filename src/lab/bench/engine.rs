@@ -90,7 +90,7 @@ fn rates(name: &str, guest: &[u8], passes: usize, time: Duration, limit: u64) ->
 
 /// As a node has it.
 fn slice(recorder: &Recorder) -> u64 {
-    Settings::default().slice(recorder.machine().clock_rate(), false)
+    Settings::default().slice(recorder.pace(), recorder.machine().clock_rate(), false)
 }
 
 fn pass(name: &str, guest: &[u8], limit: u64) -> Result<f64, Failure> {
