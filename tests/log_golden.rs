@@ -151,6 +151,8 @@ fn saved() -> Saved {
         rng_seed: vec![1, 2, 3],
         symbols: vec![Symbol { addr: 0x8000_0000, size: 64, name: "_start".into() }],
         disks: vec![DiskSpec { sectors: 2048, read_only: true, serial: "root".into() }],
+        // The newest when the files were made.
+        cpu: Cpu { revision: 2, ..Cpu::default() },
         ..MachineConfig::default()
     };
     // Pages of one byte each pack alike in every version of the packer that we can think of.

@@ -16,9 +16,9 @@ use serde::Serialize;
 use self::code::{Code, Label, Region};
 use super::Failure;
 use crate::host::say::say;
-use crate::isa::Insn;
 use crate::isa::decode::is_wide;
 use crate::isa::disasm::{Disassembly, disasm};
+use crate::isa::{Extensions, Insn};
 
 /// A file larger than this is not read.
 const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -183,11 +183,11 @@ fn item_at(code: &Code<'_>, region: &Region<'_>, address: u64) -> Option<Disasse
     let rest = region.bytes.get(offset..)?;
     let half = u16::from_le_bytes(*rest.first_chunk()?);
     if !is_wide(half) {
-        return Some(disasm(address, half.into()));
+        return Some(disasm(address, half.into(), Extensions::ALL));
     }
     match rest.first_chunk() {
         Some(&word) if code.labels_at(address + 2).is_empty() => {
-            Some(disasm(address, u32::from_le_bytes(word)))
+            Some(disasm(address, u32::from_le_bytes(word), Extensions::ALL))
         }
         _ => Some(Disassembly { pc: address, word: half.into(), insn: Insn::illegal(2) }),
     }

@@ -267,10 +267,11 @@ impl Session<'_> {
     fn trace_to(&mut self, at: Icount) -> Result<(), Stopped> {
         while self.replayer.icount() < at {
             let machine = self.replayer.machine();
+            let extensions = machine.config().cpu.extensions();
             let (position, pc) = (machine.icount(), machine.hart().pc());
             match machine.hart().next_word(machine.ram()) {
                 Some(word) => {
-                    say!("{:>12}  {pc:016x}  {}", position.get(), isa::disasm::disasm(pc, word))
+                    say!("{:>12}  {pc:016x}  {}", position.get(), isa::disasm::disasm(pc, word, extensions))
                 }
                 None => say!("{:>12}  {pc:016x}  (no instruction can be fetched here)", position.get()),
             }

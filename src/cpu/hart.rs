@@ -37,7 +37,7 @@ use crate::engine::interpreter::Slot;
 use crate::engine::regs::Regs;
 use crate::engine::tlb::Tlb;
 use crate::engine::{Engine, Engines, Fared, Leave, Left, Work};
-use crate::isa::{Op, decode};
+use crate::isa::{Insn, Op, decode};
 use crate::mem::{PageFlags, Ram};
 
 /// No life is that long: at a thousand million instructions a second, 292 years.
@@ -156,7 +156,7 @@ impl Hart {
             unsettled: true,
             bus_used: false,
             tlb: Tlb::new(),
-            engines: Engines::new(),
+            engines: Engines::new(cpu.extensions()),
             ram_epoch: u64::MAX,
             table_stores: 0,
         }
@@ -165,7 +165,7 @@ impl Hart {
     /// Resets the hart: M-mode at `pc`, everything else 0 but a0 and a1. What is watched stays so.
     pub fn reset(&mut self, pc: u64, a0: u64, a1: u64) {
         let Self { tohost, derive_time_before, .. } = *self;
-        let mut engines = std::mem::replace(&mut self.engines, Engines::new());
+        let mut engines = std::mem::replace(&mut self.engines, Engines::new(self.cpu.extensions()));
         engines.start_over();
         *self = Self { tohost, derive_time_before, engines, pc: pc & !1, ..Self::new(self.cpu) };
         self.regs.set(10, a0);
@@ -392,9 +392,14 @@ impl Hart {
         }
     }
 
+    /// What `word` is to this hart.
+    fn decode(&self, word: u32) -> Insn {
+        decode(word, self.cpu.extensions())
+    }
+
     /// The instruction at `pc`; nothing when its fetch will fault.
     fn next_slot(&self, ram: &Ram) -> Option<Slot> {
-        self.fetch_word(ram, self.pc).ok().map(|word| Slot::from(decode(word)))
+        self.fetch_word(ram, self.pc).ok().map(|word| Slot::from(self.decode(word)))
     }
 
     /// Runs at most `count` (> 0) instructions, usually fewer, and none when the next one asks.
@@ -430,7 +435,7 @@ impl Hart {
             }
             word = word.and_then(|word| self.set_accessed(ram).map(|()| word));
         }
-        let slot = match word.map(|word| (word, decode(word))) {
+        let slot = match word.map(|word| (word, self.decode(word))) {
             Ok((word, insn)) if insn.op == Op::Illegal => Err(Trap::new(Cause::Illegal, word.into())),
             Ok((_, insn)) => Ok(Slot::from(insn)),
             Err(trap) => Err(trap),

@@ -4,10 +4,13 @@
 //! must be replayed on the one that it was made on. Therefore the [`Cpu`] is part of the machine's
 //! configuration. The *revision* stands for what cannot be chosen.
 //!
-//! | revision | PMP granularity | `tselect`, `tdata1..3`, `tinfo` | `svade` in the device tree |
-//! |---|---|---|---|
-//! | 1 | 4 KiB, so no NA4 | absent | no |
-//! | 2 | 4 bytes | there, without a trigger | unless Svadu is there |
+//! | revision | PMP granularity | `tselect`, `tdata1..3`, `tinfo` | `svade` in the device tree | [`Extensions`] |
+//! |---|---|---|---|---|
+//! | 1 | 4 KiB, so no NA4 | absent | no | none |
+//! | 2 | 4 bytes | there, without a trigger | unless Svadu is there | none |
+//! | 3 | the same | the same | the same | all |
+//!
+//! Revision 2 can still be chosen, as `rv64gc`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,10 +18,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::isa::Extensions;
+
 /// The hart that a machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cpu {
-    /// 1 or 2.
+    /// 1 to 3.
     pub revision: u8,
     /// The hart sets A and D in page-table entries while `menvcfg.ADUE` is set, which it is at reset.
     pub svadu: bool,
@@ -29,10 +34,12 @@ pub struct Cpu {
 }
 
 /// The newest revision.
-pub const REVISION: u8 = 2;
+pub const REVISION: u8 = 3;
+/// The newest revision without extensions of the instruction set.
+const PLAIN: u8 = 2;
 
-/// The one model that `--cpu` knows.
-const MODEL: &str = "rv64";
+/// The models that `--cpu` knows, and the revision that each has. The first is the default.
+const MODELS: [(&str, u8); 2] = [("rv64", REVISION), ("rv64gc", PLAIN)];
 
 impl Default for Cpu {
     fn default() -> Self {
@@ -52,6 +59,11 @@ impl Cpu {
     /// Are there trigger registers (which select no trigger)?
     pub const fn has_trigger_registers(self) -> bool {
         self.revision >= 2
+    }
+
+    /// What it executes beyond RV64GC.
+    pub const fn extensions(self) -> Extensions {
+        if self.revision >= 3 { Extensions::ALL } else { Extensions::NONE }
     }
 
     /// False when no machine has such a hart.
@@ -74,14 +86,14 @@ impl Cpu {
 pub enum BadCpu {
     /// The word before the first comma is no model.
     #[error(
-        "there is no hart {name:?}: `{MODEL}` is the one, and its properties follow it, as in `{MODEL},svadu=on`"
+        "there is no hart {name:?}: there are `rv64` and `rv64gc`, and properties follow, as in `rv64,svadu=on`"
     )]
     Model {
         /// That word.
         name: String,
     },
     /// A word after it is no property.
-    #[error("{MODEL} has no property {name:?}: there are svadu, zicbom and zicboz")]
+    #[error("a hart has no property {name:?}: there are svadu, zicbom and zicboz")]
     Property {
         /// That word, up to its `=`.
         name: String,
@@ -104,10 +116,10 @@ impl FromStr for Cpu {
     fn from_str(text: &str) -> Result<Self, BadCpu> {
         let mut words = text.split(',');
         let name = words.next().unwrap_or_default();
-        if name != MODEL {
+        let Some((_, revision)) = MODELS.into_iter().find(|(model, _)| *model == name) else {
             return Err(BadCpu::Model { name: name.into() });
-        }
-        let mut cpu = Self::default();
+        };
+        let mut cpu = Self { revision, ..Self::default() };
         for word in words {
             let (name, value) = word.split_once('=').unwrap_or((word, "on"));
             let property = cpu.property(name).ok_or_else(|| BadCpu::Property { name: name.into() })?;
@@ -125,11 +137,12 @@ impl fmt::Display for Cpu {
     /// As `--cpu` takes it, with the revision of an older hart behind.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { revision, svadu, zicbom, zicboz } = *self;
-        f.write_str(MODEL)?;
+        let chosen = MODELS.into_iter().find(|(_, its)| *its == revision);
+        f.write_str(chosen.map_or("rv64", |(model, _)| model))?;
         for (name, on) in [("svadu", svadu), ("zicbom", zicbom), ("zicboz", zicboz)] {
             write!(f, ",{name}={}", if on { "on" } else { "off" })?;
         }
-        if revision == REVISION { Ok(()) } else { write!(f, " (revision {revision})") }
+        if chosen.is_some() { Ok(()) } else { write!(f, " (revision {revision})") }
     }
 }
 
@@ -145,7 +158,12 @@ mod tests {
         assert_eq!(cpu("rv64,svadu"), cpu("rv64,svadu=true"));
         let none = Cpu { zicbom: false, zicboz: false, ..Cpu::default() };
         assert_eq!(cpu("rv64,zicboz=off,zicbom=off,svadu=on,svadu=off"), Ok(none));
-        for cpu in [none, Cpu::default(), Cpu { svadu: true, ..none }] {
+        let plain = Cpu { revision: 2, ..Cpu::default() };
+        assert_eq!(
+            (cpu("rv64gc"), cpu("rv64gc,zicbom=off")),
+            (Ok(plain), Ok(Cpu { zicbom: false, ..plain }))
+        );
+        for cpu in [none, plain, Cpu::default(), Cpu { svadu: true, ..none }] {
             assert_eq!(cpu.to_string().parse(), Ok(cpu));
         }
         assert_eq!(Cpu::FIRST.to_string(), "rv64,svadu=off,zicbom=off,zicboz=off (revision 1)");
@@ -165,6 +183,8 @@ mod tests {
     fn revisions_are_bounded() {
         let revision = |revision| Cpu { revision, ..Cpu::default() };
         assert!(Cpu::FIRST.is_known() && Cpu::default().is_known());
+        assert_eq!(revision(2).extensions(), Extensions::NONE);
+        assert_eq!(revision(3).extensions(), Extensions::ALL);
         assert!(!revision(0).is_known() && !revision(REVISION + 1).is_known());
     }
 }

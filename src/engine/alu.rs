@@ -1,5 +1,5 @@
 //! The arithmetic of the M extension and of the `*w` forms, with the edge values that the spec
-//! fixes (Unprivileged spec 12.2: division by zero, signed overflow).
+//! fixes (Unprivileged spec 12.2: division by zero, signed overflow), and of Zbb what the host has not.
 
 #[inline(always)]
 pub fn sext32(value: u32) -> u64 {
@@ -59,4 +59,18 @@ pub fn remw(a: u64, b: u64) -> u64 {
 #[inline(always)]
 pub fn remuw(a: u64, b: u64) -> u64 {
     sext32((a as u32).checked_rem(b as u32).unwrap_or(a as u32))
+}
+
+/// The low word, zero-extended, as the `.uw` forms take it.
+#[inline(always)]
+pub fn low(value: u64) -> u64 {
+    value & 0xffff_ffff
+}
+
+/// Each byte that is not 0 becomes 0xff (Unprivileged spec 30.5, `orc.b`).
+#[inline(always)]
+pub fn orc_b(value: u64) -> u64 {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let set = ((value & LOW) + LOW | value) & !LOW;
+    (set >> 7) * 0xff
 }

@@ -4,7 +4,7 @@
 //! a page not cached, a misaligned or memory-mapped access, CSRs, atomics, system instructions) is
 //! left to the caller *before* anything of it has happened, so that leaving is always exact.
 
-use super::alu::{div, divu, divuw, divw, mulh, mulhsu, mulhu, rem, remu, remuw, remw, sext32};
+use super::alu::{div, divu, divuw, divw, low, mulh, mulhsu, mulhu, orc_b, rem, remu, remuw, remw, sext32};
 use super::float::{compute, nan_box_low};
 use super::tlb::{PAGE_MASK, slot};
 use super::{Leave, Left, Work};
@@ -237,6 +237,48 @@ pub fn run<const BLOCK: bool>(
             Op::Divuw => set!(s, divuw(a!(s), b!(s))),
             Op::Remw => set!(s, remw(a!(s), b!(s))),
             Op::Remuw => set!(s, remuw(a!(s), b!(s))),
+            Op::AddUw => set!(s, low(a!(s)).wrapping_add(b!(s))),
+            Op::Sh1add => set!(s, (a!(s) << 1).wrapping_add(b!(s))),
+            Op::Sh2add => set!(s, (a!(s) << 2).wrapping_add(b!(s))),
+            Op::Sh3add => set!(s, (a!(s) << 3).wrapping_add(b!(s))),
+            Op::Sh1addUw => set!(s, (low(a!(s)) << 1).wrapping_add(b!(s))),
+            Op::Sh2addUw => set!(s, (low(a!(s)) << 2).wrapping_add(b!(s))),
+            Op::Sh3addUw => set!(s, (low(a!(s)) << 3).wrapping_add(b!(s))),
+            Op::SlliUw => set!(s, low(a!(s)) << (s.imm & 63)),
+            Op::Andn => set!(s, a!(s) & !b!(s)),
+            Op::Orn => set!(s, a!(s) | !b!(s)),
+            Op::Xnor => set!(s, !(a!(s) ^ b!(s))),
+            Op::Clz => set!(s, a!(s).leading_zeros().into()),
+            Op::Clzw => set!(s, (a!(s) as u32).leading_zeros().into()),
+            Op::Ctz => set!(s, a!(s).trailing_zeros().into()),
+            Op::Ctzw => set!(s, (a!(s) as u32).trailing_zeros().into()),
+            Op::Cpop => set!(s, a!(s).count_ones().into()),
+            Op::Cpopw => set!(s, (a!(s) as u32).count_ones().into()),
+            Op::Max => set!(s, (a!(s) as i64).max(b!(s) as i64) as u64),
+            Op::Maxu => set!(s, a!(s).max(b!(s))),
+            Op::Min => set!(s, (a!(s) as i64).min(b!(s) as i64) as u64),
+            Op::Minu => set!(s, a!(s).min(b!(s))),
+            Op::SextB => set!(s, a!(s) as i8 as u64),
+            Op::SextH => set!(s, a!(s) as i16 as u64),
+            Op::ZextH => set!(s, (a!(s) as u16).into()),
+            Op::Rol => set!(s, a!(s).rotate_left(b!(s) as u32 & 63)),
+            Op::Rolw => set!(s, sext32((a!(s) as u32).rotate_left(b!(s) as u32 & 31))),
+            Op::Ror => set!(s, a!(s).rotate_right(b!(s) as u32 & 63)),
+            Op::Rori => set!(s, a!(s).rotate_right(s.imm as u32 & 63)),
+            Op::Roriw => set!(s, sext32((a!(s) as u32).rotate_right(s.imm as u32 & 31))),
+            Op::Rorw => set!(s, sext32((a!(s) as u32).rotate_right(b!(s) as u32 & 31))),
+            Op::OrcB => set!(s, orc_b(a!(s))),
+            Op::Rev8 => set!(s, a!(s).swap_bytes()),
+            Op::Bclr => set!(s, a!(s) & !(1 << (b!(s) & 63))),
+            Op::Bclri => set!(s, a!(s) & !(1 << (s.imm & 63))),
+            Op::Bext => set!(s, a!(s) >> (b!(s) & 63) & 1),
+            Op::Bexti => set!(s, a!(s) >> (s.imm & 63) & 1),
+            Op::Binv => set!(s, a!(s) ^ 1 << (b!(s) & 63)),
+            Op::Binvi => set!(s, a!(s) ^ 1 << (s.imm & 63)),
+            Op::Bset => set!(s, a!(s) | 1 << (b!(s) & 63)),
+            Op::Bseti => set!(s, a!(s) | 1 << (s.imm & 63)),
+            Op::CzeroEqz => set!(s, if b!(s) == 0 { 0 } else { a!(s) }),
+            Op::CzeroNez => set!(s, if b!(s) == 0 { a!(s) } else { 0 }),
             Op::Fence | Op::FenceI => next!(s),
             Op::Illegal => leave!(Lost),
             Op::Flw if float => {

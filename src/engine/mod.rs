@@ -56,6 +56,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use thiserror::Error;
 
+use crate::isa::Extensions;
 use crate::mem::{PageFlags, Ram};
 use interpreter::{CodeCache, HALFWORDS, Slot};
 use regs::Regs;
@@ -218,8 +219,9 @@ impl Fared {
 }
 
 impl Engines {
-    pub fn new() -> Self {
-        Self { code: CodeCache::new(), chosen: Engine::of_new_harts(), translator: None }
+    /// The engines of a hart with `extensions`.
+    pub fn new(extensions: Extensions) -> Self {
+        Self { code: CodeCache::new(extensions), chosen: Engine::of_new_harts(), translator: None }
     }
 
     /// Executes with `engine` from now on, as far as the host can have it. What was kept is dropped, so no fetch

@@ -5,6 +5,7 @@
 //! wherever a rounding mode is encoded, also where the result is always exact.
 
 use super::compressed;
+use super::extensions::Extensions;
 use super::insn::{Insn, Op};
 
 /// True when the first halfword begins a 32-bit (or longer) encoding.
@@ -12,10 +13,11 @@ pub const fn is_wide(half: u16) -> bool {
     half & 3 == 3
 }
 
-/// Decodes the instruction at the start of `word`. When its low two bits are not both set only
-/// the low halfword counts, and [`Insn::len`] is 2.
-pub fn decode(word: u32) -> Insn {
-    if is_wide(word as u16) { decode_wide(word) } else { compressed::expand(word as u16) }
+/// Decodes the instruction at the start of `word` for a hart with `extensions`. When its low two bits are not
+/// both set only the low halfword counts, and [`Insn::len`] is 2.
+pub fn decode(word: u32, extensions: Extensions) -> Insn {
+    let insn = if is_wide(word as u16) { decode_wide(word) } else { compressed::expand(word as u16) };
+    if extensions.contains(insn.op.needs()) { insn } else { Insn::illegal(insn.len) }
 }
 
 fn rd(w: u32) -> u8 {
@@ -160,6 +162,11 @@ fn cache_block(w: u32) -> Insn {
     Insn { op, rs1: rs1(w), ..ILLEGAL }
 }
 
+/// One source only: the field of `rs2`, or of the immediate, is part of the operation's code.
+fn unary(op: Op, w: u32) -> Insn {
+    Insn { op, rd: rd(w), rs1: rs1(w), ..ILLEGAL }
+}
+
 fn op_imm(w: u32) -> Insn {
     let shift = |op| Insn { op, rd: rd(w), rs1: rs1(w), imm: (w >> 20 & 63) as i32, ..ILLEGAL };
     match (funct3(w), w >> 26) {
@@ -170,6 +177,21 @@ fn op_imm(w: u32) -> Insn {
         (4, _) => i_type(Op::Xori, w),
         (5, 0) => shift(Op::Srli),
         (5, 0b010000) => shift(Op::Srai),
+        (1, 0b001010) => shift(Op::Bseti),
+        (1, 0b010010) => shift(Op::Bclri),
+        (1, 0b011010) => shift(Op::Binvi),
+        (5, 0b010010) => shift(Op::Bexti),
+        (1, 0b011000) => match w >> 20 & 63 {
+            0 => unary(Op::Clz, w),
+            1 => unary(Op::Ctz, w),
+            2 => unary(Op::Cpop, w),
+            4 => unary(Op::SextB, w),
+            5 => unary(Op::SextH, w),
+            _ => ILLEGAL,
+        },
+        (5, 0b011000) => shift(Op::Rori),
+        (5, _) if w >> 20 == 0x287 => unary(Op::OrcB, w),
+        (5, _) if w >> 20 == 0x6b8 => unary(Op::Rev8, w),
         (6, _) => i_type(Op::Ori, w),
         (7, _) => i_type(Op::Andi, w),
         _ => ILLEGAL,
@@ -183,6 +205,14 @@ fn op_imm_32(w: u32) -> Insn {
         (1, 0) => shift(Op::Slliw),
         (5, 0) => shift(Op::Srliw),
         (5, 0x20) => shift(Op::Sraiw),
+        (1, 0x30) => match rs2(w) {
+            0 => unary(Op::Clzw, w),
+            1 => unary(Op::Ctzw, w),
+            2 => unary(Op::Cpopw, w),
+            _ => ILLEGAL,
+        },
+        (1, 4 | 5) => Insn { imm: (w >> 20 & 63) as i32, ..unary(Op::SlliUw, w) },
+        (5, 0x30) => shift(Op::Roriw),
         _ => ILLEGAL,
     }
 }
@@ -207,6 +237,24 @@ fn op(w: u32) -> Insn {
         (1, 5) => Op::Divu,
         (1, 6) => Op::Rem,
         (1, 7) => Op::Remu,
+        (0x10, 2) => Op::Sh1add,
+        (0x10, 4) => Op::Sh2add,
+        (0x10, 6) => Op::Sh3add,
+        (0x20, 7) => Op::Andn,
+        (0x20, 6) => Op::Orn,
+        (0x20, 4) => Op::Xnor,
+        (5, 4) => Op::Min,
+        (5, 5) => Op::Minu,
+        (5, 6) => Op::Max,
+        (5, 7) => Op::Maxu,
+        (0x30, 1) => Op::Rol,
+        (0x30, 5) => Op::Ror,
+        (0x24, 1) => Op::Bclr,
+        (0x24, 5) => Op::Bext,
+        (0x34, 1) => Op::Binv,
+        (0x14, 1) => Op::Bset,
+        (7, 5) => Op::CzeroEqz,
+        (7, 7) => Op::CzeroNez,
         _ => return ILLEGAL,
     };
     r_type(op, w)
@@ -224,6 +272,13 @@ fn op_32(w: u32) -> Insn {
         (1, 5) => Op::Divuw,
         (1, 6) => Op::Remw,
         (1, 7) => Op::Remuw,
+        (4, 0) => Op::AddUw,
+        (4, 4) if rs2(w) == 0 => Op::ZextH,
+        (0x10, 2) => Op::Sh1addUw,
+        (0x10, 4) => Op::Sh2addUw,
+        (0x10, 6) => Op::Sh3addUw,
+        (0x30, 1) => Op::Rolw,
+        (0x30, 5) => Op::Rorw,
         _ => return ILLEGAL,
     };
     r_type(op, w)
@@ -305,8 +360,7 @@ fn fused(w: u32, single: Op, double: Op) -> Insn {
 }
 
 fn op_fp(w: u32) -> Insn {
-    // One source only: `rs2` selects the operation.
-    let unary = |op| Insn { op, rd: rd(w), rs1: rs1(w), ..ILLEGAL };
+    let unary = |op| unary(op, w);
     match (funct7(w), rs2(w), funct3(w)) {
         (0x00, _, _) => rounded(r_type(Op::FaddS, w), w),
         (0x01, _, _) => rounded(r_type(Op::FaddD, w), w),

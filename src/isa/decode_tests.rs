@@ -2,14 +2,32 @@
 
 use super::*;
 use crate::base::Prng;
-use crate::isa::{Insn, Op};
+use crate::isa::{Extensions, Insn, Op};
 
 #[test]
 fn every_instruction_decodes_to_its_fields() {
     for &(word, text, op, [rd, rs1, rs2, rs3, rm], imm) in ASSEMBLED {
         let expected = Insn { op, rd, rs1, rs2, rs3, rm, len: 4, imm };
-        assert_eq!(decode(word), expected, "{word:08x} {text}");
+        assert_eq!(decode(word, Extensions::ALL), expected, "{word:08x} {text}");
     }
+}
+
+#[test]
+fn a_hart_without_an_extension_takes_its_instructions_as_illegal() {
+    let all = [Extensions::ZBA, Extensions::ZBB, Extensions::ZBS, Extensions::ZICOND];
+    let mut seen = [0; 4];
+    for &(word, text, op, ..) in ASSEMBLED {
+        let needs = op.needs();
+        if needs == Extensions::NONE {
+            assert_eq!(decode(word, Extensions::NONE), decode(word, Extensions::ALL), "{text}");
+            continue;
+        }
+        let others = all.into_iter().filter(|&e| e != needs).fold(Extensions::NONE, |set, e| set | e);
+        assert_eq!(decode(word, others), Insn::illegal(4), "{text}");
+        assert_eq!(decode(word, needs).op, op, "{text}");
+        seen[all.iter().position(|&e| e == needs).unwrap()] += 1;
+    }
+    assert!(seen.iter().all(|&seen| seen >= 2), "{seen:?}");
 }
 
 #[test]
@@ -18,7 +36,7 @@ fn any_word_decodes_and_its_fields_stay_in_range() {
     let mut prng = Prng::new(seed);
     for _ in 0..2_000_000 {
         let word = prng.next_u64() as u32;
-        let insn = decode(word);
+        let insn = decode(word, Extensions::ALL);
         assert!(insn.rd < 32 && insn.rs1 < 32 && insn.rs2 < 32 && insn.rs3 < 32, "seed {seed} {word:08x}");
         assert!(insn.rm < 8 && matches!(insn.len, 2 | 4), "seed {seed} {word:08x}");
     }
@@ -44,8 +62,18 @@ fn reserved_words_are_illegal() {
         0x0000_6053, // fadd.s, rounding mode 6
         0x0400_0053, // fadd.h
         0x5820_0053, // fsqrt.s with rs2
+        0x6030_1013, // between cpop and sext.b
+        0x6030_101b, // behind cpopw
+        0x2860_5013, // beside orc.b (gorci)
+        0x6b00_5013, // beside rev8
+        0x0810_403b, // zext.h with rs2 (packw)
+        0x0800_4033, // zext.h as RV32 has it (pack)
+        0x0a00_1033, // clmul (Zbc)
+        0x0e00_4033, // between czero.eqz and czero.nez
+        0x6200_101b, // roriw's bit 5, to the left
+        0x6200_501b, // roriw by 32
     ] {
-        assert_eq!(decode(word).op, Op::Illegal, "{word:08x}");
+        assert_eq!(decode(word, Extensions::ALL).op, Op::Illegal, "{word:08x}");
     }
 }
 
@@ -286,4 +314,61 @@ const ASSEMBLED: &[(u32, &str, Op, [u8; 5], i32)] = &[
     (0xf00201d3, "fmv.w.x f3,x4", Op::FmvWX, [3, 4, 0, 0, 0], 0),
     (0xe20201d3, "fmv.x.d x3,f4", Op::FmvXD, [3, 4, 0, 0, 0], 0),
     (0xf20201d3, "fmv.d.x f3,x4", Op::FmvDX, [3, 4, 0, 0, 0], 0),
+    (0x092e07bb, "add.uw x15,x28,x18", Op::AddUw, [15, 28, 18, 0, 0], 0),
+    (0x219f2e33, "sh1add x28,x30,x25", Op::Sh1add, [28, 30, 25, 0, 0], 0),
+    (0x2117c7b3, "sh2add x15,x15,x17", Op::Sh2add, [15, 15, 17, 0, 0], 0),
+    (0x2079ee33, "sh3add x28,x19,x7", Op::Sh3add, [28, 19, 7, 0, 0], 0),
+    (0x211d233b, "sh1add.uw x6,x26,x17", Op::Sh1addUw, [6, 26, 17, 0, 0], 0),
+    (0x214ac83b, "sh2add.uw x16,x21,x20", Op::Sh2addUw, [16, 21, 20, 0, 0], 0),
+    (0x20436d3b, "sh3add.uw x26,x6,x4", Op::Sh3addUw, [26, 6, 4, 0, 0], 0),
+    (0x405577b3, "andn x15,x10,x5", Op::Andn, [15, 10, 5, 0, 0], 0),
+    (0x41a961b3, "orn x3,x18,x26", Op::Orn, [3, 18, 26, 0, 0], 0),
+    (0x415bceb3, "xnor x29,x23,x21", Op::Xnor, [29, 23, 21, 0, 0], 0),
+    (0x0ada6133, "max x2,x20,x13", Op::Max, [2, 20, 13, 0, 0], 0),
+    (0x0b57ffb3, "maxu x31,x15,x21", Op::Maxu, [31, 15, 21, 0, 0], 0),
+    (0x0b5a4c33, "min x24,x20,x21", Op::Min, [24, 20, 21, 0, 0], 0),
+    (0x0a1a5333, "minu x6,x20,x1", Op::Minu, [6, 20, 1, 0, 0], 0),
+    (0x60389db3, "rol x27,x17,x3", Op::Rol, [27, 17, 3, 0, 0], 0),
+    (0x6071113b, "rolw x2,x2,x7", Op::Rolw, [2, 2, 7, 0, 0], 0),
+    (0x61445eb3, "ror x29,x8,x20", Op::Ror, [29, 8, 20, 0, 0], 0),
+    (0x60fcd0bb, "rorw x1,x25,x15", Op::Rorw, [1, 25, 15, 0, 0], 0),
+    (0x493795b3, "bclr x11,x15,x19", Op::Bclr, [11, 15, 19, 0, 0], 0),
+    (0x4913ddb3, "bext x27,x7,x17", Op::Bext, [27, 7, 17, 0, 0], 0),
+    (0x68aa9433, "binv x8,x21,x10", Op::Binv, [8, 21, 10, 0, 0], 0),
+    (0x29609833, "bset x16,x1,x22", Op::Bset, [16, 1, 22, 0, 0], 0),
+    (0x0f57d1b3, "czero.eqz x3,x15,x21", Op::CzeroEqz, [3, 15, 21, 0, 0], 0),
+    (0x0f2774b3, "czero.nez x9,x14,x18", Op::CzeroNez, [9, 14, 18, 0, 0], 0),
+    (0x600d9f13, "clz x30,x27", Op::Clz, [30, 27, 0, 0, 0], 0),
+    (0x600b919b, "clzw x3,x23", Op::Clzw, [3, 23, 0, 0, 0], 0),
+    (0x60159493, "ctz x9,x11", Op::Ctz, [9, 11, 0, 0, 0], 0),
+    (0x60141c9b, "ctzw x25,x8", Op::Ctzw, [25, 8, 0, 0, 0], 0),
+    (0x60251893, "cpop x17,x10", Op::Cpop, [17, 10, 0, 0, 0], 0),
+    (0x6021909b, "cpopw x1,x3", Op::Cpopw, [1, 3, 0, 0, 0], 0),
+    (0x604c9993, "sext.b x19,x25", Op::SextB, [19, 25, 0, 0, 0], 0),
+    (0x60569213, "sext.h x4,x13", Op::SextH, [4, 13, 0, 0, 0], 0),
+    (0x080e423b, "zext.h x4,x28", Op::ZextH, [4, 28, 0, 0, 0], 0),
+    (0x2876d513, "orc.b x10,x13", Op::OrcB, [10, 13, 0, 0, 0], 0),
+    (0x6b8fd193, "rev8 x3,x31", Op::Rev8, [3, 31, 0, 0, 0], 0),
+    (0x081e109b, "slli.uw x1,x28,1", Op::SlliUw, [1, 28, 0, 0, 0], 1),
+    (0x0bf09b1b, "slli.uw x22,x1,63", Op::SlliUw, [22, 1, 0, 0, 0], 63),
+    (0x0a13939b, "slli.uw x7,x7,33", Op::SlliUw, [7, 7, 0, 0, 0], 33),
+    (0x601f5f13, "rori x30,x30,1", Op::Rori, [30, 30, 0, 0, 0], 1),
+    (0x63f85113, "rori x2,x16,63", Op::Rori, [2, 16, 0, 0, 0], 63),
+    (0x621bd693, "rori x13,x23,33", Op::Rori, [13, 23, 0, 0, 0], 33),
+    (0x6017569b, "roriw x13,x14,1", Op::Roriw, [13, 14, 0, 0, 0], 1),
+    (0x61f9d19b, "roriw x3,x19,31", Op::Roriw, [3, 19, 0, 0, 0], 31),
+    (0x6113da9b, "roriw x21,x7,17", Op::Roriw, [21, 7, 0, 0, 0], 17),
+    (0x481b1c93, "bclri x25,x22,1", Op::Bclri, [25, 22, 0, 0, 0], 1),
+    (0x4bf59493, "bclri x9,x11,63", Op::Bclri, [9, 11, 0, 0, 0], 63),
+    (0x4a151193, "bclri x3,x10,33", Op::Bclri, [3, 10, 0, 0, 0], 33),
+    (0x4810d593, "bexti x11,x1,1", Op::Bexti, [11, 1, 0, 0, 0], 1),
+    (0x4bf75f93, "bexti x31,x14,63", Op::Bexti, [31, 14, 0, 0, 0], 63),
+    (0x4a1f5c93, "bexti x25,x30,33", Op::Bexti, [25, 30, 0, 0, 0], 33),
+    (0x68129213, "binvi x4,x5,1", Op::Binvi, [4, 5, 0, 0, 0], 1),
+    (0x6bfb9413, "binvi x8,x23,63", Op::Binvi, [8, 23, 0, 0, 0], 63),
+    (0x6a109213, "binvi x4,x1,33", Op::Binvi, [4, 1, 0, 0, 0], 33),
+    (0x28179113, "bseti x2,x15,1", Op::Bseti, [2, 15, 0, 0, 0], 1),
+    (0x2bf81d13, "bseti x26,x16,63", Op::Bseti, [26, 16, 0, 0, 0], 63),
+    (0x2a1b1313, "bseti x6,x22,33", Op::Bseti, [6, 22, 0, 0, 0], 33),
+    (0x080302bb, "add.uw x5,x6,x0", Op::AddUw, [5, 6, 0, 0, 0], 0),
 ];

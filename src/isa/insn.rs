@@ -4,7 +4,7 @@
 //! [`len`](Insn::len) only. Encodings that are reserved are [`Op::Illegal`].
 
 /// What an instruction does. One name for each mnemonic of RV64GC with Zicsr, Zifencei,
-/// Zicbom, Zicboz and the privileged instructions.
+/// Zicbom, Zicboz, the privileged instructions, and the [`Extensions`](super::Extensions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 #[rustfmt::skip]
@@ -34,7 +34,16 @@ pub enum Op {
     // A
     LrW, ScW, AmoswapW, AmoaddW, AmoxorW, AmoandW, AmoorW, AmominW, AmomaxW, AmominuW, AmomaxuW,
     LrD, ScD, AmoswapD, AmoaddD, AmoxorD, AmoandD, AmoorD, AmominD, AmomaxD, AmominuD, AmomaxuD,
-    // F
+    // Zba
+    AddUw, Sh1add, Sh2add, Sh3add, Sh1addUw, Sh2addUw, Sh3addUw, SlliUw,
+    // Zbb
+    Andn, Orn, Xnor, Clz, Clzw, Ctz, Ctzw, Cpop, Cpopw, Max, Maxu, Min, Minu, SextB, SextH, ZextH,
+    Rol, Rolw, Ror, Rori, Roriw, Rorw, OrcB, Rev8,
+    // Zbs
+    Bclr, Bclri, Bext, Bexti, Binv, Binvi, Bset, Bseti,
+    // Zicond
+    CzeroEqz, CzeroNez,
+    // F (and from here on floating point)
     Flw, Fsw, FmaddS, FmsubS, FnmsubS, FnmaddS,
     FaddS, FsubS, FmulS, FdivS, FsqrtS, FsgnjS, FsgnjnS, FsgnjxS, FminS, FmaxS,
     FcvtWS, FcvtWuS, FcvtLS, FcvtLuS, FmvXW, FeqS, FltS, FleS, FclassS,

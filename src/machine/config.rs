@@ -342,8 +342,8 @@ mod tests {
         for serial in ["x".repeat(21).as_str(), "a b", "\u{e4}", "\n"] {
             assert_eq!(with(vec![disk(1, serial)]), Err(BadConfig::DiskSerial { index: 0 }));
         }
-        let cpu = Cpu { revision: 3, ..Cpu::default() };
-        assert_eq!(MachineConfig { cpu, ..config(&[]) }.check(), Err(BadConfig::Cpu { revision: 3 }));
+        let cpu = Cpu { revision: 4, ..Cpu::default() };
+        assert_eq!(MachineConfig { cpu, ..config(&[]) }.check(), Err(BadConfig::Cpu { revision: 4 }));
         for bytes in [0, 4096, RAM_BYTES_DEFAULT + 1, RAM_BYTES_MAX + 4096, u64::MAX] {
             let config = MachineConfig { ram_bytes: bytes, ..config(&[]) };
             assert_eq!(config.check(), Err(BadConfig::RamBytes { bytes }));

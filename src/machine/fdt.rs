@@ -9,6 +9,7 @@ use crate::base::GuestPhys;
 use crate::cpu::{BLOCK_BYTES, Cpu};
 use crate::devices::finisher::{POWEROFF, REBOOT};
 use crate::devices::plic::SOURCES;
+use crate::isa::Extensions;
 use crate::mem::RAM_BASE;
 
 /// The extensions of this hart that the device tree names, in canonical order (Unprivileged spec 36.8).
@@ -18,6 +19,7 @@ use crate::mem::RAM_BASE;
 /// start (`riscv,isa-extensions` in Linux's bindings).
 fn isa_extensions(config: &MachineConfig) -> Vec<&'static str> {
     let Cpu { revision, svadu, zicbom, zicboz } = config.cpu;
+    let has = |extension| config.cpu.extensions().contains(extension);
     let zkr = config.platform != Platform::Firmware;
     if revision < 2 {
         let first = ["i", "m", "a", "f", "d", "c", "zicsr", "zifencei", "zicntr", "sstc"];
@@ -33,8 +35,12 @@ fn isa_extensions(config: &MachineConfig) -> Vec<&'static str> {
         ("zicbom", zicbom),
         ("zicboz", zicboz),
         ("zicntr", true),
+        ("zicond", has(Extensions::ZICOND)),
         ("zicsr", true),
         ("zifencei", true),
+        ("zba", has(Extensions::ZBA)),
+        ("zbb", has(Extensions::ZBB)),
+        ("zbs", has(Extensions::ZBS)),
         ("zkr", zkr),
         ("sstc", true),
         ("svade", !svadu),

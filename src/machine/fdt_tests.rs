@@ -66,7 +66,10 @@ fn a_kernel_finds_memory_time_and_the_isa() {
     assert_eq!(cells(&tree["/memory@80000000"]["reg"]), [0, 0x8000_0000, 0, 64 << 20]);
     assert_eq!(cells(&tree["/cpus"]["timebase-frequency"]), [10_000_000]);
     let cpu = &tree["/cpus/cpu@0"];
-    assert_eq!(text(&cpu["riscv,isa"], 0), "rv64imafdc_zicbom_zicboz_zicntr_zicsr_zifencei_zkr_sstc_svade");
+    assert_eq!(
+        text(&cpu["riscv,isa"], 0),
+        "rv64imafdc_zicbom_zicboz_zicntr_zicond_zicsr_zifencei_zba_zbb_zbs_zkr_sstc_svade"
+    );
     assert_eq!(text(&cpu["mmu-type"], 0), "riscv,sv39");
     assert_eq!(cells(&cpu["reg"]), [0]);
     let extensions = String::from_utf8(cpu["riscv,isa-extensions"].clone()).unwrap();
@@ -77,7 +80,7 @@ fn a_kernel_finds_memory_time_and_the_isa() {
     let tree = parse(&build(&under_firmware).unwrap());
     assert_eq!(
         text(&tree["/cpus/cpu@0"]["riscv,isa"], 0),
-        "rv64imafdc_zicbom_zicboz_zicntr_zicsr_zifencei_sstc_svade"
+        "rv64imafdc_zicbom_zicboz_zicntr_zicond_zicsr_zifencei_zba_zbb_zbs_sstc_svade"
     );
 }
 
@@ -91,11 +94,13 @@ fn a_kernel_is_told_of_the_hart_that_was_chosen() {
     };
     let cpu = |text: &str| text.parse().unwrap();
     let (isa, cbom, cboz) = told(cpu("rv64,svadu=on,zicbom=off"));
-    assert_eq!(isa, "rv64imafdc_zicboz_zicntr_zicsr_zifencei_zkr_sstc_svadu");
+    assert_eq!(isa, "rv64imafdc_zicboz_zicntr_zicond_zicsr_zifencei_zba_zbb_zbs_zkr_sstc_svadu");
     assert_eq!((cbom, cboz), (None, Some(vec![64])));
     let (isa, cbom, cboz) = told(cpu("rv64,zicboz=off"));
-    assert_eq!(isa, "rv64imafdc_zicbom_zicntr_zicsr_zifencei_zkr_sstc_svade");
+    assert_eq!(isa, "rv64imafdc_zicbom_zicntr_zicond_zicsr_zifencei_zba_zbb_zbs_zkr_sstc_svade");
     assert_eq!((cbom, cboz), (Some(vec![64]), None));
+    let (isa, ..) = told(cpu("rv64gc"));
+    assert_eq!(isa, "rv64imafdc_zicbom_zicboz_zicntr_zicsr_zifencei_zkr_sstc_svade");
     // A guest of an old recording that starts over finds what it found.
     assert_eq!(told(Cpu::FIRST), ("rv64imafdc_zicsr_zifencei_zicntr_sstc_zkr".into(), None, None));
 }

@@ -24,8 +24,7 @@ use super::config::{BadConfig, RAM_BYTES_MAX};
 use super::elf::{Elf, LoadError};
 use super::magic;
 use crate::base::{Digest, GuestPhys, digest_bytes};
-use crate::isa::compressed::expand;
-use crate::isa::{Op, decode};
+use crate::isa::{Extensions, Op, decode};
 use crate::mem::{PAGE_BYTES, RAM_BASE, Ram};
 
 const HEADER_BYTES: usize = 0x40;
@@ -264,8 +263,8 @@ fn image_header(bytes: &[u8]) -> Option<&[u8; HEADER_BYTES]> {
 /// A flat binary has no other mark of its own.
 fn begins_with_code(bytes: &[u8]) -> bool {
     let insn = match bytes {
-        [a, b, ..] if a & 3 != 3 => expand(u16::from_le_bytes([*a, *b])),
-        [a, b, c, d, ..] => decode(u32::from_le_bytes([*a, *b, *c, *d])),
+        [a, b, ..] if a & 3 != 3 => decode(u16::from_le_bytes([*a, *b]).into(), Extensions::ALL),
+        [a, b, c, d, ..] => decode(u32::from_le_bytes([*a, *b, *c, *d]), Extensions::ALL),
         _ => return false,
     };
     insn.op != Op::Illegal

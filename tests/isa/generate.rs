@@ -1,4 +1,4 @@
-//! Random instructions of RV64GC: arithmetic, floating point with all rounding modes and awkward
+//! Random instructions of RV64GC and of extensions: arithmetic, floating point with all rounding modes and awkward
 //! values, memory through pages of random rights, aligned and not, atomics, compressed code, jumps,
 //! loops, reserved and random words.
 //!
@@ -9,7 +9,7 @@
 //! goes on in another: when that one faults, QEMU has set A of the first, and this machine nothing.
 
 use lockstep::base::Prng;
-use lockstep::isa::{Insn, Op, decode};
+use lockstep::isa::{Extensions, Insn, Op, decode};
 
 use crate::asm::*;
 use crate::image::{BASE, DATA, Mode, NOWHERE, WINDOW};
@@ -17,9 +17,10 @@ use crate::image::{BASE, DATA, Mode, NOWHERE, WINDOW};
 /// Instructions between two looks at the registers.
 const BLOCK: u64 = 12;
 
-/// A program of about `words` words for `mode`.
-pub fn program(prng: &mut Prng, mode: Mode, words: usize) -> Vec<u32> {
-    let mut program = Program { prng, mode, words: Vec::new() };
+/// A program of about `words` words for `mode`, without instructions that only one of the machines has: such as
+/// need something that is in `ours` and not in `theirs`.
+pub fn program(prng: &mut Prng, mode: Mode, ours: Extensions, theirs: Extensions, words: usize) -> Vec<u32> {
+    let mut program = Program { prng, mode, ours, theirs, words: Vec::new() };
     while program.words.len() < words {
         program.instruction();
         if program.prng.chance(1, BLOCK) {
@@ -34,6 +35,8 @@ pub fn program(prng: &mut Prng, mode: Mode, words: usize) -> Vec<u32> {
 struct Program<'a> {
     prng: &'a mut Prng,
     mode: Mode,
+    ours: Extensions,
+    theirs: Extensions,
     words: Vec<u32>,
 }
 
@@ -41,17 +44,33 @@ impl Program<'_> {
     fn instruction(&mut self) {
         match self.prng.below(22) {
             0..=2 => {
-                let f7 = self.pick(&[0, 0x20, 1, 0, 1]);
+                let extended = [0x04, 0x05, 0x07, 0x10, 0x14, 0x20, 0x24, 0x30, 0x34];
+                let f7 = if self.prng.chance(1, 2) {
+                    self.pick(&extended)
+                } else {
+                    self.pick(&[0, 0x20, 1, 0, 1])
+                };
                 let opcode = self.pick(&[0x33, 0x3b]);
                 let f3 = self.prng.below(8) as u32;
-                let word = r(opcode, f3, f7, self.register(), self.register(), self.register());
-                self.words.push(word);
+                let rs2 = if f7 == 4 && f3 == 4 { 0 } else { self.register() };
+                let word = r(opcode, f3, f7, self.register(), self.register(), rs2);
+                self.put_common(word);
             }
             3..=4 => {
                 let opcode = self.pick(&[0x13, 0x1b]);
                 let imm = self.prng.below(4096) as i32 - 2048;
-                let word = i(opcode, self.prng.below(8) as u32, self.register(), self.register(), imm);
-                self.words.push(word);
+                let f3 = self.prng.below(8) as u32;
+                let imm = match f3 {
+                    1 | 5 if self.prng.chance(1, 2) => {
+                        let amount = self.prng.below(64) as u32;
+                        (self.pick(&[0x080, 0x280, 0x480, 0x600, 0x680]) | amount) as i32
+                    }
+                    1 if self.prng.chance(1, 2) => self.pick(&[0x600, 0x601, 0x602, 0x604, 0x605]) as i32,
+                    5 if self.prng.chance(1, 2) => self.pick(&[0x287, 0x6b8]) as i32,
+                    _ => imm,
+                };
+                let word = i(opcode, f3, self.register(), self.register(), imm);
+                self.put_common(word);
             }
             5 => {
                 let rd = self.prng.between(1, 31) as u32;
@@ -80,7 +99,7 @@ impl Program<'_> {
             19 => self.repeat(),
             20 => loop {
                 let word = self.prng.next_u64() as u32 | 3;
-                if word & 0x1f != 0x1f && !is_wild(decode(word).op) {
+                if word & 0x1f != 0x1f && !is_wild(decode(word, self.ours).op) && self.is_common(word) {
                     self.words.push(word);
                     break;
                 }
@@ -97,6 +116,17 @@ impl Program<'_> {
                 };
                 self.words.push(word);
             }
+        }
+    }
+
+    /// Do the machines agree on what `word` is?
+    fn is_common(&self, word: u32) -> bool {
+        decode(word, self.ours) == decode(word, self.theirs)
+    }
+
+    fn put_common(&mut self, word: u32) {
+        if self.is_common(word) {
+            self.words.push(word);
         }
     }
 
@@ -198,7 +228,7 @@ impl Program<'_> {
         let first = loop {
             let half = self.compressed_access_by_pointer();
             // The second needs its pointer.
-            if !matches!(decode(half), Insn { op: Op::Lw | Op::Ld, rd: 2 | 8, .. }) {
+            if !matches!(decode(half, self.ours), Insn { op: Op::Lw | Op::Ld, rd: 2 | 8, .. }) {
                 break half;
             }
         };
@@ -209,7 +239,7 @@ impl Program<'_> {
     fn compressed_access_by_pointer(&mut self) -> u32 {
         loop {
             let half = u32::from(self.prng.next_u64() as u16);
-            let insn = decode(half);
+            let insn = decode(half, self.ours);
             let access = (Op::Lb..=Op::Sd).contains(&insn.op) || matches!(insn.op, Op::Fld | Op::Fsd);
             if half & 3 != 3 && access && matches!(insn.rs1, 2 | 8) {
                 return half;
@@ -243,7 +273,7 @@ impl Program<'_> {
             let half = u32::from(self.prng.next_u64() as u16);
             // Reserved for new extensions, some of which QEMU has.
             let taken = half & 0xe003 == 0x8000;
-            if half & 3 != 3 && half != 0 && !taken && !is_wild(decode(half).op) {
+            if half & 3 != 3 && half != 0 && !taken && !is_wild(decode(half, self.ours).op) {
                 return half;
             }
         }

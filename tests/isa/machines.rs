@@ -10,17 +10,29 @@ use std::time::{Duration, Instant};
 
 use lockstep::base::Icount;
 use lockstep::cpu::{Answer, Question};
+use lockstep::isa::Extensions;
 use lockstep::machine::{BootOptions, Elf, Exit, Input, Machine, Stop};
 
 use crate::common::skipped;
 use crate::image::{BASE, COMPARED_BYTES, RAM_BYTES};
 
-/// Extensions that this machine has not are off (their encodings are reserved here), the hpm counters all
-/// there.
+/// RV64GC: extensions are off (their encodings are reserved then), the hpm counters all there.
 const QEMU_CPU: &str = "rv64,h=off,zba=off,zbb=off,zbc=off,zbs=off,pmu-num=29";
 
-/// The hart that is most like QEMU's: QEMU 7.2 sets A and D by itself and knows no cache blocks.
-pub const LIKE_QEMU: &str = "rv64,svadu=on,zicbom=off,zicboz=off";
+/// The hart that is most like that: QEMU 7.2 sets A and D by itself and knows no cache blocks.
+pub const LIKE_QEMU: &str = "rv64gc,svadu=on,zicbom=off,zicboz=off";
+/// The same with extensions of the instruction set.
+pub const LIKE_QEMU_EXTENDED: &str = "rv64,svadu=on,zicbom=off,zicboz=off";
+
+/// What QEMU has of the extensions, and the properties that switch them on.
+pub fn qemu_extensions() -> (Extensions, String) {
+    let old = Extensions::ZBA | Extensions::ZBB | Extensions::ZBS;
+    let properties = ",zba=on,zbb=on,zbs=on";
+    if qemu_major() < 9 {
+        return (old, properties.into());
+    }
+    (Extensions::ALL, format!("{properties},zicond=on"))
+}
 
 /// From QEMU 9 on there are more of them to be off, and A and D are set only with `svadu`.
 const QEMU_9_CPU: &str = ",zfa=off,zawrs=off,zicond=off,zicbom=off,zicboz=off,svadu=on,svade=off";

@@ -11,11 +11,11 @@
 use std::time::Instant;
 
 use lockstep::base::{GuestVirt, Prng};
-use lockstep::isa::{Op, decode};
+use lockstep::isa::{Extensions, Op, decode};
 
 use crate::generate;
 use crate::image::{BASE, COMPARED_BYTES, ENTRY_BYTES, Entry, Image, LOG_M, LOG_S, Mode, WINDOW_TABLE};
-use crate::machines::{LIKE_QEMU, on_lockstep, on_qemu, qemu_is_here};
+use crate::machines::{LIKE_QEMU, LIKE_QEMU_EXTENDED, on_lockstep, on_qemu, qemu_extensions, qemu_is_here};
 
 /// Words of a program.
 const WORDS: usize = 20_000;
@@ -58,7 +58,7 @@ fn compare(ours: &[u8], theirs: &[u8], log: u64, mode: Mode, seed: u64) -> usize
 fn instruction(ram: &[u8], at: u64) -> Op {
     let at = (at & 0x3fff_ffff) as usize;
     let word = ram.get(at..at + 4).map_or(0, |bytes| u32::from_le_bytes(bytes.try_into().unwrap()));
-    decode(word).op
+    decode(word, Extensions::ALL).op
 }
 
 /// The differences that the head of this file forgives.
@@ -101,12 +101,18 @@ fn random_programs_do_on_qemu_what_they_do_here() {
         let mode = [Mode::Machine, Mode::User, Mode::Supervisor][(seed % 3) as usize];
         let mut prng = Prng::new(seed);
         let delegated = delegated(&mut prng);
-        let words = generate::program(&mut prng, mode, WORDS);
-        // Each mode with PMP as a whole and in pieces.
+        // Each mode with PMP as a whole and in pieces, and with extensions and without.
         let fine = seed / 3 % 2 == 1;
+        let (cpu, ours, theirs, properties) = if seed / 6 % 2 == 1 {
+            (LIKE_QEMU, Extensions::NONE, Extensions::NONE, String::new())
+        } else {
+            let (theirs, properties) = qemu_extensions();
+            (LIKE_QEMU_EXTENDED, Extensions::ALL, theirs, properties)
+        };
+        let words = generate::program(&mut prng, mode, ours, theirs, WORDS);
         let image = Image::new(&mut prng, mode, delegated, fine, &words);
-        let ours = on_lockstep(&image.0, LIKE_QEMU);
-        let theirs = on_qemu(&image.0, "", directory.path());
+        let ours = on_lockstep(&image.0, cpu);
+        let theirs = on_qemu(&image.0, &properties, directory.path());
         let machine = compare(&ours, &theirs, LOG_M, mode, seed);
         let supervisor = compare(&ours, &theirs, LOG_S, mode, seed);
         assert!(machine > 500, "seed {seed}: the log is empty");

@@ -5,6 +5,7 @@ mod arithmetic;
 mod asking;
 mod asm;
 mod atomics;
+mod bitmanip;
 mod blocks;
 mod coherence;
 mod control;

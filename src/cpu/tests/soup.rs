@@ -154,13 +154,25 @@ fn random_word(prng: &mut Prng, words: &mut Vec<u32>) {
     };
     match prng.below(35) {
         0..=4 => {
-            let f7 = [0, 0x20, 1][prng.below(3) as usize];
+            let extended = [0x04, 0x05, 0x07, 0x10, 0x14, 0x24, 0x30, 0x34];
+            let f7 = [0, 0x20, 1, extended[prng.below(8) as usize]][prng.below(4) as usize];
             let opcode = if prng.chance(1, 3) { 0x3b } else { 0x33 };
-            words.push(r(opcode, prng.below(8) as u32, f7, rd, reg(prng), reg(prng)));
+            let f3 = prng.below(8) as u32;
+            let rs2 = if (f7, f3) == (4, 4) { 0 } else { reg(prng) };
+            words.push(r(opcode, f3, f7, rd, reg(prng), rs2));
         }
         5..=8 => {
             let opcode = if prng.chance(1, 3) { 0x1b } else { 0x13 };
-            words.push(i(opcode, prng.below(8) as u32, rd, reg(prng), prng.below(4096) as i32 - 2048));
+            let f3 = prng.below(8) as u32;
+            let extended =
+                [0x600, 0x601, 0x602, 0x604, 0x605, 0x287, 0x6b8, 0x080, 0x280, 0x480, 0x600, 0x680];
+            let imm = match prng.below(24) as usize {
+                n if n < 12 && matches!(f3, 1 | 5) => {
+                    extended[n] | if n < 7 { 0 } else { prng.below(64) as i32 }
+                }
+                _ => prng.below(4096) as i32 - 2048,
+            };
+            words.push(i(opcode, f3, rd, reg(prng), imm));
         }
         9..=11 => {
             words.push(near(prng));
@@ -399,7 +411,7 @@ fn the_engines_agree() {
             if same { good = middle } else { bad = middle }
         }
         let before = to(good, Engine::Interpreter);
-        let word = before.hart.next_word(&before.ram).map(crate::isa::decode);
+        let word = before.hart.next_word(&before.ram).map(|word| before.hart.decode(word));
         panic!(
             "seed {seed}: at {bad}, after {word:x?} at {:x}:\n{:x?}\n{:x?}",
             before.hart.pc(),

@@ -6,7 +6,7 @@
 //! An instruction that straddles two pages is never cached. Bounded: at [`PAGES_MAX`] pages all are dropped.
 
 use crate::engine::regs::sink;
-use crate::isa::{Insn, Op, decode};
+use crate::isa::{Extensions, Insn, Op, decode};
 use crate::mem::{PAGE_BYTES, Ram};
 
 /// Decoded pages kept at once; each takes 16 KiB.
@@ -141,6 +141,8 @@ fn ends_run(op: Op) -> bool {
 pub type Slots = [Slot; HALFWORDS + 2];
 
 pub struct CodeCache {
+    /// What the code is decoded for.
+    extensions: Extensions,
     /// By page of RAM.
     pages: Vec<Option<Box<Slots>>>,
     /// The pages of RAM that have slots.
@@ -148,8 +150,13 @@ pub struct CodeCache {
 }
 
 impl CodeCache {
-    pub fn new() -> Self {
-        Self { pages: Vec::new(), held: Vec::new() }
+    pub fn new(extensions: Extensions) -> Self {
+        Self { extensions, pages: Vec::new(), held: Vec::new() }
+    }
+
+    /// What the code is decoded for.
+    pub fn extensions(&self) -> Extensions {
+        self.extensions
     }
 
     /// The slots of RAM page `page`, when there are any.
@@ -201,6 +208,7 @@ impl CodeCache {
     /// Decodes from halfword `position` of RAM page `page`, which has slots, until a jump, an illegal
     /// instruction, the page's end or what is decoded already.
     pub fn decode_run(&mut self, ram: &Ram, page: u32, position: usize) {
+        let extensions = self.extensions;
         let Some(slots) = self.slots_mut(page) else { return };
         let bytes = ram.page(page);
         let mut position = position;
@@ -208,14 +216,14 @@ impl CodeCache {
             let Some(&[a, b, c, d]) = bytes[2 * position..].first_chunk() else {
                 // The last halfword: good for a short instruction only.
                 if let Some(&[a, b]) = bytes[2 * position..].first_chunk() {
-                    let insn = decode(u32::from(u16::from_le_bytes([a, b])));
+                    let insn = decode(u32::from(u16::from_le_bytes([a, b])), extensions);
                     if insn.len == 2 && insn.op != Op::Illegal {
                         slots[position] = insn.into();
                     }
                 }
                 return;
             };
-            let insn = decode(u32::from_le_bytes([a, b, c, d]));
+            let insn = decode(u32::from_le_bytes([a, b, c, d]), extensions);
             if insn.op == Op::Illegal || slots[position] != Slot::NONE {
                 return;
             }

@@ -20,13 +20,13 @@ mod routines;
 use emit::{Host, emit};
 use exec::CodeMemory;
 use layout::Why;
-use plan::Planner;
+use plan::{Code, Planner};
 use routines::{Routines, routines};
 
 use super::interpreter::{self, CodeCache, HALFWORDS, Slot};
 use super::tlb::{PAGE_MASK, slot};
 use super::{Fared, Leave, Left, Work, in_page};
-use crate::isa::{Insn, Op};
+use crate::isa::{Extensions, Insn, Op};
 use crate::mem::PAGE_BYTES;
 
 /// Bytes of translated code kept at once.
@@ -101,9 +101,15 @@ fn translates(insn: &Insn, host: Host) -> bool {
     match insn.op {
         Illegal | Ecall | Ebreak | Csrrw | Csrrs | Csrrc | Csrrwi | Csrrsi | Csrrci | Mret | Sret | Wfi
         | SfenceVma | CboInval | CboClean | CboFlush | CboZero => false,
+        op if (AddUw..=CzeroNez).contains(&op) => false,
         op if op >= Flw => fp::translates(insn, host),
         _ => true,
     }
+}
+
+/// Is this an integer instruction that the interpreter executes where the translator does not?
+fn is_computation(op: Op) -> bool {
+    (Op::AddUw..=Op::CzeroNez).contains(&op)
 }
 
 impl Translator {
@@ -148,7 +154,7 @@ impl Translator {
         let rounding = fp::mxcsr_of(*work.fcsr >> 5).filter(|_| work.float);
         while left.count > 0 {
             let at = in_page(left.pc);
-            let entry = self.entry(work, page, at);
+            let entry = self.entry(work, code.extensions(), page, at);
             if let Some(entry) = entry {
                 let before = left.count;
                 let places = (self.routines.trampoline, entry);
@@ -166,8 +172,18 @@ impl Translator {
                         // What has run was decoded, unless that was forgotten since.
                         let slots = find_page(work, left.pc).and_then(|page| code.slots(page.into()));
                         let slot = slots.map_or(Slot::NONE, |slots| slots[in_page(left.pc)]);
-                        left.why = if slot == Slot::NONE { Leave::Lost } else { Leave::Slow(slot) };
-                        return left;
+                        if let (true, Some(page)) = (is_computation(slot.op), find_page(work, left.pc)) {
+                            let others = left.count - 1;
+                            left = self.interpret::<false>(work, code, page, Left { count: 1, ..left });
+                            let done = left.count == 0;
+                            left.count += others;
+                            if !done {
+                                return left;
+                            }
+                        } else {
+                            left.why = if slot == Slot::NONE { Leave::Lost } else { Leave::Slow(slot) };
+                            return left;
+                        }
                     }
                     Why::Lost => {}
                 }
@@ -201,7 +217,7 @@ impl Translator {
     }
 
     /// Where halfword `at` of RAM page `page` is entered; translates it if it has got hot.
-    fn entry(&mut self, work: &Work<'_>, page: u32, at: usize) -> Option<u32> {
+    fn entry(&mut self, work: &Work<'_>, extensions: Extensions, page: u32, at: usize) -> Option<u32> {
         let known = self.pages[page as usize].get_or_insert_with(Page::new);
         match known.entries[at] {
             0 => {}
@@ -217,15 +233,16 @@ impl Translator {
             return None;
         }
         *heat = COLD_FOREVER;
-        self.translate(work, page, at)
+        self.translate(work, extensions, page, at)
     }
 
     #[cold]
-    fn translate(&mut self, work: &Work<'_>, page: u32, at: usize) -> Option<u32> {
+    fn translate(&mut self, work: &Work<'_>, extensions: Extensions, page: u32, at: usize) -> Option<u32> {
         let start = page as usize * PAGE_BYTES;
         let bytes = work.ram.get(start..start + PAGE_BYTES)?;
+        let code = Code { bytes, extensions };
         let host = self.host;
-        let plan = self.planner.plan(bytes, at as u16, |insn| translates(insn, host))?;
+        let plan = self.planner.plan(code, at as u16, |insn| translates(insn, host))?;
         let region = emit(&plan, host, self.routines.shared, self.used as u32);
         if self.used + region.code.len() > self.memory.len() {
             self.fared.full += 1;

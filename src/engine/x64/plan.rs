@@ -3,7 +3,7 @@
 
 use super::asm::{Reg, Xmm};
 use crate::engine::interpreter::HALFWORDS;
-use crate::isa::{Insn, Op, decode};
+use crate::isa::{Extensions, Insn, Op, decode};
 
 /// Instructions of a region.
 const REGION_MAX: usize = 400;
@@ -72,14 +72,22 @@ fn kind(insn: &Insn, translates: impl Fn(&Insn) -> bool) -> Kind {
     }
 }
 
+/// The code of a page.
+#[derive(Clone, Copy)]
+pub struct Code<'a> {
+    pub bytes: &'a [u8],
+    /// What it is decoded for.
+    pub extensions: Extensions,
+}
+
 /// The instruction at halfword `at` of `page`; none if it straddles two pages or is illegal.
-fn insn_at(page: &[u8], at: usize) -> Option<Insn> {
-    let bytes = page.get(2 * at..)?;
+fn insn_at(page: Code<'_>, at: usize) -> Option<Insn> {
+    let bytes = page.bytes.get(2 * at..)?;
     let low = u16::from_le_bytes(*bytes.first_chunk::<2>()?);
     let insn = match bytes.first_chunk::<4>() {
-        Some(word) => decode(u32::from_le_bytes(*word)),
+        Some(word) => decode(u32::from_le_bytes(*word), page.extensions),
         None if crate::isa::decode::is_wide(low) => return None,
-        None => decode(low.into()),
+        None => decode(low.into(), page.extensions),
     };
     (insn.op != Op::Illegal).then_some(insn)
 }
@@ -115,7 +123,7 @@ impl Planner {
     /// translator's.
     pub fn plan(
         &mut self,
-        page: &[u8],
+        page: Code<'_>,
         entry: u16,
         translates: impl Fn(&Insn) -> bool + Copy,
     ) -> Option<Plan> {
@@ -146,7 +154,12 @@ impl Planner {
     }
 
     /// Follows the code from `entry`, as far as a region reaches. The positions where it is entered.
-    fn discover(&mut self, page: &[u8], entry: u16, translates: impl Fn(&Insn) -> bool + Copy) -> Vec<u16> {
+    fn discover(
+        &mut self,
+        page: Code<'_>,
+        entry: u16,
+        translates: impl Fn(&Insn) -> bool + Copy,
+    ) -> Vec<u16> {
         let mut entries = vec![entry];
         let mut total = 0;
         // Behind instructions that are executed elsewhere: when nothing nearer is left.
@@ -197,7 +210,7 @@ impl Planner {
         entries
     }
 
-    fn form_blocks(&mut self, page: &[u8], translates: impl Fn(&Insn) -> bool + Copy) -> Vec<Block> {
+    fn form_blocks(&mut self, page: Code<'_>, translates: impl Fn(&Insn) -> bool + Copy) -> Vec<Block> {
         let mut starts: Vec<u16> =
             self.known.iter().copied().filter(|&at| self.leads[usize::from(at)]).collect();
         starts.sort_unstable();

@@ -25,6 +25,7 @@ pub fn alias(disassembly: &Disassembly) -> Option<(&'static str, &'static str)> 
         Op::Sub if rs1 == ZERO => ("neg", "d,t"),
         Op::Subw if rs1 == ZERO => ("negw", "d,t"),
         Op::Sltiu if imm == 1 => ("seqz", "d,s"),
+        Op::AddUw if rs2 == ZERO => ("zext.w", "d,s"),
         Op::Sltu if rs1 == ZERO => ("snez", "d,t"),
         Op::Slt if rs2 == ZERO => ("sltz", "d,s"),
         Op::Slt if rs1 == ZERO => ("sgtz", "d,t"),

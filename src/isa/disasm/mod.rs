@@ -6,8 +6,8 @@
 //! target is an address, as objdump prints it when there are no symbols. On purpose different:
 //!
 //! - it prints what [`decode`](crate::isa::decode()) says, so it and the hart agree on what is legal: a
-//!   word that the hart takes as illegal is data here (`.4byte 0x…`), also where objdump knows an
-//!   extension that the hart does not have, and an encoding whose reserved fields the hart ignores
+//!   word that a hart with those extensions takes as illegal is data here (`.4byte 0x…`), also where objdump
+//!   knows more extensions, and an encoding whose reserved fields the hart ignores
 //!   is the instruction, not data;
 //! - an instruction with an immediate keeps its `i` (`addi`, which that objdump shortens to `add`);
 //! - of a compressed hint only the expansion is shown, and `pause` has its name;
@@ -24,6 +24,7 @@ mod spelling;
 use std::fmt;
 
 use super::decode;
+use super::extensions::Extensions;
 use super::insn::{Insn, Op};
 
 /// An instruction at its address; its text is its `Display`.
@@ -37,10 +38,10 @@ pub struct Disassembly {
     pub insn: Insn,
 }
 
-/// Disassembles the instruction at the start of `word`. When its low two bits are not both set,
-/// only the low halfword counts.
-pub fn disasm(pc: u64, word: u32) -> Disassembly {
-    let insn = decode(word);
+/// Disassembles the instruction at the start of `word` as a hart with `extensions` takes it. When its low two
+/// bits are not both set, only the low halfword counts.
+pub fn disasm(pc: u64, word: u32, extensions: Extensions) -> Disassembly {
+    let insn = decode(word, extensions);
     let word = if insn.len == 2 { word & 0xffff } else { word };
     Disassembly { pc, word, insn }
 }
