@@ -28,6 +28,11 @@ mod x64 {
             match *self {}
         }
 
+        #[cfg(test)]
+        pub fn make_basic(&mut self) {
+            match *self {}
+        }
+
         pub fn fared(&self) -> Fared {
             match *self {}
         }
@@ -242,6 +247,14 @@ impl Engines {
     pub fn make_eager(&mut self) {
         if let Some(translator) = self.translator() {
             translator.make_eager();
+        }
+    }
+
+    /// For tests: the translator translates as for the first x86-64 host.
+    #[cfg(test)]
+    pub fn make_basic(&mut self) {
+        if let Some(translator) = self.translator() {
+            translator.make_basic();
         }
     }
 

@@ -78,6 +78,24 @@ pub enum Shift {
     Arithmetic = 7,
 }
 
+/// Rotations, by their number in the opcode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Rotate {
+    Left = 0,
+    Right = 1,
+}
+
+/// What is done with a bit, which goes into the carry first; by its number in the opcode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Bit {
+    Test = 4,
+    Set = 5,
+    Clear = 6,
+    Invert = 7,
+}
+
 /// Conditions, by their number in the opcode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -383,6 +401,64 @@ impl Asm {
 
     pub fn cmov(&mut self, cond: Cond, width: Width, to: Reg, from: impl Into<Rm>) {
         self.op(None, &[0x0f, 0x40 | cond as u8], width == Width::W64, to as u8, from.into(), false);
+    }
+
+    pub fn rotate_imm(&mut self, op: Rotate, width: Width, to: Reg, by: u8) {
+        self.plain(0xc1, width, op as u8, to.into());
+        self.byte(by);
+    }
+
+    /// By cl.
+    pub fn rotate_cl(&mut self, op: Rotate, width: Width, to: Reg) {
+        self.plain(0xd3, width, op as u8, to.into());
+    }
+
+    /// Bit `number` modulo 64 of `of`.
+    pub fn bit(&mut self, op: Bit, of: Reg, number: Reg) {
+        self.op(None, &[0x0f, 0x83 | (op as u8) << 3], true, number as u8, of.into(), false);
+    }
+
+    pub fn bit_imm(&mut self, op: Bit, of: Reg, number: u8) {
+        self.op(None, &[0x0f, 0xba], true, op as u8, of.into(), false);
+        self.byte(number);
+    }
+
+    /// bswap: the bytes of `to`, the other way round.
+    pub fn swap_bytes(&mut self, to: Reg) {
+        self.byte(0x48 | to as u8 >> 3);
+        self.byte(0x0f);
+        self.byte(0xc8 | (to as u8 & 7));
+    }
+
+    /// lzcnt.
+    pub fn leading_zeros(&mut self, width: Width, to: Reg, from: Rm) {
+        self.op(Some(0xf3), &[0x0f, 0xbd], width == Width::W64, to as u8, from, false);
+    }
+
+    /// tzcnt (BMI1).
+    pub fn trailing_zeros(&mut self, width: Width, to: Reg, from: Rm) {
+        self.op(Some(0xf3), &[0x0f, 0xbc], width == Width::W64, to as u8, from, false);
+    }
+
+    /// popcnt.
+    pub fn count_ones(&mut self, width: Width, to: Reg, from: Rm) {
+        self.op(Some(0xf3), &[0x0f, 0xb8], width == Width::W64, to as u8, from, false);
+    }
+
+    /// cmovcc: all 64 bits.
+    pub fn mov_if(&mut self, cond: Cond, to: Reg, from: Reg) {
+        self.op(None, &[0x0f, 0x40 | cond as u8], true, to as u8, from.into(), false);
+    }
+
+    /// lea: `base` + (`index` << `by`), `by` at most 3. The index is not rsp.
+    pub fn lea_scaled(&mut self, to: Reg, base: Reg, index: Reg, by: u8) {
+        debug_assert!(index != Reg::Rsp && by <= 3);
+        self.byte(0x48 | (to as u8 >> 3) << 2 | (index as u8 >> 3) << 1 | base as u8 >> 3);
+        self.byte(0x8d);
+        // With a displacement of 0, which rbp and r13 need.
+        self.byte(0x44 | (to as u8 & 7) << 3);
+        self.byte(by << 6 | (index as u8 & 7) << 3 | (base as u8 & 7));
+        self.byte(0);
     }
 
     // ---- jumps

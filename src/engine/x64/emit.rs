@@ -4,6 +4,7 @@
 //! of the common path gives back what was not executed. A region leaves with every guest register in memory.
 
 use super::asm::{Alu, Asm, Cond, Label, Mem, Reg, Rm, Shift, Width};
+use super::bits;
 use super::layout::{self, BUDGET, Why, cell};
 use super::plan::{Block, End, Plan, target};
 use crate::isa::{Insn, Op};
@@ -23,7 +24,10 @@ pub struct Shared {
 /// What the host has beyond the first x86-64.
 #[derive(Clone, Copy, Debug)]
 pub struct Host {
+    pub bmi1: bool,
     pub bmi2: bool,
+    pub lzcnt: bool,
+    pub popcnt: bool,
     pub fma: bool,
 }
 
@@ -278,7 +282,7 @@ impl Emitter<'_> {
     }
 
     /// `to` = `to` op guest register `n`.
-    fn alu_with(&mut self, op: Alu, width: Width, to: Reg, n: u8) {
+    pub(super) fn alu_with(&mut self, op: Alu, width: Width, to: Reg, n: u8) {
         match self.source(n) {
             Source::Zero if op == Alu::And => self.asm.mov_imm(to, 0),
             Source::Zero if op == Alu::Cmp => self.asm.alu_imm(op, width, to, 0),
@@ -458,6 +462,7 @@ impl Emitter<'_> {
                 self.asm.alu(Alu::Sub, W64, Rdx, Rax);
                 self.put(insn.rd, Rdx);
             }
+            op if bits::is_bits(op) => self.bits(insn),
             _ => self.divide(insn),
         }
     }

@@ -1,7 +1,7 @@
 //! The translator: guest code becomes x86-64 host code, a region at a time, once it has run a few times.
 //!
 //! Reading order: `layout` (which registers and cells mean what), `plan` (what is translated at once), `emit` with
-//! `memory` and `fp` (an instruction becomes host instructions), `routines` (in, out, from region to region),
+//! `memory`, `bits` and `fp` (an instruction becomes host instructions), `routines` (in, out, from region to region),
 //! `asm`, `exec` (the memory, and all `unsafe`). Here: what is translated where, and the loop around it.
 //!
 //! Regions know nothing of each other: what leads out of one goes by way of the fetch entries and the entry
@@ -9,6 +9,7 @@
 //! points. Its code stays in the cache until the cache is full; then everything is forgotten.
 
 mod asm;
+mod bits;
 mod emit;
 mod exec;
 mod fp;
@@ -101,15 +102,10 @@ fn translates(insn: &Insn, host: Host) -> bool {
     match insn.op {
         Illegal | Ecall | Ebreak | Csrrw | Csrrs | Csrrc | Csrrwi | Csrrsi | Csrrci | Mret | Sret | Wfi
         | SfenceVma | CboInval | CboClean | CboFlush | CboZero => false,
-        op if (AddUw..=CzeroNez).contains(&op) => false,
+        op if bits::is_bits(op) => bits::translates(op, host),
         op if op >= Flw => fp::translates(insn, host),
         _ => true,
     }
-}
-
-/// Is this an integer instruction that the interpreter executes where the translator does not?
-fn is_computation(op: Op) -> bool {
-    (Op::AddUw..=Op::CzeroNez).contains(&op)
 }
 
 impl Translator {
@@ -123,6 +119,9 @@ impl Translator {
             memory,
             routines,
             host: Host {
+                bmi1: std::arch::is_x86_feature_detected!("bmi1"),
+                lzcnt: std::arch::is_x86_feature_detected!("lzcnt"),
+                popcnt: std::arch::is_x86_feature_detected!("popcnt"),
                 bmi2: std::arch::is_x86_feature_detected!("bmi2"),
                 fma: std::arch::is_x86_feature_detected!("fma"),
             },
@@ -137,6 +136,11 @@ impl Translator {
     #[cfg(test)]
     pub fn make_eager(&mut self) {
         self.heat_enough = 1;
+    }
+
+    #[cfg(test)]
+    pub fn make_basic(&mut self) {
+        self.host = Host { bmi1: false, bmi2: false, lzcnt: false, popcnt: false, fma: false };
     }
 
     pub fn fared(&self) -> Fared {
@@ -172,7 +176,7 @@ impl Translator {
                         // What has run was decoded, unless that was forgotten since.
                         let slots = find_page(work, left.pc).and_then(|page| code.slots(page.into()));
                         let slot = slots.map_or(Slot::NONE, |slots| slots[in_page(left.pc)]);
-                        if let (true, Some(page)) = (is_computation(slot.op), find_page(work, left.pc)) {
+                        if let (true, Some(page)) = (bits::is_bits(slot.op), find_page(work, left.pc)) {
                             let others = left.count - 1;
                             left = self.interpret::<false>(work, code, page, Left { count: 1, ..left });
                             let done = left.count == 0;
