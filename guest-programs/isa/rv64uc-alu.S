@@ -120,8 +120,8 @@ link_ra:
     ILLEGAL16 0x4002            # c.lwsp zero
     ILLEGAL16 0x6002            # c.ldsp zero
     ILLEGAL16 0x8002            # c.jr zero
-    ILLEGAL16 0x9d4d            # reserved arithmetic
-    ILLEGAL16 0x9d6d
+    ILLEGAL16 0x9d79            # reserved arithmetic, also with Zcb
+    ILLEGAL16 0x9d7d
 
     TRAP    CAUSE_MACHINE_ECALL, 0, ecall
     la      s11, 8f

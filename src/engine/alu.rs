@@ -71,6 +71,6 @@ pub fn low(value: u64) -> u64 {
 #[inline(always)]
 pub fn orc_b(value: u64) -> u64 {
     const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    let set = ((value & LOW) + LOW | value) & !LOW;
+    let set = (((value & LOW) + LOW) | value) & !LOW;
     (set >> 7) * 0xff
 }

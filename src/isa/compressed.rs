@@ -1,7 +1,8 @@
-//! Expansion of the 16-bit encodings of RV64C (Unprivileged spec ch. 27) to their full instructions.
+//! Expansion of the 16-bit encodings of RV64C and Zcb (Unprivileged spec ch. 27 and 28) to their full instructions.
 //!
 //! Hints expand to the instruction they are encoded as, which then changes nothing.
 
+use super::extensions::Extensions;
 use super::insn::{Insn, Op};
 
 const ILLEGAL: Insn = Insn::illegal(2);
@@ -81,6 +82,13 @@ fn r_type(op: Op, rd: u8, rs1: u8, rs2: u8) -> Insn {
     Insn { op, rd, rs1, rs2, ..ILLEGAL }
 }
 
+/// What a hart must have for the 16-bit encoding `c`, beside what its expansion needs.
+pub fn needs(c: u16) -> Extensions {
+    let accesses = c & 0xe003 == 0x8000;
+    let arithmetic = c & 0xfc43 == 0x9c41;
+    if accesses || arithmetic { Extensions::ZCB } else { Extensions::NONE }
+}
+
 /// Expands the 16-bit encoding `c`; a halfword that begins a longer one is illegal here.
 pub fn expand(c: u16) -> Insn {
     match c & 3 {
@@ -101,9 +109,24 @@ fn quadrant_0(c: u16) -> Insn {
         1 => i_type(Op::Fld, data, base, offset_double(c)),
         2 => i_type(Op::Lw, data, base, offset_word(c)),
         3 => i_type(Op::Ld, data, base, offset_double(c)),
+        4 => narrow_access(c, base, data),
         5 => s_type(Op::Fsd, base, data, offset_double(c)),
         6 => s_type(Op::Sw, base, data, offset_word(c)),
         7 => s_type(Op::Sd, base, data, offset_double(c)),
+        _ => ILLEGAL,
+    }
+}
+
+/// Of Zcb: a byte or a halfword.
+fn narrow_access(c: u16, base: u8, data: u8) -> Insn {
+    let byte = (bits(c, 6, 6, 0) | bits(c, 5, 5, 1)) as i32;
+    let half = bits(c, 5, 5, 1) as i32;
+    match (c >> 10 & 7, c >> 6 & 1) {
+        (0, _) => i_type(Op::Lbu, data, base, byte),
+        (1, 0) => i_type(Op::Lhu, data, base, half),
+        (1, _) => i_type(Op::Lh, data, base, half),
+        (2, _) => s_type(Op::Sb, base, data, byte),
+        (3, 0) => s_type(Op::Sh, base, data, half),
         _ => ILLEGAL,
     }
 }
@@ -146,6 +169,16 @@ fn arithmetic(c: u16) -> Insn {
         (3, 0, 3) => both(Op::And),
         (3, 1, 0) => both(Op::Subw),
         (3, 1, 1) => both(Op::Addw),
+        (3, 1, 2) => both(Op::Mul),
+        (3, 1, 3) => match c >> 2 & 7 {
+            0 => i_type(Op::Andi, rd, rd, 0xff),
+            1 => i_type(Op::SextB, rd, rd, 0),
+            2 => i_type(Op::ZextH, rd, rd, 0),
+            3 => i_type(Op::SextH, rd, rd, 0),
+            4 => r_type(Op::AddUw, rd, rd, 0),
+            5 => i_type(Op::Xori, rd, rd, -1),
+            _ => ILLEGAL,
+        },
         _ => ILLEGAL,
     }
 }

@@ -9,38 +9,51 @@ fn insn(op: Op, rd: u8, rs1: u8, rs2: u8, imm: i32) -> Insn {
 
 #[test]
 fn every_halfword_expands_without_panic() {
-    let mut legal = 0;
+    let (mut legal, mut zcb) = (0, 0);
     for c in 0..=u16::MAX {
         if c & 3 != 3 {
             let insn = decode(u32::from(c) | 0xdead_0000, Extensions::ALL);
             assert_eq!(insn, expand(c), "{c:04x}");
             assert_eq!(insn.len, 2);
             legal += u32::from(insn.op != Op::Illegal);
+            let without = Extensions::ZBA | Extensions::ZBB | Extensions::ZBS | Extensions::ZICOND;
+            let plain = decode(c.into(), Extensions::NONE);
+            assert_eq!(plain, decode(c.into(), without), "{c:04x}");
+            if plain != insn {
+                assert_eq!(plain, Insn::illegal(2), "{c:04x}");
+                zcb += 1;
+            }
         }
     }
-    assert_eq!(legal, LEGAL_HALFWORDS);
+    assert_eq!((legal, zcb), (LEGAL_HALFWORDS, ZCB_HALFWORDS));
 }
 
 /// Legal halfwords, counted from the tables of the spec:
-/// quadrant 0: six full groups of 2^11, and `c.addi4spn` less its 8 zero immediates;
+/// quadrant 0: six full groups of 2^11, `c.addi4spn` less its 8 zero immediates, and of Zcb `c.lbu`, `c.sb` (2^8
+/// each), `c.lhu`, `c.lh`, `c.sh` (2^7 each);
 /// quadrant 1: seven full groups of 2^11 (`c.addi` … `c.bnez`; less 64 `c.addiw x0`, less
-/// 32 `c.lui`/`c.addi16sp` with a zero immediate) and the arithmetic group less two reserved ones;
+/// 32 `c.lui`/`c.addi16sp` with a zero immediate) and the arithmetic group, less 2 of the 8
+/// of Zcb with one register;
 /// quadrant 2: eight groups less 64 `c.lwsp x0`, 64 `c.ldsp x0` and `c.jr x0`.
-const LEGAL_HALFWORDS: u32 =
-    (6 * 2048 + 2048 - 8) + (7 * 2048 - 64 - 32 + 2048 - 2 * 64) + (8 * 2048 - 64 - 64 - 1);
+const LEGAL_HALFWORDS: u32 = (6 * 2048 + 2048 - 8 + 2 * 256 + 3 * 128)
+    + (7 * 2048 - 64 - 32 + 2048 - 2 * 8)
+    + (8 * 2048 - 64 - 64 - 1);
+/// Those of Zcb among them.
+const ZCB_HALFWORDS: u32 = 2 * 256 + 3 * 128 + 64 + 6 * 8;
 
 #[test]
 fn zero_and_the_reserved_forms_are_illegal() {
     for c in [
         0x0000, // all zeros
         0x0004, // c.addi4spn with no immediate
-        0x8000, // quadrant 0, group 4
+        0x9000, // quadrant 0, group 4, behind c.sh
+        0x8c40, // c.sh's neighbour
         0x2001, // c.addiw x0
         0x6001, // c.lui x0, 0
         0x6101, // c.addi16sp 0
         0x6181, // c.lui x3, 0
-        0x9c41, // arithmetic, reserved
-        0x9c61, // arithmetic, reserved
+        0x9c79, // arithmetic, reserved
+        0x9c7d, // arithmetic, reserved
         0x4002, // c.lwsp x0
         0x6002, // c.ldsp x0
         0x8002, // c.jr x0
@@ -141,4 +154,24 @@ const ASSEMBLED: &[(u16, &str, Op, [u8; 3], i32)] = &[
     (0x8192, "c.mv x3,x4", Op::Add, [3, 0, 4], 0),
     (0x929a, "c.add x5,x6", Op::Add, [5, 5, 6], 0),
     (0x9002, "c.ebreak", Op::Ebreak, [0, 0, 0], 0),
+    (0x83e0, "c.lbu x8,3(x15)", Op::Lbu, [8, 15, 0], 3),
+    (0x80c8, "c.lbu x10,1(x9)", Op::Lbu, [10, 9, 0], 1),
+    (0x832c, "c.lbu x11,2(x14)", Op::Lbu, [11, 14, 0], 2),
+    (0x8410, "c.lhu x12,0(x8)", Op::Lhu, [12, 8, 0], 0),
+    (0x85b4, "c.lhu x13,2(x11)", Op::Lhu, [13, 11, 0], 2),
+    (0x8558, "c.lh x14,0(x10)", Op::Lh, [14, 10, 0], 0),
+    (0x867c, "c.lh x15,2(x12)", Op::Lh, [15, 12, 0], 2),
+    (0x8ae4, "c.sb x9,3(x13)", Op::Sb, [0, 13, 9], 3),
+    (0x8bc8, "c.sb x10,1(x15)", Op::Sb, [0, 15, 10], 1),
+    (0x8820, "c.sb x8,2(x8)", Op::Sb, [0, 8, 8], 2),
+    (0x8c8c, "c.sh x11,0(x9)", Op::Sh, [0, 9, 11], 0),
+    (0x8d38, "c.sh x14,2(x10)", Op::Sh, [0, 10, 14], 2),
+    (0x9c61, "c.zext.b x8", Op::Andi, [8, 8, 0], 255),
+    (0x9ce5, "c.sext.b x9", Op::SextB, [9, 9, 0], 0),
+    (0x9d69, "c.zext.h x10", Op::ZextH, [10, 10, 0], 0),
+    (0x9ded, "c.sext.h x11", Op::SextH, [11, 11, 0], 0),
+    (0x9e71, "c.zext.w x12", Op::AddUw, [12, 12, 0], 0),
+    (0x9ef5, "c.not x13", Op::Xori, [13, 13, 0], -1),
+    (0x9f5d, "c.mul x14,x15", Op::Mul, [14, 14, 15], 0),
+    (0x9fc1, "c.mul x15,x8", Op::Mul, [15, 15, 8], 0),
 ];

@@ -16,8 +16,13 @@ pub const fn is_wide(half: u16) -> bool {
 /// Decodes the instruction at the start of `word` for a hart with `extensions`. When its low two bits are not
 /// both set only the low halfword counts, and [`Insn::len`] is 2.
 pub fn decode(word: u32, extensions: Extensions) -> Insn {
-    let insn = if is_wide(word as u16) { decode_wide(word) } else { compressed::expand(word as u16) };
-    if extensions.contains(insn.op.needs()) { insn } else { Insn::illegal(insn.len) }
+    let half = word as u16;
+    let (insn, encoding) = if is_wide(half) {
+        (decode_wide(word), Extensions::NONE)
+    } else {
+        (compressed::expand(half), compressed::needs(half))
+    };
+    if extensions.contains(encoding | insn.op.needs()) { insn } else { Insn::illegal(insn.len) }
 }
 
 fn rd(w: u32) -> u8 {

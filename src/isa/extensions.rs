@@ -21,8 +21,10 @@ impl Extensions {
     pub const ZBS: Self = Self(1 << 2);
     /// Conditional zeroing (Unprivileged spec ch. 11).
     pub const ZICOND: Self = Self(1 << 3);
+    /// More 16-bit encodings (Unprivileged spec 28.5); some of them are of instructions of Zba and Zbb.
+    pub const ZCB: Self = Self(1 << 4);
     /// All that this program knows.
-    pub const ALL: Self = Self((1 << 4) - 1);
+    pub const ALL: Self = Self((1 << 5) - 1);
 
     /// Are all of `other` in this set?
     #[must_use]
@@ -40,7 +42,7 @@ impl BitOr for Extensions {
 }
 
 impl Op {
-    /// What a hart must have to execute this instruction.
+    /// What a hart must have to execute this instruction, whatever its encoding.
     #[must_use]
     pub fn needs(self) -> Extensions {
         match self {

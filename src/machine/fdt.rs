@@ -38,6 +38,10 @@ fn isa_extensions(config: &MachineConfig) -> Vec<&'static str> {
         ("zicond", has(Extensions::ZICOND)),
         ("zicsr", true),
         ("zifencei", true),
+        // What `c` stands for, which Zcb builds on.
+        ("zca", has(Extensions::ZCB)),
+        ("zcb", has(Extensions::ZCB)),
+        ("zcd", has(Extensions::ZCB)),
         ("zba", has(Extensions::ZBA)),
         ("zbb", has(Extensions::ZBB)),
         ("zbs", has(Extensions::ZBS)),

@@ -241,7 +241,7 @@ impl Program<'_> {
             let half = u32::from(self.prng.next_u64() as u16);
             let insn = decode(half, self.ours);
             let access = (Op::Lb..=Op::Sd).contains(&insn.op) || matches!(insn.op, Op::Fld | Op::Fsd);
-            if half & 3 != 3 && access && matches!(insn.rs1, 2 | 8) {
+            if half & 3 != 3 && access && self.is_common(half) && matches!(insn.rs1, 2 | 8) {
                 return half;
             }
         }
@@ -271,9 +271,8 @@ impl Program<'_> {
     fn compressed(&mut self) -> u32 {
         loop {
             let half = u32::from(self.prng.next_u64() as u16);
-            // Reserved for new extensions, some of which QEMU has.
-            let taken = half & 0xe003 == 0x8000;
-            if half & 3 != 3 && half != 0 && !taken && !is_wild(decode(half, self.ours).op) {
+            let common = self.is_common(half);
+            if half & 3 != 3 && half != 0 && common && !is_wild(decode(half, self.ours).op) {
                 return half;
             }
         }

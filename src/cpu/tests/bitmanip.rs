@@ -183,8 +183,8 @@ fn each_does_what_the_spec_says_bit_by_bit() {
     for &(name, f7, f3, opcode, meaning) in BY_REGISTER {
         for (rd, rs1, rs2) in [(7, 5, 6), (5, 5, 6), (6, 5, 6), (7, 5, 5), (5, 5, 5), (7, 0, 6), (7, 5, 0)] {
             let mut bench = Bench::new(r(opcode, f3, f7, rd, rs1, rs2));
-            for &a in &edges {
-                for &b in &edges {
+            for (n, &a) in edges.iter().enumerate() {
+                for &b in edges.iter().skip(n % 3).step_by(3) {
                     bench.check((rd, rs1, rs2), a, b, meaning, name);
                 }
             }

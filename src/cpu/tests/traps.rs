@@ -42,7 +42,7 @@ fn each_exception_has_its_cause_and_value() {
     assert_eq!(exception(1, &[0xffff_ffff], 0), (2, 0xffff_ffff, 0));
     assert_eq!(exception(1, &[0xdead_0000], 0), (2, 0, 0), "the 16 bits of a short one");
     assert_eq!(exception(1, &[0x0001, 0x1234_8000], 0), (2, 0, 2));
-    assert_eq!(exception(1, &[0x8000_0001], 0), (2, 0x8000, 2));
+    assert_eq!(exception(1, &[0x9000_0001], 0), (2, 0x9000, 2));
     assert_eq!(exception(1, &[jalr(0, 0, 0)], 0), (12, 0, 0u64.wrapping_sub(at)));
     assert_eq!(exception(3, &[jalr(0, 0, 8)], 0), (1, 8, 8u64.wrapping_sub(BASE + 0x5000)));
 }
