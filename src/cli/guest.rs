@@ -52,7 +52,7 @@ pub struct GuestArgs {
     #[arg(long, conflicts_with_all = ["mac", "switch"])]
     no_net: bool,
     /// The hart and its properties, as in `rv64,svadu=on`: svadu (page-table bits A and D are set by
-    /// hardware; off), zicbom and zicboz (cache-block operations; on). `rv64gc` has no Zba, Zbb, Zbs, Zicond, Zcb.
+    /// hardware; off), zicbom and zicboz (cache-block operations; on). `rv64gc` has no Zba, Zbb, Zbs, Zicond, Zcb, Zfhmin, Zfa.
     #[arg(long, value_name = "rv64|rv64gc[,PROPERTY=on|off...]", default_value_t)]
     cpu: Cpu,
     /// End when the guest resets its machine, instead of starting it over.

@@ -37,6 +37,7 @@ impl Load {
                 };
                 int(size, |v| v)
             }
+            Op::Flh => float(2, crate::engine::float::nan_box_half),
             Op::Flw => float(4, crate::engine::float::nan_box_low),
             Op::Fld => float(8, |v| v),
             _ => None,
@@ -55,7 +56,7 @@ impl Hart {
     ) -> Result<u64, Halt> {
         let next = self.pc.wrapping_add(2 * u64::from(slot.len));
         match slot.op {
-            Op::Lb | Op::Lh | Op::Lw | Op::Ld | Op::Lbu | Op::Lhu | Op::Lwu | Op::Flw | Op::Fld => {
+            Op::Lb | Op::Lh | Op::Lw | Op::Ld | Op::Lbu | Op::Lhu | Op::Lwu | Op::Flh | Op::Flw | Op::Fld => {
                 let load = Load::of(slot.op).ok_or(Halt::Illegal)?;
                 self.require_float(load.float)?;
                 let value = self.load(ram, bus, self.address(slot), load.size, answer)?;
@@ -66,9 +67,13 @@ impl Hart {
             Op::Sh => self.store_x(ram, bus, slot, 2)?,
             Op::Sw => self.store_x(ram, bus, slot, 4)?,
             Op::Sd => self.store_x(ram, bus, slot, 8)?,
-            Op::Fsw | Op::Fsd => {
+            Op::Fsh | Op::Fsw | Op::Fsd => {
                 self.require_float(true)?;
-                let size = if slot.op == Op::Fsw { 4 } else { 8 };
+                let size = match slot.op {
+                    Op::Fsh => 2,
+                    Op::Fsw => 4,
+                    _ => 8,
+                };
                 let value = self.regs.f[usize::from(slot.rs2)];
                 self.store(ram, bus, self.address(slot), size, value)?;
             }

@@ -5,11 +5,15 @@ use super::alu::sext32;
 use super::interpreter::Slot;
 use super::regs::Regs;
 use crate::isa::Op;
+use crate::isa::float::format::{F32, F64};
 use crate::isa::float::*;
 
 /// The canonical NaN of single precision.
 const NAN32: u32 = 0x7fc0_0000;
 const BOX: u64 = 0xffff_ffff << 32;
+/// The canonical NaN of half precision.
+const NAN16: u16 = 0x7e00;
+const BOX16: u64 = !0xffff;
 const SIGN32: u32 = 1 << 31;
 const SIGN64: u64 = 1 << 63;
 
@@ -23,18 +27,29 @@ fn unbox(value: u64) -> u32 {
     if value >= BOX { value as u32 } else { NAN32 }
 }
 
+/// The half in a register: NaN when it is not boxed.
+fn unbox_half(value: u64) -> u16 {
+    if value >= BOX16 { value as u16 } else { NAN16 }
+}
+
+/// The low halfword of `value`, boxed.
+pub fn nan_box_half(value: u64) -> u64 {
+    value | BOX16
+}
+
 /// A result, by where it goes.
 enum Outcome {
+    Half(u16),
     Single(u32),
     Double(u64),
     Int(u64),
 }
 
-/// Executes a computational instruction of F or D, given that `FS` is not Off. Nothing, and nothing
+/// Executes a computational instruction of F, D, Zfhmin or Zfa, given that `FS` is not Off. Nothing, and nothing
 /// has changed, when it is illegal; else whether it makes `FS` Dirty.
 #[inline(never)]
 pub fn compute(regs: &mut Regs, fcsr: &mut u8, slot: Slot) -> Option<bool> {
-    use Outcome::{Double, Int, Single};
+    use Outcome::{Double, Half, Int, Single};
     let mut raised = Flags::default();
     let flags = &mut raised;
     let raw = |n: u8| regs.f[usize::from(n & 31)];
@@ -105,10 +120,38 @@ pub fn compute(regs: &mut Regs, fcsr: &mut u8, slot: Slot) -> Option<bool> {
         Op::FcvtDL => Double(i64_to_f64(xa as i64, rm?, flags)),
         Op::FcvtDLu => Double(u64_to_f64(xa, rm?, flags)),
         Op::FmvDX => Double(xa),
+        Op::FmvXH => Int(da as i16 as u64),
+        Op::FmvHX => Half(xa as u16),
+        Op::FcvtSH => {
+            rm?;
+            Single(f16_to_f32(unbox_half(da), flags))
+        }
+        Op::FcvtDH => {
+            rm?;
+            Double(f16_to_f64(unbox_half(da), flags))
+        }
+        Op::FcvtHS => Half(f32_to_f16(sa, rm?, flags)),
+        Op::FcvtHD => Half(f64_to_f16(da, rm?, flags)),
+        Op::FliS => Single(loadable_f32(slot.imm as u8)),
+        Op::FminmS => Single(compare::min_or_nan::<F32>(sa.into(), sb.into(), flags) as u32),
+        Op::FmaxmS => Single(compare::max_or_nan::<F32>(sa.into(), sb.into(), flags) as u32),
+        Op::FroundS => Single(convert::to_integral::<F32>(sa.into(), rm?, false, flags) as u32),
+        Op::FroundnxS => Single(convert::to_integral::<F32>(sa.into(), rm?, true, flags) as u32),
+        Op::FleqS => Int(compare::le_quiet::<F32>(sa.into(), sb.into(), flags).into()),
+        Op::FltqS => Int(compare::lt_quiet::<F32>(sa.into(), sb.into(), flags).into()),
+        Op::FliD => Double(loadable_f64(slot.imm as u8)),
+        Op::FminmD => Double(compare::min_or_nan::<F64>(da, db, flags)),
+        Op::FmaxmD => Double(compare::max_or_nan::<F64>(da, db, flags)),
+        Op::FroundD => Double(convert::to_integral::<F64>(da, rm?, false, flags)),
+        Op::FroundnxD => Double(convert::to_integral::<F64>(da, rm?, true, flags)),
+        Op::FleqD => Int(compare::le_quiet::<F64>(da, db, flags).into()),
+        Op::FltqD => Int(compare::lt_quiet::<F64>(da, db, flags).into()),
+        Op::FcvtmodWD => Int(sext32(convert::to_word_modular::<F64>(da, flags))),
         // No other instruction computes.
         _ => return None,
     };
     match result {
+        Half(value) => regs.f[usize::from(slot.rd & 31)] = nan_box_half(value.into()),
         Single(value) => regs.f[usize::from(slot.rd & 31)] = nan_box_low(value.into()),
         Double(value) => regs.f[usize::from(slot.rd & 31)] = value,
         Int(value) => regs.set(slot.rd, value),

@@ -5,7 +5,7 @@
 //! left to the caller *before* anything of it has happened, so that leaving is always exact.
 
 use super::alu::{div, divu, divuw, divw, low, mulh, mulhsu, mulhu, orc_b, rem, remu, remuw, remw, sext32};
-use super::float::{compute, nan_box_low};
+use super::float::{compute, nan_box_half, nan_box_low};
 use super::tlb::{PAGE_MASK, slot};
 use super::{Leave, Left, Work};
 use crate::isa::Op;
@@ -289,6 +289,11 @@ pub fn run<const BLOCK: bool>(
                 x.f[usize::from(s.rd & 31)] = fetch!(s, u64);
                 next!(s)
             }
+            Op::Flh if float => {
+                x.f[usize::from(s.rd & 31)] = nan_box_half(fetch!(s, u16).into());
+                next!(s)
+            }
+            Op::Fsh if float => store!(s, u16, x.f[usize::from(s.rs2 & 31)]),
             Op::Fsw if float => store!(s, u32, x.f[usize::from(s.rs2 & 31)]),
             Op::Fsd if float => store!(s, u64, x.f[usize::from(s.rs2 & 31)]),
             op if float && op > Op::Flw && compute(x, fcsr, *s).is_some() => next!(s),

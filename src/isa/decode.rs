@@ -122,6 +122,7 @@ fn load(w: u32) -> Insn {
 
 fn load_fp(w: u32) -> Insn {
     match funct3(w) {
+        1 => i_type(Op::Flh, w),
         2 => i_type(Op::Flw, w),
         3 => i_type(Op::Fld, w),
         _ => ILLEGAL,
@@ -141,6 +142,7 @@ fn store(w: u32) -> Insn {
 
 fn store_fp(w: u32) -> Insn {
     match funct3(w) {
+        1 => s_type(Op::Fsh, w),
         2 => s_type(Op::Fsw, w),
         3 => s_type(Op::Fsd, w),
         _ => ILLEGAL,
@@ -366,6 +368,7 @@ fn fused(w: u32, single: Op, double: Op) -> Insn {
 
 fn op_fp(w: u32) -> Insn {
     let unary = |op| unary(op, w);
+    let constant = |op| Insn { op, rd: rd(w), imm: rs1(w).into(), ..ILLEGAL };
     match (funct7(w), rs2(w), funct3(w)) {
         (0x00, _, _) => rounded(r_type(Op::FaddS, w), w),
         (0x01, _, _) => rounded(r_type(Op::FaddD, w), w),
@@ -387,11 +390,27 @@ fn op_fp(w: u32) -> Insn {
         (0x14, _, 1) => r_type(Op::FmaxS, w),
         (0x15, _, 0) => r_type(Op::FminD, w),
         (0x15, _, 1) => r_type(Op::FmaxD, w),
+        (0x14, _, 2) => r_type(Op::FminmS, w),
+        (0x14, _, 3) => r_type(Op::FmaxmS, w),
+        (0x15, _, 2) => r_type(Op::FminmD, w),
+        (0x15, _, 3) => r_type(Op::FmaxmD, w),
+        (0x20, 2, _) => rounded(unary(Op::FcvtSH), w),
+        (0x20, 4, _) => rounded(unary(Op::FroundS), w),
+        (0x20, 5, _) => rounded(unary(Op::FroundnxS), w),
+        (0x21, 2, _) => rounded(unary(Op::FcvtDH), w),
+        (0x21, 4, _) => rounded(unary(Op::FroundD), w),
+        (0x21, 5, _) => rounded(unary(Op::FroundnxD), w),
+        (0x22, 0, _) => rounded(unary(Op::FcvtHS), w),
+        (0x22, 1, _) => rounded(unary(Op::FcvtHD), w),
         (0x20, 1, _) => rounded(unary(Op::FcvtSD), w),
         (0x21, 0, _) => rounded(unary(Op::FcvtDS), w),
         (0x50, _, 2) => r_type(Op::FeqS, w),
         (0x50, _, 1) => r_type(Op::FltS, w),
         (0x50, _, 0) => r_type(Op::FleS, w),
+        (0x50, _, 4) => r_type(Op::FleqS, w),
+        (0x50, _, 5) => r_type(Op::FltqS, w),
+        (0x51, _, 4) => r_type(Op::FleqD, w),
+        (0x51, _, 5) => r_type(Op::FltqD, w),
         (0x51, _, 2) => r_type(Op::FeqD, w),
         (0x51, _, 1) => r_type(Op::FltD, w),
         (0x51, _, 0) => r_type(Op::FleD, w),
@@ -403,6 +422,8 @@ fn op_fp(w: u32) -> Insn {
         (0x61, 1, _) => rounded(unary(Op::FcvtWuD), w),
         (0x61, 2, _) => rounded(unary(Op::FcvtLD), w),
         (0x61, 3, _) => rounded(unary(Op::FcvtLuD), w),
+        // Towards zero, and no other mode.
+        (0x61, 8, 1) => unary(Op::FcvtmodWD),
         (0x68, 0, _) => rounded(unary(Op::FcvtSW), w),
         (0x68, 1, _) => rounded(unary(Op::FcvtSWu), w),
         (0x68, 2, _) => rounded(unary(Op::FcvtSL), w),
@@ -415,6 +436,10 @@ fn op_fp(w: u32) -> Insn {
         (0x70, 0, 1) => unary(Op::FclassS),
         (0x71, 0, 0) => unary(Op::FmvXD),
         (0x71, 0, 1) => unary(Op::FclassD),
+        (0x72, 0, 0) => unary(Op::FmvXH),
+        (0x78, 1, 0) => constant(Op::FliS),
+        (0x79, 1, 0) => constant(Op::FliD),
+        (0x7a, 0, 0) => unary(Op::FmvHX),
         (0x78, 0, 0) => unary(Op::FmvWX),
         (0x79, 0, 0) => unary(Op::FmvDX),
         _ => ILLEGAL,

@@ -14,8 +14,15 @@ fn every_instruction_decodes_to_its_fields() {
 
 #[test]
 fn a_hart_without_an_extension_takes_its_instructions_as_illegal() {
-    let all = [Extensions::ZBA, Extensions::ZBB, Extensions::ZBS, Extensions::ZICOND];
-    let mut seen = [0; 4];
+    let all = [
+        Extensions::ZBA,
+        Extensions::ZBB,
+        Extensions::ZBS,
+        Extensions::ZICOND,
+        Extensions::ZFHMIN,
+        Extensions::ZFA,
+    ];
+    let mut seen = [0; 6];
     for &(word, text, op, ..) in ASSEMBLED {
         let needs = op.needs();
         if needs == Extensions::NONE {
@@ -72,6 +79,18 @@ fn reserved_words_are_illegal() {
         0x0e00_4033, // between czero.eqz and czero.nez
         0x6200_101b, // roriw's bit 5, to the left
         0x6200_501b, // roriw by 32
+        0x4420_0053, // fcvt.h.h
+        0x4060_0053, // behind froundnx.s
+        0x4040_5053, // fround.s, rounding mode 5
+        0xc280_0053, // fcvtmod.w.d with a mode that is not rtz
+        0xc080_1053, // fcvtmod.w.s
+        0xf020_0053, // behind fli.s
+        0xf010_1053, // fli.s, funct3 1
+        0xe210_0053, // fmvh.x.d, of RV32
+        0xe420_0053, // behind fmv.x.h
+        0x2800_4053, // behind fmaxm.s
+        0xa000_6053, // behind fltq.s
+        0x0400_0043, // fmadd.h
     ] {
         assert_eq!(decode(word, Extensions::ALL).op, Op::Illegal, "{word:08x}");
     }
@@ -371,4 +390,65 @@ const ASSEMBLED: &[(u32, &str, Op, [u8; 5], i32)] = &[
     (0x2bf81d13, "bseti x26,x16,63", Op::Bseti, [26, 16, 0, 0, 0], 63),
     (0x2a1b1313, "bseti x6,x22,33", Op::Bseti, [6, 22, 0, 0, 0], 33),
     (0x080302bb, "add.uw x5,x6,x0", Op::AddUw, [5, 6, 0, 0, 0], 0),
+    (0x800b1807, "flh f16,-2048(x22)", Op::Flh, [16, 22, 0, 0, 0], -2048),
+    (0x801e9027, "fsh f1,-2048(x29)", Op::Fsh, [0, 29, 1, 0, 0], -2048),
+    (0x7ff19787, "flh f15,2047(x3)", Op::Flh, [15, 3, 0, 0, 0], 2047),
+    (0x7ea39fa7, "fsh f10,2047(x7)", Op::Fsh, [0, 7, 10, 0, 0], 2047),
+    (0xe40f0bd3, "fmv.x.h x23,f30", Op::FmvXH, [23, 30, 0, 0, 0], 0),
+    (0xf40c07d3, "fmv.h.x f15,x24", Op::FmvHX, [15, 24, 0, 0, 0], 0),
+    (0x40278353, "fcvt.s.h f6,f15", Op::FcvtSH, [6, 15, 0, 0, 0], 0),
+    (0x42268053, "fcvt.d.h f0,f13", Op::FcvtDH, [0, 13, 0, 0, 0], 0),
+    (0x44088d53, "fcvt.h.s f26,f17,rne", Op::FcvtHS, [26, 17, 0, 0, 0], 0),
+    (0x440c75d3, "fcvt.h.s f11,f24,dyn", Op::FcvtHS, [11, 24, 0, 0, 7], 0),
+    (0x44121553, "fcvt.h.d f10,f4,rtz", Op::FcvtHD, [10, 4, 0, 0, 1], 0),
+    (0x441e7453, "fcvt.h.d f8,f28,dyn", Op::FcvtHD, [8, 28, 0, 0, 7], 0),
+    (0x40442453, "fround.s f8,f8,rdn", Op::FroundS, [8, 8, 0, 0, 2], 0),
+    (0x40407053, "fround.s f0,f0,dyn", Op::FroundS, [0, 0, 0, 0, 7], 0),
+    (0x4246b6d3, "fround.d f13,f13,rup", Op::FroundD, [13, 13, 0, 0, 3], 0),
+    (0x42457553, "fround.d f10,f10,dyn", Op::FroundD, [10, 10, 0, 0, 7], 0),
+    (0x405a4953, "froundnx.s f18,f20,rmm", Op::FroundnxS, [18, 20, 0, 0, 4], 0),
+    (0x4056f653, "froundnx.s f12,f13,dyn", Op::FroundnxS, [12, 13, 0, 0, 7], 0),
+    (0x425605d3, "froundnx.d f11,f12,rne", Op::FroundnxD, [11, 12, 0, 0, 0], 0),
+    (0x4259fc53, "froundnx.d f24,f19,dyn", Op::FroundnxD, [24, 19, 0, 0, 7], 0),
+    (0x29aba0d3, "fminm.s f1,f23,f26", Op::FminmS, [1, 23, 26, 0, 0], 0),
+    (0x2904b553, "fmaxm.s f10,f9,f16", Op::FmaxmS, [10, 9, 16, 0, 0], 0),
+    (0x2b3aa253, "fminm.d f4,f21,f19", Op::FminmD, [4, 21, 19, 0, 0], 0),
+    (0x2a4ab053, "fmaxm.d f0,f21,f4", Op::FmaxmD, [0, 21, 4, 0, 0], 0),
+    (0xa13b49d3, "fleq.s x19,f22,f19", Op::FleqS, [19, 22, 19, 0, 0], 0),
+    (0xa0ba5f53, "fltq.s x30,f20,f11", Op::FltqS, [30, 20, 11, 0, 0], 0),
+    (0xa2bf4f53, "fleq.d x30,f30,f11", Op::FleqD, [30, 30, 11, 0, 0], 0),
+    (0xa21851d3, "fltq.d x3,f16,f1", Op::FltqD, [3, 16, 1, 0, 0], 0),
+    (0xc28c9b53, "fcvtmod.w.d x22,f25,rtz", Op::FcvtmodWD, [22, 25, 0, 0, 0], 0),
+    (0xf01000d3, "fli.s f1,-1.0", Op::FliS, [1, 0, 0, 0, 0], 0),
+    (0xf2108d53, "fli.d f26,min", Op::FliD, [26, 0, 0, 0, 0], 1),
+    (0xf0110bd3, "fli.s f23,1.52587890625e-05", Op::FliS, [23, 0, 0, 0, 0], 2),
+    (0xf2118c53, "fli.d f24,3.0517578125e-05", Op::FliD, [24, 0, 0, 0, 0], 3),
+    (0xf0120053, "fli.s f0,0.00390625", Op::FliS, [0, 0, 0, 0, 0], 4),
+    (0xf2128e53, "fli.d f28,0.0078125", Op::FliD, [28, 0, 0, 0, 0], 5),
+    (0xf0130153, "fli.s f2,0.0625", Op::FliS, [2, 0, 0, 0, 0], 6),
+    (0xf21385d3, "fli.d f11,0.125", Op::FliD, [11, 0, 0, 0, 0], 7),
+    (0xf0140653, "fli.s f12,0.25", Op::FliS, [12, 0, 0, 0, 0], 8),
+    (0xf21483d3, "fli.d f7,0.3125", Op::FliD, [7, 0, 0, 0, 0], 9),
+    (0xf01507d3, "fli.s f15,0.375", Op::FliS, [15, 0, 0, 0, 0], 10),
+    (0xf2158ed3, "fli.d f29,0.4375", Op::FliD, [29, 0, 0, 0, 0], 11),
+    (0xf0160b53, "fli.s f22,0.5", Op::FliS, [22, 0, 0, 0, 0], 12),
+    (0xf2168b53, "fli.d f22,0.625", Op::FliD, [22, 0, 0, 0, 0], 13),
+    (0xf0170853, "fli.s f16,0.75", Op::FliS, [16, 0, 0, 0, 0], 14),
+    (0xf2178ed3, "fli.d f29,0.875", Op::FliD, [29, 0, 0, 0, 0], 15),
+    (0xf0180353, "fli.s f6,1.0", Op::FliS, [6, 0, 0, 0, 0], 16),
+    (0xf2188bd3, "fli.d f23,1.25", Op::FliD, [23, 0, 0, 0, 0], 17),
+    (0xf0190953, "fli.s f18,1.5", Op::FliS, [18, 0, 0, 0, 0], 18),
+    (0xf2198153, "fli.d f2,1.75", Op::FliD, [2, 0, 0, 0, 0], 19),
+    (0xf01a0dd3, "fli.s f27,2.0", Op::FliS, [27, 0, 0, 0, 0], 20),
+    (0xf21a82d3, "fli.d f5,2.5", Op::FliD, [5, 0, 0, 0, 0], 21),
+    (0xf01b06d3, "fli.s f13,3.0", Op::FliS, [13, 0, 0, 0, 0], 22),
+    (0xf21b8ad3, "fli.d f21,4.0", Op::FliD, [21, 0, 0, 0, 0], 23),
+    (0xf01c0bd3, "fli.s f23,8.0", Op::FliS, [23, 0, 0, 0, 0], 24),
+    (0xf21c84d3, "fli.d f9,16.0", Op::FliD, [9, 0, 0, 0, 0], 25),
+    (0xf01d0ad3, "fli.s f21,128.0", Op::FliS, [21, 0, 0, 0, 0], 26),
+    (0xf21d88d3, "fli.d f17,256.0", Op::FliD, [17, 0, 0, 0, 0], 27),
+    (0xf01e02d3, "fli.s f5,32768.0", Op::FliS, [5, 0, 0, 0, 0], 28),
+    (0xf21e89d3, "fli.d f19,65536.0", Op::FliD, [19, 0, 0, 0, 0], 29),
+    (0xf01f0a53, "fli.s f20,inf", Op::FliS, [20, 0, 0, 0, 0], 30),
+    (0xf21f89d3, "fli.d f19,nan", Op::FliD, [19, 0, 0, 0, 0], 31),
 ];

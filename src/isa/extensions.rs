@@ -23,8 +23,12 @@ impl Extensions {
     pub const ZICOND: Self = Self(1 << 3);
     /// More 16-bit encodings (Unprivileged spec 28.5); some of them are of instructions of Zba and Zbb.
     pub const ZCB: Self = Self(1 << 4);
+    /// Half precision in memory and conversions (Unprivileged spec 26.2).
+    pub const ZFHMIN: Self = Self(1 << 5);
+    /// More floating-point instructions (Unprivileged spec 29).
+    pub const ZFA: Self = Self(1 << 6);
     /// All that this program knows.
-    pub const ALL: Self = Self((1 << 5) - 1);
+    pub const ALL: Self = Self((1 << 7) - 1);
 
     /// Are all of `other` in this set?
     #[must_use]
@@ -50,6 +54,8 @@ impl Op {
             op if (Op::Andn..=Op::Rev8).contains(&op) => Extensions::ZBB,
             op if (Op::Bclr..=Op::Bseti).contains(&op) => Extensions::ZBS,
             Op::CzeroEqz | Op::CzeroNez => Extensions::ZICOND,
+            op if (Op::Flh..=Op::FcvtHD).contains(&op) => Extensions::ZFHMIN,
+            op if (Op::FliS..=Op::FcvtmodWD).contains(&op) => Extensions::ZFA,
             _ => Extensions::NONE,
         }
     }

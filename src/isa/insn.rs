@@ -54,6 +54,11 @@ pub enum Op {
     FcvtSD, FcvtDS, FeqD, FltD, FleD, FclassD,
     FcvtWD, FcvtWuD, FcvtLD, FcvtLuD, FmvXD,
     FcvtDW, FcvtDWu, FcvtDL, FcvtDLu, FmvDX,
+    // Zfhmin
+    Flh, Fsh, FmvXH, FmvHX, FcvtSH, FcvtDH, FcvtHS, FcvtHD,
+    // Zfa
+    FliS, FminmS, FmaxmS, FroundS, FroundnxS, FleqS, FltqS,
+    FliD, FminmD, FmaxmD, FroundD, FroundnxD, FleqD, FltqD, FcvtmodWD,
 }
 
 /// One decoded instruction. Fields that its format does not have are 0.
@@ -76,7 +81,7 @@ pub struct Insn {
     pub len: u8,
     /// The immediate, sign-extended. `lui`/`auipc`: the value with its low 12 bits clear.
     /// Branches and jumps: the offset from this instruction, in bytes. Shifts: the amount.
-    /// Zicsr: the CSR number. `fence`: `fm`, `pred` and `succ` as encoded (12 bits).
+    /// Zicsr: the CSR number. `fli`: which number, by its place in the table. `fence`: `fm`, `pred` and `succ` as encoded (12 bits).
     pub imm: i32,
 }
 

@@ -38,6 +38,8 @@ fn isa_extensions(config: &MachineConfig) -> Vec<&'static str> {
         ("zicond", has(Extensions::ZICOND)),
         ("zicsr", true),
         ("zifencei", true),
+        ("zfa", has(Extensions::ZFA)),
+        ("zfhmin", has(Extensions::ZFHMIN)),
         // What `c` stands for, which Zcb builds on.
         ("zca", has(Extensions::ZCB)),
         ("zcb", has(Extensions::ZCB)),

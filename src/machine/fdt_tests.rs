@@ -68,7 +68,7 @@ fn a_kernel_finds_memory_time_and_the_isa() {
     let cpu = &tree["/cpus/cpu@0"];
     assert_eq!(
         text(&cpu["riscv,isa"], 0),
-        "rv64imafdc_zicbom_zicboz_zicntr_zicond_zicsr_zifencei_zca_zcb_zcd_zba_zbb_zbs_zkr_sstc_svade"
+        "rv64imafdc_zicbom_zicboz_zicntr_zicond_zicsr_zifencei_zfa_zfhmin_zca_zcb_zcd_zba_zbb_zbs_zkr_sstc_svade"
     );
     assert_eq!(text(&cpu["mmu-type"], 0), "riscv,sv39");
     assert_eq!(cells(&cpu["reg"]), [0]);
@@ -80,7 +80,7 @@ fn a_kernel_finds_memory_time_and_the_isa() {
     let tree = parse(&build(&under_firmware).unwrap());
     assert_eq!(
         text(&tree["/cpus/cpu@0"]["riscv,isa"], 0),
-        "rv64imafdc_zicbom_zicboz_zicntr_zicond_zicsr_zifencei_zca_zcb_zcd_zba_zbb_zbs_sstc_svade"
+        "rv64imafdc_zicbom_zicboz_zicntr_zicond_zicsr_zifencei_zfa_zfhmin_zca_zcb_zcd_zba_zbb_zbs_sstc_svade"
     );
 }
 
@@ -94,10 +94,16 @@ fn a_kernel_is_told_of_the_hart_that_was_chosen() {
     };
     let cpu = |text: &str| text.parse().unwrap();
     let (isa, cbom, cboz) = told(cpu("rv64,svadu=on,zicbom=off"));
-    assert_eq!(isa, "rv64imafdc_zicboz_zicntr_zicond_zicsr_zifencei_zca_zcb_zcd_zba_zbb_zbs_zkr_sstc_svadu");
+    assert_eq!(
+        isa,
+        "rv64imafdc_zicboz_zicntr_zicond_zicsr_zifencei_zfa_zfhmin_zca_zcb_zcd_zba_zbb_zbs_zkr_sstc_svadu"
+    );
     assert_eq!((cbom, cboz), (None, Some(vec![64])));
     let (isa, cbom, cboz) = told(cpu("rv64,zicboz=off"));
-    assert_eq!(isa, "rv64imafdc_zicbom_zicntr_zicond_zicsr_zifencei_zca_zcb_zcd_zba_zbb_zbs_zkr_sstc_svade");
+    assert_eq!(
+        isa,
+        "rv64imafdc_zicbom_zicntr_zicond_zicsr_zifencei_zfa_zfhmin_zca_zcb_zcd_zba_zbb_zbs_zkr_sstc_svade"
+    );
     assert_eq!((cbom, cboz), (Some(vec![64]), None));
     let (isa, ..) = told(cpu("rv64gc"));
     assert_eq!(isa, "rv64imafdc_zicbom_zicboz_zicntr_zicsr_zifencei_zkr_sstc_svade");

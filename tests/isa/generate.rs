@@ -198,7 +198,9 @@ impl Program<'_> {
             }
             2 => {
                 self.constant(pointer, at);
-                self.words.push(if self.prng.chance(1, 2) {
+                let width = if self.prng.chance(1, 4) { 1 } else { width };
+                let load = self.prng.chance(1, 2);
+                self.put_common(if load {
                     i(0x07, width, data, pointer, 8)
                 } else {
                     s(0x27, width, pointer, data, 8)
@@ -256,15 +258,19 @@ impl Program<'_> {
         }
         let f7 = self.pick(&[
             0x00, 0x01, 0x04, 0x05, 0x08, 0x09, 0x0c, 0x0d, 0x2c, 0x2d, 0x10, 0x11, 0x14, 0x15, 0x20, 0x21,
-            0x50, 0x51, 0x60, 0x61, 0x68, 0x69, 0x70, 0x71,
+            0x50, 0x51, 0x60, 0x61, 0x68, 0x69, 0x70, 0x71, 0x20, 0x21, 0x22, 0x61, 0x72, 0x78, 0x79, 0x7a,
         ]);
         let rs2 = match f7 {
             0x2c | 0x2d | 0x70 | 0x71 => 0,
-            0x20 | 0x21 | 0x60..=0x69 => self.prng.below(4) as u32,
+            0x20 | 0x21 => self.prng.below(6) as u32,
+            0x61 => self.pick(&[0, 1, 2, 3, 8]),
+            0x22 | 0x60..=0x69 => self.prng.below(4) as u32,
+            0x72..=0x7a => self.prng.below(2) as u32,
             _ => self.register(),
         };
-        let word = fp(f7, self.prng.below(8) as u32, self.register(), self.register(), rs2);
-        self.words.push(word);
+        let f3 = if f7 >= 0x70 { 0 } else { self.prng.below(8) as u32 };
+        let word = fp(f7, f3, self.register(), self.register(), rs2);
+        self.put_common(word);
     }
 
     /// A random halfword that is a compressed instruction, or a reserved one.
@@ -351,5 +357,5 @@ fn is_wild(op: Op) -> bool {
     op >= Op::Jal && op <= Op::Sd
         || op >= Op::LrW && op <= Op::AmomaxuD
         || op >= Op::Csrrw && op <= Op::Wfi
-        || matches!(op, Op::Flw | Op::Fsw | Op::Fld | Op::Fsd)
+        || matches!(op, Op::Flw | Op::Fsw | Op::Fld | Op::Fsd | Op::Flh | Op::Fsh)
 }

@@ -31,7 +31,7 @@ pub fn qemu_extensions() -> (Extensions, String) {
     if qemu_major() < 9 {
         return (old, properties.into());
     }
-    (Extensions::ALL, format!("{properties},zicond=on,zcb=on"))
+    (Extensions::ALL, format!("{properties},zicond=on,zcb=on,zfhmin=on,zfa=on"))
 }
 
 /// From QEMU 9 on there are more of them to be off, and A and D are set only with `svadu`.

@@ -11,15 +11,15 @@ const ONE64: u64 = 0x3ff0_0000_0000_0000;
 const FS: u64 = 0x6000;
 const CLEAN: u64 = 0x4000;
 
-struct Fpu(World);
+pub struct Fpu(pub World);
 
 impl Fpu {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(World::new(&[]))
     }
 
     /// Executes `insn` with f1, f2, f3 and x5, and FS Clean. f4 and x6 are destinations.
-    fn run(&mut self, insn: u32, f: [u64; 3], x5: u64) -> (u64, u64) {
+    pub fn run(&mut self, insn: u32, f: [u64; 3], x5: u64) -> (u64, u64) {
         let world = &mut self.0;
         world.put(BASE, &[insn]);
         world.hart.pc = BASE;
@@ -34,11 +34,11 @@ impl Fpu {
         (world.hart.regs.f[4], world.x(6))
     }
 
-    fn is_dirty(&self) -> bool {
+    pub fn is_dirty(&self) -> bool {
         self.0.hart.csrs.mstatus & FS == FS
     }
 
-    fn flags(&self) -> u8 {
+    pub fn flags(&self) -> u8 {
         self.0.hart.csrs.fcsr & 0x1f
     }
 }

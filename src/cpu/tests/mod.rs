@@ -19,3 +19,4 @@ mod svadu;
 mod translation;
 mod traps;
 mod world;
+mod zfa;

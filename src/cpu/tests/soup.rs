@@ -216,10 +216,17 @@ fn random_word(prng: &mut Prng, words: &mut Vec<u32>) {
         }
         23 | 24 => {
             let f7 = prng.below(128) as u32;
-            let known =
-                [0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 0x50, 0x51, 0x60, 0x61, 0x68, 0x69, 0x78, 0x79];
-            let f7 = if prng.chance(1, 8) { f7 } else { known[prng.below(20) as usize] };
-            let rs2 = if f7 >= 0x60 { prng.below(4) as u32 } else { reg(prng) };
+            let known = [
+                0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 0x50, 0x51, 0x60, 0x61, 0x68, 0x69, 0x78, 0x79,
+                0x20, 0x21, 0x22, 0x72, 0x7a,
+            ];
+            let f7 = if prng.chance(1, 8) { f7 } else { known[prng.below(25) as usize] };
+            let rs2 = match f7 {
+                0x20 | 0x21 => prng.below(6) as u32,
+                0x61 if prng.chance(1, 4) => 8,
+                0x22 | 0x60.. => prng.below(4) as u32,
+                _ => reg(prng),
+            };
             words.push(fp(f7, prng.below(8) as u32, rd, reg(prng), rs2));
         }
         25 => {

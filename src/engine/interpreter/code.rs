@@ -129,6 +129,22 @@ fn writes_float(op: Op) -> bool {
             | FcvtDL
             | FcvtDLu
             | FmvDX
+            | Flh
+            | FmvHX
+            | FcvtSH
+            | FcvtDH
+            | FcvtHS
+            | FcvtHD
+            | FliS
+            | FminmS
+            | FmaxmS
+            | FroundS
+            | FroundnxS
+            | FliD
+            | FminmD
+            | FmaxmD
+            | FroundD
+            | FroundnxD
     )
 }
 

@@ -25,6 +25,7 @@ use std::fmt;
 
 use super::decode;
 use super::extensions::Extensions;
+use super::float::loadable_f64;
 use super::insn::{Insn, Op};
 
 /// An instruction at its address; its text is its `Display`.
@@ -122,6 +123,8 @@ impl Disassembly {
             'Z' => write!(f, "{}", insn.rs1),
             'm' => write_rounding(insn.rm, 7, f),
             'M' => write_rounding(insn.rm, 0, f),
+            'z' => f.write_str(",rtz"),
+            'F' => write_loadable(insn.imm as u8, f),
             'P' => write_fence_set(insn.imm as u32 >> 4 & 15, f),
             'Q' => write_fence_set(insn.imm as u32 & 15, f),
             'w' => write!(f, "{:#x}", self.word),
@@ -134,6 +137,19 @@ impl Disassembly {
 fn write_rounding(mode: u8, usual: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     const NAMES: [&str; 8] = ["rne", "rtz", "rdn", "rup", "rmm", "unknown", "unknown", "dyn"];
     if mode == usual { Ok(()) } else { write!(f, ",{}", NAMES[usize::from(mode & 7)]) }
+}
+
+/// Writes the number that `fli` loads for `index`.
+fn write_loadable(index: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match index & 31 {
+        1 => f.write_str("min"),
+        30 => f.write_str("inf"),
+        31 => f.write_str("nan"),
+        // A shorter spelling is not exact enough, or not what the assembler reads.
+        2 => f.write_str("1.52587890625e-05"),
+        3 => f.write_str("3.0517578125e-05"),
+        n => write!(f, "{:?}", f64::from_bits(loadable_f64(n))),
+    }
 }
 
 fn write_fence_set(set: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,6 +15,8 @@
 //! | `E` `Z` | a CSR; the 5-bit immediate of `csrr?i` |
 //! | `m` | `,` and the rounding mode, unless it is dynamic |
 //! | `M` | the same of a conversion that never rounds: unless it is `rne` |
+//! | `z` | `,rtz`: the one rounding mode that there is |
+//! | `F` | the number that `fli` loads |
 //! | `P` `Q` | the predecessor and successor sets of `fence` |
 //! | `w` | the whole encoding, hexadecimal |
 //! | `q` | no operand: `aq` and `rl` follow the mnemonic |
@@ -243,5 +245,30 @@ pub fn spelling(op: Op) -> (&'static str, &'static str) {
         Op::FmvDX => ("fmv.d.x", "D,s"),
         Op::FcvtSD => ("fcvt.s.d", "D,Sm"),
         Op::FcvtDS => ("fcvt.d.s", "D,SM"),
+        // Zfhmin
+        Op::Flh => ("flh", "D,o"),
+        Op::Fsh => ("fsh", "T,o"),
+        Op::FmvXH => ("fmv.x.h", "d,S"),
+        Op::FmvHX => ("fmv.h.x", "D,s"),
+        Op::FcvtSH => ("fcvt.s.h", "D,SM"),
+        Op::FcvtDH => ("fcvt.d.h", "D,SM"),
+        Op::FcvtHS => ("fcvt.h.s", "D,Sm"),
+        Op::FcvtHD => ("fcvt.h.d", "D,Sm"),
+        // Zfa
+        Op::FliS => ("fli.s", "D,F"),
+        Op::FminmS => ("fminm.s", "D,S,T"),
+        Op::FmaxmS => ("fmaxm.s", "D,S,T"),
+        Op::FroundS => ("fround.s", "D,Sm"),
+        Op::FroundnxS => ("froundnx.s", "D,Sm"),
+        Op::FleqS => ("fleq.s", "d,S,T"),
+        Op::FltqS => ("fltq.s", "d,S,T"),
+        Op::FliD => ("fli.d", "D,F"),
+        Op::FminmD => ("fminm.d", "D,S,T"),
+        Op::FmaxmD => ("fmaxm.d", "D,S,T"),
+        Op::FroundD => ("fround.d", "D,Sm"),
+        Op::FroundnxD => ("froundnx.d", "D,Sm"),
+        Op::FleqD => ("fleq.d", "d,S,T"),
+        Op::FltqD => ("fltq.d", "d,S,T"),
+        Op::FcvtmodWD => ("fcvtmod.w.d", "d,Sz"),
     }
 }

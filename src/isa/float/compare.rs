@@ -49,6 +49,40 @@ pub fn le<F: Format>(a: u64, b: u64, flags: &mut Flags) -> bool {
     order_key::<F>(a) <= order_key::<F>(b) || both_zero::<F>(a, b)
 }
 
+/// `a < b`, quiet: only a signalling NaN is invalid.
+#[inline]
+pub fn lt_quiet<F: Format>(a: u64, b: u64, flags: &mut Flags) -> bool {
+    if is_nan::<F>(a) || is_nan::<F>(b) {
+        raise_if_signalling::<F>(a, b, flags);
+        return false;
+    }
+    lt::<F>(a, b, flags)
+}
+
+/// `a <= b`, quiet: only a signalling NaN is invalid.
+#[inline]
+pub fn le_quiet<F: Format>(a: u64, b: u64, flags: &mut Flags) -> bool {
+    if is_nan::<F>(a) || is_nan::<F>(b) {
+        raise_if_signalling::<F>(a, b, flags);
+        return false;
+    }
+    le::<F>(a, b, flags)
+}
+
+/// As [`min`], but NaN if there is one (IEEE 754-2019 `minimum`).
+#[inline]
+pub fn min_or_nan<F: Format>(a: u64, b: u64, flags: &mut Flags) -> u64 {
+    let least = min::<F>(a, b, flags);
+    if is_nan::<F>(a) || is_nan::<F>(b) { F::NAN } else { least }
+}
+
+/// As [`max`], but NaN if there is one (IEEE 754-2019 `maximum`).
+#[inline]
+pub fn max_or_nan<F: Format>(a: u64, b: u64, flags: &mut Flags) -> u64 {
+    let greatest = max::<F>(a, b, flags);
+    if is_nan::<F>(a) || is_nan::<F>(b) { F::NAN } else { greatest }
+}
+
 #[inline]
 pub fn min<F: Format>(a: u64, b: u64, flags: &mut Flags) -> u64 {
     pick::<F>(a, b, order_key::<F>(a) < order_key::<F>(b), flags)

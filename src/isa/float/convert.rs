@@ -1,8 +1,8 @@
 //! Between the formats, and between a format and the integers.
 
 use super::format::{
-    Format, Value, invalid, nan_result, normalise, round_pack, rounds_away, shift_right_sticky, signed,
-    unpack,
+    Finite, Format, Value, invalid, nan_result, normalise, round_pack, rounds_away, shift_right_sticky,
+    signed, unpack,
 };
 use super::{Flags, Rounding};
 
@@ -65,6 +65,51 @@ pub fn reformat<From: Format, To: Format>(a: u64, rm: Rounding, flags: &mut Flag
     }
 }
 
+/// The integer part of a magnitude below 2^64, and the fraction scaled so that one half is the top bit.
+fn split(x: Finite) -> (u64, u64) {
+    match (63 - x.exponent) as u32 {
+        0 => (x.significand, 0),
+        down @ 1..=63 => (x.significand >> down, x.significand << (64 - down)),
+        down => (0, shift_right_sticky(x.significand, down - 64)),
+    }
+}
+
+/// The nearest number of the format that is an integer, as `rm` says; inexact is raised only if `exact` is.
+pub fn to_integral<F: Format>(a: u64, rm: Rounding, exact: bool, flags: &mut Flags) -> u64 {
+    match unpack::<F>(a) {
+        x @ Value::Nan { .. } => nan_result::<F>(&[x], flags),
+        Value::Finite(x) if x.exponent < F::FRACTION_BITS as i32 => {
+            let (whole, rest) = split(x);
+            let away = rounds_away(rm, x.negative, whole & 1 != 0, rest, 1 << 63);
+            if exact && rest != 0 {
+                flags.raise(Flags::NX);
+            }
+            match whole + u64::from(away) {
+                0 => signed::<F>(x.negative, 0),
+                magnitude => round_pack::<F>(normalise(x.negative, 63, magnitude), rm, flags),
+            }
+        }
+        _ => a,
+    }
+}
+
+/// The low 32 bits of the number, rounded towards zero, in two's complement of any width; 0 for what is no
+/// number. Flags as [`to_int`] raises them (Unprivileged spec, `fcvtmod.w.d`).
+pub fn to_word_modular<F: Format>(a: u64, flags: &mut Flags) -> u32 {
+    to_int::<F, i32>(a, Rounding::Rtz, flags);
+    match unpack::<F>(a) {
+        Value::Finite(x) => {
+            let magnitude = match x.exponent {
+                ..=63 => split(x).0,
+                up => x.significand.checked_shl((up - 63) as u32).unwrap_or(0),
+            };
+            let value = if x.negative { magnitude.wrapping_neg() } else { magnitude };
+            value as u32
+        }
+        _ => 0,
+    }
+}
+
 /// Rounds to an integer, then checks the range: out of it saturates, raises invalid, and does not
 /// raise inexact (F spec, table "Domains of float-to-integer conversions").
 pub fn to_int<F: Format, I: Int>(a: u64, rm: Rounding, flags: &mut Flags) -> i128 {
@@ -78,13 +123,7 @@ pub fn to_int<F: Format, I: Int>(a: u64, rm: Rounding, flags: &mut Flags) -> i12
         Value::Infinity { negative } => saturated(negative, flags),
         Value::Finite(x) if x.exponent > 63 => saturated(x.negative, flags),
         Value::Finite(x) => {
-            // The integer part, and the fraction scaled so that one half is the top bit.
-            let down = (63 - x.exponent) as u32;
-            let (whole, rest) = match down {
-                0 => (x.significand, 0),
-                1..=63 => (x.significand >> down, x.significand << (64 - down)),
-                _ => (0, shift_right_sticky(x.significand, down - 64)),
-            };
+            let (whole, rest) = split(x);
             let away = rounds_away(rm, x.negative, whole & 1 != 0, rest, 1 << 63);
             let magnitude = i128::from(whole) + i128::from(away);
             let value = if x.negative { -magnitude } else { magnitude };

@@ -1,7 +1,7 @@
-//! The two formats, and the way in and out of them: [`unpack`] to an exact value, [`round_pack`]
+//! The formats, and the way in and out of them: [`unpack`] to an exact value, [`round_pack`]
 //! back with one rounding.
 //!
-//! Patterns travel as `u64` (a binary32 in the low half), so that both formats share one code.
+//! Patterns travel as `u64` (a binary32 in the low half), so that all formats share one code.
 
 use super::{Flags, Rounding};
 
@@ -31,6 +31,20 @@ pub trait Format {
 
     /// The low bits as a pattern.
     fn narrow(bits: u64) -> Self::Bits;
+}
+
+/// binary16.
+pub struct F16;
+
+impl Format for F16 {
+    type Bits = u16;
+    const FRACTION_BITS: u32 = 10;
+    const EXPONENT_BITS: u32 = 5;
+
+    #[inline]
+    fn narrow(bits: u64) -> u16 {
+        bits as u16
+    }
 }
 
 /// binary32.
@@ -64,7 +78,7 @@ impl Format for F64 {
 /// A finite non-zero number: `significand × 2^(exponent − 63)`, the significand's top bit set.
 ///
 /// Before rounding, bit 0 of the significand may be *sticky*: set when anything non-zero lies
-/// below. Both formats leave at least eleven bits below the last place, so a sticky bit 0 decides a
+/// below. All formats leave at least eleven bits below the last place, so a sticky bit 0 decides a
 /// rounding exactly as the bits it stands for would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finite {

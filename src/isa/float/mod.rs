@@ -1,5 +1,5 @@
 //! Floating point as RISC-V defines it (unprivileged spec, chapters "F" 2.2 and "D" 2.2): binary32
-//! and binary64 on bit patterns, to the bit on every host.
+//! and binary64, and of binary16 the conversions, on bit patterns, to the bit on every host.
 //!
 //! Promises: results and accrued flags are functions of the arguments alone. A NaN result is always
 //! the canonical NaN; tininess is detected after rounding; all five rounding modes are exact.
@@ -19,7 +19,7 @@ pub mod fast;
 pub mod format;
 
 use convert::Int;
-use format::{F32, F64, Format};
+use format::{F16, F32, F64, Format};
 
 /// The accrued exception flags, as the five bits of `fflags`. Operations only ever set bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -338,3 +338,76 @@ pub fn u64_to_f64(v: u64, rm: Rounding, flags: &mut Flags) -> u64 {
 
 #[cfg(test)]
 mod tests;
+
+/// binary16 in binary32, where it fits.
+pub fn f16_to_f32(a: u16, flags: &mut Flags) -> u32 {
+    F32::narrow(convert::reformat::<F16, F32>(a.into(), Rounding::Rne, flags))
+}
+
+/// binary16 in binary64, where it fits.
+pub fn f16_to_f64(a: u16, flags: &mut Flags) -> u64 {
+    convert::reformat::<F16, F64>(a.into(), Rounding::Rne, flags)
+}
+
+/// binary32 in binary16.
+pub fn f32_to_f16(a: u32, rm: Rounding, flags: &mut Flags) -> u16 {
+    F16::narrow(convert::reformat::<F32, F16>(a.into(), rm, flags))
+}
+
+/// binary64 in binary16.
+pub fn f64_to_f16(a: u64, rm: Rounding, flags: &mut Flags) -> u16 {
+    F16::narrow(convert::reformat::<F64, F16>(a, rm, flags))
+}
+
+/// The numbers of `fli`, in the order of their encoding, as binary64; the second is the least normal number of
+/// the format (Unprivileged spec, table "Immediate values loaded by the FLI instruction").
+const LOADABLE: [f64; 32] = [
+    -1.0,
+    f64::MIN_POSITIVE,
+    1.0 / 65536.0,
+    1.0 / 32768.0,
+    1.0 / 256.0,
+    1.0 / 128.0,
+    0.0625,
+    0.125,
+    0.25,
+    0.3125,
+    0.375,
+    0.4375,
+    0.5,
+    0.625,
+    0.75,
+    0.875,
+    1.0,
+    1.25,
+    1.5,
+    1.75,
+    2.0,
+    2.5,
+    3.0,
+    4.0,
+    8.0,
+    16.0,
+    128.0,
+    256.0,
+    32768.0,
+    65536.0,
+    f64::INFINITY,
+    f64::NAN,
+];
+
+/// What `fli.d` loads for `index`.
+pub fn loadable_f64(index: u8) -> u64 {
+    match index & 31 {
+        31 => F64::NAN,
+        n => LOADABLE[usize::from(n)].to_bits(),
+    }
+}
+
+/// What `fli.s` loads for `index`.
+pub fn loadable_f32(index: u8) -> u32 {
+    match index & 31 {
+        1 => F32::MIN_NORMAL as u32,
+        n => f64_to_f32(loadable_f64(n), Rounding::Rne, &mut Flags::default()),
+    }
+}

@@ -54,7 +54,7 @@ pub fn structured<F: Format>() -> Vec<u64> {
     positive.iter().flat_map(|&bits| [bits, bits | F::SIGN]).collect()
 }
 
-fn with_exponent<F: Format>(prng: &mut Prng, exponent: i32) -> u64 {
+pub fn with_exponent<F: Format>(prng: &mut Prng, exponent: i32) -> u64 {
     let biased = (exponent + F::EXPONENT_BIAS).clamp(0, 2 * F::EXPONENT_BIAS) as u64;
     let sign = if prng.chance(1, 2) { F::SIGN } else { 0 };
     sign | (biased << F::FRACTION_BITS) | fraction::<F>(prng)

@@ -7,21 +7,32 @@
 //! finite one is. There the reference computes again with operands scaled by a power of two, far
 //! from the limit, and looks at that.
 
-use rustc_apfloat::ieee::{Double, Single};
+use rustc_apfloat::ieee::{Double, Half, Single};
 use rustc_apfloat::{Float, FloatConvert, Round, Status, StatusAnd};
 
-use super::operands::{any, pair, structured, triple};
+use super::operands::{any, pair, structured, triple, with_exponent};
 use crate::base::Prng;
-use crate::isa::float::convert::{Int, from_int, reformat, to_int};
-use crate::isa::float::format::{F32, F64, Format, Value, unpack};
+use crate::isa::float::convert::{Int, from_int, reformat, to_int, to_integral, to_word_modular};
+use crate::isa::float::format::{F16, F32, F64, Format, Value, unpack};
 use crate::isa::float::{Flags, Rounding, arith};
 
 trait Reference: Format {
     type Ap: Float;
 
+    /// How far operands are scaled: more than the significands of a product, and less than would reach
+    /// the other limit.
+    const SCALE: i32 = 120;
+
     fn ap(bits: u64) -> Self::Ap {
         Self::Ap::from_bits(bits.into())
     }
+}
+
+impl Reference for F16 {
+    type Ap = Half;
+
+    // Enough for a conversion.
+    const SCALE: i32 = 20;
 }
 
 impl Reference for F32 {
@@ -55,10 +66,6 @@ fn flags_of(status: Status) -> u8 {
     .fold(0, |flags, (_, flag)| flags | flag)
 }
 
-/// How far operands are scaled: more than the significands of a product, and less than would reach
-/// the other limit.
-const SCALE: i32 = 120;
-
 /// What RISC-V makes of apfloat's answer. `scaled(by)` computes the same scaled by 2^`by`.
 fn expected<F: Reference>(
     answer: StatusAnd<F::Ap>,
@@ -75,12 +82,12 @@ fn expected<F: Reference>(
     }
     let magnitude = bits & (F::SIGN - 1);
     if flags & Flags::NX != 0 && magnitude == F::MIN_NORMAL {
-        if scaled(SCALE).abs() < scale::<F>(F::MIN_NORMAL, SCALE) {
+        if scaled(F::SCALE).abs() < scale::<F>(F::MIN_NORMAL, F::SCALE) {
             flags |= Flags::UF;
         }
     } else if flags & Flags::NX != 0
         && magnitude == F::MAX_FINITE
-        && scaled(-SCALE).abs() > scale::<F>(F::MAX_FINITE, -SCALE)
+        && scaled(-F::SCALE).abs() > scale::<F>(F::MAX_FINITE, -F::SCALE)
     {
         flags |= Flags::OF;
     }
@@ -276,6 +283,8 @@ fn conversions_between_the_formats_agree() {
         for rm in Rounding::ALL {
             check_reformat::<F64, F32>(double, rm);
             check_reformat::<F32, F64>(single, rm);
+            check_reformat::<F64, F16>(double, rm);
+            check_reformat::<F32, F16>(single, rm);
         }
     }
 }
@@ -322,5 +331,87 @@ fn conversions_from_integers_agree() {
             check_from_int::<F32>(value, rm);
             check_from_int::<F64>(value, rm);
         }
+    }
+}
+
+fn check_to_integral<F: Reference>(a: u64, rm: Rounding) {
+    let answer = F::ap(a).round_to_integral(round(rm));
+    let mut want = flags_of(answer.status) & Flags::NV;
+    let value = if answer.value.is_nan() { F::NAN } else { answer.value.to_bits() as u64 };
+    if unpack::<F>(a).is_signalling() {
+        want |= Flags::NV;
+    }
+    let mut flags = Flags::default();
+    let got = to_integral::<F>(a, rm, false, &mut flags);
+    assert_eq!((got, flags.0), (value, want), "round {a:#x} {rm:?}: got {got:#x}, want {value:#x}");
+    if !answer.value.is_nan() && value != a {
+        want |= Flags::NX;
+    }
+    let mut flags = Flags::default();
+    let got = to_integral::<F>(a, rm, true, &mut flags);
+    assert_eq!((got, flags.0), (value, want), "round exactly {a:#x} {rm:?}: got {got:#x}, want {value:#x}");
+}
+
+#[test]
+fn every_half_is_converted_both_ways() {
+    for half in 0..=u64::from(u16::MAX) {
+        for rm in Rounding::ALL {
+            check_reformat::<F16, F32>(half, rm);
+            check_reformat::<F16, F64>(half, rm);
+            // The half itself, and what lies between it and the next.
+            let mut flags = Flags::default();
+            let single = reformat::<F16, F32>(half, rm, &mut flags);
+            let double = reformat::<F16, F64>(half, rm, &mut flags);
+            for beyond in [0, 1, 0x0fff, 0x1000, 0x1001, 0x1fff] {
+                check_reformat::<F32, F16>(single + beyond, rm);
+                check_reformat::<F64, F16>(double + (beyond << 29) + (beyond & 1), rm);
+            }
+        }
+    }
+}
+
+#[test]
+fn rounding_to_integral_numbers_agrees() {
+    println!("seed 6");
+    let prng = &mut Prng::new(6);
+    let (singles, doubles) = (structured::<F32>(), structured::<F64>());
+    for i in 0..60_000 {
+        let integer = (prng.next_u64() as i64 >> prng.below(64)) as f64;
+        let near = integer + prng.below(9) as f64 / 4.0 - 1.0;
+        let (single, double) = match (singles.get(i), doubles.get(i)) {
+            (Some(&single), Some(&double)) => (single, double),
+            _ if i % 2 == 0 => (u64::from((near as f32).to_bits()), near.to_bits()),
+            _ => (any::<F32>(prng, &singles), any::<F64>(prng, &doubles)),
+        };
+        for rm in Rounding::ALL {
+            check_to_integral::<F32>(single, rm);
+            check_to_integral::<F64>(double, rm);
+        }
+    }
+}
+
+/// Against a remainder: IEEE 754's is exact for any two numbers.
+#[test]
+fn the_modular_word_is_the_remainder_of_the_truncated_number() {
+    println!("seed 7");
+    let prng = &mut Prng::new(7);
+    let doubles = structured::<F64>();
+    for i in 0..60_000 {
+        let bits = match doubles.get(i) {
+            Some(&bits) => bits,
+            // About where the word's bits are.
+            None if i % 2 == 0 => with_exponent::<F64>(prng, i as i32 % 130 - 10),
+            None => any::<F64>(prng, &doubles),
+        };
+        let number = f64::from_bits(bits);
+        let want = if number.is_finite() { (number.trunc() % 4_294_967_296.0) as i64 as u32 } else { 0 };
+        let mut want_flags = Flags::default();
+        to_int::<F64, i32>(bits, Rounding::Rtz, &mut want_flags);
+        let mut flags = Flags::default();
+        assert_eq!(
+            (to_word_modular::<F64>(bits, &mut flags), flags),
+            (want, want_flags),
+            "{number:e} {bits:#x}"
+        );
     }
 }
