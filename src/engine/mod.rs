@@ -9,6 +9,8 @@
 pub(crate) mod alu;
 pub(crate) mod float;
 pub(crate) mod interpreter;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) mod planted;
 pub(crate) mod regs;
 pub(crate) mod tlb;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

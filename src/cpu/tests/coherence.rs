@@ -51,6 +51,25 @@ fn code_that_has_run_can_be_changed_by_any_store() {
 }
 
 #[test]
+fn the_instruction_that_ended_translated_code_may_become_another() {
+    // 0x40 is the first of its granule, and what is behind it is none.
+    let mut world = World::new(&[sw(6, 5, 0x40)]);
+    world.put(BASE + 0x38, &[addi(7, 7, 1), NOP, EBREAK]);
+    world.set_x(5, BASE);
+    world.set_x(6, addi(8, 8, 1).into());
+    world.hart.pc = BASE + 0x38;
+    world.step(3);
+    assert_eq!((world.x(7), world.hart.csrs.mcause), (1, 3));
+    world.hart.pc = BASE;
+    world.step(1);
+    for n in 2..6 {
+        world.hart.pc = BASE + 0x38;
+        world.step(3);
+        assert_eq!((world.x(7), world.x(8), world.hart.exceptions), (n, n - 1, 1));
+    }
+}
+
+#[test]
 fn the_second_half_of_an_instruction_counts_too() {
     let mut world = World::new(&[]);
     let at = BASE + 0x40;

@@ -631,3 +631,7 @@ fn xmm(reg: Xmm) -> Rm {
     const ALL: [Reg; 16] = [Rax, Rcx, Rdx, Rbx, Rsp, Rbp, Rsi, Rdi, R8, R9, R10, R11, R12, R13, R14, R15];
     Rm::Reg(ALL[usize::from(reg.0 & 15)])
 }
+
+#[cfg(test)]
+#[path = "asm_tests.rs"]
+mod tests;

@@ -3,10 +3,11 @@
 //! Each block begins by taking its number of instructions from the budget; where it leaves early, a stub outside
 //! of the common path gives back what was not executed. A region leaves with every guest register in memory.
 
-use super::asm::{Alu, Asm, Cond, Label, Mem, Reg, Rm, Shift, Width};
+use super::asm::{Alu, Asm, Cond, Label, Mem, Reg, Rm, Shift, Width, Xmm};
 use super::bits;
 use super::layout::{self, BUDGET, Why, cell};
 use super::plan::{Block, End, Plan, target};
+use crate::engine::planted::Planted;
 use crate::isa::{Insn, Op};
 
 use Reg::{Rax, Rcx, Rdx};
@@ -108,7 +109,8 @@ impl Emitter<'_> {
         self.done = 0;
         self.at = block.at;
         self.float_checked = false;
-        self.asm.alu_imm(Alu::Sub, W64, BUDGET, self.length);
+        let charge = self.length + i32::from(Planted::ChargeOffByOne.is_on());
+        self.asm.alu_imm(Alu::Sub, W64, BUDGET, charge);
         let spent = self.stub(Why::Spent);
         self.asm.jcc(Cond::Below, spent);
         for &(at, insn) in &block.insns {
@@ -172,6 +174,11 @@ impl Emitter<'_> {
     fn cold(&mut self) {
         for Stub { label, why, refund, at } in std::mem::take(&mut self.stubs) {
             self.asm.bind(label);
+            let refund = match refund {
+                _ if Planted::RefundForgotten.is_on() && why == Why::Slow => 0,
+                1.. if Planted::RefundOffByOne.is_on() && why == Why::Slow => refund - 1,
+                _ => refund,
+            };
             if refund != 0 {
                 self.asm.alu_imm(Alu::Add, W64, BUDGET, refund);
             }
@@ -187,7 +194,9 @@ impl Emitter<'_> {
             let Some(block) = self.plan.block_at(at) else { continue };
             entries.push((at, self.asm.len() as u32));
             for n in 0..32u8 {
-                if let Some(home) = self.plan.homes[usize::from(n)] {
+                if let Some(home) = self.plan.homes[usize::from(n)]
+                    && !(Planted::RegisterNotLoaded.is_on() && home == Reg::R9)
+                {
                     self.asm.mov(W64, home, layout::x(n));
                 }
                 if let Some(home) = self.plan.float_homes[usize::from(n)] {
@@ -204,11 +213,13 @@ impl Emitter<'_> {
         for n in 0..32u8 {
             if let Some(home) = self.plan.homes[usize::from(n)]
                 && self.plan.written & 1 << n != 0
+                && !(Planted::RegisterNotStored.is_on() && home == Reg::R8)
             {
                 self.asm.store(W64, layout::x(n), home);
             }
             if let Some(home) = self.plan.float_homes[usize::from(n)]
                 && self.plan.float_written & 1 << n != 0
+                && !(Planted::FloatNotStored.is_on() && home == Xmm(5))
             {
                 self.asm.store_double(layout::f(n), home);
             }
@@ -325,12 +336,18 @@ impl Emitter<'_> {
     }
 
     fn jalr(&mut self, insn: &Insn) {
+        if Planted::LinkFirst.is_on() {
+            self.link(insn);
+        }
         self.copy(W64, Rax, insn.rs1);
         if insn.imm != 0 {
             self.asm.alu_imm(Alu::Add, W64, Rax, insn.imm);
         }
-        self.asm.alu_imm(Alu::And, W64, Rax, -2);
-        self.link(insn);
+        let mask = if Planted::JumpOverAligned.is_on() { -4 } else { -2 };
+        self.asm.alu_imm(Alu::And, W64, Rax, mask);
+        if !Planted::LinkFirst.is_on() {
+            self.link(insn);
+        }
         let dispatch = self.dispatch();
         self.asm.jmp(dispatch);
     }
@@ -339,6 +356,8 @@ impl Emitter<'_> {
         let cond = match insn.op {
             Op::Beq => Cond::Equal,
             Op::Bne => Cond::NotEqual,
+            Op::Blt if Planted::BranchUnsigned.is_on() => Cond::Below,
+            Op::Bge if Planted::BranchUnsigned.is_on() => Cond::NotBelow,
             Op::Blt => Cond::Less,
             Op::Bge => Cond::NotLess,
             Op::Bltu => Cond::Below,
@@ -352,6 +371,7 @@ impl Emitter<'_> {
                 let label = self.blocks[block];
                 self.asm.jcc(cond, label);
             }
+            _ if Planted::FarBranchIgnored.is_on() => {}
             _ => {
                 let past = self.asm.label();
                 self.asm.jcc(cond.not(), past);
@@ -389,7 +409,8 @@ impl Emitter<'_> {
             Op::Lui => self.put_imm(insn.rd, insn.imm as i64 as u64),
             Op::Auipc => {
                 let to = self.home_or(insn.rd, Rax);
-                self.address(to, 2 * i64::from(self.at) + i64::from(insn.imm));
+                let at = if Planted::AuipcOfPage.is_on() { 0 } else { self.at };
+                self.address(to, 2 * i64::from(at) + i64::from(insn.imm));
                 self.put(insn.rd, to);
             }
             Op::Addi => self.add_imm(insn),
@@ -439,6 +460,7 @@ impl Emitter<'_> {
             Op::Sra => self.shift_by_reg(insn, Shift::Arithmetic, W64),
             Op::Sllw => self.shift_by_reg(insn, Shift::Left, W32),
             Op::Srlw => self.shift_by_reg(insn, Shift::Right, W32),
+            Op::Sraw if Planted::ShiftTooWide.is_on() => self.shift_by_reg(insn, Shift::Arithmetic, W64),
             Op::Sraw => self.shift_by_reg(insn, Shift::Arithmetic, W32),
             Op::Mul | Op::Mulw => self.multiply(insn),
             Op::Mulh | Op::Mulhu => {
@@ -458,6 +480,9 @@ impl Emitter<'_> {
                 self.asm.mul_wide(by);
                 self.copy(W64, Rax, insn.rs1);
                 self.asm.shift_imm(Shift::Arithmetic, W64, Rax, 63);
+                if Planted::MulhsuUnsigned.is_on() {
+                    self.asm.mov_imm(Rax, 0);
+                }
                 self.asm.alu(Alu::And, W64, Rax, by);
                 self.asm.alu(Alu::Sub, W64, Rdx, Rax);
                 self.put(insn.rd, Rdx);
@@ -522,7 +547,7 @@ impl Emitter<'_> {
         self.copy(W32, Rax, insn.rs1);
         self.alu_with(op, W32, Rax, insn.rs2);
         let to = self.home_or(insn.rd, Rax);
-        self.asm.load_narrow(4, true, to, Rax.into());
+        self.asm.load_narrow(4, !Planted::WordNotExtended.is_on(), to, Rax.into());
         self.put(insn.rd, to);
     }
 
@@ -623,14 +648,14 @@ impl Emitter<'_> {
             self.asm.bind(by_minus_one);
             if quotient {
                 self.asm.neg(width, Rax)
-            } else {
+            } else if !Planted::RemainderByMinusOne.is_on() {
                 self.asm.mov_imm(Rax, 0)
             }
             self.asm.jmp(done);
         }
         self.asm.bind(by_zero);
         if quotient {
-            self.asm.mov_imm(Rax, u64::MAX);
+            self.asm.mov_imm(Rax, if Planted::QuotientByZero.is_on() { 0 } else { u64::MAX });
         }
         self.asm.bind(done);
         if width == W32 {

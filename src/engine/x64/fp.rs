@@ -11,6 +11,7 @@
 use super::asm::{Alu, Cond, Fma, Reg, Shift, Sse, Width, Xmm, XmmRm};
 use super::emit::{Emitter, Host};
 use super::layout::{self, Why, cell};
+use crate::engine::planted::Planted;
 use crate::isa::{Insn, Op};
 
 use Reg::{Rax, Rcx, Rdx};
@@ -90,7 +91,7 @@ impl Emitter<'_> {
     }
 
     pub(super) fn float(&mut self, insn: &Insn) {
-        if !std::mem::replace(&mut self.float_checked, true) {
+        if !std::mem::replace(&mut self.float_checked, true) && !Planted::FloatUnchecked.is_on() {
             self.asm.alu_imm(Alu::Cmp, W32, cell::FLOAT, 0);
             let slow = self.stub(Why::Slow);
             self.asm.jcc(Cond::Equal, slow);
@@ -127,7 +128,7 @@ impl Emitter<'_> {
                 // Unordered sets the carry, so "above" is false for it.
                 let b = self.get_float(insn.rs2, A);
                 let a = self.float_source(insn.rs1);
-                self.asm.compare_double(false, b, a);
+                self.asm.compare_double(Planted::ComparisonQuiet.is_on(), b, a);
                 self.asm.set(if insn.op == Op::FltD { Cond::Above } else { Cond::NotBelow }, Rax);
                 self.put_bool(insn.rd);
             }
@@ -163,6 +164,9 @@ impl Emitter<'_> {
 
     /// xmm0, or the canonical NaN if it is one, becomes register `rd`.
     fn canonical(&mut self, rd: u8) {
+        if Planted::NanKept.is_on() {
+            return self.put_float(rd, A);
+        }
         let good = self.asm.label();
         self.asm.compare_double(true, A, XmmRm::Xmm(A));
         self.asm.jcc(Cond::NotParity, good);
@@ -186,7 +190,9 @@ impl Emitter<'_> {
         self.asm.fma_double(op, A, b, c);
         self.asm.compare_double(true, A, XmmRm::Xmm(A));
         let slow = self.stub(Why::Slow);
-        self.asm.jcc(Cond::Parity, slow);
+        if !Planted::FusedNanKept.is_on() {
+            self.asm.jcc(Cond::Parity, slow);
+        }
         self.put_float(insn.rd, A);
     }
 
@@ -239,7 +245,9 @@ impl Emitter<'_> {
         self.asm.mov_imm(Rdx, if width == W32 { 1 << 31 } else { 1 << 63 });
         self.asm.alu(Alu::Cmp, width, Rax, Rdx);
         let slow = self.stub(Why::Slow);
-        self.asm.jcc(Cond::Equal, slow);
+        if !Planted::IndefiniteKept.is_on() {
+            self.asm.jcc(Cond::Equal, slow);
+        }
         if width == W32 {
             self.asm.load_narrow(4, true, Rax, Rax.into());
         }
@@ -249,6 +257,9 @@ impl Emitter<'_> {
 
 /// The flags of MXCSR as `fflags` (Unprivileged spec 20.2).
 pub fn flags_of(mxcsr: u32) -> u8 {
+    if Planted::FlagsLost.is_on() {
+        return 0;
+    }
     let bit = |from: u32, to: u8| u8::from(mxcsr & 1 << from != 0) << to;
     // Invalid, divide by zero, overflow, underflow, inexact; the host's denormal flag means nothing here.
     bit(0, 4) | bit(2, 3) | bit(3, 2) | bit(4, 1) | bit(5, 0)
@@ -259,6 +270,7 @@ pub fn flags_of(mxcsr: u32) -> u8 {
 pub fn mxcsr_of(frm: u8) -> Option<u32> {
     let rounding = match frm {
         0 => 0,
+        1..=3 if Planted::RoundingIgnored.is_on() => 0,
         1 => 3,
         2 => 1,
         3 => 2,

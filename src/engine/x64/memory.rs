@@ -4,6 +4,7 @@
 use super::asm::{Alu, Asm, Cond, Mem, Reg, Shift, Width};
 use super::emit::{Emitter, Source};
 use super::layout::{self, DATA, ENTRY_SHIFT, RAM, READ, WRITE, Why, cell};
+use crate::engine::planted::Planted;
 use crate::engine::tlb::{ENTRIES, PAGE_MASK};
 use crate::isa::{Insn, Op};
 use crate::mem::RAM_BASE;
@@ -34,6 +35,7 @@ pub fn find_entry(asm: &mut Asm) {
 impl Emitter<'_> {
     /// The place in RAM of the access `insn`, from r13: what it adds is in rax. Clobbers rax, rcx and rdx.
     fn place(&mut self, insn: &Insn, bytes: u8, entries: i32) -> Mem {
+        let entries = if Planted::StoreByReadEntry.is_on() { READ } else { entries };
         self.look_up(insn, bytes);
         self.must_be_in(entries);
         self.asm.alu(Alu::Add, W64, Rax, Mem::indexed(DATA, Rcx, entries + 8));
@@ -53,7 +55,8 @@ impl Emitter<'_> {
         }
         find_entry(&mut self.asm);
         self.asm.mov(W64, Rdx, Rax);
-        let mask = (PAGE_MASK | (u64::from(bytes) - 1)) as i32;
+        let alignment = if Planted::AlignmentUnchecked.is_on() { 0 } else { u64::from(bytes) - 1 };
+        let mask = (PAGE_MASK | alignment) as i32;
         self.asm.alu_imm(Alu::And, W64, Rdx, mask);
     }
 
@@ -112,7 +115,7 @@ impl Emitter<'_> {
         } else {
             // NaN-boxed.
             self.asm.mov(W32, Rax, place);
-            self.asm.mov_imm(Rcx, 0xffff_ffff << 32);
+            self.asm.mov_imm(Rcx, if Planted::NotBoxed.is_on() { 0 } else { 0xffff_ffff << 32 });
             self.asm.alu(Alu::Or, W64, Rax, Rcx);
             self.put_float_bits(insn.rd, Rax);
         }

@@ -21,10 +21,11 @@ mod routines;
 use emit::{Host, emit};
 use exec::CodeMemory;
 use layout::Why;
-use plan::{Code, Planner};
+use plan::{Code, End, Planner};
 use routines::{Routines, routines};
 
 use super::interpreter::{self, CodeCache, HALFWORDS, Slot};
+use super::planted::Planted;
 use super::tlb::{PAGE_MASK, slot};
 use super::{Fared, Leave, Left, Work, in_page};
 use crate::isa::{Extensions, Insn, Op};
@@ -73,8 +74,9 @@ impl Page {
     }
 
     fn cover(&mut self, first: usize, last: usize) {
+        let far = usize::from(Planted::GranuleOffByOne.is_on());
         for granule in first / 64..=last / 64 {
-            self.covered |= 1 << granule;
+            self.covered |= 1 << ((granule + far) % 64);
         }
     }
 
@@ -272,6 +274,14 @@ impl Translator {
                     known.inside[usize::from(*at) / 64] |= 1 << (at % 64);
                 }
             }
+            // What ended the block for what it is: it may become something else.
+            let end = 2 * usize::from(block.next);
+            if matches!(block.end, End::Slow | End::Lost)
+                && end < PAGE_BYTES
+                && !Planted::EndUncovered.is_on()
+            {
+                known.cover(end, (end + 3).min(PAGE_BYTES - 1));
+            }
         }
         self.tables[page as usize] = known.entries.as_ptr() as u64;
         Some(known.entries[at]).filter(|&entry| entry != 0)
@@ -281,6 +291,7 @@ impl Translator {
     pub fn forget_bytes(&mut self, page: u32, offset: usize, len: usize) {
         if let Some(Some(known)) = self.pages.get_mut(page as usize)
             && known.is_covered(offset, offset + len - 1)
+            && !Planted::CodeStale.is_on()
         {
             known.forget();
             self.fared.rewritten += 1;
