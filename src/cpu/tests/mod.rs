@@ -12,9 +12,13 @@ mod control;
 mod csrs;
 mod fine_pmp;
 mod float;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod float_engines;
 mod memory;
 mod soup;
 mod speed;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod straight;
 mod svadu;
 mod translation;
 mod traps;

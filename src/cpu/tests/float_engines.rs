@@ -1,0 +1,249 @@
+//! Floating point as the translator computes it, against the soft implementation: results, `fflags` and traps, in
+//! every rounding mode, on directed operands in all combinations and on random ones.
+
+use super::asm::*;
+use super::world::{BASE, World};
+use crate::base::Prng;
+use crate::engine::float::compute;
+use crate::engine::interpreter::Slot;
+use crate::engine::regs::Regs;
+use crate::engine::{Engine, Fared};
+use crate::isa::decode;
+
+const FS: u64 = 0x6000;
+
+/// Doubles at which something changes.
+const DOUBLES: [u64; 40] = [
+    0,
+    1 << 63,
+    0x3ff0_0000_0000_0000, // 1
+    0xbff0_0000_0000_0000,
+    0x3ff0_0000_0000_0001,
+    0x3fef_ffff_ffff_ffff,
+    0x3fe0_0000_0000_0000, // 0.5
+    0xbfe0_0000_0000_0000,
+    0x3ff8_0000_0000_0000, // 1.5
+    0x4004_0000_0000_0000, // 2.5
+    0xc004_0000_0000_0000,
+    0x3ca0_0000_0000_0000, // 2^-53
+    0x3ca0_0000_0000_0001,
+    0xbca0_0000_0000_0000,
+    0x0000_0000_0000_0001, // subnormals
+    0x8000_0000_0000_0001,
+    0x0008_0000_0000_0000,
+    0x000f_ffff_ffff_ffff,
+    0x800f_ffff_ffff_ffff,
+    0x0010_0000_0000_0000, // the smallest normal
+    0x8010_0000_0000_0001,
+    0x0020_0000_0000_0000,
+    0x1ff0_0000_0000_0001, // whose square is near the smallest
+    0x5fe0_0000_0000_0001, // and near the largest
+    0x7fef_ffff_ffff_ffff, // the largest
+    0xffef_ffff_ffff_ffff,
+    0x7ff0_0000_0000_0000, // infinities
+    0xfff0_0000_0000_0000,
+    0x7ff8_0000_0000_0000, // quiet NaNs
+    0xfff8_0000_dead_beef,
+    0x7ff0_0000_0000_0001, // signaling ones
+    0xfff7_ffff_ffff_ffff,
+    0x41df_ffff_ffc0_0000, // 2^31 - 1
+    0x41df_ffff_ffe0_0000, // 2^31 - 0.5
+    0xc1e0_0000_0000_0000, // -2^31
+    0xc1e0_0000_0010_0000, // -2^31 - 0.5
+    0x43df_ffff_ffff_ffff, // the last below 2^63
+    0x43e0_0000_0000_0000, // 2^63
+    0xc3e0_0000_0000_0000, // -2^63
+    0xc3e0_0000_0000_0001,
+];
+
+const INTEGERS: [u64; 16] = [
+    0,
+    1,
+    u64::MAX,
+    0x7fff_ffff,
+    0x8000_0000,
+    0xffff_ffff,
+    0xffff_ffff_8000_0000,
+    i64::MAX as u64,
+    1 << 63,
+    (1 << 53) - 1,
+    (1 << 53) + 1,
+    (1 << 54) + 2,
+    (1 << 54) + 6,
+    0x7fff_ffff_ffff_fdff,
+    0x7fff_ffff_ffff_fe00,
+    0x8000_0000_0000_0401,
+];
+
+/// f4 or x6 from f1, f2, f3 and x5; `rm` is what the instruction says of rounding.
+fn fused(opcode: u32, rm: u32) -> u32 {
+    opcode | 4 << 7 | rm << 12 | 1 << 15 | 2 << 20 | 1 << 25 | 3 << 27
+}
+
+/// Instructions on one or two doubles.
+fn on_pairs() -> Vec<u32> {
+    let mut insns = Vec::new();
+    for rm in [7, 0, 1, 2, 3, 4] {
+        // fadd, fsub, fmul, fdiv; and with both operands, or the destination, the same.
+        for f7 in [1, 5, 9, 13] {
+            insns.extend([fp(f7, rm, 4, 1, 2)]);
+        }
+        insns.push(fp(0x2d, rm, 4, 1, 0)); // fsqrt
+        for kind in 0..4 {
+            insns.push(fp(0x61, rm, 6, 1, kind)); // to integers
+        }
+    }
+    for f7 in [1, 5, 9, 13] {
+        insns.extend([fp(f7, 7, 1, 1, 2), fp(f7, 7, 2, 1, 2), fp(f7, 7, 4, 1, 1)]);
+    }
+    for f3 in 0..3 {
+        insns.push(fp(0x11, f3, 4, 1, 2)); // sign injection
+        insns.push(fp(0x11, f3, 4, 1, 1));
+        insns.push(fp(0x51, f3, 6, 1, 2)); // comparisons
+        insns.push(fp(0x51, f3, 0, 1, 2));
+    }
+    insns.extend([fp(0x15, 0, 4, 1, 2), fp(0x15, 1, 4, 1, 2)]); // fmin, fmax
+    insns.extend([fp(0x71, 0, 6, 1, 0), fp(0x71, 1, 6, 1, 0), fp(0x70, 0, 6, 1, 0)]); // moves, fclass
+    insns
+}
+
+/// Instructions on an integer.
+fn on_integers() -> Vec<u32> {
+    let mut insns = vec![fp(0x79, 0, 4, 5, 0), fp(0x78, 0, 4, 5, 0), fp(0x79, 0, 4, 0, 0)];
+    for rm in [7, 0, 1, 2, 3, 4] {
+        insns.extend((0..4).map(|kind| fp(0x69, rm, 4, 5, kind)));
+    }
+    insns
+}
+
+/// Executes one instruction, again and again.
+struct Bench {
+    world: World,
+    insn: u32,
+    /// By translated code, of those it has been given; in the modes that the host has.
+    steps: u64,
+}
+
+impl Bench {
+    fn new(insn: u32) -> Self {
+        let mut world = World::new(&[insn, jal(0, -4)]).with(Engine::Translator);
+        world.hart.csrs.mstatus = FS;
+        Self { world, insn, steps: 0 }
+    }
+
+    /// What differs from the soft implementation, if anything.
+    fn check(&mut self, f: [u64; 3], x5: u64, fcsr: u8) -> Result<(), String> {
+        let hart = &mut self.world.hart;
+        let mut expected = Regs::new();
+        expected.f[1..4].copy_from_slice(&f);
+        (expected.f[4], hart.regs.f[4]) = (0x1234, 0x1234);
+        hart.regs.f[1..4].copy_from_slice(&f);
+        for (n, value) in [(5, x5), (6, 0x4321)] {
+            expected.set(n, value);
+            hart.regs.set(n, value);
+        }
+        (hart.pc, hart.csrs.fcsr) = (BASE, fcsr);
+        let (before, mut flags) = (hart.exceptions, fcsr);
+        let legal = compute(&mut expected, &mut flags, Slot::from(decode(self.insn))).is_some();
+        self.world.step(if legal { 2 } else { 1 });
+        self.steps += 2;
+        let hart = &self.world.hart;
+        let found = (hart.exceptions == before, hart.csrs.fcsr, &hart.regs.f[1..5], hart.x(5), hart.x(6));
+        let wanted = (legal, flags, &expected.f[1..5], expected.get(5), expected.get(6));
+        if found == wanted {
+            return Ok(());
+        }
+        let insn = decode(self.insn);
+        Err(format!("{insn:?} of {f:x?}, {x5:x}, fcsr {fcsr:x}: {found:x?}, not {wanted:x?}"))
+    }
+}
+
+/// A double that tends to meet others: of any bits, near 1, near an edge, or with few bits.
+fn random_double(prng: &mut Prng) -> u64 {
+    let any = prng.next_u64();
+    match prng.below(5) {
+        0 => any,
+        1 => any & 0x800f_ffff_ffff_ffff | (1023 - 30 + prng.below(60)) << 52,
+        2 => DOUBLES[prng.below(DOUBLES.len() as u64) as usize] ^ any >> 60 & 3,
+        3 => any & 0x800f_f000_0000_0000 | (1023 - 3 + prng.below(60)) << 52,
+        // The product of two of these is near the smallest.
+        _ => any & 0x800f_ffff_ffff_ffff | (512 - 3 + prng.below(6)) << 52,
+    }
+}
+
+/// All of it; `thin` takes every so manieth of the directed pairs.
+pub fn floats_agree(thin: usize, random: u64) -> Result<Fared, String> {
+    let mut prng = Prng::new(5);
+    let mut sum = Fared::default();
+    let mut turn = 0u8;
+    // Flags from before stay.
+    let mut old_flags = move || {
+        turn = turn.wrapping_add(7);
+        if turn & 3 == 0 { turn >> 2 & 31 } else { 0 }
+    };
+    let pairs: Vec<(u64, u64)> = DOUBLES.iter().flat_map(|&a| DOUBLES.map(|b| (a, b))).collect();
+    for insn in on_pairs() {
+        let mut bench = Bench::new(insn);
+        for frm in 0..8u8 {
+            for &(a, b) in pairs.iter().skip(usize::from(frm) % thin).step_by(thin) {
+                bench.check([a, b, 0], 0, frm << 5 | old_flags())?;
+            }
+            for _ in 0..random {
+                let f = [random_double(&mut prng), random_double(&mut prng), 0];
+                bench.check(f, 0, frm << 5 | old_flags())?;
+            }
+        }
+        add(&mut sum, &bench);
+    }
+    for insn in on_integers() {
+        let mut bench = Bench::new(insn);
+        for frm in 0..8u8 {
+            for x in INTEGERS {
+                bench.check([0; 3], x, frm << 5 | old_flags())?;
+            }
+            for _ in 0..random {
+                let x = prng.next_u64() >> prng.below(64);
+                bench.check([0; 3], x, frm << 5 | old_flags())?;
+            }
+        }
+        add(&mut sum, &bench);
+    }
+    for insn in [0x43, 0x47, 0x4b, 0x4f].iter().flat_map(|&opcode| [7, 0, 2].map(|rm| fused(opcode, rm))) {
+        let mut bench = Bench::new(insn);
+        for frm in 0..8u8 {
+            // One of eighteen of all triples, others for each mode.
+            let triples = pairs.iter().flat_map(|&(a, b)| DOUBLES.map(|c| [a, b, c]));
+            for f in triples.skip(2 * usize::from(frm) + insn as usize / 16 % 2).step_by(19 * thin) {
+                bench.check(f, 0, frm << 5 | old_flags())?;
+            }
+            for _ in 0..4 * random {
+                let f = [random_double(&mut prng), random_double(&mut prng), random_double(&mut prng)];
+                bench.check(f, 0, frm << 5 | old_flags())?;
+            }
+            // The third cancels the product, or nearly.
+            for _ in 0..random {
+                let (a, b) = (random_double(&mut prng), random_double(&mut prng));
+                let product = (f64::from_bits(a) * f64::from_bits(b)).to_bits();
+                let c = product ^ (1 << 63) ^ prng.below(3);
+                bench.check([a, b, c], 0, frm << 5 | old_flags())?;
+            }
+        }
+        add(&mut sum, &bench);
+    }
+    Ok(sum)
+}
+
+fn add(sum: &mut Fared, bench: &Bench) {
+    let fared = bench.world.hart.fared().unwrap_or_default();
+    sum.translated += fared.translated;
+    sum.interpreted += fared.interpreted;
+    // For want of another place: all that were given.
+    sum.regions += bench.steps;
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[test]
+fn the_translator_computes_what_the_soft_implementation_does() {
+    let fared = floats_agree(1, 200).unwrap_or_else(|difference| panic!("{difference}"));
+    eprintln!("{fared:?}");
+}
