@@ -51,7 +51,26 @@ fn code_that_has_run_can_be_changed_by_any_store() {
 }
 
 #[test]
-fn the_instruction_that_ended_translated_code_may_become_another() {
+pub fn a_single_instruction_that_has_run_can_be_changed() {
+    // At the beginning, in the middle and at the end of a page of which nothing else runs.
+    for at in [BASE + 0x2000, BASE + 0x2740, BASE + 0x2ffc] {
+        let mut world = World::new(&[sw(6, 5, 0)]);
+        world.put(at, &[jal(0, 0)]);
+        world.set_x(5, at);
+        world.set_x(6, addi(8, 8, 1).into());
+        world.hart.pc = at;
+        world.step(3);
+        assert_eq!(world.hart.pc, at);
+        world.hart.pc = BASE;
+        world.step(1);
+        world.hart.pc = at;
+        world.step(1);
+        assert_eq!((world.x(8), world.hart.pc), (1, at + 4));
+    }
+}
+
+#[test]
+pub fn the_instruction_that_ended_translated_code_may_become_another() {
     // 0x40 is the first of its granule, and what is behind it is none.
     let mut world = World::new(&[sw(6, 5, 0x40)]);
     world.put(BASE + 0x38, &[addi(7, 7, 1), NOP, EBREAK]);

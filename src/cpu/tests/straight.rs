@@ -6,6 +6,7 @@
 //! a handler that goes on behind the instruction.
 
 use super::asm::*;
+use super::coherence;
 use super::float_engines::floats_agree;
 use super::translation::{LEAF, Tables};
 use super::world::{BASE, LINES, World};
@@ -86,7 +87,9 @@ impl Text {
     }
 
     fn put_all(&mut self, words: impl IntoIterator<Item = u32>) {
-        words.into_iter().for_each(|word| drop(self.put(word)));
+        for word in words {
+            self.put(word);
+        }
     }
 
     fn patch(&mut self, at: u64, word: u32) {
@@ -108,8 +111,6 @@ struct Writer<'a> {
     /// Bit by register that is not to be written.
     kept: u32,
     functions: Vec<u64>,
-    /// An instruction of the main part that the main part writes over.
-    target: Option<u64>,
     /// Where data is for a load or store.
     data: u64,
 }
@@ -279,7 +280,7 @@ impl Writer<'_> {
             }
             11..=12 if depth < 3 => {
                 let counter = COUNTERS[depth];
-                let times = self.below(20) as i32 + 1;
+                let times = self.below(if depth == 0 { 12 } else { 4 }) as i32 + 1;
                 let old = self.kept;
                 self.text.put(addi(counter, 0, times));
                 self.kept |= 1 << counter;
@@ -297,7 +298,7 @@ impl Writer<'_> {
             13..=14 if !self.functions.is_empty() => self.call(),
             15 => {
                 let (rd, n) = (self.rd(), self.below(8));
-                let frm = if n < 6 { n & 3 } else { n };
+                let frm = if self.below(8) == 0 { n } else { n & 3 };
                 let word = match self.below(8) {
                     0..=2 => csrr(rd, 1),
                     3 => csrrwi(0, 1, n),
@@ -334,19 +335,27 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes one of two instructions over the target.
+    /// A loop that writes over one of its own instructions.
     fn write_over(&mut self) {
-        let Some(target) = self.target else { return };
-        let (old, mut new) = (self.kept, self.computation());
-        while decode(new).rd == 0 {
-            new = self.computation();
+        let (counter, old) = (COUNTERS[0], self.kept);
+        self.text.put(addi(counter, 0, 2));
+        self.kept |= 1 << counter;
+        let word = self.computation();
+        let target = self.text.put(word);
+        for _ in 0..self.below(3) + 1 {
+            for _ in 0..self.below(6) {
+                self.item(3);
+            }
+            let new = self.computation();
+            let offset = target as i64 - self.text.here() as i64;
+            let low = (offset as i32) << 20 >> 20;
+            self.text.put(auipc(6, ((offset as i32).wrapping_sub(low) as u32 >> 12) & 0xf_ffff));
+            self.text.li(7, new.into());
+            self.text.put(sw(7, 6, low));
         }
-        let offset = target as i64 - self.text.here() as i64;
-        let low = (offset as i32) << 20 >> 20;
-        self.text.put(auipc(6, ((offset as i32).wrapping_sub(low) as u32 >> 12) & 0xf_ffff));
-        self.kept |= 1 << 6;
-        self.text.li(7, new.into());
-        self.text.put(sw(7, 6, low));
+        self.text.put(addi(counter, counter, -1));
+        let back = target as i64 - self.text.here() as i64;
+        self.text.put(bne(counter, 0, back as i32));
         self.kept = old;
     }
 }
@@ -356,7 +365,7 @@ fn program(prng: &mut Prng, mapped: bool) -> Vec<u16> {
     let data = if mapped { DATA_MAPPED } else { DATA };
     let kept = POINTERS.iter().fold(0, |kept, n| kept | 1 << n);
     let text = Text { at: CODE, halves: Vec::new() };
-    let mut w = Writer { prng, text, kept, functions: Vec::new(), target: None, data };
+    let mut w = Writer { prng, text, kept, functions: Vec::new(), data };
     // The loops of a function use the same counters as those around its calls.
     let counters = COUNTERS.iter().fold(0, |kept, n| kept | 1 << n);
     w.kept = kept | counters | 1 << RA;
@@ -380,11 +389,7 @@ fn program(prng: &mut Prng, mapped: bool) -> Vec<u16> {
     let end = CODE + (CODE_PAGES - 1) * 0x1000;
     let mut n = 0;
     while w.text.here() < end {
-        if n == 20 {
-            let word = w.computation();
-            w.target = Some(w.text.put(word));
-        }
-        if n % 64 == 40 {
+        if n % 256 == 20 {
             w.write_over();
         }
         w.item(0);
@@ -456,13 +461,17 @@ fn world(seed: u64) -> World {
     world
 }
 
+/// The longest pieces, in turn at random.
+const SHORT: [u64; 4] = [3, 60, 300, 3000];
+const LONG: [u64; 4] = [1000, 3000, 6000, 20_000];
+
 /// Both engines run the program of `seed`; where they differ first, if they do.
-fn agree(seed: u64, pieces: u64) -> Result<Fared, String> {
+fn agree(seed: u64, pieces: u64, lengths: [u64; 4]) -> Result<Fared, String> {
     let mut prng = Prng::new(seed);
     let mut translated = world(seed).with(Engine::Translator);
     let mut interpreted = world(seed).with(Engine::Interpreter);
     for _ in 0..pieces {
-        let longest = [3, 60, 2000, 6000][prng.below(4) as usize];
+        let longest = lengths[prng.below(4) as usize];
         let length = prng.between(1, longest);
         let lines = if prng.chance(1, 4) { [8, 1 << 7, 1 << 11][prng.below(3) as usize] } else { 0 };
         for world in [&mut translated, &mut interpreted] {
@@ -485,22 +494,33 @@ fn agree(seed: u64, pieces: u64) -> Result<Fared, String> {
 
 #[test]
 fn straight_code_agrees() {
-    let mut sum = Fared::default();
     for seed in 1..=40 {
-        let fared = agree(seed, 60).unwrap_or_else(|difference| panic!("{difference}"));
+        agree(seed, 150, SHORT).unwrap_or_else(|difference| panic!("{difference}"));
+    }
+    let mut sum = Fared::default();
+    for seed in 41..=60 {
+        let fared = agree(seed, 30, LONG).unwrap_or_else(|difference| panic!("{difference}"));
         sum.translated += fared.translated;
         sum.interpreted += fared.interpreted;
         sum.rewritten += fared.rewritten;
-        sum.regions += fared.regions;
     }
-    assert!(sum.share() > 0.9 && sum.translated > 1_000_000 && sum.rewritten > 100, "{sum:?}");
+    // Behind an instruction that leaves (misaligned, a NaN) it is interpreted up to the next jump.
+    assert!(sum.share() > 0.4 && sum.translated > 1_000_000 && sum.rewritten > 100, "{sum:?}");
 }
 
 /// What finds the bug that is planted, if something does.
 fn found() -> Option<String> {
     for seed in 1..=12 {
-        if let Err(difference) = agree(seed, 60) {
+        if let Err(difference) = agree(seed, 150, SHORT) {
             return Some(difference);
+        }
+    }
+    for test in [
+        coherence::the_instruction_that_ended_translated_code_may_become_another,
+        coherence::a_single_instruction_that_has_run_can_be_changed,
+    ] {
+        if std::panic::catch_unwind(test).is_err() {
+            return Some("a test of coherence fails".into());
         }
     }
     floats_agree(7, 20).err()
