@@ -69,6 +69,8 @@ use interpreter::{CodeCache, HALFWORDS, Slot};
 use regs::Regs;
 use tlb::{Entries, PAGE_MASK, Spaces};
 use x64::Translator;
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+pub(crate) use x64::forbidden::set as forbid_code;
 
 /// What an engine works on.
 pub(crate) struct Work<'a> {
@@ -242,6 +244,13 @@ impl Engines {
     /// The engine that executes.
     pub fn chosen(&self) -> Engine {
         self.chosen
+    }
+
+    /// For tests: the translator keeps no more than so many bytes of code.
+    #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+    pub fn keep_at_most(&mut self, bytes: usize) {
+        self.translator = Translator::of_bytes(bytes).ok().map(Box::new);
+        self.make_eager();
     }
 
     /// For tests: a jump to a place translates it at once.

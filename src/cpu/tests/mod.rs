@@ -14,6 +14,8 @@ mod fine_pmp;
 mod float;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod float_engines;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod hostile;
 mod memory;
 mod soup;
 mod speed;

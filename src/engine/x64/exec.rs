@@ -22,6 +22,10 @@ impl CodeMemory {
     /// So many bytes; an error where the host forbids it.
     #[allow(unsafe_code, reason = "maps memory that nothing else knows, twice")]
     pub fn new(len: usize) -> std::io::Result<Self> {
+        #[cfg(test)]
+        if super::forbidden::now() {
+            return Err(std::io::ErrorKind::PermissionDenied.into());
+        }
         let file: OwnedFd = rustix::fs::memfd_create("lockstep-translator", rustix::fs::MemfdFlags::CLOEXEC)?;
         rustix::fs::ftruncate(&file, len as u64)?;
         // SAFETY: the file has no name and no other holder, and is not truncated while it is mapped. Its bytes

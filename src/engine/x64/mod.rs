@@ -113,7 +113,12 @@ fn translates(insn: &Insn, host: Host) -> bool {
 impl Translator {
     /// An error where the host does not let a process make code.
     pub fn new() -> std::io::Result<Self> {
-        let mut memory = CodeMemory::new(CODE_BYTES)?;
+        Self::of_bytes(CODE_BYTES)
+    }
+
+    /// With so many bytes of translated code kept at once.
+    pub fn of_bytes(bytes: usize) -> std::io::Result<Self> {
+        let mut memory = CodeMemory::new(bytes)?;
         let routines = routines();
         memory.put(0, &routines.code);
         Ok(Self {
@@ -306,6 +311,25 @@ impl Translator {
         self.used = self.routines.code.len();
         self.tables.fill(0);
         self.pages.iter_mut().for_each(|page| *page = None);
+    }
+}
+
+/// A host that forbids memory for code, for a test.
+#[cfg(test)]
+pub mod forbidden {
+    use std::cell::Cell;
+
+    thread_local! {
+        static FORBIDDEN: Cell<bool> = const { Cell::new(false) };
+    }
+
+    pub fn now() -> bool {
+        FORBIDDEN.get()
+    }
+
+    /// On this thread from now on, or no longer.
+    pub fn set(forbidden: bool) {
+        FORBIDDEN.set(forbidden);
     }
 }
 
