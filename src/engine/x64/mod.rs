@@ -12,6 +12,8 @@ mod asm;
 mod bits;
 mod emit;
 mod exec;
+#[cfg(test)]
+pub mod forbidden;
 mod fp;
 mod layout;
 mod memory;
@@ -311,25 +313,6 @@ impl Translator {
         self.used = self.routines.code.len();
         self.tables.fill(0);
         self.pages.iter_mut().for_each(|page| *page = None);
-    }
-}
-
-/// A host that forbids memory for code, for a test.
-#[cfg(test)]
-pub mod forbidden {
-    use std::cell::Cell;
-
-    thread_local! {
-        static FORBIDDEN: Cell<bool> = const { Cell::new(false) };
-    }
-
-    pub fn now() -> bool {
-        FORBIDDEN.get()
-    }
-
-    /// On this thread from now on, or no longer.
-    pub fn set(forbidden: bool) {
-        FORBIDDEN.set(forbidden);
     }
 }
 
