@@ -133,7 +133,11 @@ pub const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "std::arch::is_x86_feature_detected",
         "a fused multiply-add is exact in hardware and in software alike",
     ),
-    ("engine/mod.rs", "std::env::var_os", "the unit tests, and nothing else, run under the engine that is named there"),
+    (
+        "engine/mod.rs",
+        "std::env::var_os",
+        "the unit tests, and nothing else, run under the engine that is named there",
+    ),
     ("engine/mod.rs", "std::sync::atomic", "which engine a process uses never shows"),
     (
         "engine/x64/mod.rs",

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::engine::float::compute;
 use crate::engine::interpreter::Slot;
 use crate::engine::regs::Regs;
-use crate::isa::decode;
+use crate::isa::{Extensions, decode};
 
 const FS: u64 = 0x6000;
 
@@ -147,7 +147,8 @@ impl Bench {
         }
         (hart.pc, hart.csrs.fcsr) = (BASE, fcsr);
         let (before, mut flags) = (hart.exceptions, fcsr);
-        let legal = compute(&mut expected, &mut flags, Slot::from(decode(self.insn))).is_some();
+        let legal =
+            compute(&mut expected, &mut flags, Slot::from(decode(self.insn, Extensions::ALL))).is_some();
         let translated = |world: &World| world.hart.fared().unwrap_or_default().translated;
         let old = translated(&self.world);
         self.world.step(if legal { 2 } else { 1 });
@@ -161,7 +162,7 @@ impl Bench {
         if found == wanted {
             return Ok(());
         }
-        let insn = decode(self.insn);
+        let insn = decode(self.insn, Extensions::ALL);
         Err(format!("{insn:?} of {f:x?}, {x5:x}, fcsr {fcsr:x}: {found:x?}, not {wanted:x?}"))
     }
 }
@@ -245,7 +246,7 @@ pub fn floats_agree(thin: usize, random: u64) -> Result<Shares, String> {
 type Shares = BTreeMap<String, (u64, u64)>;
 
 fn add(sum: &mut Shares, bench: &Bench) {
-    let insn = decode(bench.insn);
+    let insn = decode(bench.insn, Extensions::ALL);
     let rounding = if insn.rm == 7 { " dyn" } else { "" };
     let share = sum.entry(format!("{:?}{rounding}", insn.op)).or_default();
     *share = (share.0 + bench.legal, share.1 + bench.translated);
