@@ -144,7 +144,8 @@ pub struct Party {
 
 impl Party {
     pub fn new(first: u8) -> Self {
-        let settings = Settings { slice_instructions: 1024, slice_instructions_max: 1024, ..Settings::default() };
+        let settings =
+            Settings { slice_instructions: 1024, slice_instructions_max: 1024, ..Settings::default() };
         let guest = ["clock", "kv", "diskkv", "clock"][usize::from(first >> 2 & 3)];
         let boot = |generation| Boot { machine: guest::boot(guest), generation, life: 7, limit: Icount::MAX };
         let mut node = match first & 3 {

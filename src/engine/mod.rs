@@ -4,7 +4,7 @@
 //!
 //! An engine leaves *before* an instruction that needs more, so leaving is always exact; what is left over
 //! executes the one long way, in [`cpu`](crate::cpu). What an engine keeps of the guest's code never shows:
-//! [`Engines`] hears of every write to a page of which anything is kept.
+//! `Engines` hears of every write to a page of which anything is kept.
 
 pub(crate) mod alu;
 pub(crate) mod float;

@@ -79,7 +79,7 @@ const SLICE_TICKS_MAX: u64 = 4096;
 
 impl Settings {
     /// Instructions to the next look at the outside world of a guest that is seen to run at `pace`, and whose
-    /// clock has the rate `clock`, both in ticks for [`RATE_INSTRUCTIONS`] instructions, 0 if not known; `held`:
+    /// clock has the rate `clock`, both in ticks for 65,536 instructions, 0 if not known; `held`:
     /// while an output waits.
     pub fn slice(&self, pace: u16, clock: u16, held: bool) -> u64 {
         match held {
