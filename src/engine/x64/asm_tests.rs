@@ -434,3 +434,49 @@ fn floating_point_reads_back() {
     }
     sheet.check();
 }
+
+#[test]
+fn bit_manipulation_reads_back() {
+    let mut sheet = Sheet::new();
+    for a in REGS {
+        for width in WIDTHS {
+            for (op, verb) in [(Rotate::Left, "rol"), (Rotate::Right, "ror")] {
+                sheet.one(format!("{verb} {}, cl", of(a, width)), |asm| asm.rotate_cl(op, width, a));
+                for by in 0..if width == Width::W64 { 64 } else { 32 } {
+                    sheet.one(format!("{verb} {}, {by}", of(a, width)), |asm| {
+                        asm.rotate_imm(op, width, a, by)
+                    });
+                }
+            }
+            for from in operands() {
+                let text = format!("{}, {}", of(a, width), operand(from, bytes(width)));
+                sheet.one(format!("lzcnt {text}"), |asm| asm.leading_zeros(width, a, from));
+                sheet.one(format!("tzcnt {text}"), |asm| asm.trailing_zeros(width, a, from));
+                sheet.one(format!("popcnt {text}"), |asm| asm.count_ones(width, a, from));
+            }
+        }
+        sheet.one(format!("bswap {}", name(a, 8)), |asm| asm.swap_bytes(a));
+        for (op, verb) in [(Bit::Test, "bt"), (Bit::Set, "bts"), (Bit::Clear, "btr"), (Bit::Invert, "btc")] {
+            for b in REGS {
+                sheet.one(format!("{verb} {}, {}", name(a, 8), name(b, 8)), |asm| asm.bit(op, a, b));
+            }
+            for n in 0..64 {
+                sheet.one(format!("{verb} {}, {n}", name(a, 8)), |asm| asm.bit_imm(op, a, n));
+            }
+        }
+        for b in REGS {
+            for (cond, suffix) in CONDS {
+                let text = format!("cmov{suffix} {}, {}", name(a, 8), name(b, 8));
+                sheet.one(text, |asm| asm.mov_if(cond, a, b));
+            }
+            for (index, by) in
+                REGS.into_iter().filter(|&x| x != Rsp).flat_map(|x| (0..4).map(move |by| (x, by)))
+            {
+                let scale = if by == 0 { String::new() } else { format!("*{}", 1 << by) };
+                let text = format!("lea {}, [{}+{}{scale}]", name(a, 8), name(b, 8), name(index, 8));
+                sheet.one(text, |asm| asm.lea_scaled(a, b, index, by));
+            }
+        }
+    }
+    sheet.check();
+}
