@@ -4,6 +4,7 @@
 //! A load that found something lost or done twice does (exit status 1). Progress goes to stderr.
 
 mod engine;
+mod engines;
 mod gateway;
 mod linux;
 mod log;
@@ -32,6 +33,8 @@ pub struct Plan {
     pub only: Vec<Part>,
     /// A Debian Linux guest instead of the parts.
     pub linux: bool,
+    /// The engines beside QEMU's instead of the parts.
+    pub engines: bool,
 }
 
 /// What can be measured by itself.
@@ -48,7 +51,7 @@ pub enum Part {
 
 impl Plan {
     fn wants(&self, part: Part) -> bool {
-        !self.linux && (self.only.is_empty() || self.only.contains(&part))
+        !self.linux && !self.engines && (self.only.is_empty() || self.only.contains(&part))
     }
 }
 
@@ -73,6 +76,15 @@ pub fn run(plan: &Plan) -> Result<u8, Failure> {
         sheet.sections.push(section);
     };
     let mut clean = true;
+    let mut kernels = None;
+    if plan.engines {
+        let measured = engines::measure(&dir.join("engines"), plan.quick)?;
+        if !plan.json {
+            print!("{}", measured.text);
+        }
+        add(measured.means);
+        kernels = Some(measured.json);
+    }
     if plan.linux {
         linux::measure(&dir.join("linux"), plan.quick, &mut add)?;
     }
@@ -102,6 +114,7 @@ pub fn run(plan: &Plan) -> Result<u8, Failure> {
         clean &= nothing_lost;
     }
     sheet.clean = clean;
+    sheet.engines = kernels;
     sheet.seconds = begun.elapsed().as_secs_f64().round();
     match plan.json {
         true => put!("{}", serde_json::to_string(&sheet.to_json())?)?,

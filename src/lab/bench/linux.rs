@@ -8,6 +8,8 @@ mod boots;
 mod guest;
 mod pair;
 
+pub(super) use guest::children_cpu_seconds;
+
 use std::path::Path;
 
 use super::progress;

@@ -101,6 +101,8 @@ pub struct Sheet {
     pub quick: bool,
     /// The verifying client found nothing wrong over all takeovers.
     pub clean: bool,
+    /// The engines beside QEMU's, kernel by kernel, where they were measured.
+    pub engines: Option<Value>,
     pub seconds: f64,
     cpus: usize,
 }
@@ -108,20 +110,24 @@ pub struct Sheet {
 impl Sheet {
     pub fn new(quick: bool) -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { sections: Vec::new(), quick, clean: false, seconds: 0.0, cpus }
+        Self { sections: Vec::new(), quick, clean: false, engines: None, seconds: 0.0, cpus }
     }
 
     pub fn to_json(&self) -> Value {
         let figures = self.sections.iter().flat_map(|section| &section.figures);
         let figures: Map<String, Value> =
             figures.map(|figure| (figure.key.to_owned(), figure.to_json())).collect();
-        json!({
+        let mut all = json!({
             "figures": figures,
             "clean": self.clean,
             "quick": self.quick,
             "seconds": self.seconds,
             "cpus": self.cpus,
-        })
+        });
+        if let Some(engines) = &self.engines {
+            all["engines"] = engines.clone();
+        }
+        all
     }
 
     pub fn last_words(&self) -> String {

@@ -131,7 +131,7 @@ pub fn run_to_end<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Took, 
 
 /// The processor time of all processes that were started here and waited for (`proc(5)`: fields 16 and
 /// 17 of `stat`, in hundredths of a second).
-fn children_cpu_seconds() -> Result<f64, Failure> {
+pub fn children_cpu_seconds() -> Result<f64, Failure> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     // The second field is a name in parentheses, and may hold anything.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
