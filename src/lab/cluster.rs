@@ -200,10 +200,28 @@ pub struct Cluster {
 }
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
+const START_TRIES: u32 = 4;
 
 impl Cluster {
     /// Starts a switch for `guest` and gets ready to start nodes; `dir` must exist and be empty.
     pub fn start(
+        binary: &Path,
+        dir: &Path,
+        guest: &Path,
+        memory: &str,
+        narrate: Option<fn(&str, &str)>,
+    ) -> Result<Self, ClusterError> {
+        // A port that was free may be another's when the switch opens it.
+        for _ in 1..START_TRIES {
+            match Self::start_at_free_ports(binary, dir, guest, memory, narrate) {
+                Err(ClusterError::Ended { tail, .. }) if tail.contains("Address already in use") => {}
+                started => return started,
+            }
+        }
+        Self::start_at_free_ports(binary, dir, guest, memory, narrate)
+    }
+
+    fn start_at_free_ports(
         binary: &Path,
         dir: &Path,
         guest: &Path,
