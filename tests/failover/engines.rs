@@ -4,7 +4,7 @@ use super::scene::*;
 
 /// Nodes that start from now on execute with `engine`.
 fn choose(scene: &mut Scene, engine: &str) {
-    scene.cluster.guest_words = [&guest("kv"), "--engine", engine].map(str::to_owned).to_vec();
+    scene.cluster.arguments = ["--engine", engine].map(str::to_owned).to_vec();
 }
 
 #[test]
