@@ -75,7 +75,9 @@ fn what_one_engine_records_the_other_replays() {
             let more = ["--engine", records, "--max-instructions", "20M", "--digest-every", "1M"];
             let recorded = record(name, &log, &more, b"");
             let replayed = lockstep(&["replay", "--engine", replays, log.to_str().unwrap()], b"");
-            assert_eq!(recorded.status.code(), replayed.status.code(), "{name}: {}", said(&replayed));
+            // A guest that was stopped (124) has not ended in its recording either.
+            let ended = recorded.status.code().filter(|&code| code != 124).unwrap_or(0);
+            assert_eq!(Some(ended), replayed.status.code(), "{name}: {}", said(&replayed));
             assert_eq!(recorded.stdout, replayed.stdout, "{name}: {}", said(&replayed));
             let verdict = said(&replayed);
             assert!(
