@@ -111,9 +111,10 @@ pub(crate) struct Left {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
     /// The loop over decoded instructions: on every host, and the measure of the other.
+    #[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), default)]
     Interpreter,
     /// Translation to host code: on x86-64 under Linux.
-    #[default]
+    #[cfg_attr(all(target_arch = "x86_64", target_os = "linux"), default)]
     Translator,
 }
 

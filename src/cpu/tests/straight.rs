@@ -566,6 +566,10 @@ fn found() -> Option<String> {
 
 #[test]
 fn every_planted_bug_is_found() {
+    // Some are found by tests of coherence, which run under the engine that this process is to use.
+    if world(1).hart.engine() == Engine::Interpreter {
+        return eprintln!("SKIPPED: the translator's bugs are found where it runs");
+    }
     let mut missed = Vec::new();
     for &bug in Planted::ALL {
         let start = std::time::Instant::now();
