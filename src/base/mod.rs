@@ -5,6 +5,8 @@
 //! Absent on purpose: anything that knows the machine, the log or the host.
 
 pub mod blob;
+#[cfg(test)]
+pub(crate) mod choice;
 pub mod count;
 pub mod digest;
 pub mod prng;

@@ -108,13 +108,6 @@ mod choice {
 
     /// Calls `work` on this thread with that safeguard off, or with all of them on.
     pub fn during<T>(sabotage: Option<Sabotage>, work: impl FnOnce() -> T) -> T {
-        struct Restore(Option<Sabotage>);
-        impl Drop for Restore {
-            fn drop(&mut self) {
-                CHOSEN.set(self.0);
-            }
-        }
-        let _restore = Restore(CHOSEN.replace(sabotage));
-        work()
+        crate::base::choice::during(&CHOSEN, sabotage, work)
     }
 }

@@ -115,13 +115,6 @@ mod choice {
 
     /// Calls `work` on this thread with that bug planted.
     pub fn during<T>(bug: Planted, work: impl FnOnce() -> T) -> T {
-        struct Restore(Option<Planted>);
-        impl Drop for Restore {
-            fn drop(&mut self) {
-                CHOSEN.set(self.0);
-            }
-        }
-        let _restore = Restore(CHOSEN.replace(Some(bug)));
-        work()
+        crate::base::choice::during(&CHOSEN, Some(bug), work)
     }
 }
