@@ -91,12 +91,30 @@ enum Command {
     Bench(bench::Args),
 }
 
+impl Command {
+    /// Whether it executes a guest in this process: only then does it matter which engine the host can have.
+    fn executes(&self) -> bool {
+        matches!(
+            self,
+            Command::Run(_)
+                | Command::Primary(_)
+                | Command::Backup(_)
+                | Command::Replay(_)
+                | Command::Log(_)
+                | Command::Sim(_)
+                | Command::Bench(_)
+        )
+    }
+}
+
 /// Parses the arguments, runs the subcommand, and answers with the process's exit code.
 pub fn main() -> ExitCode {
     os::die_with_starter();
     let cli = Cli::parse();
     os::survive_file_size_limit();
-    if let Err(why) = cli.engine.is_here() {
+    if cli.command.executes()
+        && let Err(why) = cli.engine.is_here()
+    {
         say!("lockstep: {why}; the interpreter executes the guest");
     }
     cli.engine.make_default();

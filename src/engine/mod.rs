@@ -257,7 +257,8 @@ impl Engines {
     /// For tests: a jump to a place translates it at once.
     #[cfg(test)]
     pub fn make_eager(&mut self) {
-        if let Some(translator) = self.translator() {
+        self.make_chosen();
+        if let Some(translator) = &mut self.translator {
             translator.make_eager();
         }
     }
@@ -265,21 +266,21 @@ impl Engines {
     /// For tests: the translator translates as for the first x86-64 host.
     #[cfg(test)]
     pub fn make_basic(&mut self) {
-        if let Some(translator) = self.translator() {
+        self.make_chosen();
+        if let Some(translator) = &mut self.translator {
             translator.make_basic();
         }
     }
 
-    /// The translator, if it is chosen; made if need be. Where the host cannot have it the interpreter is chosen.
+    /// Makes the translator, if it is chosen and not there. Where the host cannot have it the interpreter is chosen.
     #[inline(always)]
-    fn translator(&mut self) -> Option<&mut Translator> {
+    fn make_chosen(&mut self) {
         if self.translator.is_none() && self.chosen == Engine::Translator {
             match translator() {
                 Ok(translator) => self.translator = Some(translator),
                 Err(_) => self.chosen = Engine::Interpreter,
             }
         }
-        self.translator.as_deref_mut()
     }
 
     /// How the translator fared, if it runs.
@@ -313,9 +314,8 @@ impl Engines {
 
     /// Runs at most `count` instructions from `pc`, which is ready on RAM page `page`.
     pub fn run(&mut self, work: &mut Work<'_>, page: u32, pc: u64, count: u64) -> Left {
-        if self.translator().is_some()
-            && let Some(translator) = &mut self.translator
-        {
+        self.make_chosen();
+        if let Some(translator) = &mut self.translator {
             return translator.run(work, &self.code, page, pc, count);
         }
         match self.code.slots(page.into()) {
