@@ -17,7 +17,7 @@ use super::csr::{ADUE, Privilege, status};
 use super::hart::Hart;
 use super::trap::{Cause, Trap};
 use crate::base::{GuestPhys, GuestVirt};
-use crate::engine::tlb::{Entry, PAGE_MASK, Space, slot};
+use crate::engine::tlb::{Entry, Kind, PAGE_MASK, Space, slot};
 use crate::mem::sv39::{self, Mapping, PTE_VALID, Rights, Update, WalkFault};
 use crate::mem::{Access, PAGE_BYTES, PageFlags, RAM_BASE, Ram};
 
@@ -209,7 +209,7 @@ impl Hart {
     /// when this fetch is not valid for its whole page.
     pub(super) fn fetch_page(&mut self, ram: &mut Ram, pc: u64) -> Result<Option<u32>, Trap> {
         let space = self.fetch_space();
-        let entry = self.tlb.space(space).fetch[slot(pc)];
+        let entry = self.tlb.space(space)[Kind::Fetch as usize][slot(pc)];
         if entry.tag == pc & PAGE_MASK {
             return Ok(Some(entry.delta as u32));
         }
@@ -247,9 +247,8 @@ impl Hart {
     /// The place of `size` bytes at `va`, when the cache knows them to be on one page of RAM that may be read
     /// (or written, without a cache to invalidate).
     fn cached(&self, va: u64, size: usize, access: Access) -> Option<Place> {
-        let space = self.tlb.space(self.data_space());
-        let entries = if access == Access::Load { &space.read } else { &space.write };
-        let entry = entries[slot(va)];
+        let kind = if access == Access::Load { Kind::Read } else { Kind::Write };
+        let entry = self.tlb.space(self.data_space())[kind as usize][slot(va)];
         let fits = va % PAGE + size as u64 <= PAGE;
         let at = || RAM_BASE.get() + va.wrapping_add(entry.delta);
         (fits && entry.tag == va & PAGE_MASK).then(|| Place { at: at(), whole_page: true, update: None })

@@ -35,7 +35,7 @@ use super::trap::{self, Cause, Trap};
 use crate::base::{GuestPhys, Icount};
 use crate::engine::interpreter::Slot;
 use crate::engine::regs::Regs;
-use crate::engine::tlb::Tlb;
+use crate::engine::tlb::{Kind, Tlb};
 use crate::engine::{Engine, Engines, Fared, Leave, Left, Work};
 use crate::isa::{Insn, Op, decode};
 use crate::mem::{PageFlags, Ram};
@@ -468,7 +468,7 @@ impl Hart {
             reservation: &mut self.reservation,
             float: self.csrs.mstatus & status::FS == status::FS,
             data: self.tlb.space(data),
-            fetch: &self.tlb.space(fetch).fetch,
+            fetch: &self.tlb.space(fetch)[Kind::Fetch as usize],
             ram: ram.bytes_mut(),
         };
         let left = run(&mut self.engines, &mut work);

@@ -6,7 +6,7 @@
 
 use super::alu::{div, divu, divuw, divw, low, mulh, mulhsu, mulhu, orc_b, rem, remu, remuw, remw, sext32};
 use super::float::{compute, nan_box_half, nan_box_low};
-use super::tlb::{PAGE_MASK, slot};
+use super::tlb::{Kind, PAGE_MASK, slot};
 use super::{Leave, Left, Work};
 use crate::isa::Op;
 
@@ -33,7 +33,7 @@ pub fn run<const BLOCK: bool>(
     count: u64,
 ) -> Left {
     let Work { regs: x, fcsr, float, data, fetch, ram, .. } = work;
-    let (read, write) = (&data.read, &data.write);
+    let (read, write) = (&data[Kind::Read as usize], &data[Kind::Write as usize]);
     let float = *float;
     let mut slots = slots;
     let mut page = pc & PAGE_MASK;

@@ -67,7 +67,7 @@ use crate::isa::Extensions;
 use crate::mem::{PageFlags, Ram};
 use interpreter::{CodeCache, HALFWORDS, Slot};
 use regs::Regs;
-use tlb::{Entries, PAGE_MASK, Spaces};
+use tlb::{ByKind, Entries, PAGE_MASK};
 use x64::Translator;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 pub(crate) use x64::forbidden::set as forbid_code;
@@ -81,7 +81,7 @@ pub(crate) struct Work<'a> {
     /// `mstatus.FS` is Dirty: floating point is on, and no use of it changes that.
     pub float: bool,
     /// Where loads and stores go.
-    pub data: &'a Spaces,
+    pub data: &'a ByKind,
     /// Where jumps go.
     pub fetch: &'a Entries,
     /// All of RAM, under the promise of [`Ram::bytes_mut`]: what a write entry leads to has been marked.

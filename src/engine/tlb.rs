@@ -15,8 +15,13 @@
 //!
 //! A flush costs what was put in since the last one, not what the cache holds.
 
+use std::cell::OnceCell;
+
 /// Entries of each kind, direct-mapped by the low bits of the page number.
-pub const ENTRIES: usize = 4096;
+///
+/// They reach over 64 MiB. A guest that works on less finds its entries in as few cache lines as it would find them in
+/// a smaller cache.
+pub const ENTRIES: usize = 16384;
 /// The bits of an address that an entry's tag is compared with, besides the alignment bits.
 pub const PAGE_MASK: u64 = !0xfff;
 
@@ -52,74 +57,70 @@ pub enum Space {
     Machine = 3,
 }
 
-#[repr(C)]
-pub struct Spaces {
-    pub read: Entries,
-    pub write: Entries,
-    pub fetch: Entries,
-}
-
 /// For what kind of access an entry answers.
-#[derive(Clone, Copy)]
-enum Kind {
-    Read,
-    Write,
-    Fetch,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Kind {
+    Read = 0,
+    Write = 1,
+    Fetch = 2,
 }
 
-impl Spaces {
-    fn of(&mut self, kind: Kind) -> &mut Entries {
-        match kind {
-            Kind::Read => &mut self.read,
-            Kind::Write => &mut self.write,
-            Kind::Fetch => &mut self.fetch,
-        }
-    }
-}
+/// The entries of a [`Space`], by [`Kind`].
+pub type ByKind = [Entries; 3];
 
 struct Held {
-    entries: Box<Spaces>,
+    /// Made when the space is used for the first time: hardly a machine uses all of them.
+    entries: OnceCell<Box<ByKind>>,
     /// By kind: the slots that hold an entry, each once.
     filled: [Vec<u16>; 3],
 }
 
 impl Held {
+    const fn new() -> Self {
+        Self { entries: OnceCell::new(), filled: [Vec::new(), Vec::new(), Vec::new()] }
+    }
+
+    fn entries(&self) -> &ByKind {
+        self.entries.get_or_init(|| {
+            // By way of a vector: the whole is larger than some threads' stacks.
+            let Ok(entries) = vec![[EMPTY; ENTRIES]; 3].try_into() else { unreachable!("three of them") };
+            entries
+        })
+    }
+
     fn put(&mut self, kind: Kind, entry: Entry) {
+        self.entries();
+        let Some(entries) = self.entries.get_mut() else { return };
         let at = slot(entry.tag);
-        let old = std::mem::replace(&mut self.entries.of(kind)[at], entry);
+        let old = std::mem::replace(&mut entries[kind as usize][at], entry);
         if old.tag == NONE {
             self.filled[kind as usize].push(at as u16);
         }
     }
 
     fn flush(&mut self, kind: Kind) {
-        let entries = self.entries.of(kind);
+        let Some(entries) = self.entries.get_mut() else { return };
         for at in self.filled[kind as usize].drain(..) {
-            entries[usize::from(at)] = EMPTY;
+            entries[kind as usize][usize::from(at)] = EMPTY;
         }
     }
 }
+
+const _: () = assert!(ENTRIES <= 1 << u16::BITS);
 
 pub struct Tlb {
     spaces: [Held; 4],
 }
 
 impl Tlb {
-    pub fn new() -> Self {
-        let empty = || Held {
-            entries: Box::new(Spaces {
-                read: [EMPTY; ENTRIES],
-                write: [EMPTY; ENTRIES],
-                fetch: [EMPTY; ENTRIES],
-            }),
-            filled: Default::default(),
-        };
-        Self { spaces: [empty(), empty(), empty(), empty()] }
+    pub const fn new() -> Self {
+        Self { spaces: [Held::new(), Held::new(), Held::new(), Held::new()] }
     }
 
     #[inline(always)]
-    pub fn space(&self, space: Space) -> &Spaces {
-        &self.spaces[space as usize].entries
+    pub fn space(&self, space: Space) -> &ByKind {
+        self.spaces[space as usize].entries()
     }
 
     pub fn put_read(&mut self, space: Space, entry: Entry) {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | rbp | the guest's registers ([`BIAS`] bytes in) |
 //! | r13 | RAM |
-//! | r14 | the translation cache of loads and stores ([`Spaces`]) |
+//! | r14 | the translation cache of loads and stores ([`ByKind`]) |
 //! | r15 | how many instructions may still be executed |
 //! | rax, rcx, rdx, xmm0, xmm1 | nothing for long |
 //! | the others | guest registers, chosen by region ([`HOMES`](super::plan::HOMES)) |
@@ -13,7 +13,7 @@ use std::mem::offset_of;
 
 use super::asm::{Mem, Reg};
 use crate::engine::regs::Regs;
-use crate::engine::tlb::{Entry, Spaces};
+use crate::engine::tlb::{ByKind, Entries, Entry, Kind};
 
 pub const REGS: Reg = Reg::Rbp;
 pub const RAM: Reg = Reg::R13;
@@ -38,8 +38,9 @@ pub const ENTRY_SHIFT: u8 = 8;
 const _: () =
     assert!(size_of::<Entry>() == 16 && offset_of!(Entry, tag) == 0 && offset_of!(Entry, delta) == 8);
 
-pub const READ: i32 = offset_of!(Spaces, read) as i32;
-pub const WRITE: i32 = offset_of!(Spaces, write) as i32;
+pub const READ: i32 = (Kind::Read as usize * size_of::<Entries>()) as i32;
+pub const WRITE: i32 = (Kind::Write as usize * size_of::<Entries>()) as i32;
+const _: () = assert!(size_of::<ByKind>() == 3 * size_of::<Entries>());
 
 /// What a run of translated code takes and gives back.
 #[derive(Debug, Default)]
@@ -47,7 +48,7 @@ pub const WRITE: i32 = offset_of!(Spaces, write) as i32;
 pub struct Frame {
     /// The address of the guest's registers, [`BIAS`] bytes in.
     pub regs: u64,
-    /// The address of the [`Spaces`] of loads and stores.
+    /// The address of the [`ByKind`] of loads and stores.
     pub data: u64,
     /// The address of the fetch entries.
     pub fetch: u64,
