@@ -57,6 +57,16 @@ planted! {
     AlignmentUnchecked,
     /// Stores go by the read entries, so that stores to code are not noticed.
     StoreByReadEntry,
+    /// Of a window, only the page of its first byte is looked up.
+    WindowCut,
+    /// A window's accesses are taken for aligned.
+    WindowMisaligned,
+    /// A window with stores goes by the read entries.
+    WindowByReadEntry,
+    /// A window stays when the register that it goes by is written.
+    WindowStale,
+    /// An exit in the plain copy of a block gives back what was executed before the copy, too.
+    PlainRefundsAll,
     /// Code that is written over stays.
     CodeStale,
     /// The granules noted for a page's code are one too far.

@@ -1,11 +1,11 @@
 //! PMP entries that end within a page: every kind of access sees them, and the rest of RAM keeps its
 //! caches.
 
-use crate::engine::tlb::Kind;
 use super::asm::*;
 use super::translation::{LEAF, Tables};
 use super::world::{BASE, World};
 use crate::cpu::Privilege;
+use crate::engine::tlb::Kind;
 
 /// Everything but the four bytes at `hole`, which have the rights `rwx`, for S- and U-mode.
 fn with_hole(world: &mut World, hole: u64, rwx: u64) {
@@ -73,7 +73,10 @@ fn a_page_with_a_hole_is_looked_at_each_time_and_others_are_not() {
     let cached = |world: &World, va| {
         let space = world.hart.tlb.space(world.hart.data_space());
         let slot = crate::engine::tlb::slot(va);
-        [space[Kind::Read as usize][slot].tag == va & !0xfff, space[Kind::Write as usize][slot].tag == va & !0xfff]
+        [
+            space[Kind::Read as usize][slot].tag == va & !0xfff,
+            space[Kind::Write as usize][slot].tag == va & !0xfff,
+        ]
     };
     assert_eq!(cached(&world, HOLE), [false, false]);
     world.put(BASE + 6 * 4, &[sw(7, 8, 0), lw(7, 8, 0)]);

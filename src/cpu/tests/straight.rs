@@ -213,7 +213,7 @@ impl Writer<'_> {
         let mut pointer = POINTERS[self.below(2) as usize];
         let imm = self.below(4096) as i32 - 2048;
         let imm = if self.below(6) == 0 { imm } else { imm & !7 };
-        match self.below(8) {
+        match self.below(10) {
             // Another page.
             0 => self.point(pointer),
             // To the edge of a page, which some accesses cross.
@@ -225,11 +225,39 @@ impl Writer<'_> {
                 }
                 self.text.li(pointer, at);
                 let imm = self.below(24) as i32 - 12;
-                return self.move_data(pointer, imm);
+                return if self.below(2) == 0 {
+                    self.move_data(pointer, imm)
+                } else {
+                    self.burst(pointer, imm)
+                };
             }
+            2..=3 => return self.burst(pointer, imm / 2),
             _ => {}
         }
         self.move_data(pointer, imm);
+    }
+
+    /// Several accesses by one register near each other, and what comes between; one of them may write the register.
+    fn burst(&mut self, pointer: u32, imm: i32) {
+        let by = [1, 4, 8, 8, 8, 64][self.below(6) as usize];
+        for _ in 0..self.below(5) + 2 {
+            let away = by * (self.below(8) as i32 - 3);
+            self.move_data(pointer, imm + away);
+            match self.below(6) {
+                0 => {
+                    let word = self.computation();
+                    self.text.put(word);
+                }
+                1 => {
+                    let (f3, a, b_) = (self.condition(), self.below(32), self.below(32));
+                    self.text.put_all([b(f3, a, b_, 8), NOP]);
+                }
+                2 if self.below(4) == 0 => {
+                    self.text.put_all([addi(pointer, pointer, 0x7f8), addi(pointer, pointer, -0x7f0)])
+                }
+                _ => {}
+            }
+        }
     }
 
     fn move_data(&mut self, pointer: u32, imm: i32) {

@@ -7,6 +7,7 @@ use super::asm::{Alu, Asm, Cond, Label, Mem, Reg, Rm, Shift, Width, Xmm};
 use super::bits;
 use super::layout::{self, BUDGET, Why, cell};
 use super::plan::{Block, End, Plan, target};
+use super::windows::Windows;
 use crate::engine::planted::Planted;
 use crate::isa::{Insn, Op};
 
@@ -73,6 +74,26 @@ pub(super) struct Emitter<'a> {
     at: u16,
     /// The block has looked whether floating point may run.
     pub(super) float_checked: bool,
+    /// Of the chain under way: its windows, and the number of the instruction under way.
+    pub(super) windows: Windows,
+    step: usize,
+    /// The chain under way is the plain copy of one.
+    plain: bool,
+    /// Its first block.
+    chain: usize,
+    /// The block that is emitted next.
+    next: Option<usize>,
+    plains: Vec<Plain>,
+    /// Of the plain copy under way: where it is entered, the last one first.
+    wanted: Vec<(usize, Label)>,
+}
+
+/// Where a chain goes on in its plain copy.
+struct Plain {
+    label: Label,
+    /// The first block of the chain.
+    chain: usize,
+    step: usize,
 }
 
 /// Translates `plan` for a place `base` bytes from the beginning of the cache.
@@ -91,10 +112,19 @@ pub fn emit(plan: &Plan, host: Host, shared: Shared, base: u32) -> Region {
         done: 0,
         at: 0,
         float_checked: false,
+        windows: Windows::default(),
+        step: 0,
+        plain: false,
+        chain: 0,
+        next: None,
+        plains: Vec::new(),
+        wanted: Vec::new(),
     };
-    for (index, block) in plan.blocks.iter().enumerate() {
-        e.block(index, block);
+    let mut chain = 0;
+    while chain < plan.blocks.len() {
+        chain = e.chain(chain);
     }
+    e.plain_copies();
     e.cold();
     let entries = e.entries();
     e.tails(shared, base);
@@ -102,41 +132,113 @@ pub fn emit(plan: &Plan, host: Host, shared: Shared, base: u32) -> Region {
 }
 
 impl Emitter<'_> {
-    fn block(&mut self, index: usize, block: &Block) {
-        let label = self.blocks[index];
-        self.asm.bind(label);
-        self.length = block.insns.len() as i32;
-        self.done = 0;
-        self.at = block.at;
-        self.float_checked = false;
+    /// The number of the first block behind the chain that begins with block `first`.
+    fn end_of_chain(&self, first: usize) -> usize {
+        let chained = self.plan.chained.iter().skip(first + 1);
+        first + 1 + chained.take_while(|chained| **chained).count()
+    }
+
+    /// The blocks from `first` as far as they are a chain; the number of the block behind it.
+    fn chain(&mut self, first: usize) -> usize {
+        let end = self.end_of_chain(first);
+        self.windows = Windows::of(&self.plan.blocks[first..end]);
+        (self.chain, self.step) = (first, 0);
+        for index in first..end {
+            self.next = Some(index + 1);
+            let label = self.blocks[index];
+            self.asm.bind(label);
+            self.charge(&self.plan.blocks[index]);
+            self.block(&self.plan.blocks[index], 0);
+        }
+        end
+    }
+
+    /// The window of the instruction under way, and whether it is the first to use it.
+    pub(super) fn window(&self) -> Option<(usize, bool)> {
+        if self.plain {
+            return None;
+        }
+        let number = usize::from(self.windows.of[self.step]?);
+        Some((number, self.windows.windows[number].first == self.step))
+    }
+
+    /// The instruction under way in the plain copy of this chain.
+    pub(super) fn plain_from_here(&mut self) -> Label {
+        let label = self.asm.label();
+        self.plains.push(Plain { label, chain: self.chain, step: self.step });
+        label
+    }
+
+    /// The plain copies of chains, each from the first instruction that is wanted of it.
+    fn plain_copies(&mut self) {
+        self.plain = true;
+        let plains = std::mem::take(&mut self.plains);
+        for wanted in plains.chunk_by(|a, b| a.chain == b.chain) {
+            let Plain { chain, step, .. } = wanted[0];
+            self.wanted = wanted.iter().map(|plain| (plain.step, plain.label)).rev().collect();
+            let end = self.end_of_chain(chain);
+            self.step = 0;
+            for index in chain..end {
+                let block = &self.plan.blocks[index];
+                if self.step + block.insns.len() <= step {
+                    self.step += block.insns.len();
+                    continue;
+                }
+                self.next = (index + 1 < end).then_some(index + 1);
+                if self.step <= step {
+                    // Its common path has counted the block.
+                    self.block(block, step - self.step);
+                } else {
+                    self.charge(block);
+                    self.block(block, 0);
+                }
+            }
+        }
+    }
+
+    /// Takes the instructions of `block` from the budget.
+    fn charge(&mut self, block: &Block) {
+        (self.length, self.done, self.at) = (block.insns.len() as i32, 0, block.at);
         let charge = self.length + i32::from(Planted::ChargeOffByOne.is_on());
         self.asm.alu_imm(Alu::Sub, W64, BUDGET, charge);
         let spent = self.stub(Why::Spent);
         self.asm.jcc(Cond::Below, spent);
-        for &(at, insn) in &block.insns {
+    }
+
+    /// Emits `block` without its first `skip` instructions.
+    fn block(&mut self, block: &Block, skip: usize) {
+        self.length = block.insns.len() as i32;
+        self.done = if Planted::PlainRefundsAll.is_on() { 0 } else { skip as i32 };
+        self.step += skip;
+        self.float_checked = false;
+        for &(at, insn) in &block.insns[skip..] {
             self.at = at;
+            while let Some((_, label)) = self.wanted.pop_if(|(step, _)| *step == self.step) {
+                self.asm.bind(label);
+            }
             match insn.op {
-                Op::Jal => self.jal(&insn, index),
+                Op::Jal => self.jal(&insn),
                 Op::Jalr => self.jalr(&insn),
                 Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu => self.branch(&insn),
                 _ => self.insn(&insn),
             }
             self.done += 1;
+            self.step += 1;
         }
         self.at = block.next;
         match block.end {
             End::Jump if matches!(block.insns.last(), Some((_, insn)) if matches!(insn.op, Op::Jal | Op::Jalr)) =>
                 {}
-            End::Jump | End::Fall => self.go_on(block.next, index),
+            End::Jump | End::Fall => self.go_on(block.next),
             End::Slow => self.go_cold(Why::Slow),
             End::Lost => self.go_cold(Why::Lost),
         }
     }
 
     /// On to `next`, which may be the block that is emitted next.
-    fn go_on(&mut self, next: u16, index: usize) {
+    fn go_on(&mut self, next: u16) {
         match self.plan.block_at(next) {
-            Some(block) if block == index + 1 => {}
+            Some(block) if self.next == Some(block) => {}
             Some(block) => {
                 let label = self.blocks[block];
                 self.asm.jmp(label);
@@ -327,10 +429,10 @@ impl Emitter<'_> {
         }
     }
 
-    fn jal(&mut self, insn: &Insn, index: usize) {
+    fn jal(&mut self, insn: &Insn) {
         self.link(insn);
         match target(self.at, insn) {
-            Some(to) => self.go_on(to, index),
+            Some(to) => self.go_on(to),
             None => self.go_out(i64::from(self.at) + i64::from(insn.imm / 2)),
         }
     }

@@ -89,8 +89,15 @@ pub mod cell {
     pub const CODE: Mem = Mem::at(Reg::Rsp, 24);
     pub const FRAME: Mem = Mem::at(Reg::Rsp, 32);
     pub const FLOAT: Mem = Mem::at(Reg::Rsp, 40);
-    /// Bytes of all cells.
-    pub const BYTES: i32 = 56;
+    /// How many windows are open at once.
+    pub const WINDOWS: u8 = 8;
+    /// Bytes of all cells: eight more than a multiple of sixteen.
+    pub const BYTES: i32 = 56 + 8 * WINDOWS as i32;
+
+    /// Where the base register of an open window points to in RAM.
+    pub fn window(number: u8) -> Mem {
+        Mem::at(Reg::Rsp, 48 + 8 * i32::from(number))
+    }
 }
 
 /// Why translated code came back.

@@ -4,6 +4,7 @@
 use super::asm::{Alu, Asm, Cond, Mem, Reg, Shift, Width};
 use super::emit::{Emitter, Source};
 use super::layout::{self, DATA, ENTRY_SHIFT, RAM, READ, WRITE, Why, cell};
+use super::windows::Window;
 use crate::engine::planted::Planted;
 use crate::engine::tlb::{ENTRIES, PAGE_MASK};
 use crate::isa::{Insn, Op};
@@ -12,8 +13,11 @@ use crate::mem::RAM_BASE;
 use Reg::{Rax, Rcx, Rdx};
 use Width::{W32, W64};
 
+/// The bits of an entry's offset within its kind.
+const SLOT_MASK: i32 = (ENTRIES as i32 - 1) << 4;
+
 /// How many bytes a load or store moves, and whether a load extends the sign.
-fn size(op: Op) -> (u8, bool) {
+pub fn size(op: Op) -> (u8, bool) {
     match op {
         Op::Lb => (1, true),
         Op::Lh => (2, true),
@@ -29,17 +33,51 @@ fn size(op: Op) -> (u8, bool) {
 pub fn find_entry(asm: &mut Asm) {
     asm.mov(W32, Rcx, Rax);
     asm.shift_imm(Shift::Right, W32, Rcx, ENTRY_SHIFT);
-    asm.alu_imm(Alu::And, W32, Rcx, (ENTRIES as i32 - 1) << 4);
+    asm.alu_imm(Alu::And, W32, Rcx, SLOT_MASK);
 }
 
 impl Emitter<'_> {
     /// The place in RAM of the access `insn`, from r13: what it adds is in rax. Clobbers rax, rcx and rdx.
     fn place(&mut self, insn: &Insn, bytes: u8, entries: i32) -> Mem {
+        if let Some(place) = self.place_in_window(insn) {
+            return place;
+        }
         let entries = if Planted::StoreByReadEntry.is_on() { READ } else { entries };
         self.look_up(insn, bytes);
         self.must_be_in(entries);
         self.asm.alu(Alu::Add, W64, Rax, Mem::indexed(DATA, Rcx, entries + 8));
         Mem::indexed(RAM, Rax, 0)
+    }
+
+    /// The place in RAM of the access `insn` by way of its window, if it has one.
+    fn place_in_window(&mut self, insn: &Insn) -> Option<Mem> {
+        let (number, opens) = self.window()?;
+        let Window { base, writes, low, high, alignment, cell, .. } = self.windows.windows[number];
+        if opens {
+            let plain = self.plain_from_here();
+            let high = if Planted::WindowCut.is_on() { low } else { high };
+            let alignment = if Planted::WindowMisaligned.is_on() { 0 } else { alignment };
+            let base = self.get(base, Rax);
+            self.asm.lea(Rcx, Mem::at(base, low));
+            self.asm.shift_imm(Shift::Right, W32, Rcx, ENTRY_SHIFT);
+            self.asm.alu_imm(Alu::And, W32, Rcx, SLOT_MASK);
+            self.asm.lea(Rdx, Mem::at(base, high));
+            self.asm.alu_imm(Alu::And, W64, Rdx, (PAGE_MASK | alignment) as i32);
+            // What may be written may be read (Priv. spec 3.7.1, 4.3.1).
+            let entries = if writes && !Planted::WindowByReadEntry.is_on() { WRITE } else { READ };
+            self.asm.alu(Alu::Cmp, W64, Rdx, Mem::indexed(DATA, Rcx, entries));
+            self.asm.jcc(Cond::NotEqual, plain);
+            if base == Rax {
+                self.asm.alu(Alu::Add, W64, Rax, Mem::indexed(DATA, Rcx, entries + 8));
+            } else {
+                self.asm.mov(W64, Rax, Mem::indexed(DATA, Rcx, entries + 8));
+                self.asm.alu(Alu::Add, W64, Rax, base);
+            }
+            self.asm.store(W64, cell::window(cell), Rax);
+        } else {
+            self.asm.mov(W64, Rax, cell::window(cell));
+        }
+        Some(Mem::indexed(RAM, Rax, insn.imm))
     }
 
     /// The address of the access into rax, its entry's offset into rcx, and what the tag must be into rdx.

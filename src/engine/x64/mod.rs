@@ -19,6 +19,7 @@ mod layout;
 mod memory;
 mod plan;
 mod routines;
+mod windows;
 
 use emit::{Host, emit};
 use exec::CodeMemory;

@@ -45,6 +45,8 @@ pub struct Plan {
     /// Where the region is entered from outside, by position: where it was begun, behind calls, and behind
     /// instructions that are executed elsewhere.
     pub entries: Vec<u16>,
+    /// By block: it is reached from the block before it alone, which goes on to it without a jump.
+    pub chained: Vec<bool>,
     /// By guest register: its home.
     pub homes: [Option<Reg>; 32],
     pub float_homes: [Option<Xmm>; 32],
@@ -131,6 +133,7 @@ impl Planner {
         let mut plan = Plan {
             blocks: self.form_blocks(page, translates),
             entries: Vec::new(),
+            chained: Vec::new(),
             homes: [None; 32],
             float_homes: [None; 32],
             written: 0,
@@ -144,6 +147,7 @@ impl Planner {
         entries.dedup();
         entries.retain(|&at| plan.block_at(at).is_some());
         plan.entries = entries;
+        plan.find_chains();
         plan.choose_homes();
         plan.entries.contains(&entry).then_some(plan)
     }
@@ -261,6 +265,32 @@ impl Plan {
         self.blocks.binary_search_by_key(&at, |block| block.at).ok()
     }
 
+    fn find_chains(&mut self) {
+        let mut reached = vec![0u32; self.blocks.len()];
+        let mut follows = vec![false; self.blocks.len()];
+        let mut reach = |block: Option<usize>| block.map_or((), |block| reached[block] += 1);
+        for at in &self.entries {
+            reach(self.block_at(*at));
+        }
+        for (index, block) in self.blocks.iter().enumerate() {
+            let last = block.insns.last().filter(|_| block.end == End::Jump);
+            reach(
+                last.and_then(|(at, insn)| target(*at, insn).filter(|_| insn.op != Op::Jalr))
+                    .and_then(|at| self.block_at(at)),
+            );
+            let goes_on = match last {
+                Some((_, insn)) => !matches!(insn.op, Op::Jal | Op::Jalr),
+                None => block.end == End::Fall,
+            };
+            if let Some(next) = self.block_at(block.next).filter(|_| goes_on) {
+                reach(Some(next));
+                follows[next] = next == index + 1;
+            }
+        }
+        self.chained =
+            reached.iter().zip(follows).map(|(&reached, follows)| reached == 1 && follows).collect();
+    }
+
     /// The registers that are used most, in loops before all, get homes.
     fn choose_homes(&mut self) {
         // By block: how many loops it is in.
@@ -316,12 +346,12 @@ fn best(uses: &[u64; 32], count: usize) -> Vec<usize> {
 }
 
 /// The registers that an instruction names: the destination first, then the sources.
-struct Operands {
-    x: [Option<u8>; 3],
-    f: [Option<u8>; 4],
+pub struct Operands {
+    pub x: [Option<u8>; 3],
+    pub f: [Option<u8>; 4],
 }
 
-fn operands(insn: &Insn) -> Operands {
+pub fn operands(insn: &Insn) -> Operands {
     use Op::*;
     let none = Operands { x: [None; 3], f: [None; 4] };
     let (rd, a, b, c) = (Some(insn.rd), Some(insn.rs1), Some(insn.rs2), Some(insn.rs3));
