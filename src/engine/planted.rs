@@ -31,6 +31,8 @@ planted! {
     RegisterNotStored,
     /// One of the floating-point registers is not stored where a region leaves.
     FloatNotStored,
+    /// What has been written before an exit is not known there.
+    WrittenForgotten,
     /// One of the registers is not loaded where a region is entered.
     RegisterNotLoaded,
     /// `addw` and `subw` extend by zeros.

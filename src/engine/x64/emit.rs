@@ -6,8 +6,9 @@
 use super::asm::{Alu, Asm, Cond, Label, Mem, Reg, Rm, Shift, Width, Xmm};
 use super::bits;
 use super::layout::{self, BUDGET, Why, cell};
-use super::plan::{Block, End, Plan, target};
+use super::plan::{End, Plan, operands, target};
 use super::windows::Windows;
+use crate::engine::interpreter::HALFWORDS;
 use crate::engine::planted::Planted;
 use crate::isa::{Insn, Op};
 
@@ -40,6 +41,56 @@ pub struct Region {
     pub entries: Vec<(u16, u32)>,
 }
 
+/// A way out of a region.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    /// Leaves; the halfword of the next instruction is in rax.
+    Leave(Why),
+    /// Goes on at the address in rax.
+    Dispatch,
+    /// Goes on at this halfword of the page.
+    Here(u16),
+}
+
+/// Guest registers, a bit for each: integer ones and floating-point ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Written {
+    x: u32,
+    f: u32,
+}
+
+impl Written {
+    fn add(&mut self, insn: &Insn) {
+        let named = operands(insn);
+        self.x |= named.x[0].map_or(0, |rd| 1 << (rd & 31));
+        self.f |= named.f[0].map_or(0, |rd| 1 << (rd & 31));
+    }
+
+    /// Adds those of `other`; were there any more?
+    fn merge(&mut self, other: Self) -> bool {
+        let old = *self;
+        (self.x, self.f) = (self.x | other.x, self.f | other.f);
+        *self != old
+    }
+}
+
+/// By block: what may have been written since the region was entered.
+fn written_before(plan: &Plan) -> Vec<Written> {
+    let mut before = vec![Written::default(); plan.blocks.len()];
+    let mut again = true;
+    while again {
+        again = false;
+        for (index, block) in plan.blocks.iter().enumerate() {
+            let mut after = before[index];
+            block.insns.iter().for_each(|(_, insn)| after.add(insn));
+            for next in plan.successors(block).into_iter().flatten() {
+                again |= before[next].merge(after);
+            }
+        }
+    }
+    before
+}
+
 /// Where a block leaves the common path.
 struct Stub {
     label: Label,
@@ -48,6 +99,7 @@ struct Stub {
     refund: i32,
     /// The position of the next instruction.
     at: u16,
+    written: Written,
 }
 
 /// A value or where it is.
@@ -64,10 +116,12 @@ pub(super) struct Emitter<'a> {
     pub(super) host: Host,
     blocks: Vec<Label>,
     stubs: Vec<Stub>,
-    /// By [`Why`]: stores the registers and leaves. Bound if it is used.
-    leave: [Option<Label>; 3],
-    /// Stores the registers and goes on at the address in rax.
-    dispatch: Option<Label>,
+    /// The ways out that are used; each stores the registers that may have been written.
+    tails: Vec<(Tail, Written, Label)>,
+    /// By block: what may have been written since the region was entered, where the block begins.
+    written_before: Vec<Written>,
+    /// The same where the instruction under way begins.
+    written: Written,
     /// Of the block under way: instructions, and how many of them are behind.
     length: i32,
     done: i32,
@@ -96,8 +150,17 @@ struct Plain {
     step: usize,
 }
 
-/// Translates `plan` for a place `base` bytes from the beginning of the cache.
-pub fn emit(plan: &Plan, host: Host, shared: Shared, base: u32) -> Region {
+/// Where a region will stand.
+pub struct Place {
+    pub shared: Shared,
+    /// Bytes from the beginning of the cache.
+    pub base: u32,
+    /// The address of its page's entry points.
+    pub entries: u64,
+}
+
+/// Translates `plan` for `place`.
+pub fn emit(plan: &Plan, host: Host, place: &Place) -> Region {
     let mut asm = Asm::new();
     let blocks = plan.blocks.iter().map(|_| asm.label()).collect();
     let mut e = Emitter {
@@ -106,8 +169,9 @@ pub fn emit(plan: &Plan, host: Host, shared: Shared, base: u32) -> Region {
         host,
         blocks,
         stubs: Vec::new(),
-        leave: [None; 3],
-        dispatch: None,
+        tails: Vec::new(),
+        written_before: written_before(plan),
+        written: Written::default(),
         length: 0,
         done: 0,
         at: 0,
@@ -127,7 +191,7 @@ pub fn emit(plan: &Plan, host: Host, shared: Shared, base: u32) -> Region {
     e.plain_copies();
     e.cold();
     let entries = e.entries();
-    e.tails(shared, base);
+    e.tails(place);
     Region { code: e.asm.finish(), entries }
 }
 
@@ -147,8 +211,8 @@ impl Emitter<'_> {
             self.next = Some(index + 1);
             let label = self.blocks[index];
             self.asm.bind(label);
-            self.charge(&self.plan.blocks[index]);
-            self.block(&self.plan.blocks[index], 0);
+            self.charge(index);
+            self.block(index, 0);
         }
         end
     }
@@ -187,30 +251,35 @@ impl Emitter<'_> {
                 self.next = (index + 1 < end).then_some(index + 1);
                 if self.step <= step {
                     // Its common path has counted the block.
-                    self.block(block, step - self.step);
+                    self.block(index, step - self.step);
                 } else {
-                    self.charge(block);
-                    self.block(block, 0);
+                    self.charge(index);
+                    self.block(index, 0);
                 }
             }
         }
     }
 
-    /// Takes the instructions of `block` from the budget.
-    fn charge(&mut self, block: &Block) {
+    /// Takes the instructions of block `index` from the budget.
+    fn charge(&mut self, index: usize) {
+        let block = &self.plan.blocks[index];
         (self.length, self.done, self.at) = (block.insns.len() as i32, 0, block.at);
+        self.written = self.written_before[index];
         let charge = self.length + i32::from(Planted::ChargeOffByOne.is_on());
         self.asm.alu_imm(Alu::Sub, W64, BUDGET, charge);
         let spent = self.stub(Why::Spent);
         self.asm.jcc(Cond::Below, spent);
     }
 
-    /// Emits `block` without its first `skip` instructions.
-    fn block(&mut self, block: &Block, skip: usize) {
+    /// Emits block `index` without its first `skip` instructions.
+    fn block(&mut self, index: usize, skip: usize) {
+        let block = &self.plan.blocks[index];
+        self.written = self.written_before[index];
         self.length = block.insns.len() as i32;
         self.done = if Planted::PlainRefundsAll.is_on() { 0 } else { skip as i32 };
         self.step += skip;
         self.float_checked = false;
+        block.insns[..skip].iter().for_each(|(_, insn)| self.written.add(insn));
         for &(at, insn) in &block.insns[skip..] {
             self.at = at;
             while let Some((_, label)) = self.wanted.pop_if(|(step, _)| *step == self.step) {
@@ -222,6 +291,7 @@ impl Emitter<'_> {
                 Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu => self.branch(&insn),
                 _ => self.insn(&insn),
             }
+            self.written.add(&insn);
             self.done += 1;
             self.step += 1;
         }
@@ -249,11 +319,15 @@ impl Emitter<'_> {
 
     /// To an address outside of the region: `halfword` of this page, or beyond it.
     fn go_out(&mut self, halfword: i64) {
+        if let Ok(at @ ..HALFWORDS) = usize::try_from(halfword) {
+            let here = self.tail(Tail::Here(at as u16));
+            return self.asm.jmp(here);
+        }
         self.asm.mov(W64, Rax, cell::PAGE);
         if halfword != 0 {
             self.asm.alu_imm(Alu::Add, W64, Rax, (2 * halfword) as i32);
         }
-        let dispatch = self.dispatch();
+        let dispatch = self.tail(Tail::Dispatch);
         self.asm.jmp(dispatch);
     }
 
@@ -262,19 +336,33 @@ impl Emitter<'_> {
         self.asm.jmp(label);
     }
 
-    fn dispatch(&mut self) -> Label {
-        *self.dispatch.get_or_insert_with(|| self.asm.label())
+    /// The way out `tail` with what has been written by now.
+    fn tail(&mut self, tail: Tail) -> Label {
+        let written = if Planted::WrittenForgotten.is_on() { Written::default() } else { self.written };
+        let known = self.tails.iter().find(|(kind, before, _)| (*kind, *before) == (tail, written));
+        if let Some((_, _, label)) = known {
+            return *label;
+        }
+        let label = self.asm.label();
+        self.tails.push((tail, written, label));
+        label
     }
 
     /// Leaves before the instruction under way.
     pub(super) fn stub(&mut self, why: Why) -> Label {
         let label = self.asm.label();
-        self.stubs.push(Stub { label, why, refund: self.length - self.done, at: self.at });
+        self.stubs.push(Stub {
+            label,
+            why,
+            refund: self.length - self.done,
+            at: self.at,
+            written: self.written,
+        });
         label
     }
 
     fn cold(&mut self) {
-        for Stub { label, why, refund, at } in std::mem::take(&mut self.stubs) {
+        for Stub { label, why, refund, at, written } in std::mem::take(&mut self.stubs) {
             self.asm.bind(label);
             let refund = match refund {
                 _ if Planted::RefundForgotten.is_on() && why == Why::Slow => 0,
@@ -285,7 +373,8 @@ impl Emitter<'_> {
                 self.asm.alu_imm(Alu::Add, W64, BUDGET, refund);
             }
             self.asm.mov_imm(Rax, 2 * u64::from(at));
-            let leave = *self.leave[why as usize].get_or_insert_with(|| self.asm.label());
+            self.written = written;
+            let leave = self.tail(Tail::Leave(why));
             self.asm.jmp(leave);
         }
     }
@@ -311,16 +400,16 @@ impl Emitter<'_> {
         entries
     }
 
-    fn store_all(&mut self) {
+    fn store_written(&mut self, written: Written) {
         for n in 0..32u8 {
             if let Some(home) = self.plan.homes[usize::from(n)]
-                && self.plan.written & 1 << n != 0
+                && written.x & 1 << n != 0
                 && !(Planted::RegisterNotStored.is_on() && home == Reg::R8)
             {
                 self.asm.store(W64, layout::x(n), home);
             }
             if let Some(home) = self.plan.float_homes[usize::from(n)]
-                && self.plan.float_written & 1 << n != 0
+                && written.f & 1 << n != 0
                 && !(Planted::FloatNotStored.is_on() && home == Xmm(5))
             {
                 self.asm.store_double(layout::f(n), home);
@@ -328,20 +417,33 @@ impl Emitter<'_> {
         }
     }
 
-    fn tails(&mut self, shared: Shared, base: u32) {
-        for why in [Why::Spent, Why::Slow, Why::Lost] {
-            if let Some(label) = self.leave[why as usize] {
-                self.asm.bind(label);
-                self.store_all();
-                self.asm.alu(Alu::Add, W64, Rax, cell::PAGE);
-                self.asm.mov_imm(Rcx, why as u64);
-                self.asm.jmp_outside(i64::from(shared.leave) - i64::from(base));
-            }
-        }
-        if let Some(label) = self.dispatch {
+    fn tails(&mut self, place: &Place) {
+        let outside = |to: u32| i64::from(to) - i64::from(place.base);
+        for (tail, written, label) in std::mem::take(&mut self.tails) {
             self.asm.bind(label);
-            self.store_all();
-            self.asm.jmp_outside(i64::from(shared.dispatch) - i64::from(base));
+            self.store_written(written);
+            match tail {
+                Tail::Leave(why) => {
+                    self.asm.alu(Alu::Add, W64, Rax, cell::PAGE);
+                    self.asm.mov_imm(Rcx, why as u64);
+                    self.asm.jmp_outside(outside(place.shared.leave));
+                }
+                Tail::Dispatch => self.asm.jmp_outside(outside(place.shared.dispatch)),
+                Tail::Here(at) => {
+                    let lost = self.asm.label();
+                    self.asm.mov_imm(Rcx, place.entries);
+                    self.asm.mov(W32, Rcx, Mem::at(Rcx, 4 * i32::from(at)));
+                    self.asm.test(W32, Rcx, Rcx);
+                    self.asm.jcc(Cond::Equal, lost);
+                    self.asm.alu(Alu::Add, W64, Rcx, cell::CODE);
+                    self.asm.jmp_reg(Rcx);
+                    self.asm.bind(lost);
+                    self.asm.mov(W64, Rax, cell::PAGE);
+                    self.asm.alu_imm(Alu::Add, W64, Rax, 2 * i32::from(at));
+                    self.asm.mov_imm(Rcx, Why::Lost as u64);
+                    self.asm.jmp_outside(outside(place.shared.leave));
+                }
+            }
         }
     }
 
@@ -422,6 +524,7 @@ impl Emitter<'_> {
     }
 
     fn link(&mut self, insn: &Insn) {
+        self.written.add(insn);
         if insn.rd != 0 {
             let to = self.home_or(insn.rd, Rdx);
             self.address(to, 2 * i64::from(self.at) + i64::from(insn.len));
@@ -450,7 +553,7 @@ impl Emitter<'_> {
         if !Planted::LinkFirst.is_on() {
             self.link(insn);
         }
-        let dispatch = self.dispatch();
+        let dispatch = self.tail(Tail::Dispatch);
         self.asm.jmp(dispatch);
     }
 

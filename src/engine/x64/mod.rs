@@ -21,7 +21,7 @@ mod plan;
 mod routines;
 mod windows;
 
-use emit::{Host, emit};
+use emit::{Host, Place, emit};
 use exec::CodeMemory;
 use layout::Why;
 use plan::{Code, End, Planner};
@@ -257,7 +257,13 @@ impl Translator {
         let code = Code { bytes, extensions };
         let host = self.host;
         let plan = self.planner.plan(code, at as u16, |insn| translates(insn, host))?;
-        let region = emit(&plan, host, self.routines.shared, self.used as u32);
+        let known = self.pages[page as usize].get_or_insert_with(Page::new);
+        let place = Place {
+            shared: self.routines.shared,
+            base: self.used as u32,
+            entries: known.entries.as_ptr() as u64,
+        };
+        let region = emit(&plan, host, &place);
         if self.used + region.code.len() > self.memory.len() {
             self.fared.full += 1;
             self.forget_all();

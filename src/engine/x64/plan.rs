@@ -50,9 +50,6 @@ pub struct Plan {
     /// By guest register: its home.
     pub homes: [Option<Reg>; 32],
     pub float_homes: [Option<Xmm>; 32],
-    /// Bit by guest register: the region writes it.
-    pub written: u32,
-    pub float_written: u32,
 }
 
 /// What an instruction is to the planner.
@@ -136,8 +133,6 @@ impl Planner {
             chained: Vec::new(),
             homes: [None; 32],
             float_homes: [None; 32],
-            written: 0,
-            float_written: 0,
         };
         for at in self.known.drain(..) {
             self.insns[usize::from(at)] = None;
@@ -265,25 +260,28 @@ impl Plan {
         self.blocks.binary_search_by_key(&at, |block| block.at).ok()
     }
 
+    /// The blocks that `block` leads to within the region: by its jump, and by going on.
+    pub fn successors(&self, block: &Block) -> [Option<usize>; 2] {
+        let last = block.insns.last().filter(|_| block.end == End::Jump);
+        let jump = last.filter(|(_, insn)| insn.op != Op::Jalr).and_then(|(at, insn)| target(*at, insn));
+        let goes_on = match last {
+            Some((_, insn)) => !matches!(insn.op, Op::Jal | Op::Jalr),
+            None => block.end == End::Fall,
+        };
+        let next = Some(block.next).filter(|_| goes_on);
+        [jump, next].map(|at| at.and_then(|at| self.block_at(at)))
+    }
+
     fn find_chains(&mut self) {
         let mut reached = vec![0u32; self.blocks.len()];
         let mut follows = vec![false; self.blocks.len()];
-        let mut reach = |block: Option<usize>| block.map_or((), |block| reached[block] += 1);
         for at in &self.entries {
-            reach(self.block_at(*at));
+            self.block_at(*at).into_iter().for_each(|block| reached[block] += 1);
         }
         for (index, block) in self.blocks.iter().enumerate() {
-            let last = block.insns.last().filter(|_| block.end == End::Jump);
-            reach(
-                last.and_then(|(at, insn)| target(*at, insn).filter(|_| insn.op != Op::Jalr))
-                    .and_then(|at| self.block_at(at)),
-            );
-            let goes_on = match last {
-                Some((_, insn)) => !matches!(insn.op, Op::Jal | Op::Jalr),
-                None => block.end == End::Fall,
-            };
-            if let Some(next) = self.block_at(block.next).filter(|_| goes_on) {
-                reach(Some(next));
+            let [jump, next] = self.successors(block);
+            jump.into_iter().chain(next).for_each(|block| reached[block] += 1);
+            if let Some(next) = next {
                 follows[next] = next == index + 1;
             }
         }
@@ -318,16 +316,9 @@ impl Plan {
                 for n in named.f.into_iter().flatten() {
                     float_uses[usize::from(n)] += weight;
                 }
-                if let Some(rd) = named.x[0] {
-                    self.written |= 1 << rd;
-                }
-                if let Some(rd) = named.f[0] {
-                    self.float_written |= 1 << rd;
-                }
             }
         }
         uses[0] = 0;
-        self.written &= !1;
         for (n, home) in best(&uses, HOMES.len()).into_iter().zip(HOMES) {
             self.homes[n] = Some(home);
         }
