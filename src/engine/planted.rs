@@ -91,6 +91,28 @@ planted! {
     IndefiniteKept,
     /// `flw` does not box.
     NotBoxed,
+    /// A conversion to single precision does not box.
+    ConversionNotBoxed,
+    /// What is not boxed is taken for a single.
+    UnboxedTaken,
+    /// A region is left with NaNs as the host computed them.
+    NanLeft,
+    /// A block may begin with NaNs as the host computed them that it takes for canonical.
+    NanCarried,
+    /// Where a region is entered, what is known at that place within the region is taken for true.
+    EntryUnchecked,
+    /// Of two NaNs of the host's only the first becomes canonical.
+    SecondNanKept,
+    /// A fused multiply-add leaves with its destination written, which is a source.
+    FusedNotRestored,
+    /// `fmin` and `fmax` do not look at equal and unordered operands.
+    ZerosAlike,
+    /// A conversion to an unsigned integer does not look at its operand.
+    RangeUnchecked,
+    /// A conversion from an unsigned integer takes it for signed.
+    UnsignedTakenForSigned,
+    /// An instruction that names rounding to nearest rounds as `frm` says.
+    NearestUnchecked,
 }
 
 impl Planted {

@@ -153,25 +153,29 @@ impl Writer<'_> {
                 12 => lui(rd, self.prng.next_u64() as u32 & 0xf_ffff),
                 13 => auipc(rd, self.prng.next_u64() as u32 & 0xf_ffff),
                 14 => {
-                    0x43 | self.below(4) << 2
-                        | any << 7
-                        | 7 << 12
-                        | rs1 << 15
-                        | rs2 << 20
-                        | 1 << 25
-                        | f3 << 27
+                    // Often with its destination for a source.
+                    let rd = [any, any, rs1, rs2, f3][self.below(5) as usize];
+                    let double = self.below(3).min(1);
+                    let rm = if self.below(8) == 0 { 0 } else { 7 };
+                    let fused = 0x43 | self.below(4) << 2 | rd << 7 | rm << 12;
+                    fused | rs1 << 15 | rs2 << 20 | double << 25 | f3 << 27
                 }
                 _ => {
                     let known = [
                         1, 5, 9, 13, 1, 5, 9, 13, 0x11, 0x11, 0x15, 0x2d, 0x51, 0x51, 0x61, 0x61, 0x69, 0x69,
-                        0x71, 0x79, 0x20, 0x21, 0, 4, 8, 12, 0x10, 0x14, 0x50, 0x60, 0x68, 0x70, 0x78,
+                        0x71, 0x79, 0x20, 0x21, 0, 4, 8, 12, 0, 4, 8, 12, 0x10, 0x14, 0x2c, 0x50, 0x60, 0x68,
+                        0x70, 0x78,
                     ];
                     let f7 = known[self.below(known.len() as u32) as usize];
                     let to_int = matches!(f7 & 0x7c, 0x50 | 0x60 | 0x70);
-                    let rs2 = if f7 >= 0x60 || f7 & 0x7c == 0x20 { self.below(4) } else { rs2 };
+                    let rs2 = match f7 & 0x7c {
+                        0x20 => [0, 1, 0, 1, 4, 5][self.below(6) as usize],
+                        0x60..=0x7c => self.below(4),
+                        _ => rs2,
+                    };
                     let rm = if self.below(4) == 0 { f3 } else { 7 };
                     let rm = if matches!(f7 & 0x7c, 0x10 | 0x14 | 0x50 | 0x70 | 0x78) { f3 } else { rm };
-                    fp(f7, rm, if to_int { rd } else { any }, rs1, if f7 == 0x2d { 0 } else { rs2 })
+                    fp(f7, rm, if to_int { rd } else { any }, rs1, if f7 & 0x7c == 0x2c { 0 } else { rs2 })
                 }
             };
             if decode(word, Extensions::ALL).op != Op::Illegal {
@@ -534,7 +538,7 @@ fn straight_code_agrees() {
         sum.rewritten += fared.rewritten;
     }
     // Behind an instruction that leaves (misaligned, a NaN) it is interpreted up to the next jump.
-    assert!(sum.share() > 0.4 && sum.translated > 1_000_000 && sum.rewritten > 100, "{sum:?}");
+    assert!(sum.share() > 0.4 && sum.translated > 800_000 && sum.rewritten > 100, "{sum:?}");
 }
 
 #[test]

@@ -141,13 +141,21 @@ pub struct Asm {
     labels: Vec<Option<u32>>,
     /// Where a 32-bit distance to a label is to be written.
     fixups: Vec<(u32, Label)>,
+    /// What the SSE registers are used with has three operands (VEX), as AVX has it.
+    vex: bool,
 }
 
 const NO_LABEL_UNBOUND: &str = "every label is bound before the code is taken";
 
 impl Asm {
     pub fn new() -> Self {
-        Self { bytes: Vec::new(), labels: Vec::new(), fixups: Vec::new() }
+        Self { bytes: Vec::new(), labels: Vec::new(), fixups: Vec::new(), vex: false }
+    }
+
+    /// For a host that has AVX. Nothing that is emitted then keeps the upper half of a 256-bit register, and
+    /// nothing mixes both kinds of encoding, which would cost time.
+    pub fn with_vex(vex: bool) -> Self {
+        Self { vex, ..Self::new() }
     }
 
     /// How many bytes have been emitted.
@@ -233,6 +241,28 @@ impl Asm {
                 }
             }
         }
+    }
+
+    /// The same with a VEX prefix: `map` is that of the opcode, `pp` the prefix that is part of it, `v` the register
+    /// of the additional operand, 0 where there is none.
+    #[expect(clippy::too_many_arguments, reason = "the fields of the encoding")]
+    fn vex_op(&mut self, map: u8, pp: u8, wide: bool, reg: u8, v: u8, opcode: u8, rm: Rm) {
+        let (b, x) = match rm {
+            Rm::Reg(rm) => (rm as u8, 0),
+            Rm::Mem(Mem { base, index, .. }) => (base as u8, index.map_or(0, |index| index as u8)),
+        };
+        let inverted = |n: u8| !n >> 3 & 1;
+        let rest = (!v & 15) << 3 | pp;
+        if map == 1 && !wide && b < 8 && x < 8 {
+            self.byte(0xc5);
+            self.byte(inverted(reg) << 7 | rest);
+        } else {
+            self.byte(0xc4);
+            self.byte(inverted(reg) << 7 | inverted(x) << 6 | inverted(b) << 5 | map);
+            self.byte(u8::from(wide) << 7 | rest);
+        }
+        self.byte(opcode);
+        self.modrm(reg, rm);
     }
 
     fn plain(&mut self, opcode: u8, width: Width, reg: u8, rm: Rm) {
@@ -383,15 +413,7 @@ impl Asm {
             Shift::Arithmetic => 2,
             Shift::Right => 3,
         };
-        let (b, x) = match from {
-            Rm::Reg(rm) => (rm as u8, 0),
-            Rm::Mem(Mem { base, index, .. }) => (base as u8, index.map_or(0, |index| index as u8)),
-        };
-        self.byte(0xc4);
-        self.byte((!(to as u8) >> 3 & 1) << 7 | (!x >> 3 & 1) << 6 | (!b >> 3 & 1) << 5 | 2);
-        self.byte(u8::from(width == Width::W64) << 7 | (!(by as u8) & 15) << 3 | pp);
-        self.byte(0xf7);
-        self.modrm(to as u8, from);
+        self.vex_op(2, pp, width == Width::W64, to as u8, by as u8, 0xf7, from);
     }
 
     /// The low byte of `to` becomes 1 when `cond` holds, else 0.
@@ -508,71 +530,123 @@ impl Asm {
         self.byte(0x58 | (reg as u8 & 7));
     }
 
-    // ---- scalar double precision
+    // ---- scalar floating point
 
-    /// A double from memory.
+    /// An instruction on SSE registers, in either encoding. `v` is its first source where it has two, and is its
+    /// destination, too, without VEX.
+    fn sse(&mut self, prefix: Option<u8>, opcode: u8, wide: bool, reg: u8, v: Option<Xmm>, rm: Rm) {
+        if self.vex {
+            let pp = match prefix {
+                None => 0,
+                Some(0x66) => 1,
+                Some(0xf3) => 2,
+                Some(_) => 3,
+            };
+            self.vex_op(1, pp, wide, reg, v.map_or(0, |v| v.0), opcode, rm);
+        } else {
+            self.op(prefix, &[0x0f, opcode], wide, reg, rm, false);
+        }
+    }
+
+    /// `to` = `a` op `b`. Without VEX `b` must not be `to` unless `a` is.
+    fn sse_three(&mut self, prefix: Option<u8>, opcode: u8, wide: bool, to: Xmm, a: Xmm, b: Rm) {
+        if !self.vex {
+            debug_assert!(to == a || b != xmm(to));
+            self.mov_float(to, a);
+        }
+        self.sse(prefix, opcode, wide, to.0, Some(a), b);
+    }
+
+    /// 64 bits from memory.
     pub fn load_double(&mut self, to: Xmm, from: Mem) {
-        self.op(Some(0xf2), &[0x0f, 0x10], false, to.0, from.into(), false);
+        self.sse(Some(0xf2), 0x10, false, to.0, None, from.into());
     }
 
     pub fn store_double(&mut self, to: Mem, from: Xmm) {
-        self.op(Some(0xf2), &[0x0f, 0x11], false, from.0, to.into(), false);
+        self.sse(Some(0xf2), 0x11, false, from.0, None, to.into());
     }
 
-    pub fn mov_double(&mut self, to: Xmm, from: Xmm) {
+    /// movaps.
+    pub fn mov_float(&mut self, to: Xmm, from: Xmm) {
         if to != from {
-            self.op(None, &[0x0f, 0x28], false, to.0, xmm(from), false);
+            self.sse(None, 0x28, false, to.0, None, xmm(from));
         }
     }
 
     /// movq: 64 bits from a general register.
-    pub fn double_from_bits(&mut self, to: Xmm, from: Reg) {
-        self.op(Some(0x66), &[0x0f, 0x6e], true, to.0, from.into(), false);
+    pub fn float_from_bits(&mut self, to: Xmm, from: Reg) {
+        self.sse(Some(0x66), 0x6e, true, to.0, None, from.into());
     }
 
     /// movq: 64 bits to a general register.
-    pub fn bits_of_double(&mut self, to: Reg, from: Xmm) {
-        self.op(Some(0x66), &[0x0f, 0x7e], true, from.0, to.into(), false);
+    pub fn bits_of_float(&mut self, to: Reg, from: Xmm) {
+        self.sse(Some(0x66), 0x7e, true, from.0, None, to.into());
     }
 
-    /// addsd, mulsd, subsd, divsd, sqrtsd: by the last byte of the opcode.
-    pub fn arith_double(&mut self, op: Sse, to: Xmm, from: XmmRm) {
-        self.op(Some(0xf2), &[0x0f, op as u8], false, to.0, from.rm(), false);
+    /// addsd and its relatives: `to` = `a` op `b`; sqrtsd: `to` = the root of `b`. The other bits come from `a`.
+    pub fn arith_float(&mut self, op: Sse, precision: Precision, to: Xmm, a: Xmm, b: XmmRm) {
+        self.sse_three(Some(precision.scalar()), op as u8, false, to, a, b.rm());
     }
 
-    /// ucomisd (quiet) or comisd (signaling): compares, into the flags.
-    pub fn compare_double(&mut self, quiet: bool, a: Xmm, b: XmmRm) {
-        self.op(Some(0x66), &[0x0f, if quiet { 0x2e } else { 0x2f }], false, a.0, b.rm(), false);
+    /// andps, andnps (not `a`, and `b`), orps, xorps.
+    pub fn logic_float(&mut self, op: Logic, to: Xmm, a: Xmm, b: Xmm) {
+        self.sse_three(None, op as u8, false, to, a, xmm(b));
     }
 
-    /// cvtsi2sd.
-    pub fn double_from_int(&mut self, width: Width, to: Xmm, from: impl Into<Rm>) {
-        self.op(Some(0xf2), &[0x0f, 0x2a], width == Width::W64, to.0, from.into(), false);
+    /// pcmpeqd: all ones.
+    pub fn ones(&mut self, to: Xmm) {
+        self.sse(Some(0x66), 0x76, false, to.0, Some(to), xmm(to));
     }
 
-    /// cvttsd2si (towards zero) or cvtsd2si (as MXCSR says).
-    pub fn int_from_double(&mut self, truncate: bool, width: Width, to: Reg, from: Xmm) {
+    /// vpsllq and vpsrlq (AVX).
+    pub fn shift_float(&mut self, left: bool, to: Xmm, from: Xmm, by: u8) {
+        self.vex_op(1, 1, false, if left { 6 } else { 2 }, to.0, 0x73, xmm(from));
+        self.byte(by);
+    }
+
+    /// vroundsd and vroundss (AVX), by their immediate.
+    pub fn round_float(&mut self, precision: Precision, to: Xmm, from: Xmm, how: u8) {
+        let opcode = if precision == Precision::Double { 0x0b } else { 0x0a };
+        self.vex_op(3, 1, false, to.0, from.0, opcode, xmm(from));
+        self.byte(how);
+    }
+
+    /// ucomisd (quiet) or comisd (signaling), and those of single precision: compares, into the flags.
+    pub fn compare_float(&mut self, precision: Precision, quiet: bool, a: Xmm, b: XmmRm) {
+        let prefix = (precision == Precision::Double).then_some(0x66);
+        self.sse(prefix, if quiet { 0x2e } else { 0x2f }, false, a.0, None, b.rm());
+    }
+
+    /// cvtsi2sd, cvtsi2ss. The other bits come from `upper`.
+    pub fn float_from_int(
+        &mut self,
+        precision: Precision,
+        width: Width,
+        to: Xmm,
+        upper: Xmm,
+        from: impl Into<Rm>,
+    ) {
+        if !self.vex {
+            self.mov_float(to, upper);
+        }
+        let wide = width == Width::W64;
+        self.sse(Some(precision.scalar()), 0x2a, wide, to.0, Some(upper), from.into());
+    }
+
+    /// cvttsd2si (towards zero) or cvtsd2si (as MXCSR says), and those of single precision.
+    pub fn int_from_float(&mut self, precision: Precision, truncate: bool, width: Width, to: Reg, from: Xmm) {
         let opcode = if truncate { 0x2c } else { 0x2d };
-        self.op(Some(0xf2), &[0x0f, opcode], width == Width::W64, to as u8, xmm(from), false);
+        self.sse(Some(precision.scalar()), opcode, width == Width::W64, to as u8, None, xmm(from));
     }
 
-    /// vfmadd213sd and its relatives (FMA): `to` = ±(`to` * `b`) ± `c`, by the opcode of the 213 form.
-    pub fn fma_double(&mut self, op: Fma, to: Xmm, b: Xmm, c: XmmRm) {
-        let rm = c.rm();
-        let (base, index) = match rm {
-            Rm::Reg(rm) => (rm as u8, 0),
-            Rm::Mem(Mem { base, index, .. }) => (base as u8, index.map_or(0, |index| index as u8)),
-        };
-        self.byte(0xc4);
-        self.byte((!to.0 >> 3 & 1) << 7 | (!index >> 3 & 1) << 6 | (!base >> 3 & 1) << 5 | 2);
-        self.byte(0x80 | (!b.0 & 15) << 3 | 1);
-        self.byte(op as u8);
-        self.modrm(to.0, rm);
+    /// cvtsd2ss, cvtss2sd: from `precision` to the other. The other bits come from `upper`.
+    pub fn convert_float(&mut self, precision: Precision, to: Xmm, upper: Xmm, from: XmmRm) {
+        self.sse_three(Some(precision.scalar()), 0x5a, false, to, upper, from.rm());
     }
 
-    /// pxor.
-    pub fn xor_double(&mut self, to: Xmm, from: Xmm) {
-        self.op(Some(0x66), &[0x0f, 0xef], false, to.0, xmm(from), false);
+    /// vfmadd213sd and its relatives (FMA): a product and a sum of `to`, `b` and `c`, in that order as `form` says.
+    pub fn fma_float(&mut self, op: Fma, form: FmaForm, precision: Precision, to: Xmm, b: Xmm, c: XmmRm) {
+        self.vex_op(2, 1, precision == Precision::Double, to.0, b.0, op as u8 + form as u8, c.rm());
     }
 
     pub fn load_mxcsr(&mut self, from: Mem) {
@@ -600,6 +674,23 @@ impl XmmRm {
     }
 }
 
+/// The formats of scalar arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    Single,
+    Double,
+}
+
+impl Precision {
+    /// The prefix of scalar instructions.
+    const fn scalar(self) -> u8 {
+        match self {
+            Precision::Single => 0xf3,
+            Precision::Double => 0xf2,
+        }
+    }
+}
+
 /// Scalar arithmetic, by the last byte of the opcode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -608,21 +699,43 @@ pub enum Sse {
     Add = 0x58,
     Mul = 0x59,
     Sub = 0x5c,
+    Min = 0x5d,
     Div = 0x5e,
+    Max = 0x5f,
 }
 
-/// Fused multiply-add, 213 form, by its opcode.
+/// Operations on all bits, by the last byte of the opcode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Logic {
+    And = 0x54,
+    AndNot = 0x55,
+    Or = 0x56,
+    Xor = 0x57,
+}
+
+/// Fused multiply-add, by the opcode of the 132 form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Fma {
     /// `a * b + c`
-    Madd = 0xa9,
+    Madd = 0x99,
     /// `a * b - c`
-    Msub = 0xab,
+    Msub = 0x9b,
     /// `-(a * b) + c`
-    Nmadd = 0xad,
+    Nmadd = 0x9d,
     /// `-(a * b) - c`
-    Nmsub = 0xaf,
+    Nmsub = 0x9f,
+}
+
+/// Which operands of a fused multiply-add are multiplied, by what it adds to the opcode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FmaForm {
+    /// The second and the first; the third is added.
+    Form213 = 0x10,
+    /// The second and the third; the first is added.
+    Form231 = 0x20,
 }
 
 /// An SSE register in the place of a general one, as ModRM names both.

@@ -128,10 +128,10 @@ fn xmm_operands() -> Vec<XmmRm> {
     xmms().map(XmmRm::Xmm).chain(some_places().into_iter().map(XmmRm::Mem)).collect()
 }
 
-fn xmm_text(rm: XmmRm) -> String {
+fn xmm_text(rm: XmmRm, precision: Precision) -> String {
     match rm {
         XmmRm::Xmm(Xmm(n)) => format!("xmm{n}"),
-        XmmRm::Mem(mem) => sized(mem, 8),
+        XmmRm::Mem(mem) => sized(mem, if precision == Precision::Single { 4 } else { 8 }),
     }
 }
 
@@ -368,69 +368,157 @@ fn jumps_calls_and_conditions_read_back() {
     sheet.check();
 }
 
-#[test]
-fn floating_point_reads_back() {
-    let mut sheet = Sheet::new();
+const PRECISIONS: [(Precision, &str); 2] = [(Precision::Single, "s"), (Precision::Double, "d")];
+
+/// What has the same form, but for the letter `v`, in both encodings.
+fn floats_of_two_operands(vex: bool) {
+    let v = if vex { "v" } else { "" };
+    let mut sheet = Sheet { asm: Asm::with_vex(vex), expected: Vec::new() };
     for a in xmms() {
         let to = format!("xmm{}", a.0);
         for mem in some_places() {
-            sheet.one(format!("movsd {to}, {}", sized(mem, 8)), |asm| asm.load_double(a, mem));
-            sheet.one(format!("movsd {}, {to}", sized(mem, 8)), |asm| asm.store_double(mem, a));
+            sheet.one(format!("{v}movsd {to}, {}", sized(mem, 8)), |asm| asm.load_double(a, mem));
+            sheet.one(format!("{v}movsd {}, {to}", sized(mem, 8)), |asm| asm.store_double(mem, a));
         }
         for b in xmms() {
             if a != b {
-                sheet.one(format!("movaps {to}, xmm{}", b.0), |asm| asm.mov_double(a, b));
+                sheet.one(format!("{v}movaps {to}, xmm{}", b.0), |asm| asm.mov_float(a, b));
             }
-            sheet.one(format!("pxor {to}, xmm{}", b.0), |asm| asm.xor_double(a, b));
         }
         for reg in REGS {
-            sheet.one(format!("movq {to}, {}", name(reg, 8)), |asm| asm.double_from_bits(a, reg));
-            sheet.one(format!("movq {}, {to}", name(reg, 8)), |asm| asm.bits_of_double(reg, a));
+            sheet.one(format!("{v}movq {to}, {}", name(reg, 8)), |asm| asm.float_from_bits(a, reg));
+            sheet.one(format!("{v}movq {}, {to}", name(reg, 8)), |asm| asm.bits_of_float(reg, a));
             for width in WIDTHS {
-                let reg_text = of(reg, width);
-                sheet.one(format!("cvttsd2si {reg_text}, {to}"), |asm| {
-                    asm.int_from_double(true, width, reg, a)
-                });
-                sheet.one(format!("cvtsd2si {reg_text}, {to}"), |asm| {
-                    asm.int_from_double(false, width, reg, a)
-                });
-            }
-        }
-        for width in WIDTHS {
-            for from in operands() {
-                let text = format!("cvtsi2sd {to}, {}", operand(from, bytes(width)));
-                sheet.one(text, |asm| asm.double_from_int(width, a, from));
+                for (precision, letter) in PRECISIONS {
+                    for (truncate, t) in [(true, "t"), (false, "")] {
+                        let text = format!("{v}cvt{t}s{letter}2si {}, {to}", of(reg, width));
+                        sheet.one(text, |asm| asm.int_from_float(precision, truncate, width, reg, a));
+                    }
+                }
             }
         }
         for b in xmm_operands() {
-            let from = xmm_text(b);
-            for (op, verb) in [
-                (Sse::Sqrt, "sqrtsd"),
-                (Sse::Add, "addsd"),
-                (Sse::Mul, "mulsd"),
-                (Sse::Sub, "subsd"),
-                (Sse::Div, "divsd"),
-            ] {
-                sheet.one(format!("{verb} {to}, {from}"), |asm| asm.arith_double(op, a, b));
-            }
-            sheet.one(format!("ucomisd {to}, {from}"), |asm| asm.compare_double(true, a, b));
-            sheet.one(format!("comisd {to}, {from}"), |asm| asm.compare_double(false, a, b));
-        }
-        for (by, c) in xmms().flat_map(|by| xmm_operands().into_iter().map(move |c| (by, c))).step_by(3) {
-            for (op, verb) in [
-                (Fma::Madd, "vfmadd213sd"),
-                (Fma::Msub, "vfmsub213sd"),
-                (Fma::Nmadd, "vfnmadd213sd"),
-                (Fma::Nmsub, "vfnmsub213sd"),
-            ] {
-                let text = format!("{verb} {to}, xmm{}, {}", by.0, xmm_text(c));
-                sheet.one(text, |asm| asm.fma_double(op, a, by, c));
+            for (precision, letter) in PRECISIONS {
+                let from = xmm_text(b, precision);
+                for (quiet, u) in [(true, "u"), (false, "")] {
+                    let text = format!("{v}{u}comis{letter} {to}, {from}");
+                    sheet.one(text, |asm| asm.compare_float(precision, quiet, a, b));
+                }
             }
         }
     }
+    // A move of a register to itself is none.
+    let at = sheet.asm.len();
+    sheet.asm.mov_float(Xmm(3), Xmm(3));
+    assert_eq!(sheet.asm.len(), at);
+    sheet.check();
+}
+
+#[test]
+fn floating_point_of_two_operands_reads_back() {
+    floats_of_two_operands(false);
+    floats_of_two_operands(true);
+    let mut sheet = Sheet::new();
     for mem in places() {
         sheet.one(format!("ldmxcsr {}", sized(mem, 4)), |asm| asm.load_mxcsr(mem));
         sheet.one(format!("stmxcsr {}", sized(mem, 4)), |asm| asm.store_mxcsr(mem));
+    }
+    sheet.check();
+}
+
+/// Three operands are one instruction with VEX; without, two, unless the destination is the first source.
+fn floats_of_three_operands(vex: bool) {
+    let mut sheet = Sheet { asm: Asm::with_vex(vex), expected: Vec::new() };
+    let three = |sheet: &mut Sheet, verb: &str, to: Xmm, a: Xmm, b: String, emit: &dyn Fn(&mut Asm)| {
+        if vex {
+            return sheet.one(format!("v{verb} xmm{}, xmm{}, {b}", to.0, a.0), emit);
+        }
+        if to != a {
+            // What the call below begins with.
+            sheet.expected.push((sheet.asm.len(), format!("movaps xmm{}, xmm{}", to.0, a.0)));
+            let mut moved = Asm::new();
+            moved.mov_float(to, a);
+            sheet.expected.push((sheet.asm.len() + moved.len(), format!("{verb} xmm{}, {b}", to.0)));
+            return emit(&mut sheet.asm);
+        }
+        sheet.one(format!("{verb} xmm{}, {b}", to.0), emit);
+    };
+    for (to, a) in xmms().flat_map(|to| xmms().map(move |a| (to, a))) {
+        for b in xmm_operands().into_iter().filter(|&b| vex || to == a || b != XmmRm::Xmm(to)) {
+            for (precision, letter) in PRECISIONS {
+                for (op, verb) in [
+                    (Sse::Sqrt, "sqrt"),
+                    (Sse::Add, "add"),
+                    (Sse::Mul, "mul"),
+                    (Sse::Sub, "sub"),
+                    (Sse::Min, "min"),
+                    (Sse::Div, "div"),
+                    (Sse::Max, "max"),
+                ] {
+                    let (verb, b_text) = (format!("{verb}s{letter}"), xmm_text(b, precision));
+                    three(&mut sheet, &verb, to, a, b_text, &|asm| asm.arith_float(op, precision, to, a, b));
+                }
+                let verb = if letter == "d" { "cvtsd2ss" } else { "cvtss2sd" };
+                let b_text = xmm_text(b, precision);
+                three(&mut sheet, verb, to, a, b_text, &|asm| asm.convert_float(precision, to, a, b));
+            }
+            let XmmRm::Xmm(b) = b else { continue };
+            for (op, verb) in
+                [(Logic::And, "andps"), (Logic::AndNot, "andnps"), (Logic::Or, "orps"), (Logic::Xor, "xorps")]
+            {
+                let b_text = format!("xmm{}", b.0);
+                three(&mut sheet, verb, to, a, b_text, &|asm| asm.logic_float(op, to, a, b));
+            }
+        }
+        for (width, from) in
+            WIDTHS.into_iter().flat_map(|width| operands().into_iter().map(move |b| (width, b)))
+        {
+            for (precision, letter) in PRECISIONS {
+                let (verb, b) = (format!("cvtsi2s{letter}"), operand(from, bytes(width)));
+                three(&mut sheet, &verb, to, a, b, &|asm| asm.float_from_int(precision, width, to, a, from));
+            }
+        }
+    }
+    for a in xmms() {
+        three(&mut sheet, "pcmpeqd", a, a, format!("xmm{}", a.0), &|asm| asm.ones(a));
+    }
+    sheet.check();
+}
+
+#[test]
+fn floating_point_of_three_operands_reads_back() {
+    floats_of_three_operands(false);
+    floats_of_three_operands(true);
+}
+
+#[test]
+fn floating_point_of_avx_and_fma_reads_back() {
+    let mut sheet = Sheet::new();
+    for (a, b) in xmms().flat_map(|a| xmms().map(move |b| (a, b))) {
+        for by in [1, 31, 32, 63] {
+            let operands = format!("xmm{}, xmm{}, {by}", a.0, b.0);
+            sheet.one(format!("vpsllq {operands}"), |asm| asm.shift_float(true, a, b, by));
+            sheet.one(format!("vpsrlq {operands}"), |asm| asm.shift_float(false, a, b, by));
+        }
+        for (precision, letter) in PRECISIONS {
+            for how in [0, 4, 8, 11, 12] {
+                let text = format!("vrounds{letter} xmm{}, xmm{}, xmm{}, {how}", a.0, b.0, b.0);
+                sheet.one(text, |asm| asm.round_float(precision, a, b, how));
+            }
+        }
+        for c in xmm_operands() {
+            for (op, verb) in
+                [(Fma::Madd, "fmadd"), (Fma::Msub, "fmsub"), (Fma::Nmadd, "fnmadd"), (Fma::Nmsub, "fnmsub")]
+            {
+                for (form, name) in [(FmaForm::Form213, "213"), (FmaForm::Form231, "231")] {
+                    for (precision, letter) in PRECISIONS {
+                        let (a_text, c_text) = (a.0, xmm_text(c, precision));
+                        let text = format!("v{verb}{name}s{letter} xmm{a_text}, xmm{}, {c_text}", b.0);
+                        sheet.one(text, |asm| asm.fma_float(op, form, precision, a, b, c));
+                    }
+                }
+            }
+        }
     }
     sheet.check();
 }

@@ -5,6 +5,7 @@
 
 use super::asm::{Alu, Asm, Cond, Label, Mem, Reg, Rm, Shift, Width, Xmm};
 use super::bits;
+use super::fp;
 use super::layout::{self, BUDGET, Why, cell};
 use super::plan::{End, Plan, operands, target};
 use super::windows::Windows;
@@ -83,7 +84,7 @@ fn written_before(plan: &Plan) -> Vec<Written> {
         for (index, block) in plan.blocks.iter().enumerate() {
             let mut after = before[index];
             block.insns.iter().for_each(|(_, insn)| after.add(insn));
-            for next in plan.successors(block).into_iter().flatten() {
+            for next in plan.successors(index).into_iter().flatten() {
                 again |= before[next].merge(after);
             }
         }
@@ -100,6 +101,7 @@ struct Stub {
     /// The position of the next instruction.
     at: u16,
     written: Written,
+    pending: fp::Pending,
 }
 
 /// A value or where it is.
@@ -122,12 +124,19 @@ pub(super) struct Emitter<'a> {
     written_before: Vec<Written>,
     /// The same where the instruction under way begins.
     written: Written,
+    /// Where NaNs are made canonical before a stub leaves.
+    settle: Vec<(Why, fp::Pending, Written, Label)>,
     /// Of the block under way: instructions, and how many of them are behind.
     length: i32,
     done: i32,
     at: u16,
-    /// The block has looked whether floating point may run.
-    pub(super) float_checked: bool,
+    /// What is known of the floating-point registers.
+    pub(super) float: fp::State,
+    /// By block: the same where it begins, unless the region begins with it.
+    pub(super) flow: Vec<fp::State>,
+    pub(super) fixups: Vec<fp::Fixup>,
+    /// By block: the same block where nothing is known, for the way from outside.
+    entered: Vec<Option<Label>>,
     /// Of the chain under way: its windows, and the number of the instruction under way.
     pub(super) windows: Windows,
     step: usize,
@@ -135,6 +144,8 @@ pub(super) struct Emitter<'a> {
     plain: bool,
     /// Its first block.
     chain: usize,
+    /// It is the way from outside.
+    outside: bool,
     /// The block that is emitted next.
     next: Option<usize>,
     plains: Vec<Plain>,
@@ -148,6 +159,9 @@ struct Plain {
     /// The first block of the chain.
     chain: usize,
     step: usize,
+    float: fp::State,
+    /// Of the way from outside.
+    outside: bool,
 }
 
 /// Where a region will stand.
@@ -161,7 +175,8 @@ pub struct Place {
 
 /// Translates `plan` for `place`.
 pub fn emit(plan: &Plan, host: Host, place: &Place) -> Region {
-    let mut asm = Asm::new();
+    // Who has FMA has AVX.
+    let mut asm = Asm::with_vex(host.fma);
     let blocks = plan.blocks.iter().map(|_| asm.label()).collect();
     let mut e = Emitter {
         asm,
@@ -175,11 +190,16 @@ pub fn emit(plan: &Plan, host: Host, place: &Place) -> Region {
         length: 0,
         done: 0,
         at: 0,
-        float_checked: false,
+        settle: Vec::new(),
+        float: fp::State::default(),
+        flow: fp::flow(plan),
+        fixups: Vec::new(),
+        entered: vec![None; plan.blocks.len()],
         windows: Windows::default(),
         step: 0,
         plain: false,
         chain: 0,
+        outside: false,
         next: None,
         plains: Vec::new(),
         wanted: Vec::new(),
@@ -187,6 +207,11 @@ pub fn emit(plan: &Plan, host: Host, place: &Place) -> Region {
     let mut chain = 0;
     while chain < plan.blocks.len() {
         chain = e.chain(chain);
+    }
+    for index in plan.entries.iter().filter_map(|&at| plan.block_at(at)) {
+        if e.is_entered_apart(index) {
+            e.block_from_outside(index);
+        }
     }
     e.plain_copies();
     e.cold();
@@ -198,8 +223,10 @@ pub fn emit(plan: &Plan, host: Host, place: &Place) -> Region {
 impl Emitter<'_> {
     /// The number of the first block behind the chain that begins with block `first`.
     fn end_of_chain(&self, first: usize) -> usize {
-        let chained = self.plan.chained.iter().skip(first + 1);
-        first + 1 + chained.take_while(|chained| **chained).count()
+        let goes_on = |&next: &usize| {
+            self.plan.chained.get(next).is_some_and(|chained| *chained) && !self.is_entered_apart(next - 1)
+        };
+        (first + 1..).find(|next| !goes_on(next)).unwrap_or(first + 1)
     }
 
     /// The blocks from `first` as far as they are a chain; the number of the block behind it.
@@ -211,10 +238,30 @@ impl Emitter<'_> {
             self.next = Some(index + 1);
             let label = self.blocks[index];
             self.asm.bind(label);
+            self.float = self.flow[index];
             self.charge(index);
             self.block(index, 0);
         }
         end
+    }
+
+    /// Is the way from outside to block `index` a copy of its own?
+    fn is_entered_apart(&self, index: usize) -> bool {
+        let known = self.flow[index] != fp::State::default() && !Planted::EntryUnchecked.is_on();
+        known && self.plan.entries.binary_search(&self.plan.blocks[index].at).is_ok()
+    }
+
+    /// Block `index` once more, where nothing is known.
+    fn block_from_outside(&mut self, index: usize) {
+        self.windows = Windows::of(&self.plan.blocks[index..=index]);
+        (self.chain, self.step, self.outside, self.next) = (index, 0, true, None);
+        let label = self.asm.label();
+        self.asm.bind(label);
+        self.entered[index] = Some(label);
+        self.float = fp::State::default();
+        self.charge(index);
+        self.block(index, 0);
+        self.outside = false;
     }
 
     /// The window of the instruction under way, and whether it is the first to use it.
@@ -229,7 +276,8 @@ impl Emitter<'_> {
     /// The instruction under way in the plain copy of this chain.
     pub(super) fn plain_from_here(&mut self) -> Label {
         let label = self.asm.label();
-        self.plains.push(Plain { label, chain: self.chain, step: self.step });
+        let Self { chain, step, float, outside, .. } = *self;
+        self.plains.push(Plain { label, chain, step, float, outside });
         label
     }
 
@@ -237,10 +285,10 @@ impl Emitter<'_> {
     fn plain_copies(&mut self) {
         self.plain = true;
         let plains = std::mem::take(&mut self.plains);
-        for wanted in plains.chunk_by(|a, b| a.chain == b.chain) {
-            let Plain { chain, step, .. } = wanted[0];
+        for wanted in plains.chunk_by(|a, b| (a.chain, a.outside) == (b.chain, b.outside)) {
+            let Plain { chain, step, float, outside, .. } = wanted[0];
             self.wanted = wanted.iter().map(|plain| (plain.step, plain.label)).rev().collect();
-            let end = self.end_of_chain(chain);
+            let end = if outside { chain + 1 } else { self.end_of_chain(chain) };
             self.step = 0;
             for index in chain..end {
                 let block = &self.plan.blocks[index];
@@ -251,8 +299,10 @@ impl Emitter<'_> {
                 self.next = (index + 1 < end).then_some(index + 1);
                 if self.step <= step {
                     // Its common path has counted the block.
+                    self.float = float;
                     self.block(index, step - self.step);
                 } else {
+                    self.float = self.flow[index];
                     self.charge(index);
                     self.block(index, 0);
                 }
@@ -278,7 +328,6 @@ impl Emitter<'_> {
         self.length = block.insns.len() as i32;
         self.done = if Planted::PlainRefundsAll.is_on() { 0 } else { skip as i32 };
         self.step += skip;
-        self.float_checked = false;
         block.insns[..skip].iter().for_each(|(_, insn)| self.written.add(insn));
         for &(at, insn) in &block.insns[skip..] {
             self.at = at;
@@ -305,20 +354,28 @@ impl Emitter<'_> {
         }
     }
 
-    /// On to `next`, which may be the block that is emitted next.
-    fn go_on(&mut self, next: u16) {
-        match self.plan.block_at(next) {
-            Some(block) if self.next == Some(block) => {}
+    /// On to `to`, which may be the block that is emitted next.
+    fn go_on(&mut self, to: u16) {
+        let block = self.plan.block_at(to);
+        if let Some(block) = block {
+            self.settle_for(block);
+        }
+        match block {
+            Some(_) if block == self.next => {}
             Some(block) => {
                 let label = self.blocks[block];
                 self.asm.jmp(label);
             }
-            None => self.go_out(next.into()),
+            None => self.go_out(to.into()),
         }
     }
 
     /// To an address outside of the region: `halfword` of this page, or beyond it.
     fn go_out(&mut self, halfword: i64) {
+        let known = self.float;
+        self.settle_all();
+        // For what goes another way.
+        self.float = known;
         if let Ok(at @ ..HALFWORDS) = usize::try_from(halfword) {
             let here = self.tail(Tail::Here(at as u16));
             return self.asm.jmp(here);
@@ -357,12 +414,14 @@ impl Emitter<'_> {
             refund: self.length - self.done,
             at: self.at,
             written: self.written,
+            pending: self.float.pending,
         });
         label
     }
 
     fn cold(&mut self) {
-        for Stub { label, why, refund, at, written } in std::mem::take(&mut self.stubs) {
+        self.fix_floats();
+        for Stub { label, why, refund, at, written, pending } in std::mem::take(&mut self.stubs) {
             self.asm.bind(label);
             let refund = match refund {
                 _ if Planted::RefundForgotten.is_on() && why == Why::Slow => 0,
@@ -374,9 +433,30 @@ impl Emitter<'_> {
             }
             self.asm.mov_imm(Rax, 2 * u64::from(at));
             self.written = written;
+            let leave = self.leave(why, pending);
+            self.asm.jmp(leave);
+        }
+        for (why, pending, written, label) in std::mem::take(&mut self.settle) {
+            self.asm.bind(label);
+            self.settle_cold(pending);
+            self.written = written;
             let leave = self.tail(Tail::Leave(why));
             self.asm.jmp(leave);
         }
+    }
+
+    /// Leaves with the position of the next instruction in rax, once what is `pending` is settled.
+    fn leave(&mut self, why: Why, pending: fp::Pending) -> Label {
+        if pending == fp::Pending::default() {
+            return self.tail(Tail::Leave(why));
+        }
+        let wanted = (why, pending, self.written);
+        if let Some((.., label)) = self.settle.iter().find(|known| (known.0, known.1, known.2) == wanted) {
+            return *label;
+        }
+        let label = self.asm.label();
+        self.settle.push((why, pending, self.written, label));
+        label
     }
 
     fn entries(&mut self) -> Vec<(u16, u32)> {
@@ -394,7 +474,7 @@ impl Emitter<'_> {
                     self.asm.load_double(home, layout::f(n));
                 }
             }
-            let label = self.blocks[block];
+            let label = self.entered[block].unwrap_or(self.blocks[block]);
             self.asm.jmp(label);
         }
         entries
@@ -541,6 +621,7 @@ impl Emitter<'_> {
     }
 
     fn jalr(&mut self, insn: &Insn) {
+        self.settle_all();
         if Planted::LinkFirst.is_on() {
             self.link(insn);
         }
@@ -568,6 +649,9 @@ impl Emitter<'_> {
             Op::Bltu => Cond::Below,
             _ => Cond::NotBelow,
         };
+        if let Some(block) = target(self.at, insn).and_then(|to| self.plan.block_at(to)) {
+            self.settle_for(block);
+        }
         let a = self.get(insn.rs1, Rax);
         self.compare(a, insn.rs2);
         match target(self.at, insn) {

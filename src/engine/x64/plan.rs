@@ -260,16 +260,19 @@ impl Plan {
         self.blocks.binary_search_by_key(&at, |block| block.at).ok()
     }
 
-    /// The blocks that `block` leads to within the region: by its jump, and by going on.
-    pub fn successors(&self, block: &Block) -> [Option<usize>; 2] {
-        let last = block.insns.last().filter(|_| block.end == End::Jump);
-        let jump = last.filter(|(_, insn)| insn.op != Op::Jalr).and_then(|(at, insn)| target(*at, insn));
-        let goes_on = match last {
-            Some((_, insn)) => !matches!(insn.op, Op::Jal | Op::Jalr),
-            None => block.end == End::Fall,
-        };
-        let next = Some(block.next).filter(|_| goes_on);
-        [jump, next].map(|at| at.and_then(|at| self.block_at(at)))
+    /// The blocks of the region that block `index` leads to by itself: by its jump, and by going on.
+    pub fn successors(&self, index: usize) -> [Option<usize>; 2] {
+        let block = &self.blocks[index];
+        let next = || self.block_at(block.next);
+        match (block.end, block.insns.last()) {
+            (End::Slow | End::Lost, _) | (_, None) => [None; 2],
+            (End::Jump, Some((_, Insn { op: Op::Jalr, .. }))) => [None; 2],
+            (End::Jump, Some((at, insn))) => {
+                let target = target(*at, insn).and_then(|at| self.block_at(at));
+                [target, if insn.op == Op::Jal { None } else { next() }]
+            }
+            (End::Fall, _) => [None, next()],
+        }
     }
 
     fn find_chains(&mut self) {
@@ -278,8 +281,8 @@ impl Plan {
         for at in &self.entries {
             self.block_at(*at).into_iter().for_each(|block| reached[block] += 1);
         }
-        for (index, block) in self.blocks.iter().enumerate() {
-            let [jump, next] = self.successors(block);
+        for index in 0..self.blocks.len() {
+            let [jump, next] = self.successors(index);
             jump.into_iter().chain(next).for_each(|block| reached[block] += 1);
             if let Some(next) = next {
                 follows[next] = next == index + 1;
@@ -355,14 +358,23 @@ pub fn operands(insn: &Insn) -> Operands {
         LrW | LrD => Operands { x: [rd, a, None], ..none },
         Flw | Fld => Operands { x: [None, a, None], f: [rd, None, None, None] },
         Fsw | Fsd => Operands { x: [None, a, None], f: [None, b, None, None] },
-        FeqD | FltD | FleD => Operands { x: [rd, None, None], f: [None, a, b, None] },
-        FmvXD | FmvXW | FcvtWD | FcvtLD => Operands { x: [rd, None, None], f: [None, a, None, None] },
-        FmvDX | FmvWX | FcvtDW | FcvtDWu | FcvtDL => {
+        FeqD | FltD | FleD | FeqS | FltS | FleS | FleqS | FltqS | FleqD | FltqD => {
+            Operands { x: [rd, None, None], f: [None, a, b, None] }
+        }
+        FmvXD | FmvXW | FcvtWD | FcvtLD | FcvtWuD | FcvtLuD | FcvtWS | FcvtLS | FcvtWuS | FcvtLuS
+        | FclassS | FclassD => Operands { x: [rd, None, None], f: [None, a, None, None] },
+        FmvDX | FmvWX | FcvtDW | FcvtDWu | FcvtDL | FcvtDLu | FcvtSW | FcvtSWu | FcvtSL | FcvtSLu => {
             Operands { x: [None, a, None], f: [rd, None, None, None] }
         }
-        FsqrtD => Operands { x: [None; 3], f: [rd, a, None, None] },
-        FmaddD | FmsubD | FnmsubD | FnmaddD => Operands { x: [None; 3], f: [rd, a, b, c] },
-        FaddD | FsubD | FmulD | FdivD | FsgnjD | FsgnjnD | FsgnjxD => {
+        FliS | FliD => Operands { x: [None; 3], f: [rd, None, None, None] },
+        FsqrtD | FsqrtS | FcvtSD | FcvtDS | FroundS | FroundnxS | FroundD | FroundnxD => {
+            Operands { x: [None; 3], f: [rd, a, None, None] }
+        }
+        FmaddD | FmsubD | FnmsubD | FnmaddD | FmaddS | FmsubS | FnmsubS | FnmaddS => {
+            Operands { x: [None; 3], f: [rd, a, b, c] }
+        }
+        FaddD | FsubD | FmulD | FdivD | FsgnjD | FsgnjnD | FsgnjxD | FminD | FmaxD | FminmD | FmaxmD
+        | FaddS | FsubS | FmulS | FdivS | FsgnjS | FsgnjnS | FsgnjxS | FminS | FmaxS | FminmS | FmaxmS => {
             Operands { x: [None; 3], f: [rd, a, b, None] }
         }
         _ => Operands { x: [rd, a, b], ..none },
