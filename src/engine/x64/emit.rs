@@ -953,3 +953,7 @@ impl Emitter<'_> {
         self.put(insn.rd, Rax);
     }
 }
+
+#[cfg(test)]
+#[path = "emit_tests.rs"]
+mod tests;
