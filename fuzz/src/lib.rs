@@ -11,6 +11,7 @@ pub mod seeds;
 
 pub mod disk_identity;
 pub mod elf;
+pub mod engines;
 pub mod gateway;
 pub mod guest;
 pub mod kernel;

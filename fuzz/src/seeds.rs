@@ -18,7 +18,7 @@ use smoltcp::wire::{
 };
 
 use crate::input::put_part;
-use crate::{gateway, guest, kernel, mend, peer, port, snapshot};
+use crate::{engines, gateway, guest, kernel, mend, peer, port, snapshot};
 
 /// A seed: the target, the seed's name, its bytes.
 pub type Seed = (&'static str, &'static str, Vec<u8>);
@@ -31,7 +31,7 @@ fn file(path: &str) -> Vec<u8> {
 
 /// All of them.
 pub fn all() -> Vec<Seed> {
-    [logs(), snapshots(), peers(), ports(), gateways(), elves(), kernels(), identities()].concat()
+    [logs(), snapshots(), peers(), ports(), gateways(), elves(), kernels(), identities(), code()].concat()
 }
 
 fn logs() -> Vec<Seed> {
@@ -379,4 +379,42 @@ fn identities() -> Vec<Seed> {
         ("disk_identity", "replica", of(Role::Replica, State::Closed)),
         ("disk_identity", "behind", of(Role::Behind, State::Ended)),
     ]
+}
+
+/// Loops that load, store, compute and multiply by each kind of register; one that writes over its own code.
+fn code() -> Vec<Seed> {
+    let loads = [
+        0x0000_0393, // li    t2, 0
+        0x0004_3503, // ld    a0, 0(s0)
+        0x0084_3583, // ld    a1, 8(s0)
+        0x00b5_0533, // add   a0, a0, a1
+        0x00a4_b023, // sd    a0, 0(s1)
+        0x0074_0023, // sb    t2, 0(s0)
+        0x0013_8393, // addi  t2, t2, 1
+        0xfff4_8493, // addi  s1, s1, -1
+        0xfe03_90e3, // bnez  t2, -32
+    ];
+    let floats = [
+        0xd220_8053, // fcvt.d.l ft0, ra
+        0x0200_70d3, // fadd.d ft1, ft0, ft0
+        0x1a10_7153, // fdiv.d ft2, ft0, ft1
+        0x0220_f1c3, // fmadd.d ft3, ft1, ft2, ft0
+        0x4010_7253, // fcvt.s.d ft4, ft0
+        0x0042_72d3, // fadd.s ft5, ft4, ft4
+        0xa210_2553, // feq.d a0, ft0, ft1
+        0xfe5f_f06f, // j     -28
+    ];
+    let writes_over = [
+        0x0000_0297, // auipc t0, 0
+        0x0100_0313, // li    t1, 16
+        0x0102_a383, // lw    t2, 16(t0)
+        0x0072_a823, // sw    t2, 16(t0)
+        0x0015_0513, // addi  a0, a0, 1
+        0xfff3_0313, // addi  t1, t1, -1
+        0xfe03_18e3, // bnez  t1, -16
+        0x0000_8067, // ret
+    ];
+    [("loads", &loads[..]), ("floats", &floats), ("writes-over", &writes_over)]
+        .map(|(name, code)| ("engines", name, engines::input([3, 0, 50, 255], code)))
+        .to_vec()
 }

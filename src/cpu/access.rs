@@ -15,8 +15,10 @@ use super::ask::{Answer, Question};
 use super::bus::{Bus, BusRead};
 use super::csr::{ADUE, Privilege, status};
 use super::hart::Hart;
+use super::tables::Maps;
 use super::trap::{Cause, Trap};
 use crate::base::{GuestPhys, GuestVirt};
+use crate::engine::BLOCK_BYTES;
 use crate::engine::tlb::{Entry, Kind, PAGE_MASK, Space, slot};
 use crate::mem::sv39::{self, Mapping, PTE_VALID, Rights, Update, WalkFault};
 use crate::mem::{Access, PAGE_BYTES, PageFlags, RAM_BASE, Ram};
@@ -37,9 +39,6 @@ impl From<Trap> for Halt {
 }
 
 const PAGE: u64 = PAGE_BYTES as u64;
-
-/// A cache block, as Zicbom and Zicboz see it.
-pub const BLOCK_BYTES: usize = 64;
 
 /// Where (a part of) an access goes.
 #[derive(Clone, Copy)]
@@ -153,6 +152,7 @@ impl Hart {
             for &table in &mapping.tables[..mapping.levels] {
                 self.flag(ram, table, PageFlags::TABLE);
             }
+            self.tables.note_walk(&mapping, va);
         }
         Ok(place)
     }
@@ -201,7 +201,7 @@ impl Hart {
     pub(super) fn flag(&mut self, ram: &mut Ram, page: u32, flags: PageFlags) {
         if !ram.flags(page).intersects(flags) {
             ram.set_flags(page, flags);
-            self.tlb.flush_writes();
+            self.tlb.drop_writes_to(u64::from(page) * PAGE);
         }
     }
 
@@ -219,7 +219,7 @@ impl Hart {
             return Ok(None);
         }
         if !ram.flags(page).intersects(PageFlags::CODE) {
-            self.tlb.flush_writes();
+            self.tlb.drop_writes_to(u64::from(page) * PAGE);
         }
         if self.engines.admit(ram, page) {
             self.tlb.flush_fetches();
@@ -444,7 +444,7 @@ impl Hart {
         let flags = ram.flags(page);
         let offset = (at % PAGE) as usize;
         if flags.intersects(PageFlags::TABLE) {
-            self.note_table_store(ram, at, bytes.len());
+            self.note_table_store(ram, page, at, bytes.len());
         }
         if flags.intersects(PageFlags::CODE) {
             self.engines.forget_bytes(page, offset, bytes.len());
@@ -457,25 +457,34 @@ impl Hart {
         }
     }
 
-    /// A store is about to hit a page whose entries have been used: when an entry that it changes
+    /// A store is about to hit `page`, whose entries have been used: when an entry that it changes
     /// was valid, translations may hang on it. (An invalid entry is never cached.)
-    fn note_table_store(&mut self, ram: &mut Ram, at: u64, len: usize) {
-        let entries = at & !7..at + len as u64;
-        let valid = entries
-            .step_by(8)
-            .any(|entry| ram.read_u64(GuestPhys(entry)).is_ok_and(|old| old & PTE_VALID != 0));
+    fn note_table_store(&mut self, ram: &mut Ram, page: u32, at: u64, len: usize) {
         self.table_stores += 1;
         if self.table_stores >= TABLE_STORES_MAX {
-            self.forget_tables(ram);
-        } else if valid {
-            self.tlb.flush_translated();
+            return self.forget_tables(ram);
         }
+        for entry in (at & !7..at + len as u64).step_by(8) {
+            if ram.read_u64(GuestPhys(entry)).is_ok_and(|old| old & PTE_VALID != 0) {
+                match self.tables.maps(page, (entry % PAGE / 8) as usize) {
+                    Maps::Nothing => {}
+                    Maps::Page(va) => self.tlb.drop_translated(va),
+                    Maps::More => self.flush_translated(),
+                }
+            }
+        }
+    }
+
+    /// Drops everything that came from tables.
+    pub(super) fn flush_translated(&mut self) {
+        self.tlb.flush_translated();
+        self.tables.forget();
     }
 
     /// Drops all translations and every flag `TABLE`: pages that are no tables any more get their
     /// short stores back.
     fn forget_tables(&mut self, ram: &mut Ram) {
-        self.tlb.flush_translated();
+        self.flush_translated();
         for page in 0..ram.pages() {
             ram.clear_flags(page, PageFlags::TABLE);
         }
@@ -522,7 +531,7 @@ impl Hart {
             for page in ram.take_touched() {
                 self.engines.forget_page(ram, page);
             }
-            self.tlb.flush_translated();
+            self.flush_translated();
         }
     }
 }

@@ -194,7 +194,7 @@ impl Hart {
     }
 
     /// The hart has the cache-block operation `op`, and `xenvcfg` lets the current mode use it (CMO spec 2.4).
-    fn require_block_operation(&self, op: Op) -> Result<(), Halt> {
+    pub(super) fn require_block_operation(&self, op: Op) -> Result<(), Halt> {
         let (here, field) = match op {
             Op::CboInval => (self.cpu.zicbom, CBIE),
             Op::CboZero => (self.cpu.zicboz, CBZE),

@@ -31,6 +31,7 @@ use super::ask::{Answer, Question};
 use super::bus::Bus;
 use super::csr::{ADUE, BadHartState, Csrs, Privilege, status};
 use super::model::Cpu;
+use super::tables::Tables;
 use super::trap::{self, Cause, Trap};
 use crate::base::{GuestPhys, Icount};
 use crate::engine::interpreter::Slot;
@@ -129,6 +130,8 @@ pub struct Hart {
     /// The bus has been used by the instruction just executed.
     pub(super) bus_used: bool,
     pub(super) tlb: Tlb,
+    /// What the entries of `tlb` hang on.
+    pub(super) tables: Tables,
     pub(super) engines: Engines,
     /// The epoch of RAM's digest that the write entries belong to.
     pub(super) ram_epoch: u64,
@@ -156,6 +159,7 @@ impl Hart {
             unsettled: true,
             bus_used: false,
             tlb: Tlb::new(),
+            tables: Tables::new(),
             engines: Engines::new(cpu.extensions()),
             ram_epoch: u64::MAX,
             table_stores: 0,
@@ -462,11 +466,13 @@ impl Hart {
         run: impl FnOnce(&mut Engines, &mut Work<'_>) -> Left,
     ) -> Leave {
         let (data, fetch) = (self.data_space(), self.fetch_space());
+        let zero = self.require_block_operation(Op::CboZero).is_ok();
         let mut work = Work {
             regs: &mut self.regs,
             fcsr: &mut self.csrs.fcsr,
             reservation: &mut self.reservation,
             float: self.csrs.mstatus & status::FS == status::FS,
+            zero,
             data: self.tlb.space(data),
             fetch: &self.tlb.space(fetch)[Kind::Fetch as usize],
             ram: ram.bytes_mut(),

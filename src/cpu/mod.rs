@@ -13,10 +13,11 @@ mod execute;
 mod float;
 pub(crate) mod hart;
 pub(crate) mod model;
+mod tables;
 pub(crate) mod trap;
 mod zicsr;
 
-pub(crate) use access::BLOCK_BYTES;
+pub(crate) use crate::engine::BLOCK_BYTES;
 pub use ask::{Answer, Question};
 pub(crate) use bus::{Bus, BusFault, BusRead, Returned};
 pub use csr::{BadHartState, Privilege};

@@ -215,7 +215,7 @@ impl Hart {
                 let old = csrs.satp;
                 csrs.write_satp(value);
                 if csrs.satp != old {
-                    self.tlb.flush_translated();
+                    self.flush_translated();
                 }
             }
             number::MEDELEG => csrs.write_medeleg(value),
@@ -251,7 +251,7 @@ impl Hart {
         let old = self.csrs.mstatus;
         self.csrs.write_mstatus(value, mask);
         if (old ^ self.csrs.mstatus) & status::MXR != 0 {
-            self.tlb.flush_translated();
+            self.flush_translated();
         }
     }
 

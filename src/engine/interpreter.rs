@@ -7,8 +7,9 @@
 use super::alu::{div, divu, divuw, divw, low, mulh, mulhsu, mulhu, orc_b, rem, remu, remuw, remw, sext32};
 use super::float::{compute, nan_box_half, nan_box_low};
 use super::tlb::{Kind, PAGE_MASK, slot};
-use super::{Leave, Left, Work};
+use super::{BLOCK_BYTES, Leave, Left, Work};
 use crate::isa::Op;
+use crate::mem::PAGE_BYTES;
 
 mod code;
 
@@ -22,6 +23,11 @@ pub use code::{CodeCache, HALFWORDS, Slot, Slots};
 #[inline(always)]
 fn short() {}
 
+/// What few accesses are.
+#[cold]
+#[inline(always)]
+fn misaligned() {}
+
 /// Runs up to `count` instructions from `pc`, whose page's slots are `slots`; with `BLOCK`, not past a jump or a
 /// taken branch, after which the loop is [`Leave::Lost`].
 #[inline(never)]
@@ -32,9 +38,9 @@ pub fn run<const BLOCK: bool>(
     pc: u64,
     count: u64,
 ) -> Left {
-    let Work { regs: x, fcsr, float, data, fetch, ram, .. } = work;
+    let Work { regs: x, fcsr, float, zero, data, fetch, ram, .. } = work;
     let (read, write) = (&data[Kind::Read as usize], &data[Kind::Write as usize]);
-    let float = *float;
+    let (float, zero) = (*float, *zero);
     let mut slots = slots;
     let mut page = pc & PAGE_MASK;
     // In halfwords from `page`.
@@ -118,13 +124,16 @@ pub fn run<const BLOCK: bool>(
             $s.imm as i64 as u64
         };
     }
-    // The place in RAM of an aligned access that the cache knows.
+    // The place in RAM of an access that the cache knows, within one page.
     macro_rules! place {
         ($s:ident, $entries:ident, $bytes:expr) => {{
             let address = x.get($s.rs1).wrapping_add(imm!($s));
             let entry = &$entries[slot(address)];
             if address & (PAGE_MASK | ($bytes - 1)) != entry.tag {
-                leave!(Slow(*$s))
+                misaligned();
+                if address & PAGE_MASK != entry.tag || (address & !PAGE_MASK) + $bytes > PAGE_BYTES as u64 {
+                    leave!(Slow(*$s))
+                }
             }
             address.wrapping_add(entry.delta) as usize
         }};
@@ -280,6 +289,19 @@ pub fn run<const BLOCK: bool>(
             Op::CzeroEqz => set!(s, if b!(s) == 0 { 0 } else { a!(s) }),
             Op::CzeroNez => set!(s, if b!(s) == 0 { a!(s) } else { 0 }),
             Op::Fence | Op::FenceI => next!(s),
+            Op::CboZero if zero => {
+                let address = x.get(s.rs1) & !(BLOCK_BYTES as u64 - 1);
+                let entry = &write[slot(address)];
+                if address & PAGE_MASK != entry.tag {
+                    leave!(Slow(*s))
+                }
+                let place = address.wrapping_add(entry.delta) as usize;
+                let Some(block) = ram.get_mut(place..).and_then(|bytes| bytes.first_chunk_mut()) else {
+                    leave!(Slow(*s))
+                };
+                *block = [0u8; BLOCK_BYTES];
+                next!(s)
+            }
             Op::Illegal => leave!(Lost),
             Op::Flw if float => {
                 x.f[usize::from(s.rd & 31)] = nan_box_low(fetch!(s, u32).into());

@@ -72,6 +72,9 @@ use x64::Translator;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 pub(crate) use x64::forbidden::set as forbid_code;
 
+/// A cache block, as Zicbom and Zicboz see it.
+pub(crate) const BLOCK_BYTES: usize = 64;
+
 /// What an engine works on.
 pub(crate) struct Work<'a> {
     pub regs: &'a mut Regs,
@@ -80,6 +83,8 @@ pub(crate) struct Work<'a> {
     pub reservation: &'a mut Option<u64>,
     /// `mstatus.FS` is Dirty: floating point is on, and no use of it changes that.
     pub float: bool,
+    /// `cbo.zero` is enabled here.
+    pub zero: bool,
     /// Where loads and stores go.
     pub data: &'a ByKind,
     /// Where jumps go.

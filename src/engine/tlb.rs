@@ -7,10 +7,12 @@
 //!
 //! | an entry goes when | |
 //! |---|---|
-//! | a valid page table entry that was used is written, by the hart or from outside | all of U and S |
+//! | a valid page table entry that was used is written by the hart | its page of U and S, or all of U and S |
+//! | a page table that was used is written from outside | all of U and S |
 //! | `satp` or `mstatus.MXR` changes | all of U and S |
 //! | a PMP register is written | all |
-//! | a page gets a flag (`CODE`, `TABLE`, `WATCHED`), or RAM starts a new epoch | write entries |
+//! | a page gets a flag (`CODE`, `TABLE`, `WATCHED`) | write entries that lead to it |
+//! | RAM starts a new epoch | write entries |
 //! | the engines drop all their code | fetch entries |
 //!
 //! A flush costs what was put in since the last one, not what the cache holds.
@@ -38,6 +40,8 @@ pub struct Entry {
 /// No address gives this tag: bit 11 is neither a page nor an alignment bit.
 const NONE: u64 = 0x800;
 const EMPTY: Entry = Entry { tag: NONE, delta: 0 };
+/// As [`EMPTY`], in a slot that counts as filled.
+const DROPPED: Entry = Entry { tag: NONE | 0x400, delta: 0 };
 
 pub type Entries = [Entry; ENTRIES];
 
@@ -99,6 +103,15 @@ impl Held {
         }
     }
 
+    /// Drops the entry of the virtual page at `page`, if there is one.
+    fn drop_page(&mut self, kind: Kind, page: u64) {
+        let Some(entries) = self.entries.get_mut() else { return };
+        let entry = &mut entries[kind as usize][slot(page)];
+        if entry.tag == page {
+            *entry = DROPPED;
+        }
+    }
+
     fn flush(&mut self, kind: Kind) {
         let Some(entries) = self.entries.get_mut() else { return };
         for at in self.filled[kind as usize].drain(..) {
@@ -145,6 +158,28 @@ impl Tlb {
     pub fn flush_translated(&mut self) {
         for space in [Space::User, Space::Supervisor, Space::SupervisorWithUser] {
             self.flush_space(space);
+        }
+    }
+
+    /// Drops what came from the table entry of the virtual page at `page`.
+    pub fn drop_translated(&mut self, page: u64) {
+        for space in [Space::User, Space::Supervisor, Space::SupervisorWithUser] {
+            for kind in [Kind::Read, Kind::Write, Kind::Fetch] {
+                self.spaces[space as usize].drop_page(kind, page);
+            }
+        }
+    }
+
+    /// Drops the write entries that lead to `offset` in RAM, where a page begins.
+    pub fn drop_writes_to(&mut self, offset: u64) {
+        for held in &mut self.spaces {
+            let Some(entries) = held.entries.get_mut() else { continue };
+            for &at in &held.filled[Kind::Write as usize] {
+                let entry = &mut entries[Kind::Write as usize][usize::from(at)];
+                if entry.tag.wrapping_add(entry.delta) == offset {
+                    *entry = DROPPED;
+                }
+            }
         }
     }
 

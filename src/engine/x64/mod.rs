@@ -38,6 +38,8 @@ use crate::mem::PAGE_BYTES;
 const CODE_BYTES: usize = 64 << 20;
 /// So often a jump leads to a place before it is translated.
 const HEAT_ENOUGH: u8 = 8;
+/// As often the hart comes back from an instruction that went the long way to a place inside of what is translated.
+const HEAT_INSIDE: u8 = 64;
 /// The place cannot be translated.
 const COLD_FOREVER: u8 = u8::MAX;
 /// After so many times in which its code was written over, a page is interpreted until everything is forgotten.
@@ -47,7 +49,7 @@ const REWRITES_MAX: u8 = 64;
 struct Page {
     /// By halfword: where it is entered, from the beginning of the cache, or 0.
     entries: [u32; HALFWORDS],
-    /// By halfword: how often a jump led there while it was not translated.
+    /// By halfword: how often the way led there while it was not translated.
     heat: [u8; HALFWORDS],
     /// Bit by halfword: an instruction of a translated region that is not its block's first.
     inside: [u64; HALFWORDS / 64],
@@ -100,6 +102,7 @@ pub struct Translator {
     planner: Planner,
     fared: Fared,
     heat_enough: u8,
+    heat_inside: u8,
 }
 
 fn translates(insn: &Insn, host: Host) -> bool {
@@ -111,6 +114,15 @@ fn translates(insn: &Insn, host: Host) -> bool {
         op if op >= Flw => fp::translates(insn, host),
         _ => true,
     }
+}
+
+/// What translated code leaves before, and the interpreter does when it can: misaligned accesses, `cbo.zero`, what
+/// the host lacks, some of floating point.
+fn may_be_short(op: Op) -> bool {
+    use Op::*;
+    matches!(op, Lb | Lh | Lw | Ld | Lbu | Lhu | Lwu | Sb | Sh | Sw | Sd | CboZero)
+        || bits::is_bits(op)
+        || op >= Flw
 }
 
 impl Translator {
@@ -140,12 +152,13 @@ impl Translator {
             planner: Planner::new(),
             fared: Fared::default(),
             heat_enough: HEAT_ENOUGH,
+            heat_inside: HEAT_INSIDE,
         })
     }
 
     #[cfg(test)]
     pub fn make_eager(&mut self) {
-        self.heat_enough = 1;
+        (self.heat_enough, self.heat_inside) = (1, 1);
     }
 
     #[cfg(test)]
@@ -165,10 +178,11 @@ impl Translator {
             self.tables.resize(pages, 0);
             self.pages.resize_with(pages, || None);
         }
+        let mut jumped = false;
         let rounding = fp::mxcsr_of(*work.fcsr >> 5).filter(|_| work.float);
         while left.count > 0 {
             let at = in_page(left.pc);
-            let entry = self.entry(work, code.extensions(), page, at);
+            let entry = self.entry(work, code.extensions(), page, at, jumped);
             if let Some(entry) = entry {
                 let before = left.count;
                 let places = (self.routines.trampoline, entry);
@@ -183,10 +197,11 @@ impl Translator {
                         return self.interpret::<false>(work, code, page, left);
                     }
                     Why::Slow => {
+                        jumped = false;
                         // What has run was decoded, unless that was forgotten since.
                         let slots = find_page(work, left.pc).and_then(|page| code.slots(page.into()));
                         let slot = slots.map_or(Slot::NONE, |slots| slots[in_page(left.pc)]);
-                        if let (true, Some(page)) = (bits::is_bits(slot.op), find_page(work, left.pc)) {
+                        if let (true, Some(page)) = (may_be_short(slot.op), find_page(work, left.pc)) {
                             let others = left.count - 1;
                             left = self.interpret::<false>(work, code, page, Left { count: 1, ..left });
                             let done = left.count == 0;
@@ -199,7 +214,7 @@ impl Translator {
                             return left;
                         }
                     }
-                    Why::Lost => {}
+                    Why::Lost => jumped = true,
                 }
             } else {
                 let before = left.count;
@@ -207,8 +222,8 @@ impl Translator {
                 if left.why != Leave::Lost || left.count == before {
                     return left;
                 }
+                jumped = true;
             }
-            // Wherever it is now, a jump led there.
             match find_page(work, left.pc) {
                 Some(next) => page = next,
                 None => return Left { why: Leave::Lost, ..left },
@@ -230,20 +245,28 @@ impl Translator {
         left
     }
 
-    /// Where halfword `at` of RAM page `page` is entered; translates it if it has got hot.
-    fn entry(&mut self, work: &Work<'_>, extensions: Extensions, page: u32, at: usize) -> Option<u32> {
+    /// Where halfword `at` of RAM page `page` is entered; translates it if it has got hot, which it gets faster when
+    /// a jump has led there.
+    fn entry(
+        &mut self,
+        work: &Work<'_>,
+        extensions: Extensions,
+        page: u32,
+        at: usize,
+        jumped: bool,
+    ) -> Option<u32> {
         let known = self.pages[page as usize].get_or_insert_with(Page::new);
         match known.entries[at] {
             0 => {}
             entry => return Some(entry),
         }
-        let unwanted = known.is_inside(at) || known.rewrites >= REWRITES_MAX;
+        let enough = if known.is_inside(at) && !jumped { self.heat_inside } else { self.heat_enough };
         let heat = &mut known.heat[at];
-        if *heat == COLD_FOREVER || unwanted {
+        if *heat == COLD_FOREVER || known.rewrites >= REWRITES_MAX {
             return None;
         }
         *heat += 1;
-        if *heat < self.heat_enough {
+        if *heat < enough {
             return None;
         }
         *heat = COLD_FOREVER;
