@@ -144,6 +144,23 @@ fn a_kernel_is_named_by_its_system_map_and_its_users_by_address() {
     let (users, kernels) = (of("user+0x"), of("kernel_"));
     assert!(users > 20 && kernels > 20, "{users} and {kernels} of {}: {places:?}", places.len());
 
+    // The same names in a profile, and no caller in another mode.
+    let profile = dir.path().join("profile").to_str().unwrap().to_owned();
+    let often = ["--profile-every", "7", "--symbols", &map];
+    let replayed = lockstep(&[&["replay", &modes, "--profile", &profile], &often[..]].concat());
+    assert!(replayed.status.success(), "{}", String::from_utf8_lossy(&replayed.stderr));
+    let folded = std::fs::read_to_string(&profile).unwrap();
+    let counted = |prefix: &str| -> u64 {
+        let counts =
+            folded.lines().filter(|line| line.starts_with(prefix)).map(|line| line.rsplit_once(' ').unwrap());
+        counts.map(|(_, count)| count.parse::<u64>().unwrap()).sum()
+    };
+    assert!(counted("user;user:0x0") > 100, "{folded}");
+    assert!(counted("supervisor;kernel_trap_entry;kernel_trap;kernel_time") > 100, "{folded}");
+    assert!(counted("supervisor;kernel_trap_entry;kernel_trap ") > 100, "{folded}");
+    assert!(counted("machine;machine:0x80000000") > 0, "{folded}");
+    assert_eq!(counted("user;") + counted("supervisor;") + counted("machine;"), counted(""), "{folded}");
+
     // Without names the mode and the address are all there is, and only where asked for.
     let plain = log(0, &["dump", &modes, "--kind", "digest"]);
     assert!(!plain.contains("user+") && !plain.contains("supervisor+"), "{plain}");

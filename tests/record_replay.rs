@@ -3,8 +3,8 @@
 #[allow(dead_code, reason = "a tool box that several test programs share")]
 mod common;
 
-use std::collections::BTreeSet;
-use std::io::Write;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -350,4 +350,102 @@ fn reads_of_the_time_are_in_no_log() {
         told.len()
     );
     assert!(entries.len() < 10_000, "{} entries", entries.len());
+}
+
+/// The counts of a profile, by stack.
+fn profile(path: &Path) -> BTreeMap<String, u64> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let line = |line: &str| {
+        let (stack, count) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line:?}"));
+        (stack.to_owned(), count.parse().unwrap_or_else(|_| panic!("{line:?}")))
+    };
+    text.lines().map(line).collect()
+}
+
+/// `crunch` begins with its sieve.
+#[test]
+fn a_profile_is_the_same_of_the_run_of_each_replay_and_under_either_engine() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (log, first) = (dir.path().join("log"), path("first"));
+    let more = ["--max-instructions", "60M", "--digest-every", "1M", "--profile", &first];
+    let recorded = record("crunch", &log, &more, b"");
+    assert_eq!(recorded.status.code(), Some(124), "{}", said(&recorded));
+    let told = said(&recorded);
+    assert!(told.contains("5,995 samples, one in 10007 instructions"), "{told}");
+    assert!(told.contains("60,000,000 instructions") && told.contains("the long way"), "{told}");
+
+    let counts = profile(Path::new(&first));
+    assert_eq!(counts.values().sum::<u64>(), 60_000_000 / 10_007);
+    let hottest = counts.iter().max_by_key(|(_, count)| **count).unwrap();
+    assert_eq!(hottest.0, "machine;_start;main;sieve", "{counts:?}");
+    assert!(hottest.1 * 10 > 9 * counts.values().sum::<u64>(), "{counts:?}");
+
+    let plain = said(&lockstep(&["replay", log.to_str().unwrap()], b""));
+    let end = plain.lines().find(|line| line.contains("state digest")).unwrap();
+    let again = path("again");
+    let ways: [&[&str]; 4] = [
+        &["--engine", "translator"],
+        &["--engine", "interpreter"],
+        &["--chunks", "5"],
+        &["--save-restore", "5", "--chunks", "6"],
+    ];
+    for way in ways {
+        let replay = [&["replay", log.to_str().unwrap(), "--profile", &again], way].concat();
+        let replayed = lockstep(&replay, b"");
+        assert_eq!(replayed.status.code(), Some(0), "{}", said(&replayed));
+        assert_eq!(replayed.stdout, recorded.stdout, "{way:?}");
+        assert!(said(&replayed).contains(end), "{way:?}: {} and {end}", said(&replayed));
+        assert!(said(&replayed).contains("60,000,000 instructions"), "{way:?}: {}", said(&replayed));
+        assert!(std::fs::read(&again).unwrap() == std::fs::read(&first).unwrap(), "{way:?}: another profile");
+        std::fs::remove_file(&again).unwrap();
+    }
+    // Nothing else was left beside it.
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+
+    let often = ["--profile-every", "100K", "--until", "10000000", "--profile", &again];
+    let replayed = lockstep(&[&["replay", log.to_str().unwrap()], &often[..]].concat(), b"");
+    assert_eq!(replayed.status.code(), Some(0), "{}", said(&replayed));
+    assert_eq!(profile(Path::new(&again)).values().sum::<u64>(), 100);
+}
+
+#[test]
+fn a_profile_is_written_however_the_guest_ends_and_refused_before_it_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("profile");
+    let path = file.to_str().unwrap();
+    std::fs::write(path, "an old one, to be replaced").unwrap();
+    let run = lockstep(&["run", &guest("exit_code"), "--profile", path, "--profile-every", "1"], b"");
+    assert_eq!(run.status.code(), Some(42), "{}", said(&run));
+    let instructions: u64 = profile(&file).values().sum();
+    assert_eq!(profile(&file).keys().collect::<Vec<_>>(), ["machine;_start"]);
+    assert!(said(&run).contains(&format!("{instructions} instructions")), "{}", said(&run));
+
+    // `echo` waits to be typed at, until it is interrupted.
+    std::fs::remove_file(path).unwrap();
+    let mut child = Command::new(BINARY)
+        .args(["run", &guest("echo"), "--console", "-", "--profile", path, "--profile-every", "10"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut greeting = [0; 5];
+    child.stdout.as_mut().unwrap().read_exact(&mut greeting).unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(profile(&file).values().sum::<u64>() > 10, "{:?}", profile(&file));
+
+    let log = dir.path().join("log");
+    for bad in [dir.path().join("not/there"), dir.path().to_owned()] {
+        let refused = record("hello", &log, &["--profile", bad.to_str().unwrap()], b"");
+        assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+        assert!(refused.stdout.is_empty() && said(&refused).contains("--profile"), "{}", said(&refused));
+        assert!(!log.exists(), "nothing has begun");
+    }
+    let refused = lockstep(&["run", &guest("hello"), "--profile", path, "--profile-every", "0"], b"");
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    let refused = lockstep(&["run", &guest("hello"), "--symbols", &guest("hello")], b"");
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
 }

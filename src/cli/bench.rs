@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "only")]
     linux: bool,
     /// Measure the engines instead, beside QEMU's (`qemu-system-riscv64`, with and without -icount), on a dozen
-    /// kernels in M-mode and under Sv39: five minutes of processor time, with --quick one.
+    /// kernels in M-mode and under Sv39: some six minutes of processor time, with --quick one or two.
     #[arg(long, conflicts_with_all = ["only", "linux"])]
     engines: bool,
     /// Only write the made-up log that the part `log` measures into this directory, and keep it.

@@ -17,6 +17,7 @@ pub(crate) mod kill;
 pub(crate) mod log;
 pub(crate) mod node;
 pub(crate) mod primary;
+pub(crate) mod profile;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub mod sim;

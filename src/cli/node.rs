@@ -110,6 +110,17 @@ pub const STATUS_LIMIT: u8 = 124;
 /// Runs the node, then reports how it ended; the result is the process's exit status.
 /// A first SIGINT or SIGTERM asks the node to end.
 pub fn live(driver: Driver, node: Node, name: &str, record: Option<&Path>) -> Result<u8, Failure> {
+    live_then(driver, node, name, record, |_| ())
+}
+
+/// The same; when the node's life is over, `then` sees it.
+pub fn live_then(
+    driver: Driver,
+    node: Node,
+    name: &str,
+    record: Option<&Path>,
+    then: impl FnOnce(&Node),
+) -> Result<u8, Failure> {
     let resize = driver.has_terminal().then(|| driver.resizer());
     let hangup = if name == "run" { Hangup::Ends } else { Hangup::GoesOn };
     obey_signals(driver.quitter(), resize, hangup)?;
@@ -120,6 +131,7 @@ pub fn live(driver: Driver, node: Node, name: &str, record: Option<&Path>) -> Re
         }
         DriverError::Io(error) => Failure::new(format!("{name} stopped: {error}")),
     })?;
+    then(&lived.node);
     Ok(report(&lived, name, lived.record.as_deref().or(record)))
 }
 

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use super::profile::ProfileArgs;
 use super::{Failure, arg};
 use crate::base::{Icount, Seq};
 use crate::host::logdir::{LogDir, LogError, LogReader};
@@ -10,7 +11,7 @@ use crate::host::say::say;
 use crate::isa;
 use crate::log::{Entry, Event, Fault, Lineage};
 use crate::machine::config::RAM_BYTES_MAX;
-use crate::machine::{BootOptions, Exit, Machine, Output};
+use crate::machine::{BootOptions, Executed, Exit, Machine, Output};
 use crate::replay::{Detours, Divergence, Followed, NotRestored, ReplayStop, Replayer};
 
 #[derive(clap::Args)]
@@ -36,6 +37,8 @@ pub struct Args {
     /// Check that the recording was made with this much memory.
     #[arg(long, value_parser = arg::memory)]
     memory: Option<u64>,
+    #[command(flatten)]
+    profile: ProfileArgs,
 }
 
 /// Entries handed to the replayer at once.
@@ -47,7 +50,8 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let log = LogDir::open(&args.dir).map_err(unreadable)?;
     let lineage = log.header().map_err(unreadable)?.lineage;
     check_guest(args, &lineage)?;
-    let machine = base(&log, &lineage)?;
+    let mut machine = base(&log, &lineage)?;
+    let profiling = args.profile.begin(&mut machine)?;
     let mut session = Session {
         replayer: Replayer::new(machine, lineage.base_seq.next()),
         until: args.until.map_or(Icount::MAX, Icount),
@@ -59,11 +63,12 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         ended: None,
         followed: Vec::new(),
         detours: detours(args, &log, &lineage)?,
+        executed: None,
     };
     let result = session.play(log.read());
     let flushed = session.out.flush();
     let ended = session.ended;
-    match result {
+    let status = match result {
         Ok(torn) => {
             if let Some(torn) = torn {
                 say!("lockstep replay: {torn}; replayed up to it");
@@ -83,7 +88,13 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
             Ok(1)
         }
         Err(Stopped::Failed(failure)) => Err(failure),
-    }
+    };
+    let now = session.replayer.machine().executed();
+    let executed = session.executed.map_or(now, |before| before.and(now));
+    // A replay that failed was one up to there; its own failure is the one to report.
+    let profiled = profiling.map_or(Ok(()), |profiling| profiling.end("replay", Some(executed)));
+    let status = status?;
+    profiled.map(|()| status)
 }
 
 /// The detours that the user asked for.
@@ -179,6 +190,8 @@ struct Session<'a> {
     ended: Option<Exit>,
     followed: Vec<Followed>,
     detours: Detours,
+    /// By the machines that were saved and restored since.
+    executed: Option<Executed>,
 }
 
 impl Session<'_> {
@@ -256,7 +269,11 @@ impl Session<'_> {
                 }
             }
             let stop = stop?;
+            let (executed, restores) = (self.replayer.machine().executed(), self.detours.taken().1);
             self.detours.take(&mut self.replayer)?;
+            if self.detours.taken().1 > restores {
+                self.executed = Some(self.executed.map_or(executed, |before| before.and(executed)));
+            }
             if stop == ReplayStop::Drained {
                 return Ok(());
             }

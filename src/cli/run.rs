@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::console::ConsoleArgs;
 use super::disk::DiskArgs;
 use super::guest::GuestArgs;
+use super::profile::ProfileArgs;
 use super::{Failure, arg, node};
 use crate::base::{Generation, Icount, NodeId};
 use crate::ft::{Boot, Node, Settings};
@@ -43,13 +44,16 @@ pub struct Args {
     /// Stop after this many instructions, with status 124.
     #[arg(long, value_name = "N", value_parser = arg::instructions)]
     max_instructions: Option<u64>,
+    #[command(flatten)]
+    profile: ProfileArgs,
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
     arg::record(args.record.as_deref())?;
     let id = NodeId(draw_u64());
     let disks = args.disks.open(&args.vm, id, None, false)?;
-    let machine = args.guest.boot(&args.vm, disks.specs.clone(), disks.board)?;
+    let mut machine = args.guest.boot(&args.vm, disks.specs.clone(), disks.board)?;
+    let profiling = args.profile.begin(&mut machine)?;
     let listener = args.listen.map(arg::listen).transpose()?;
     let driver = Driver::new(Wiring {
         switch: args.switch,
@@ -71,5 +75,11 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let digest_instructions = if args.record.is_some() { args.digest_every } else { 0 };
     let settings = args.console.settings(Settings { digest_instructions, ..Settings::default() });
     let node = Node::primary(id, &args.vm, boot, settings, now_ns);
-    node::live(driver, node, "run", args.record.as_deref())
+    let mut executed = None;
+    let lived =
+        node::live_then(driver, node, "run", args.record.as_deref(), |node| executed = node.executed());
+    // A run that failed was one up to there; its own failure is the one to report.
+    let profiled = profiling.map_or(Ok(()), |profiling| profiling.end("run", executed));
+    let status = lived?;
+    profiled.map(|()| status)
 }

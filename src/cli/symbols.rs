@@ -14,6 +14,7 @@ use crate::cpu::Privilege;
 use crate::host::logdir::{Follower, LogDir};
 use crate::host::say::say;
 use crate::inspect::SymbolTable;
+use crate::inspect::symbols::mode_name;
 use crate::log::Entry;
 use crate::replay::{ReplayStop, Replayer};
 
@@ -64,14 +65,6 @@ impl Whereabouts {
             Some((name, _)) => name.escape_debug().to_string(),
             None => format!("({})", mode_name(self.mode)),
         }
-    }
-}
-
-pub const fn mode_name(mode: Privilege) -> &'static str {
-    match mode {
-        Privilege::User => "user",
-        Privilege::Supervisor => "supervisor",
-        Privilege::Machine => "machine",
     }
 }
 

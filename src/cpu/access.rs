@@ -149,6 +149,7 @@ impl Hart {
     fn place(&mut self, ram: &mut Ram, va: u64, bytes: usize, access: Access) -> Result<Place, Trap> {
         let (place, mapping) = self.resolve(ram, va, bytes, access).map_err(|f| fault(f, access, va))?;
         if let Some(mapping) = mapping {
+            self.long_way.walks += 1;
             for &table in &mapping.tables[..mapping.levels] {
                 self.flag(ram, table, PageFlags::TABLE);
             }

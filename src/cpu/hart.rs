@@ -105,6 +105,15 @@ pub struct Stuck {
     pub cause: Cause,
 }
 
+/// What no engine executed. No state: it depends on what the caches hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LongWay {
+    /// Instructions, and exceptions, that took the long way.
+    pub instructions: u64,
+    /// Walks of page tables for accesses that the translation cache did not know.
+    pub walks: u64,
+}
+
 pub struct Hart {
     pub(super) regs: Regs,
     pub(super) pc: u64,
@@ -137,6 +146,7 @@ pub struct Hart {
     pub(super) ram_epoch: u64,
     /// Stores to pages of tables since their flags were last reviewed.
     pub(super) table_stores: u32,
+    pub(super) long_way: LongWay,
 }
 
 impl Hart {
@@ -163,15 +173,16 @@ impl Hart {
             engines: Engines::new(cpu.extensions()),
             ram_epoch: u64::MAX,
             table_stores: 0,
+            long_way: LongWay::default(),
         }
     }
 
     /// Resets the hart: M-mode at `pc`, everything else 0 but a0 and a1. What is watched stays so.
     pub fn reset(&mut self, pc: u64, a0: u64, a1: u64) {
-        let Self { tohost, derive_time_before, .. } = *self;
+        let Self { tohost, derive_time_before, long_way, .. } = *self;
         let mut engines = std::mem::replace(&mut self.engines, Engines::new(self.cpu.extensions()));
         engines.start_over();
-        *self = Self { tohost, derive_time_before, engines, pc: pc & !1, ..Self::new(self.cpu) };
+        *self = Self { tohost, derive_time_before, long_way, engines, pc: pc & !1, ..Self::new(self.cpu) };
         self.regs.set(10, a0);
         self.regs.set(11, a1);
     }
@@ -205,6 +216,11 @@ impl Hart {
         self.engines.fared()
     }
 
+    /// What no engine executed, since this hart was made or restored.
+    pub fn long_way(&self) -> LongWay {
+        self.long_way
+    }
+
     pub fn icount(&self) -> Icount {
         self.icount
     }
@@ -217,6 +233,11 @@ impl Hart {
     /// Integer register `n` (0..=31; others read 0).
     pub fn x(&self, n: u8) -> u64 {
         if n < 32 { self.regs.get(n) } else { 0 }
+    }
+
+    /// Where traps lead, of S-mode and of M-mode.
+    pub fn trap_handlers(&self) -> [u64; 2] {
+        [self.csrs.stvec, self.csrs.mtvec].map(|vector| vector & !3)
     }
 
     pub fn privilege(&self) -> Privilege {
@@ -349,6 +370,7 @@ impl Hart {
         self.resume_at(entry);
         self.exceptions = self.exceptions.wrapping_add(1);
         self.icount = self.icount.next();
+        self.long_way.instructions += 1;
     }
 
     /// Runs until the hart is at `until`, or stops earlier for another reason; one that holds at
@@ -448,7 +470,11 @@ impl Hart {
         match slot {
             Ok(slot) => match self.run_straight(ram, 1, |engines, work| engines.run_one(work, slot, pc)) {
                 Leave::Slow(slot) => self.execute_one(ram, bus, slot, None),
-                Leave::Spent | Leave::Lost => None,
+                Leave::Spent => {
+                    self.long_way.instructions += 1;
+                    None
+                }
+                Leave::Lost => None,
             },
             Err(trap) => {
                 self.take_exception(trap);
@@ -495,6 +521,7 @@ impl Hart {
             Ok(next) => {
                 self.pc = next;
                 self.icount = self.icount.next();
+                self.long_way.instructions += 1;
             }
             Err(Halt::Ask(Question::Time)) if self.icount < self.derive_time_before => {
                 self.bus_used = false;

@@ -22,5 +22,5 @@ pub use ask::{Answer, Question};
 pub(crate) use bus::{Bus, BusFault, BusRead, Returned};
 pub use csr::{BadHartState, Privilege};
 pub(crate) use hart::{Hart, HartStop};
-pub use hart::{HartState, NotAsking, Stuck};
+pub use hart::{HartState, LongWay, NotAsking, Stuck};
 pub use model::{BadCpu, Cpu};

@@ -19,7 +19,7 @@ use super::terminals::Terminals;
 use crate::base::{Generation, Icount, NodeId, Seq};
 use crate::cpu::Stuck;
 use crate::devices::disk::{DiskDone, DiskRequest};
-use crate::machine::{Exit, Machine, MachineConfig, Output, Saved};
+use crate::machine::{Executed, Exit, Machine, MachineConfig, Output, Saved};
 use crate::replay::Divergence;
 
 /// Names a connection, for as long as the node lives. Never reused.
@@ -434,7 +434,7 @@ pub(super) enum Role {
     Primary(Box<Primary>),
     Backup(Box<Backup>),
     Seeking(Seeking),
-    Halted { generation: Generation, icount: Icount },
+    Halted { generation: Generation, icount: Icount, executed: Option<Executed> },
 }
 
 impl Role {
@@ -1069,7 +1069,8 @@ impl Node {
 
     /// Leaves the role behind, halted where it stood.
     fn vacate(&mut self) -> Role {
-        let halted = Role::Halted { generation: self.generation(), icount: self.icount() };
+        let executed = self.machine().map(Machine::executed);
+        let halted = Role::Halted { generation: self.generation(), icount: self.icount(), executed };
         std::mem::replace(&mut self.role, halted)
     }
 
@@ -1095,6 +1096,22 @@ impl Node {
             Role::Backup(backup) => backup.icount(),
             Role::Seeking(_) => Icount::ZERO,
             Role::Halted { icount, .. } => *icount,
+        }
+    }
+
+    fn machine(&self) -> Option<&Machine> {
+        match &self.role {
+            Role::Primary(primary) => Some(primary.machine()),
+            Role::Backup(backup) => backup.machine(),
+            Role::Seeking(_) | Role::Halted { .. } => None,
+        }
+    }
+
+    /// How the instructions of its machine were executed; a halted node remembers.
+    pub fn executed(&self) -> Option<Executed> {
+        match &self.role {
+            Role::Halted { executed, .. } => *executed,
+            _ => self.machine().map(Machine::executed),
         }
     }
 
@@ -1138,12 +1155,7 @@ impl Node {
 
     /// What `lockstep status` shows.
     pub fn status(&self, now_ns: u64) -> NodeStatus {
-        let machine = match &self.role {
-            Role::Primary(primary) => Some(primary.machine()),
-            Role::Backup(backup) => backup.machine(),
-            Role::Seeking(_) | Role::Halted { .. } => None,
-        };
-        let engine = machine.map(Machine::engine);
+        let engine = self.machine().map(Machine::engine);
         let mut status = NodeStatus {
             vm: self.common.vm.clone(),
             node: self.common.id.to_string(),

@@ -3,17 +3,22 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Puts `bytes` at `path`: written aside, to the same name with `suffix` behind it, synced and renamed.
 /// Durable when this comes back. A concurrent caller needs another suffix.
 pub fn replace(path: &Path, suffix: &str, bytes: &[u8]) -> io::Result<()> {
-    let aside: OsString = [path.as_os_str(), suffix.as_ref()].into_iter().collect();
+    let aside = aside(path, suffix);
     let mut file = File::create(&aside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&aside, path)?;
     sync_parent(path)
+}
+
+/// The path beside `path` that [`replace`] writes to.
+pub fn aside(path: &Path, suffix: &str) -> PathBuf {
+    [path.as_os_str(), suffix.as_ref()].into_iter().collect::<OsString>().into()
 }
 
 /// Makes the names in the directory of `path` survive a crash of the host.

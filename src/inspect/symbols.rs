@@ -11,6 +11,7 @@
 
 use thiserror::Error;
 
+use crate::cpu::Privilege;
 use crate::machine::{LoadError, MachineConfig, symbols_of};
 
 /// A symbol without a size reaches to the next one, but no further than this.
@@ -133,10 +134,26 @@ impl SymbolTable {
 
     /// The name that `addr` belongs to, and how far into it `addr` is.
     pub fn find(&self, addr: u64) -> Option<(&str, u64)> {
-        let after = self.symbols.partition_point(|symbol| symbol.addr <= addr);
-        let symbol = self.symbols[after.checked_sub(1)?];
-        let into = addr - symbol.addr;
-        (into < symbol.reach).then(|| (&self.names[symbol.name_at..symbol.name_at + symbol.name_len], into))
+        let place = self.place(addr)?;
+        Some((self.name(place), addr - self.start(place)))
+    }
+
+    /// The number of the symbol that `addr` belongs to, below [`SymbolTable::len`].
+    pub(super) fn place(&self, addr: u64) -> Option<usize> {
+        let place = self.symbols.partition_point(|symbol| symbol.addr <= addr).checked_sub(1)?;
+        let symbol = self.symbols[place];
+        (addr - symbol.addr < symbol.reach).then_some(place)
+    }
+
+    /// Where symbol `place` begins.
+    pub(super) fn start(&self, place: usize) -> u64 {
+        self.symbols[place].addr
+    }
+
+    /// The name of symbol `place`.
+    pub(super) fn name(&self, place: usize) -> &str {
+        let symbol = self.symbols[place];
+        &self.names[symbol.name_at..symbol.name_at + symbol.name_len]
     }
 }
 
@@ -149,6 +166,15 @@ fn text_symbol(line: &[u8]) -> Option<(u64, u8, &[u8])> {
     match (words.next()?, words.next()?) {
         ([letter], name) if letter.is_ascii_alphabetic() || *letter == b'?' => Some((addr, *letter, name)),
         _ => None,
+    }
+}
+
+/// The mode, in a word.
+pub const fn mode_name(mode: Privilege) -> &'static str {
+    match mode {
+        Privilege::User => "user",
+        Privilege::Supervisor => "supervisor",
+        Privilege::Machine => "machine",
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Reading order: `io` (what crosses the wall), `map` (where everything is), `board` (the
 //! devices on the hart's bus) and `sbi` (the firmware that it is itself), [`config`], [`elf`],
-//! `kernel`, `fdt` and `boot` (what it starts from), `vm` (the door), `saved` and
-//! `arriving` (there and back).
+//! `kernel`, `fdt` and `boot` (what it starts from), `vm` (the door), `observer` (a
+//! window beside it), `saved` and `arriving` (there and back).
 //!
 //! Absent on purpose: the log, and the choice of the positions at which inputs are delivered.
 
@@ -18,6 +18,7 @@ pub(crate) mod kernel;
 mod magic;
 pub(crate) mod map;
 pub(crate) mod model;
+mod observer;
 pub(crate) mod saved;
 mod sbi;
 pub(crate) mod vm;
@@ -28,6 +29,7 @@ pub use elf::{Elf, LeftOut, LoadError, symbols_of};
 pub use io::{Channel, Exit, Input, Output, Request, Stop};
 pub use kernel::{Firmware, Kernel, KernelBoot, KernelError};
 pub use model::{BoardModel, Occupant};
+pub use observer::{Executed, Look, Observer};
 pub use saved::{RestoreError, Saved};
 pub use vm::{BootOptions, Machine, Undeliverable};
 

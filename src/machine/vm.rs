@@ -12,6 +12,7 @@
 //! Absent on purpose: the choice of positions (`replay` makes it), time, and any wish of its own.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -24,6 +25,7 @@ use super::fdt;
 use super::io::{Exit, Input, Output, Request, Stop};
 use super::kernel::{self, BOOTARGS_BYTES_MAX, Firmware, Kernel, KernelBoot, KernelError};
 use super::model::BoardModel;
+use super::observer::{Executed, Look, Observer};
 use crate::base::{Digest, GuestPhys, Icount, digest_bytes};
 use crate::cpu::{Answer, Cpu, Hart, HartState, HartStop, NotAsking, Privilege};
 use crate::devices::disk::{DiskRequest, DiskSpec};
@@ -155,6 +157,9 @@ pub struct Machine {
     ram: Ram,
     board: Board,
     boot: BootImage,
+    /// Where this machine was booted or restored.
+    began: Icount,
+    observer: Option<Box<Observer>>,
 }
 
 impl Machine {
@@ -232,7 +237,7 @@ impl Machine {
         hart.restart(start.mode, start.pc, start.a1, start.a2);
         let mut board = Board::new(config.mac, &config.disks, config.platform == Platform::OwnSbi);
         board.set_model(config.board);
-        Self { hart, ram, board, config, boot }
+        Self { began: hart.icount(), hart, ram, board, config, boot, observer: None }
     }
 
     /// A machine of parts that fit each other.
@@ -245,7 +250,7 @@ impl Machine {
     ) -> Self {
         hart.set_tohost(config.tohost);
         board.set_model(config.board);
-        Self { config, hart, ram, board, boot }
+        Self { config, began: hart.icount(), hart, ram, board, boot, observer: None }
     }
 
     /// The guest has reset its machine: everything starts over, and positions, time and the numbers of its
@@ -306,7 +311,14 @@ impl Machine {
         if self.takes_service() {
             return Stop::Service;
         }
-        let stop = self.hart.run_until(&mut self.ram, &mut self.board, until);
+        let stop = loop {
+            let due = self.observer.as_ref().map_or(Icount::MAX, |observer| observer.due());
+            let stop = self.hart.run_until(&mut self.ram, &mut self.board, until.min(due));
+            self.show();
+            if stop != HartStop::Reached || self.icount() >= until {
+                break stop;
+            }
+        };
         self.start_over_if_reset();
         if let Some(exit) = self.board.exit {
             return Stop::Halted(exit);
@@ -319,6 +331,14 @@ impl Machine {
                 self.takes_service();
                 Stop::Service
             }
+        }
+    }
+
+    /// Shows the hart to the observer, if a look is due. A position is shown as it is first reached: before anything
+    /// is delivered there.
+    fn show(&mut self) {
+        if let Some(observer) = &mut self.observer {
+            observer.passes(&self.hart, &self.ram);
         }
     }
 
@@ -345,6 +365,7 @@ impl Machine {
                     Answer::Entropy(_) | Answer::HostId(_) | Answer::WallClock(_) => answer,
                 };
                 self.hart.answer(&mut self.ram, &mut self.board, answer)?;
+                self.show();
                 if let Answer::Time(time) = answer {
                     self.board.clint.set_clock(at, time, None);
                 }
@@ -475,6 +496,26 @@ impl Machine {
     /// What executes the guest, and how the translator fared if it has run.
     pub fn engine(&self) -> (Engine, Option<Fared>) {
         (self.hart.engine(), self.hart.fared())
+    }
+
+    /// How its instructions were executed, since it was booted or restored.
+    pub fn executed(&self) -> Executed {
+        Executed {
+            engine: self.hart.engine(),
+            instructions: self.icount().since(self.began),
+            translator: self.hart.fared(),
+            long_way: self.hart.long_way(),
+        }
+    }
+
+    /// From now on `look` is shown the hart and RAM at each multiple of `every` instructions.
+    pub fn observe(&mut self, every: NonZeroU64, look: Look) {
+        self.observer = Some(Box::new(Observer::new(self.icount(), every, look)));
+    }
+
+    /// Takes over the observer of `other`, which is at the same position.
+    pub fn take_observer(&mut self, other: &mut Machine) {
+        self.observer = other.observer.take();
     }
 
     /// Executes with `engine` from now on, as far as the host can have it; which one it is never shows.

@@ -189,3 +189,24 @@ fn a_replay_with_one_input_moved_by_one_instruction_differs() {
     };
     assert_ne!(digest_of(boot(guest!("ticker")), &moved, &mut prng), first.text());
 }
+
+/// The guest has modes, page tables and traps.
+#[test]
+fn every_instruction_is_executed_in_one_way() {
+    for engine in [Engine::Interpreter, Engine::Translator] {
+        let mut machine = boot(guest!("modes"));
+        machine.choose_engine(engine);
+        record(&mut machine, 3, Vec::new(), LIMIT);
+        let executed = machine.executed();
+        assert_eq!(executed.instructions, machine.icount().get());
+        let translated = executed.translator.unwrap_or_default().translated;
+        let long_way = executed.long_way;
+        assert_eq!(translated + executed.interpreted() + long_way.instructions, executed.instructions);
+        assert!(long_way.instructions > 2_000 && long_way.walks > 10, "{executed:?}");
+        assert_eq!(translated > 0, executed.translator.is_some(), "{executed:?}");
+        let twice = executed.and(executed);
+        assert_eq!(twice.instructions, 2 * executed.instructions);
+        assert_eq!(twice.interpreted(), 2 * executed.interpreted());
+        assert_eq!(twice.long_way.walks, 2 * long_way.walks);
+    }
+}

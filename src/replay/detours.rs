@@ -107,14 +107,22 @@ fn put_aside(machine: &mut Machine) -> Result<Machine, NotRestored> {
     for chunk in Encoder::new(machine.save()) {
         decoder.push(&chunk).map_err(bad)?;
     }
-    Machine::restore(decoder.finish().map_err(bad)?).map_err(|why| NotRestored::Machine { at, why })
+    let mut restored =
+        Machine::restore(decoder.finish().map_err(bad)?).map_err(|why| NotRestored::Machine { at, why })?;
+    restored.take_observer(machine);
+    Ok(restored)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+    use std::sync::{Arc, Mutex};
+
     use super::*;
     use crate::base::Seq;
+    use crate::cpu::Hart;
     use crate::log::Event;
+    use crate::mem::Ram;
     use crate::replay::testing::{LOOP, PRINT, entry, machine};
 
     #[test]
@@ -175,6 +183,25 @@ mod tests {
         replayer.machine_mut().take_outputs();
         detours.take(&mut replayer).unwrap();
         assert_eq!(detours.taken(), (0, 1));
+    }
+
+    #[test]
+    fn an_observer_goes_on_looking_after_a_restore() {
+        let mut machine = machine(&[LOOP]);
+        let looks = Arc::new(Mutex::new(Vec::new()));
+        let seen = looks.clone();
+        let look = move |hart: &Hart, _: &Ram| seen.lock().unwrap().push(hart.icount().get());
+        machine.observe(NonZeroU64::new(4).unwrap(), Box::new(look));
+        let mut replayer = Replayer::new(machine, Seq(1));
+        replayer.push(vec![entry(1, 1000, Event::Horizon)]).unwrap();
+        let mut detours = Detours { restores: [6, 8].map(Icount).into(), ..Detours::default() };
+        for budget in [6, 2, 5] {
+            replayer.run(budget, &mut Vec::new()).unwrap();
+            detours.take(&mut replayer).unwrap();
+        }
+        assert_eq!(detours.taken(), (0, 2));
+        assert_eq!(*looks.lock().unwrap(), [4, 8, 12]);
+        assert_eq!(replayer.machine().executed().instructions, 5, "since the last restore");
     }
 
     #[test]

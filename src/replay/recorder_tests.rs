@@ -1,9 +1,16 @@
 //! A recorder's entries, for guests of a few instructions.
 
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex};
+
 use super::*;
 use crate::base::{Generation, NodeId};
+use crate::cpu::Hart;
 use crate::devices::disk::{DiskDone, DiskOp, DiskStatus};
 use crate::log::{Start, decode_frame};
+use crate::machine::config::RAM_BYTES_MIN;
+use crate::machine::{BootOptions, Elf};
+use crate::mem::Ram;
 use crate::replay::testing::{
     LOOP, NOP, PASS, PRINT, READ_HOSTID, READ_SEED, READ_TIME, WFI, disk_machine, entries, entry, machine,
     world,
@@ -227,4 +234,64 @@ fn a_run_comes_back_for_the_disk_and_asks_again_what_is_in_flight() {
     assert!(!followed.iter().any(|followed| matches!(followed, Followed::Disk(_))), "reads are not reported");
     let said = followed.iter().filter(|followed| matches!(followed, Followed::Said { .. })).count();
     assert!(said == outputs.len() && said > 0, "{said} of {}", outputs.len());
+}
+
+/// What an observer has been shown: positions, and where the hart stood.
+type Looks = Arc<Mutex<Vec<(u64, u64)>>>;
+
+fn identity(every: Option<u64>) -> (Machine, Looks) {
+    let guest = include_bytes!("../../guest-programs/identity/identity.elf");
+    let options = BootOptions { ram_bytes: RAM_BYTES_MIN, ..BootOptions::default() };
+    let mut machine = Machine::boot(&Elf::parse(guest).expect("an ELF file"), &options).expect("it boots");
+    let looks = Looks::default();
+    if let Some(every) = every.and_then(NonZeroU64::new) {
+        let seen = looks.clone();
+        let look = move |hart: &Hart, _: &Ram| seen.lock().unwrap().push((hart.icount().get(), hart.pc()));
+        machine.observe(every, Box::new(look));
+    }
+    (machine, looks)
+}
+
+/// The log's bytes, and what was seen.
+fn observed(every: Option<u64>) -> (Vec<u8>, Vec<(u64, u64)>) {
+    let (machine, looks) = identity(every);
+    let mut recorder = Recorder::new(machine, Seq(1));
+    recorder.digest_every(5_000);
+    let (mut world, mut log) = (world(), Vec::new());
+    loop {
+        world.ticks += 40;
+        let limit = recorder.icount().plus(777);
+        let stop = recorder.run(limit, &mut world, &mut Vec::new());
+        log.extend(recorder.flush(true).map(|frame| frame.bytes).unwrap_or_default());
+        if matches!(stop, RecordStop::Halted(_)) {
+            let looks = looks.lock().unwrap().clone();
+            return (log, looks);
+        }
+        assert!(recorder.icount() < Icount(10_000_000), "it ends");
+    }
+}
+
+#[test]
+fn an_observer_leaves_no_trace_and_sees_the_same_in_a_replay() {
+    let (log, none) = observed(None);
+    assert!(none.is_empty());
+    for every in [1, 97, 5_000] {
+        let (same, looks) = observed(Some(every));
+        assert!(same == log, "observed every {every}: another log");
+        let positions: Vec<u64> = looks.iter().map(|(at, _)| *at).collect();
+        let expected: Vec<u64> = (1..=positions.len() as u64).map(|n| n * every).collect();
+        assert_eq!(positions, expected, "each multiple once");
+
+        let (machine, again) = identity(Some(every));
+        let mut replayer = Replayer::new(machine, Seq(1));
+        let mut bytes = log.as_slice();
+        while !bytes.is_empty() {
+            let (entries, taken) = decode_frame(bytes).expect("a good frame");
+            replayer.push(entries).unwrap();
+            bytes = &bytes[taken..];
+        }
+        while replayer.run(1_001, &mut Vec::new()).unwrap() == ReplayStop::Budget {}
+        assert_eq!(*again.lock().unwrap(), looks);
+        assert_eq!(looks.len() as u64, replayer.icount().get() / every, "up to the end");
+    }
 }

@@ -54,6 +54,7 @@ const IN_SCENES: &[(&str, &str)] = &[
     (GUIDE, "lockstep run guest-programs/clock"),
     (GUIDE, "lockstep replay /tmp/clock --chunks"),
     (GUIDE, "lockstep log stats /tmp/clock --by"),
+    (GUIDE, "lockstep run guest-programs/crunch/crunch.elf --profile"),
     (ARBITER, "etcd --name a"),
     (ARBITER, "lockstep primary guest-programs/kv"),
 ];
@@ -167,6 +168,8 @@ fn a_recording() {
             Step::Check("test -s clock.svg"),
             typed(GUIDE, "lockstep replay /tmp/clock --chunks"),
             typed(GUIDE, "lockstep log stats /tmp/clock --by"),
+            typed(GUIDE, "lockstep run guest-programs/crunch/crunch.elf --profile"),
+            Step::Check("test -s crunch.folded; test -s clock.folded; test -s often.folded"),
         ],
     );
 }

@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 
 use super::dump::NamingArgs;
 use super::follow::Following;
-use super::symbols::{Naming, PlaceSource, mode_name};
+use super::symbols::{Naming, PlaceSource};
 use super::{Entries, Failure, Halt, Places, head_of_many, printable};
 use crate::host::logdir::LogDir;
 use crate::inspect::groups::{Activity, GroupTally};
 use crate::inspect::picture::{self, bytes_text, grouped, rate_text};
 use crate::inspect::stats::Tally;
+use crate::inspect::symbols::mode_name;
 use crate::inspect::{Groups, Kind, Stats};
 use crate::log::scan::{Place, ScanTotals};
 

@@ -70,15 +70,7 @@ impl Runner {
         match self {
             Runner::Translator => Engine::Translator.is_here().map_err(|why| why.to_string()),
             Runner::Interpreter => Ok(()),
-            Runner::QemuExact | Runner::Qemu => {
-                let run = Command::new(QEMU).arg("--version").stdin(Stdio::null()).output();
-                match run {
-                    Ok(run) if run.status.success() => Ok(()),
-                    _ => Err(format!(
-                        "{QEMU} is missing, so nothing stands beside it (on Debian: apt-get install qemu-system-misc)"
-                    )),
-                }
-            }
+            Runner::QemuExact | Runner::Qemu => runs(QEMU),
         }
     }
 
@@ -111,6 +103,16 @@ impl Runner {
             return Err(Failure::new(format!("{}: a kernel ended with {}: {said}", self.name(), run.status)));
         }
         Ok((said, children_cpu_seconds()? - before))
+    }
+}
+
+/// Whether QEMU can be run as `program`.
+fn runs(program: &str) -> Result<(), String> {
+    match Command::new(program).arg("--version").stdin(Stdio::null()).output() {
+        Ok(run) if run.status.success() => Ok(()),
+        _ => Err(format!(
+            "{program} is missing, so nothing stands beside the engines (on Debian: apt-get install qemu-system-misc)"
+        )),
     }
 }
 
@@ -168,16 +170,20 @@ pub fn measure(dir: &Path, quick: bool) -> Result<Measured, Failure> {
         }
         progress(&format!("engines: round {round} of {rounds} done"));
     }
-    let times = times(&rows);
+    Ok(measured(&rows, &missing))
+}
+
+fn measured(rows: &[Row], missing: &[String]) -> Measured {
+    let times = times(rows);
     let json = json!({
         "kernels": times.iter().map(row_json).collect::<Vec<_>>(),
         "missing": missing,
     });
     let mut text = table(&times);
-    for why in &missing {
+    for why in missing {
         text += &format!("  {why}\n");
     }
-    Ok(Measured { text, json, means: means(&times) })
+    Measured { text, json, means: means(&times) }
 }
 
 fn rows(dir: &Path, shorten: u32) -> Result<Vec<Row>, Failure> {
@@ -278,11 +284,11 @@ fn geometric_mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 /// Over all kernels of a kind in both modes.
 fn means(times: &[Times]) -> Section {
     let mut figures = Vec::new();
-    let mut add = |key, label, sort: Sort, ours: Runner, theirs: Runner, wanted: Option<f64>| {
+    let mut add = |key, label, sort: Sort, ours: Runner, theirs: Runner, target: Option<Target>| {
         let of_sort = times.iter().filter(|row| row.sort == sort);
         if let Some(mean) = geometric_mean(of_sort.filter_map(|row| ratio(row, ours, theirs))) {
             let figure = Figure::new(key, label, mean, "times as fast");
-            figures.push(Figure { target: wanted.map(Target::AtLeast), ..figure });
+            figures.push(Figure { target, ..figure });
         }
     };
     use Runner::{Interpreter, Qemu, QemuExact, Translator};
@@ -294,7 +300,7 @@ fn means(times: &[Times]) -> Section {
             Integer,
             Translator,
             QemuExact,
-            Some(3.0),
+            Some(Target::AtLeast(3.0)),
         ),
         (
             "engines_float_icount",
@@ -302,7 +308,7 @@ fn means(times: &[Times]) -> Section {
             Float,
             Translator,
             QemuExact,
-            Some(6.0),
+            Some(Target::AtLeast(6.0)),
         ),
         (
             "engines_integer_qemu",
@@ -310,7 +316,7 @@ fn means(times: &[Times]) -> Section {
             Integer,
             Translator,
             Qemu,
-            Some(1.0),
+            Some(Target::Over(1.0)),
         ),
         ("engines_float_qemu", "translator, float: to QEMU without", Float, Translator, Qemu, None),
         (
@@ -319,7 +325,7 @@ fn means(times: &[Times]) -> Section {
             Integer,
             Interpreter,
             QemuExact,
-            Some(0.7),
+            Some(Target::AtLeast(0.7)),
         ),
         (
             "interpreter_float_icount",
@@ -327,7 +333,7 @@ fn means(times: &[Times]) -> Section {
             Float,
             Interpreter,
             QemuExact,
-            Some(0.5),
+            Some(Target::AtLeast(0.5)),
         ),
         (
             "engines_integer_interpreter",
@@ -356,7 +362,7 @@ fn means(times: &[Times]) -> Section {
             slowest,
             "times as fast",
         );
-        figures.push(figure.target(Target::AtLeast(1.0)));
+        figures.push(figure.target(Target::Over(1.0)));
     }
     Section { title: "Geometric means over the kernels in both modes", figures }
 }
@@ -407,6 +413,24 @@ mod tests {
         assert!((value("interpreter_float_icount").unwrap() - 0.25).abs() < 1e-9);
         assert_eq!(value("engines_integer_qemu"), None, "without QEMU there is no figure");
         assert_eq!(value("engines_qemu_min"), None);
+    }
+
+    #[test]
+    fn without_qemu_the_engines_are_beside_each_other() {
+        let why = runs("qemu-system-of-nobody").unwrap_err();
+        assert!(why.contains("qemu-system-of-nobody is missing"), "{why}");
+        let mut rows = some_rows();
+        rows.iter_mut().for_each(|row| row.took[Runner::QemuExact as usize].clear());
+        let Measured { text, json, means } = measured(&rows, std::slice::from_ref(&why));
+        assert!(text.ends_with(&format!("  {why}\n")), "{text}");
+        let line = text.lines().nth(2).map(str::split_whitespace).map(Iterator::collect::<Vec<_>>);
+        let expected = ["sieve", "bare", "0.500", "4.000", "-", "-", "-", "-", "-"];
+        assert_eq!(line.as_deref(), Some(expected.as_slice()));
+        assert_eq!(json["missing"], json!([why]));
+        assert_eq!(json["kernels"][0]["seconds"]["qemu"], Value::Null);
+        assert_eq!(json["kernels"][0]["translator_times_qemu"], Value::Null);
+        let keys: Vec<_> = means.figures.iter().map(|figure| figure.key).collect();
+        assert_eq!(keys, ["engines_integer_interpreter", "engines_float_interpreter"]);
     }
 
     #[test]

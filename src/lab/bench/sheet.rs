@@ -10,6 +10,7 @@ use crate::inspect::picture::grouped;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target {
     AtLeast(f64),
+    Over(f64),
     Under(f64),
     Zero,
 }
@@ -18,6 +19,7 @@ impl Target {
     fn is_met(self, value: f64) -> bool {
         match self {
             Target::AtLeast(wanted) => value >= wanted,
+            Target::Over(wanted) => value > wanted,
             Target::Under(wanted) => value < wanted,
             Target::Zero => value == 0.0,
         }
@@ -48,6 +50,7 @@ impl Figure {
     fn to_json(&self) -> Value {
         let target = self.target.map(|target| match target {
             Target::AtLeast(wanted) => json!({"at_least": wanted}),
+            Target::Over(wanted) => json!({"over": wanted}),
             Target::Under(wanted) => json!({"under": wanted}),
             Target::Zero => json!({"at_most": 0}),
         });
@@ -62,6 +65,9 @@ pub struct Section {
     pub title: &'static str,
     pub figures: Vec<Figure>,
 }
+
+/// Labels have this much room, and more where one is longer.
+const LABEL_CHARS: usize = 40;
 
 /// Few digits, none of them noise.
 fn number(value: f64) -> String {
@@ -78,16 +84,19 @@ fn number(value: f64) -> String {
 impl fmt::Display for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.title)?;
+        let longest = self.figures.iter().map(|figure| figure.label.chars().count()).max();
+        let width = longest.unwrap_or(0).max(LABEL_CHARS);
         for Figure { label, value, unit, target, .. } in &self.figures {
             let aim = target.map_or(String::new(), |target| {
                 let verdict = if target.is_met(*value) { "met" } else { "MISSED" };
                 match target {
                     Target::AtLeast(wanted) => format!("target ≥ {wanted} {unit}: {verdict}"),
+                    Target::Over(wanted) => format!("target > {wanted} {unit}: {verdict}"),
                     Target::Under(wanted) => format!("target < {wanted} {unit}: {verdict}"),
                     Target::Zero => format!("target 0: {verdict}"),
                 }
             });
-            let line = format!("  {label:<40} {:>10} {unit:<20} {aim}", number(*value));
+            let line = format!("  {label:<width$} {:>10} {unit:<20} {aim}", number(*value));
             writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())
@@ -131,13 +140,13 @@ impl Sheet {
     }
 
     pub fn last_words(&self) -> String {
-        let missed = self.sections.iter().flat_map(|section| &section.figures);
-        let missed =
-            missed.filter(|figure| figure.target.is_some_and(|target| !target.is_met(figure.value))).count();
+        let figures = self.sections.iter().flat_map(|section| &section.figures);
+        let met: Vec<bool> = figures.filter_map(|figure| Some(figure.target?.is_met(figure.value))).collect();
         let mut words = format!("{:.0} s on {} processors", self.seconds, self.cpus);
-        match missed {
+        match met.iter().filter(|met| !**met).count() {
+            0 if met.is_empty() => words += "; no figure has a target",
             0 => words += "; every target met",
-            _ => write!(words, "; targets missed: {missed}").expect("a string takes anything"),
+            missed => write!(words, "; targets missed: {missed}").expect("a string takes anything"),
         }
         if !self.clean {
             words += "; the client found something LOST or done TWICE";
@@ -184,5 +193,31 @@ mod tests {
         let sheet = Sheet { sections: vec![section], ..Sheet::new(true) };
         assert!(sheet.last_words().contains("missed: 1"));
         assert_eq!(sheet.to_json()["figures"]["a_ms"]["met"], false);
+    }
+
+    #[test]
+    fn as_much_is_not_more() {
+        let figure = |value| Figure::new("x", "x", value, "times as fast").target(Target::Over(1.0));
+        let section = Section { title: "t", figures: vec![figure(1.0), figure(1.01)] };
+        let text = section.to_string();
+        let verdicts: Vec<_> = text.lines().skip(1).map(|line| line.rsplit_once(": ").unwrap().1).collect();
+        assert_eq!(verdicts, ["MISSED", "met"], "{text}");
+        assert_eq!(figure(1.0).to_json()["target"]["over"], 1.0);
+    }
+
+    #[test]
+    fn a_long_label_moves_the_columns_of_all() {
+        const LONG: &str = "a label of more characters than there usually are";
+        let figures = vec![Figure::new("a", LONG, 1.5, "s"), Figure::new("b", "short", 20.5, "s")];
+        let text = Section { title: "t", figures }.to_string();
+        let ends: Vec<_> = text.lines().skip(1).map(str::len).collect();
+        assert!(ends.len() == 2 && ends[0] == ends[1] && LONG.len() > LABEL_CHARS, "{text}");
+    }
+
+    #[test]
+    fn without_a_target_none_is_said_to_be_met() {
+        let section = Section { title: "t", figures: vec![Figure::new("a", "a", 1.5, "s")] };
+        let words = Sheet { sections: vec![section], ..Sheet::new(true) }.last_words();
+        assert!(words.contains("no figure has a target") && !words.contains("met"), "{words}");
     }
 }
