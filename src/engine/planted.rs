@@ -111,6 +111,10 @@ planted! {
     RangeUnchecked,
     /// A conversion from an unsigned integer takes it for signed.
     UnsignedTakenForSigned,
+    /// A conversion from an integer that says how to round does not look whether there is anything to round.
+    ExactUnchecked,
+    /// A conversion to an integer that says how to round is never inexact.
+    InexactLost,
     /// An instruction that names rounding to nearest rounds as `frm` says.
     NearestUnchecked,
 }

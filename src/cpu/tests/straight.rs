@@ -593,7 +593,7 @@ fn found() -> Option<String> {
             return Some(difference);
         }
     }
-    floats_agree(7, 20).err()
+    floats_agree(7, 20, false).err()
 }
 
 #[test]

@@ -192,7 +192,7 @@ pub fn emit(plan: &Plan, host: Host, place: &Place) -> Region {
         at: 0,
         settle: Vec::new(),
         float: fp::State::default(),
-        flow: fp::flow(plan),
+        flow: fp::flow(plan, host),
         fixups: Vec::new(),
         entered: vec![None; plan.blocks.len()],
         windows: Windows::default(),

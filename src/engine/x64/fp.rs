@@ -1,7 +1,9 @@
 //! Floating-point arithmetic on the host's SSE unit, where that gives the same bits and flags.
 //!
 //! - The guest's dynamic rounding mode is in MXCSR while translated code runs. An instruction that names rounding to
-//!   nearest leaves unless that is the mode; what names another, or RMM, which the host lacks, is not translated.
+//!   nearest leaves unless that is the mode. Conversions to integers have the other static modes, too, by the host's
+//!   instruction that rounds to an integer as it is told; what else names one, and RMM, which the host lacks,
+//!   is not translated.
 //! - Flags gather in MXCSR and are taken from there at the end of a run. Both detect tininess after rounding
 //!   (Unprivileged spec 20.2; Intel 64 manual volume 1, 4.9.1.5).
 //! - A NaN result becomes the canonical one, but not before it shows ([`Pending`]). A NaN from a fused
@@ -59,13 +61,15 @@ pub fn translates(insn: &Insn, host: Host) -> bool {
         | FclassD => true,
         // Exact, whatever the mode; but a reserved one is illegal.
         FcvtDW | FcvtDWu | FcvtDS => insn.rm <= 4 || insn.rm == DYNAMIC,
-        FaddD | FsubD | FmulD | FdivD | FsqrtD | FcvtDL | FcvtDLu | FcvtSD | FaddS | FsubS | FmulS
-        | FdivS | FsqrtS | FcvtSW | FcvtSWu | FcvtSL | FcvtSLu => rounds_as_host,
+        FaddD | FsubD | FmulD | FdivD | FsqrtD | FcvtSD | FaddS | FsubS | FmulS | FdivS | FsqrtS => {
+            rounds_as_host
+        }
+        FcvtDL | FcvtDLu | FcvtSW | FcvtSWu | FcvtSL | FcvtSLu => host_rounding(insn.rm).is_some(),
         FmaddD | FmsubD | FnmsubD | FnmaddD | FmaddS | FmsubS | FnmsubS | FnmaddS => {
             rounds_as_host && host.fma
         }
         FcvtWD | FcvtLD | FcvtWuD | FcvtLuD | FcvtWS | FcvtLS | FcvtWuS | FcvtLuS => {
-            rounds_as_host || insn.rm == TO_ZERO
+            rounds_as_host || insn.rm == TO_ZERO || host_rounding(insn.rm).is_some() && host.fma
         }
         FroundS | FroundnxS | FroundD | FroundnxD => host_rounding(insn.rm).is_some() && host.fma,
         _ => false,
@@ -130,13 +134,13 @@ impl State {
 
 impl State {
     /// What is known behind `insn`, which was executed where this was. Without what is pending.
-    fn follow(&mut self, insn: &Insn) {
+    fn follow(&mut self, insn: &Insn, host: Host) {
         if insn.op < Op::Flw {
             return;
         }
         let [rd, sources @ ..] = operands(insn).f;
         self.checked = true;
-        self.nearest |= insn.rm == NEAREST && names_rounding(insn.op);
+        self.nearest |= needs_nearest(insn, host);
         if takes_singles(insn.op) {
             self.boxed = sources.into_iter().flatten().fold(self.boxed, |boxed, n| boxed | 1 << n);
         }
@@ -165,7 +169,7 @@ impl State {
 }
 
 /// By block of `plan`: what is known where it begins, whichever way within the region leads there.
-pub fn flow(plan: &Plan) -> Vec<State> {
+pub fn flow(plan: &Plan, host: Host) -> Vec<State> {
     let mut found: Vec<Option<State>> = vec![None; plan.blocks.len()];
     // From outside nothing is known.
     let entered = plan.entries.iter().filter_map(|&at| plan.block_at(at));
@@ -174,7 +178,7 @@ pub fn flow(plan: &Plan) -> Vec<State> {
         work.clear();
     }
     while let Some((index, mut state)) = work.pop() {
-        plan.blocks[index].insns.iter().for_each(|(_, insn)| state.follow(insn));
+        plan.blocks[index].insns.iter().for_each(|(_, insn)| state.follow(insn, host));
         state.pending = Pending::default();
         for next in plan.successors(index).into_iter().flatten() {
             let is_new = found[next].is_none();
@@ -269,16 +273,22 @@ impl Emitter<'_> {
         self.fixups.push(Fixup::Nan { label, back, precision, values });
     }
 
-    /// Register `n` holds no NaN of the host's any more.
+    /// Register `n` holds no NaN of the host's any more. One other is looked at for nothing.
     fn settle(&mut self, n: u8) {
-        let bit = 1 << n;
         let Pending { single, double } = self.float.pending;
         for (precision, set) in [(Single, single), (Double, double)] {
-            if set & bit != 0 {
-                self.settle_values(precision, [self.float_home(n), None]);
+            if set & 1 << n != 0 {
+                let others = set & !(1 << n);
+                let other = (others != 0).then_some(others.trailing_zeros() as u8);
+                let values = [Some(n), other].map(|n| n.and_then(|n| self.float_home(n)));
+                let left = others & others.wrapping_sub(1);
+                match precision {
+                    Single => self.float.pending.single = left,
+                    Double => self.float.pending.double = left,
+                }
+                self.settle_values(precision, values);
             }
         }
-        self.float.pending = Pending { single: single & !bit, double: double & !bit };
     }
 
     /// No register holds a NaN of the host's any more.
@@ -430,8 +440,7 @@ impl Emitter<'_> {
             let slow = self.stub(Why::Slow);
             self.asm.jcc(Cond::Equal, slow);
         }
-        if insn.rm == NEAREST
-            && names_rounding(insn.op)
+        if needs_nearest(insn, self.host)
             && !std::mem::replace(&mut self.float.nearest, true)
             && !Planted::NearestUnchecked.is_on()
         {
@@ -446,7 +455,7 @@ impl Emitter<'_> {
     pub(super) fn float(&mut self, insn: &Insn) {
         let mut expected = self.float;
         self.emit_float(insn);
-        expected.follow(insn);
+        expected.follow(insn, self.host);
         debug_assert!(self.float.includes(expected) && expected.includes(self.float), "{insn:?}");
     }
 
@@ -507,6 +516,11 @@ impl Emitter<'_> {
                 self.asm.load_narrow(4, true, Rax, Rax.into());
                 self.put(insn.rd, Rax);
             }
+            // A register that is cleared costs nothing.
+            FmvDX if insn.rs1 == 0 => {
+                self.asm.logic_float(Logic::Xor, A, A, A);
+                self.written(Double, insn.rd, A);
+            }
             FmvDX => {
                 let from = self.get(insn.rs1, Rax);
                 self.put_float_bits(insn.rd, from);
@@ -538,17 +552,17 @@ impl Emitter<'_> {
             }
             FroundS | FroundnxS => self.round(insn, Single, insn.op == FroundnxS),
             FroundD | FroundnxD => self.round(insn, Double, insn.op == FroundnxD),
-            FcvtSW | FcvtSWu | FcvtSL | FcvtSLu => self.from_int(insn, Single),
-            FcvtDW | FcvtDWu | FcvtDL | FcvtDLu => self.from_int(insn, Double),
-            FcvtWS => self.to_int(insn, Single, W32),
-            FcvtLS => self.to_int(insn, Single, W64),
-            FcvtWD => self.to_int(insn, Double, W32),
-            FcvtLD => self.to_int(insn, Double, W64),
+            FcvtSW | FcvtSWu | FcvtSL | FcvtSLu => self.int_to_float(insn, Single),
+            FcvtDW | FcvtDWu | FcvtDL | FcvtDLu => self.int_to_float(insn, Double),
+            FcvtWS => self.float_to_int(insn, Single, W32),
+            FcvtLS => self.float_to_int(insn, Single, W64),
+            FcvtWD => self.float_to_int(insn, Double, W32),
+            FcvtLD => self.float_to_int(insn, Double, W64),
             // The greatest that is not too large.
-            FcvtWuS => self.to_unsigned(insn, Single, 0x4f7f_ffff),
-            FcvtLuS => self.to_unsigned(insn, Single, 0x5eff_ffff),
-            FcvtWuD => self.to_unsigned(insn, Double, 0x41ef_ffff_ffe0_0000),
-            _ => self.to_unsigned(insn, Double, 0x43df_ffff_ffff_ffff),
+            FcvtWuS => self.float_to_unsigned(insn, Single, 0x4f7f_ffff),
+            FcvtLuS => self.float_to_unsigned(insn, Single, 0x5eff_ffff),
+            FcvtWuD => self.float_to_unsigned(insn, Double, 0x41ef_ffff_ffe0_0000),
+            _ => self.float_to_unsigned(insn, Double, 0x43df_ffff_ffff_ffff),
         }
     }
 
@@ -769,13 +783,18 @@ impl Emitter<'_> {
         }
     }
 
-    fn from_int(&mut self, insn: &Insn, precision: Precision) {
+    fn int_to_float(&mut self, insn: &Insn, precision: Precision) {
         // The rest of the destination comes from xmm0: not to wait for what it was.
         match precision {
             Single => self.ones(A),
             Double => self.asm.logic_float(Logic::Xor, A, A, A),
         }
         let to = self.float_result(insn.rd);
+        if matches!(insn.rm, 1..=3) && !matches!(insn.op, Op::FcvtDW | Op::FcvtDWu) {
+            self.exact_int(insn, precision);
+            self.asm.float_from_int(precision, W64, to, A, Rax);
+            return self.written(precision, insn.rd, to);
+        }
         match insn.op {
             Op::FcvtDWu | Op::FcvtSWu => {
                 self.copy(W32, Rax, insn.rs1);
@@ -801,16 +820,60 @@ impl Emitter<'_> {
         self.written(precision, insn.rd, to);
     }
 
-    fn to_int(&mut self, insn: &Insn, precision: Precision, width: Width) {
+    /// The integer in rs1, into rax. Leaves unless it becomes a number of `precision` without rounding.
+    fn exact_int(&mut self, insn: &Insn, precision: Precision) {
+        let digits = if precision == Single { 24 } else { 53 };
+        let narrow = matches!(insn.op, Op::FcvtSW | Op::FcvtSWu);
+        self.copy(if narrow { W32 } else { W64 }, Rax, insn.rs1);
+        if insn.op == Op::FcvtSW {
+            self.asm.load_narrow(4, true, Rax, Rax.into());
+        }
+        if matches!(insn.op, Op::FcvtSWu | Op::FcvtSLu | Op::FcvtDLu) {
+            self.asm.mov(W64, Rcx, Rax);
+            self.asm.shift_imm(Shift::Right, W64, Rcx, digits);
+        } else {
+            self.asm.mov_imm(Rcx, 1 << digits);
+            self.asm.alu(Alu::Add, W64, Rcx, Rax);
+            self.asm.shift_imm(Shift::Right, W64, Rcx, digits + 1);
+        }
+        let slow = self.stub(Why::Slow);
+        if !Planted::ExactUnchecked.is_on() {
+            self.asm.jcc(Cond::NotEqual, slow);
+        }
+    }
+
+    /// An integer of what is in `from`, rounded as the instruction says, into rax. `exact`: what it raises is not
+    /// inexact.
+    fn int_from(&mut self, insn: &Insn, precision: Precision, width: Width, from: Xmm, exact: bool) {
+        match (insn.rm, host_rounding(insn.rm)) {
+            (DYNAMIC | TO_ZERO, _) | (_, None) => {
+                self.asm.int_from_float(precision, insn.rm == TO_ZERO, width, Rax, from);
+            }
+            _ if !self.host.fma => self.asm.int_from_float(precision, false, width, Rax, from),
+            (_, Some(how)) => {
+                self.asm.round_float(precision, B, from, how | if exact { 8 } else { 0 });
+                self.asm.int_from_float(precision, true, width, Rax, B);
+            }
+        }
+    }
+
+    fn float_to_int(&mut self, insn: &Insn, precision: Precision, width: Width) {
         self.prepare(precision, &[insn.rs1]);
         let from = self.get_float(insn.rs1, A);
-        self.asm.int_from_float(precision, insn.rm == TO_ZERO, width, Rax, from);
+        self.int_from(insn, precision, width, from, true);
         // The indefinite integer is the least one: the only one that is its own negative, but for 0.
         self.asm.mov_imm(Rdx, if width == W32 { 1 << 31 } else { 1 << 63 });
         self.asm.alu(Alu::Cmp, width, Rax, Rdx);
         let slow = self.stub(Why::Slow);
         if !Planted::IndefiniteKept.is_on() {
             self.asm.jcc(Cond::Equal, slow);
+        }
+        // Inexact only now, as what is out of range is invalid and not that, too.
+        if let (NEAREST | 2 | 3, Some(how)) = (insn.rm, host_rounding(insn.rm))
+            && self.host.fma
+            && !Planted::InexactLost.is_on()
+        {
+            self.asm.round_float(precision, B, from, how);
         }
         if width == W32 {
             self.asm.load_narrow(4, true, Rax, Rax.into());
@@ -820,7 +883,7 @@ impl Emitter<'_> {
 
     /// To a signed integer of 64 bits, which has every result of what is not negative and at most `greatest`. The
     /// rest leaves before anything is computed: the host might call inexact what is invalid.
-    fn to_unsigned(&mut self, insn: &Insn, precision: Precision, greatest: u64) {
+    fn float_to_unsigned(&mut self, insn: &Insn, precision: Precision, greatest: u64) {
         self.prepare(precision, &[insn.rs1]);
         self.float_bits(Rax, insn.rs1);
         self.asm.mov_imm(Rcx, greatest);
@@ -830,7 +893,7 @@ impl Emitter<'_> {
             self.asm.jcc(Cond::Above, slow);
         }
         let from = self.get_float(insn.rs1, A);
-        self.asm.int_from_float(precision, insn.rm == TO_ZERO, W64, Rax, from);
+        self.int_from(insn, precision, W64, from, false);
         if matches!(insn.op, Op::FcvtWuS | Op::FcvtWuD) {
             self.asm.load_narrow(4, true, Rax, Rax.into());
         }
@@ -854,45 +917,17 @@ fn gives_single(op: Op) -> bool {
         || zfa.contains(&op)
 }
 
-/// Does the rounding mode that the instruction names change its result?
-fn names_rounding(op: Op) -> bool {
+/// Does the instruction say "to nearest", and is it done by an instruction of the host's that rounds as MXCSR says?
+fn needs_nearest(insn: &Insn, host: Host) -> bool {
     use Op::*;
-    matches!(
-        op,
-        FaddD
-            | FsubD
-            | FmulD
-            | FdivD
-            | FsqrtD
-            | FmaddD
-            | FmsubD
-            | FnmsubD
-            | FnmaddD
-            | FaddS
-            | FsubS
-            | FmulS
-            | FdivS
-            | FsqrtS
-            | FmaddS
-            | FmsubS
-            | FnmsubS
-            | FnmaddS
-            | FcvtSD
-            | FcvtDL
-            | FcvtDLu
-            | FcvtSW
-            | FcvtSWu
-            | FcvtSL
-            | FcvtSLu
-            | FcvtWD
-            | FcvtLD
-            | FcvtWuD
-            | FcvtLuD
-            | FcvtWS
-            | FcvtLS
-            | FcvtWuS
-            | FcvtLuS
-    )
+    let is_exempt = match insn.op {
+        FcvtWD | FcvtLD | FcvtWuD | FcvtLuD | FcvtWS | FcvtLS | FcvtWuS | FcvtLuS => host.fma,
+        FaddD | FsubD | FmulD | FdivD | FsqrtD | FmaddD | FmsubD | FnmsubD | FnmaddD => false,
+        FaddS | FsubS | FmulS | FdivS | FsqrtS | FmaddS | FmsubS | FnmsubS | FnmaddS => false,
+        FcvtSD | FcvtDL | FcvtDLu | FcvtSW | FcvtSWu | FcvtSL | FcvtSLu => false,
+        _ => true,
+    };
+    insn.rm == NEAREST && !is_exempt
 }
 
 /// The flags of MXCSR as `fflags` (Unprivileged spec 20.2).
