@@ -83,9 +83,10 @@ impl CodeMemory {
         // a function keeps, and MXCSR, uses the stack below its caller's frame, and returns one of `Why`'s
         // numbers. It and the regions reach memory in four ways only (`layout`): the frame; `regs`, `data` and
         // `fetch`, at offsets that are constants or masked to the tables' size; `pages`, by the page number
-        // of a fetch entry, and through it the 2048 entry points of a page; and `ram`, where an entry of `data`
-        // leads whose tag equals the address's page and whose access is aligned, so within one page of RAM
-        // (`Hart::cache_data` makes entries of pages of RAM only). All of it is borrowed for this call: `regs` and
+        // of a fetch entry, and through it the 2048 entry points of a page, or at once those of the region's own page,
+        // which stay where they are while code of the page is reached; and `ram`, where an entry of `data`
+        // leads whose tag equals the page of an aligned access, or of the highest of several whose lowest has the same
+        // entry, so within one page of RAM (`Hart::cache_data` makes entries of pages of RAM only). All of it is borrowed for this call: `regs` and
         // `ram` alone are written, and are borrowed mutably.
         let why = unsafe {
             let run: extern "sysv64" fn(*mut Frame, *const u8) -> u32 =

@@ -1,6 +1,6 @@
 //! The translator: guest code becomes x86-64 host code, a region at a time, once it has run a few times.
 //!
-//! Reading order: `layout` (which registers and cells mean what), `plan` (what is translated at once), `emit` with
+//! Reading order: `layout` (which registers and cells mean what), `plan` (what is translated at once), `windows` (which accesses are looked up together), `emit` with
 //! `memory`, `bits` and `fp` (an instruction becomes host instructions), `routines` (in, out, from region to region),
 //! `asm`, `exec` (the memory, and all `unsafe`). Here: what is translated where, and the loop around it.
 //!
