@@ -114,7 +114,7 @@ fn call_before(to: u64, memory: Memory<'_>) -> Option<(u64, Option<u64>)> {
         (memory(at, &mut word) && is_wide(u16::from_le_bytes([word[0], word[1]])))
             .then(|| decode(u32::from_le_bytes(word), Extensions::ALL))
     };
-    if to % 2 != 0 {
+    if !to.is_multiple_of(2) {
         return None;
     }
     let at = to.wrapping_sub(4);
@@ -135,7 +135,7 @@ fn call_before(to: u64, memory: Memory<'_>) -> Option<(u64, Option<u64>)> {
 
 fn read_u64(memory: Memory<'_>, at: u64) -> Option<u64> {
     let mut bytes = [0; 8];
-    (at % 8 == 0 && memory(at, &mut bytes)).then(|| u64::from_le_bytes(bytes))
+    (at.is_multiple_of(8) && memory(at, &mut bytes)).then(|| u64::from_le_bytes(bytes))
 }
 
 /// What a function has done to its stack before a place in it.

@@ -91,8 +91,7 @@ impl Windows {
     pub fn of(chain: &[Block]) -> Self {
         let mut found = Self::default();
         let mut open: [Option<Candidate>; 32] = [const { None }; 32];
-        let mut at = 0;
-        for (_, insn) in chain.iter().flat_map(|block| &block.insns) {
+        for (at, (_, insn)) in chain.iter().flat_map(|block| &block.insns).enumerate() {
             found.of.push(None);
             if is_access(insn.op) {
                 let (bytes, _) = size(insn.op);
@@ -108,7 +107,6 @@ impl Windows {
                 let full = open[usize::from(rd & 31)].take();
                 found.close(rd, full);
             }
-            at += 1;
         }
         for (base, candidate) in (0..).zip(open) {
             found.close(base, candidate);
