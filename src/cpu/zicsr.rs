@@ -215,7 +215,7 @@ impl Hart {
                 let old = csrs.satp;
                 csrs.write_satp(value);
                 if csrs.satp != old {
-                    self.flush_translated();
+                    self.tlb.switch(old, csrs.satp);
                 }
             }
             number::MEDELEG => csrs.write_medeleg(value),

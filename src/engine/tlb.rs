@@ -9,11 +9,14 @@
 //! |---|---|
 //! | a valid page table entry that was used is written by the hart | its page of U and S, or all of U and S |
 //! | a page table that was used is written from outside | all of U and S |
-//! | `satp` or `mstatus.MXR` changes | all of U and S |
+//! | `mstatus.MXR` changes | all of U and S |
 //! | a PMP register is written | all |
 //! | a page gets a flag (`CODE`, `TABLE`, `WATCHED`) | write entries that lead to it |
 //! | RAM starts a new epoch | write entries |
 //! | the engines drop all their code | fetch entries |
+//!
+//! Each of the last few values of `satp` keeps its entries of U and S while another is in force, so that a guest
+//! that switches between processes finds them again; "all of U and S" means those of every value.
 //!
 //! A flush costs what was put in since the last one, not what the cache holds.
 
@@ -112,6 +115,12 @@ impl Held {
         }
     }
 
+    fn flush_all(&mut self) {
+        for kind in [Kind::Read, Kind::Write, Kind::Fetch] {
+            self.flush(kind);
+        }
+    }
+
     fn flush(&mut self, kind: Kind) {
         let Some(entries) = self.entries.get_mut() else { return };
         for at in self.filled[kind as usize].drain(..) {
@@ -122,13 +131,55 @@ impl Held {
 
 const _: () = assert!(ENTRIES <= 1 << u16::BITS);
 
+/// The entries of U- and S-mode under a value of `satp` that is not in force.
+struct Away {
+    satp: u64,
+    spaces: [Held; TRANSLATED.len()],
+}
+
+const TRANSLATED: [Space; 3] = [Space::User, Space::Supervisor, Space::SupervisorWithUser];
+/// Values of `satp` that keep their entries, besides the one in force.
+const AWAY_MAX: usize = 3;
+
 pub struct Tlb {
     spaces: [Held; 4],
+    /// The last that was in force comes last.
+    away: Vec<Away>,
 }
 
 impl Tlb {
-    pub const fn new() -> Self {
-        Self { spaces: [Held::new(), Held::new(), Held::new(), Held::new()] }
+    pub fn new() -> Self {
+        Self { spaces: std::array::from_fn(|_| Held::new()), away: Vec::new() }
+    }
+
+    /// `satp` changes from `old` to `new`.
+    pub fn switch(&mut self, old: u64, new: u64) {
+        let mut next = match self.away.iter().position(|away| away.satp == new) {
+            Some(at) => self.away.remove(at),
+            None if self.away.len() < AWAY_MAX => {
+                Away { satp: new, spaces: std::array::from_fn(|_| Held::new()) }
+            }
+            None => {
+                let mut oldest = self.away.remove(0);
+                oldest.spaces.iter_mut().for_each(Held::flush_all);
+                oldest
+            }
+        };
+        for (space, held) in TRANSLATED.into_iter().zip(&mut next.spaces) {
+            std::mem::swap(&mut self.spaces[space as usize], held);
+        }
+        next.satp = old;
+        self.away.push(next);
+    }
+
+    /// Those of U- and S-mode, in force or not.
+    fn translated(&mut self) -> impl Iterator<Item = &mut Held> {
+        let away = self.away.iter_mut().flat_map(|away| &mut away.spaces);
+        self.spaces[..TRANSLATED.len()].iter_mut().chain(away)
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Held> {
+        self.spaces.iter_mut().chain(self.away.iter_mut().flat_map(|away| &mut away.spaces))
     }
 
     #[inline(always)]
@@ -150,29 +201,26 @@ impl Tlb {
 
     /// Forgets everything.
     pub fn flush(&mut self) {
-        self.flush_translated();
-        self.flush_space(Space::Machine);
+        self.all().for_each(Held::flush_all);
     }
 
     /// Drops what came from tables.
     pub fn flush_translated(&mut self) {
-        for space in [Space::User, Space::Supervisor, Space::SupervisorWithUser] {
-            self.flush_space(space);
-        }
+        self.translated().for_each(Held::flush_all);
     }
 
     /// Drops what came from the table entry of the virtual page at `page`.
     pub fn drop_translated(&mut self, page: u64) {
-        for space in [Space::User, Space::Supervisor, Space::SupervisorWithUser] {
+        for held in self.translated() {
             for kind in [Kind::Read, Kind::Write, Kind::Fetch] {
-                self.spaces[space as usize].drop_page(kind, page);
+                held.drop_page(kind, page);
             }
         }
     }
 
     /// Drops the write entries that lead to `offset` in RAM, where a page begins.
     pub fn drop_writes_to(&mut self, offset: u64) {
-        for held in &mut self.spaces {
+        for held in self.all() {
             let Some(entries) = held.entries.get_mut() else { continue };
             for &at in &held.filled[Kind::Write as usize] {
                 let entry = &mut entries[Kind::Write as usize][usize::from(at)];
@@ -183,17 +231,102 @@ impl Tlb {
         }
     }
 
-    fn flush_space(&mut self, space: Space) {
-        for kind in [Kind::Read, Kind::Write, Kind::Fetch] {
-            self.spaces[space as usize].flush(kind);
-        }
-    }
-
     pub fn flush_writes(&mut self) {
-        self.spaces.iter_mut().for_each(|held| held.flush(Kind::Write));
+        self.all().for_each(|held| held.flush(Kind::Write));
     }
 
     pub fn flush_fetches(&mut self) {
-        self.spaces.iter_mut().for_each(|held| held.flush(Kind::Fetch));
+        self.all().for_each(|held| held.flush(Kind::Fetch));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: u64 = 0x7000;
+
+    type Dropping = fn(&mut Tlb);
+
+    fn knows(tlb: &Tlb) -> bool {
+        tlb.space(Space::User)[Kind::Read as usize][slot(PAGE)].tag == PAGE
+    }
+
+    fn with_entry() -> Tlb {
+        let mut tlb = Tlb::new();
+        for space in TRANSLATED {
+            tlb.put_read(space, Entry { tag: PAGE, delta: 0 });
+            tlb.put_write(space, Entry { tag: PAGE, delta: 0x2000 });
+            tlb.put_fetch(space, Entry { tag: PAGE, delta: 9 });
+        }
+        tlb
+    }
+
+    #[test]
+    fn a_value_of_satp_finds_its_entries_again_and_no_others() {
+        let mut tlb = with_entry();
+        let away = 2..2 + AWAY_MAX as u64;
+        let mut last = 1;
+        for satp in away.chain([1]) {
+            tlb.switch(last, satp);
+            assert_eq!(knows(&tlb), satp == 1, "{satp}");
+            last = satp;
+        }
+        // One more value than are kept: the entries are gone, and its place is empty.
+        for satp in 2..4 + AWAY_MAX as u64 {
+            tlb.switch(last, satp);
+            assert!(!knows(&tlb), "{satp}");
+            last = satp;
+        }
+        tlb.switch(last, 1);
+        assert!(!knows(&tlb));
+    }
+
+    #[test]
+    fn what_drops_entries_drops_those_that_are_away_too() {
+        let drops: [(Dropping, [bool; 3]); 6] = [
+            (|_| (), [true; 3]),
+            (Tlb::flush, [false; 3]),
+            (Tlb::flush_translated, [false; 3]),
+            (|tlb| tlb.drop_translated(PAGE), [false; 3]),
+            (|tlb| tlb.drop_writes_to(0x9000), [true, false, true]),
+            (Tlb::flush_fetches, [true, true, false]),
+        ];
+        for (n, (drop, stays)) in drops.into_iter().enumerate() {
+            for away in [false, true] {
+                let mut tlb = with_entry();
+                if away {
+                    tlb.switch(1, 2);
+                }
+                drop(&mut tlb);
+                if away {
+                    tlb.switch(2, 1);
+                }
+                for space in TRANSLATED {
+                    let found = tlb.space(space).each_ref().map(|entries| entries[slot(PAGE)].tag == PAGE);
+                    assert_eq!(found, stays, "{n} {space:?} away: {away}");
+                }
+            }
+        }
+        let mut tlb = with_entry();
+        tlb.switch(1, 2);
+        tlb.flush_writes();
+        tlb.switch(2, 1);
+        assert!(knows(&tlb) && tlb.space(Space::User)[Kind::Write as usize][slot(PAGE)].tag != PAGE);
+    }
+
+    #[test]
+    fn an_entry_that_was_dropped_and_put_again_is_flushed() {
+        let mut tlb = with_entry();
+        tlb.drop_translated(PAGE);
+        tlb.drop_translated(PAGE);
+        for _ in 0..3 {
+            tlb.put_read(Space::User, Entry { tag: PAGE, delta: 0 });
+            tlb.drop_translated(PAGE);
+        }
+        assert_eq!(tlb.spaces[Space::User as usize].filled[Kind::Read as usize].len(), 1);
+        tlb.put_read(Space::User, Entry { tag: PAGE, delta: 0 });
+        tlb.flush();
+        assert!(!knows(&tlb));
     }
 }

@@ -4,6 +4,8 @@ use super::asm::*;
 use super::translation::{LEAF, Tables};
 use super::world::{BASE, DMA_LATCH, World};
 use crate::base::GuestPhys;
+use crate::engine::tlb::{Kind, Space, slot};
+use crate::mem::PageFlags;
 
 #[test]
 fn a_store_to_the_next_instruction_is_what_runs_next() {
@@ -224,6 +226,53 @@ fn a_table_changed_from_outside_is_seen() {
     world.put_u64(leaf, (BASE + 0x7000) >> 2 | LEAF);
     world.step(1);
     assert_eq!(world.x(7), 7);
+}
+
+#[test]
+fn a_store_to_a_table_that_maps_two_regions_is_seen_in_both() {
+    for first in [5, 13] {
+        let second = 18 - first;
+        let code = [ld(7, first, 0), ld(12, second, 0), sd(8, 6, 0), ld(9, first, 0), ld(14, second, 0)];
+        let (mut world, mut tables, leaf) = with_tables(&code);
+        tables.map_at(&mut world, 0x60_0000, leaf & !0xfff, 1, 1);
+        world.set_x(13, 0x70_0000);
+        world.set_x(8, (BASE + 0x7000) >> 2 | LEAF);
+        world.step(5);
+        assert_eq!([7, 12, 9, 14].map(|n| world.x(n)), [6, 6, 7, 7], "x{first} first");
+    }
+}
+
+#[test]
+fn a_store_to_a_pointer_is_seen_by_the_next_access() {
+    let code = [ld(7, 5, 0), sd(8, 6, 0), ld(9, 5, 0)];
+    let (mut world, mut tables, _) = with_tables(&code);
+    // The tables of the second level have the page behind the root's.
+    let pointers = BASE + 0x10_1000;
+    tables.map(&mut world, 0x70_0000, BASE + 0x7000, LEAF);
+    tables.map(&mut world, 0x40_1000, pointers, LEAF);
+    world.set_x(6, 0x40_1000 + 8);
+    world.set_x(8, world.u64_at(pointers + 3 * 8));
+    world.step(3);
+    assert_eq!((world.x(7), world.x(9), world.hart.exceptions), (6, 7, 0));
+}
+
+#[test]
+fn a_store_to_a_table_drops_the_page_that_hangs_on_it_and_no_other() {
+    let code = [ld(7, 5, 0), ld(9, 12, 0), sd(9, 12, 0), sd(8, 6, 0), NOP];
+    let (mut world, mut tables, _) = with_tables(&code);
+    tables.map(&mut world, 0x30_1000, BASE + 0x9000, LEAF);
+    world.set_x(12, 0x30_1000);
+    world.set_x(8, (BASE + 0x7000) >> 2 | LEAF);
+    world.step(5);
+    let known = |world: &World, kind: Kind, va| {
+        world.hart.tlb.space(Space::Supervisor)[kind as usize][slot(va)].tag == va
+    };
+    assert!(!known(&world, Kind::Read, 0x30_0000));
+    assert!(known(&world, Kind::Read, 0x30_1000) && known(&world, Kind::Write, 0x30_1000));
+    assert!(known(&world, Kind::Fetch, 0x10_0000));
+    // A page that gets a flag takes its own write entry away.
+    world.hart.flag(&mut world.ram, 9, PageFlags::TABLE);
+    assert!(known(&world, Kind::Read, 0x30_1000) && !known(&world, Kind::Write, 0x30_1000));
 }
 
 #[test]

@@ -221,6 +221,34 @@ fn an_access_across_pages_faults_on_the_part_that_fails_and_stores_nothing() {
 }
 
 #[test]
+fn misaligned_accesses_to_known_pages_go_where_each_page_leads() {
+    for offset in 0..16 {
+        let at = 0xff8 + offset;
+        let code =
+            [ld(0, 5, 0), ld(0, 6, 0), sd(0, 5, 0), sd(0, 6, 0), sd(7, 8, 0), ld(9, 8, 0), lw(10, 8, 0)];
+        let mut world = World::new(&[]);
+        let mut tables = Tables::new();
+        tables.map(&mut world, 0x10_0000, BASE + 0x5000, LEAF);
+        tables.map(&mut world, 0x30_0000, BASE + 0x6000, LEAF);
+        tables.map(&mut world, 0x30_1000, BASE + 0x9000, LEAF);
+        world.put(BASE + 0x5000, &code);
+        tables.enter(&mut world, 1, 0x10_0000);
+        world.set_x(5, 0x30_0000);
+        world.set_x(6, 0x30_1000);
+        world.set_x(8, 0x30_0000 + at);
+        world.set_x(7, 0x8877_6655_4433_2211);
+        world.step(7);
+        assert_eq!((world.x(9), world.x(10)), (0x8877_6655_4433_2211, 0x4433_2211), "{at:x}");
+        for byte in 0..8 {
+            let va = at + byte;
+            let pa = if va < 0x1000 { BASE + 0x6000 + va } else { BASE + 0x9000 + va - 0x1000 };
+            let found = world.u64_at(pa & !7) >> (8 * (pa & 7)) & 0xff;
+            assert_eq!(found, 0x11 * (byte + 1), "{at:x}: byte {byte}");
+        }
+    }
+}
+
+#[test]
 fn an_instruction_across_pages_faults_on_the_half_that_fails() {
     let mut world = World::new(&[]);
     let mut tables = Tables::new();
