@@ -47,10 +47,20 @@ enum Outcome {
 
 /// Executes a computational instruction of F, D, Zfhmin or Zfa, given that `FS` is not Off. Nothing, and nothing
 /// has changed, when it is illegal; else whether it makes `FS` Dirty.
-#[inline(never)]
 pub fn compute(regs: &mut Regs, fcsr: &mut u8, slot: Slot) -> Option<bool> {
+    compute_from(regs, fcsr, slot, Flags::default())
+}
+
+/// The same, given that `FS` is Dirty: true when it is legal.
+pub fn compute_dirty(regs: &mut Regs, fcsr: &mut u8, slot: Slot) -> bool {
+    // What has been raised before is not looked for.
+    let raised = Flags(*fcsr & Flags::NX);
+    compute_from(regs, fcsr, slot, raised).is_some()
+}
+
+#[inline(never)]
+fn compute_from(regs: &mut Regs, fcsr: &mut u8, slot: Slot, mut raised: Flags) -> Option<bool> {
     use Outcome::{Double, Half, Int, Single};
-    let mut raised = Flags::default();
     let flags = &mut raised;
     let raw = |n: u8| regs.f[usize::from(n & 31)];
     let xa = regs.get(slot.rs1);

@@ -65,7 +65,7 @@ use thiserror::Error;
 
 use crate::isa::Extensions;
 use crate::mem::{PageFlags, Ram};
-use interpreter::{CodeCache, HALFWORDS, Slot};
+use interpreter::{CodeCache, Slot, Slots};
 use regs::Regs;
 use tlb::{ByKind, Entries, PAGE_MASK};
 use x64::Translator;
@@ -221,6 +221,8 @@ fn translator() -> Result<Box<Translator>, NoTranslator> {
 /// The engines of a hart, and the code that they keep.
 pub(crate) struct Engines {
     code: CodeCache,
+    /// Empty: where an instruction is put that is not kept.
+    alone: Box<Slots>,
     chosen: Engine,
     /// Made when the translator runs for the first time.
     translator: Option<Box<Translator>>,
@@ -236,7 +238,12 @@ impl Fared {
 impl Engines {
     /// The engines of a hart with `extensions`.
     pub fn new(extensions: Extensions) -> Self {
-        Self { code: CodeCache::new(extensions), chosen: Engine::of_new_harts(), translator: None }
+        Self {
+            code: CodeCache::new(extensions),
+            alone: Box::new(Slots::NONE),
+            chosen: Engine::of_new_harts(),
+            translator: None,
+        }
     }
 
     /// Executes with `engine` from now on, as far as the host can have it. What was kept is dropped, so no fetch
@@ -310,7 +317,7 @@ impl Engines {
     /// pages or is illegal.
     pub fn is_ready(&mut self, ram: &Ram, page: u32, pc: u64) -> bool {
         let at = in_page(pc);
-        let decoded = |code: &CodeCache| code.slots(page.into()).is_some_and(|slots| slots[at] != Slot::NONE);
+        let decoded = |code: &CodeCache| code.slots(page.into()).is_some_and(|slots| !slots[at].is_none());
         if !decoded(&self.code) {
             self.code.decode_run(ram, page, at);
         }
@@ -332,9 +339,11 @@ impl Engines {
     /// Runs the instruction at `pc`, which is `slot`, without keeping anything.
     pub fn run_one(&mut self, work: &mut Work<'_>, slot: Slot, pc: u64) -> Left {
         // Alone on a page of its own, at its place.
-        let mut alone = [Slot::NONE; HALFWORDS + 2];
-        alone[in_page(pc)] = slot;
-        interpreter::run::<false>(work, &self.code, &alone, pc, 1)
+        let at = in_page(pc);
+        self.alone.put_alone(at, slot);
+        let left = interpreter::run::<false>(work, &self.code, &self.alone, pc, 1);
+        self.alone.clear(at);
+        left
     }
 
     /// `len` (> 0) bytes at `offset` in RAM page `page` are written by the hart.

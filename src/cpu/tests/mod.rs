@@ -14,9 +14,11 @@ mod fine_pmp;
 mod float;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod float_engines;
+mod float_host;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod hostile;
 mod memory;
+mod runs;
 mod soup;
 mod speed;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

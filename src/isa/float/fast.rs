@@ -22,7 +22,7 @@ use super::{Flags, Rounding, arith};
 
 /// Targets whose compilers evaluate each operation in its own format (x87 does not), subnormals
 /// included.
-const HOST_IS_IEEE: bool =
+pub const HOST_IS_IEEE: bool =
     cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"));
 
 /// A format that the host's FPU computes with.
