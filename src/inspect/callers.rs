@@ -56,7 +56,7 @@ pub fn callers(table: &SymbolTable, stand: Stand, memory: Memory<'_>, mut found:
     while left > 0 && !handlers.contains(&Some(function)) {
         let frame = Frame::of(table.start(function), place, memory);
         let base = if frame.has_pointer { fp } else { sp.wrapping_add(frame.bytes) };
-        let is_sane = base >= sp && base - sp <= FRAME_BYTES_MAX && base % 8 == 0;
+        let is_sane = base >= sp && base - sp <= FRAME_BYTES_MAX && base.is_multiple_of(8);
         let load = |below: u64| read_u64(memory, base.wrapping_sub(below));
         let kept = frame.ra_below.filter(|_| is_sane && base > sp).and_then(load);
         let kept = kept.and_then(|to| Call::before(to, table, memory));

@@ -4,11 +4,12 @@
 //! often that was seen. Code without a name is its mode and page, as in `user:0x15000`, and has no callers.
 //! Bounded: a guest that shows more than [`STACKS_MAX`] stacks has the rest counted as one for each mode.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::callers::{Stand, callers};
 use super::symbols::{SymbolTable, mode_name};
-use crate::base::GuestVirt;
+use crate::base::{GuestPhys, GuestVirt};
 use crate::cpu::{Hart, Privilege};
 use crate::mem::{PAGE_BYTES, Ram};
 
@@ -47,7 +48,8 @@ impl Profile {
     pub fn sample(&mut self, hart: &Hart, ram: &Ram) {
         let [ra, sp, fp] = [1, 2, 8].map(|n| hart.x(n));
         let stand = Stand { pc: hart.pc(), ra, sp, fp, handlers: hart.trap_handlers() };
-        self.count(hart.privilege(), stand, &|at, into| read(hart, ram, at, into));
+        let window = Window::new(hart, ram);
+        self.count(hart.privilege(), stand, &|at, into| window.read(at, into));
     }
 
     fn count(&mut self, mode: Privilege, stand: Stand, memory: super::callers::Memory<'_>) {
@@ -109,19 +111,44 @@ fn harmless(c: char) -> char {
     }
 }
 
-/// Reads what a load of the guest would read, as far as it is RAM, and does nothing that a load does besides.
-fn read(hart: &Hart, ram: &Ram, at: u64, into: &mut [u8]) -> bool {
-    let mut done = 0;
-    while done < into.len() {
-        let va = at.wrapping_add(done as u64);
-        let len = (into.len() - done).min((PAGE - va % PAGE) as usize);
-        let Some(place) = hart.physical(ram, GuestVirt(va)) else { return false };
-        if ram.read(place, &mut into[done..done + len]).is_err() {
-            return false;
-        }
-        done += len;
+/// The pages that a hart's loads reach, as far as they are RAM. To read there does nothing that a load does besides.
+struct Window<'a> {
+    hart: &'a Hart,
+    ram: &'a Ram,
+    /// Virtual pages, and where they are: a walk along a stack comes back to few.
+    known: [Cell<(u64, GuestPhys)>; 8],
+}
+
+impl<'a> Window<'a> {
+    fn new(hart: &'a Hart, ram: &'a Ram) -> Self {
+        // No page begins there.
+        Self { hart, ram, known: std::array::from_fn(|_| Cell::new((u64::MAX, GuestPhys(0)))) }
     }
-    true
+
+    /// Where the page of `va` is.
+    fn page(&self, va: u64) -> Option<GuestPhys> {
+        let page = va - va % PAGE;
+        let known = &self.known[(page / PAGE) as usize % self.known.len()];
+        if known.get().0 != page {
+            let at = self.hart.physical(self.ram, GuestVirt(va))?.get();
+            known.set((page, GuestPhys(at - at % PAGE)));
+        }
+        Some(known.get().1)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> bool {
+        let mut done = 0;
+        while done < into.len() {
+            let va = at.wrapping_add(done as u64);
+            let len = (into.len() - done).min((PAGE - va % PAGE) as usize);
+            let Some(page) = self.page(va) else { return false };
+            if self.ram.read(page.plus(va % PAGE), &mut into[done..done + len]).is_err() {
+                return false;
+            }
+            done += len;
+        }
+        true
+    }
 }
 
 #[cfg(test)]
@@ -190,16 +217,25 @@ mod tests {
     #[test]
     fn memory_is_read_across_pages_and_devices_and_nothing_are_not() {
         let machine = boot(include_bytes!("../../guest-programs/hello/hello.elf"));
-        let (hart, ram) = (machine.hart(), machine.ram());
+        let ram = machine.ram();
+        let window = Window::new(machine.hart(), ram);
         let start = crate::mem::RAM_BASE.get();
         let mut read_bytes = [0; 32];
-        assert!(read(hart, ram, start + PAGE - 16, &mut read_bytes));
+        assert!(window.read(start + PAGE - 16, &mut read_bytes));
         let there = PAGE as usize - 16..PAGE as usize + 16;
         assert_eq!(read_bytes, ram.bytes()[there]);
+        // Eight pages on, and back: one takes the other's place.
+        for at in [start, start + 8 * PAGE, start] {
+            let mut byte = [0xff; 8];
+            assert!(window.read(at, &mut byte));
+            let at = (at - start) as usize;
+            assert_eq!(byte, ram.bytes()[at..at + 8]);
+        }
+        assert_ne!(ram.bytes()[..8], ram.bytes()[8 * PAGE as usize..][..8]);
         let end = start + ram.size_bytes();
-        assert!(read(hart, ram, end - 8, &mut [0; 8]));
+        assert!(window.read(end - 8, &mut [0; 8]));
         for at in [end - 4, start - 4, 0x1000_0000, 0, u64::MAX - 3] {
-            assert!(!read(hart, ram, at, &mut [0; 8]), "{at:#x}");
+            assert!(!window.read(at, &mut [0; 8]), "{at:#x}");
         }
     }
 }
