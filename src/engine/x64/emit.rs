@@ -11,6 +11,7 @@ use super::plan::{End, Plan, operands, target};
 use super::windows::Windows;
 use crate::engine::interpreter::HALFWORDS;
 use crate::engine::planted::Planted;
+use crate::engine::tlb::PAGE_MASK;
 use crate::isa::{Insn, Op};
 
 use Reg::{Rax, Rcx, Rdx};
@@ -508,15 +509,26 @@ impl Emitter<'_> {
                     self.asm.mov_imm(Rcx, why as u64);
                     self.asm.jmp_outside(outside(place.shared.leave));
                 }
-                Tail::Dispatch => self.asm.jmp_outside(outside(place.shared.dispatch)),
+                Tail::Dispatch => {
+                    let (lost, elsewhere) = (self.asm.label(), self.asm.label());
+                    self.asm.mov(W64, Rdx, Rax);
+                    self.asm.alu(Alu::Sub, W64, Rdx, cell::PAGE);
+                    self.asm.alu_imm(Alu::Cmp, W64, Rdx, !PAGE_MASK as i32);
+                    self.asm.jcc(Cond::Above, elsewhere);
+                    // Four bytes for each halfword.
+                    self.asm.alu(Alu::Add, W64, Rdx, Rdx);
+                    self.asm.mov_imm(Rcx, place.entries);
+                    self.go_to_entry(Mem::indexed(Rcx, Rdx, 0), lost);
+                    self.asm.bind(lost);
+                    self.asm.mov_imm(Rcx, Why::Lost as u64);
+                    self.asm.jmp_outside(outside(place.shared.leave));
+                    self.asm.bind(elsewhere);
+                    self.asm.jmp_outside(outside(place.shared.dispatch));
+                }
                 Tail::Here(at) => {
                     let lost = self.asm.label();
                     self.asm.mov_imm(Rcx, place.entries);
-                    self.asm.mov(W32, Rcx, Mem::at(Rcx, 4 * i32::from(at)));
-                    self.asm.test(W32, Rcx, Rcx);
-                    self.asm.jcc(Cond::Equal, lost);
-                    self.asm.alu(Alu::Add, W64, Rcx, cell::CODE);
-                    self.asm.jmp_reg(Rcx);
+                    self.go_to_entry(Mem::at(Rcx, 4 * i32::from(at)), lost);
                     self.asm.bind(lost);
                     self.asm.mov(W64, Rax, cell::PAGE);
                     self.asm.alu_imm(Alu::Add, W64, Rax, 2 * i32::from(at));
@@ -525,6 +537,15 @@ impl Emitter<'_> {
                 }
             }
         }
+    }
+
+    /// On to the entry point at `entry`, or to `lost` where there is none.
+    fn go_to_entry(&mut self, entry: Mem, lost: Label) {
+        self.asm.mov(W32, Rcx, entry);
+        self.asm.test(W32, Rcx, Rcx);
+        self.asm.jcc(Cond::Equal, lost);
+        self.asm.alu(Alu::Add, W64, Rcx, cell::CODE);
+        self.asm.jmp_reg(Rcx);
     }
 
     // ---- registers

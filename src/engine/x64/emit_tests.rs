@@ -79,6 +79,10 @@ fn judge_memory(instruction: &Instruction, used: &iced_x86::UsedMemory) -> Resul
     if indexed(Reg::R13, &[Reg::Rax, Reg::Rdx]) {
         return (-2048..2048).contains(&disp).then_some(()).ok_or("far from what was looked up");
     }
+    if indexed(Reg::Rcx, &[Reg::Rdx]) {
+        // Its index is compared with the bytes of a page.
+        return (reads && bytes == 4 && disp == 0).then_some(()).ok_or("not an entry point");
+    }
     if at(Reg::Rcx) {
         let entry = reads && bytes == 4 && disp % 4 == 0 && within(0, 4 * HALFWORDS as i64);
         let reservation = bytes == 8 && disp == i64::from(RESERVATION);
