@@ -728,7 +728,9 @@ impl Node {
     /// Takes an event in. Cheap: the work is done by [`Node::run`].
     pub fn step(&mut self, event: Event, now_ns: u64) {
         self.common.now_ns = now_ns;
-        if let Event::Message { link, message: Message::Status } = &event {
+        if let Event::Message { link, message: Message::Status } = &event
+            && self.role.peer_link() != Some(*link)
+        {
             let link = *link;
             let json = serde_json::to_string(&self.status(now_ns)).expect("a status serialises");
             self.common.send(link, Message::Answer { json });

@@ -111,6 +111,13 @@ fn a_status_is_asked_for_on_a_connection_of_its_own() {
     };
     let status: NodeStatus = serde_json::from_str(json).expect("our own");
     assert_eq!((status.vm.as_str(), status.uptime_s), ("vm", 0.001));
+    // Not on the primary's, which would be closed.
+    let mut node = Node::backup(NodeId(2), "vm", LINK, Settings::default(), 0);
+    node.take_commands();
+    node.step(message(LINK, Message::Status), 0);
+    assert!(node.is_halted());
+    let said = format!("{:?}", node.take_commands());
+    assert!(said.contains("it sent Status out of turn"), "{said}");
 }
 
 #[test]
