@@ -200,7 +200,7 @@ impl Frame {
                 }
                 true
             }
-            Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu => !self.is_made(),
+            op if op.is_branch() => !self.is_made(),
             Op::Jal | Op::Jalr | Op::Ecall | Op::Ebreak | Op::Mret | Op::Sret => false,
             // The stack pointer, or the frame pointer that leads to it, is something else from here on.
             _ => insn.rd != SP && !(insn.rd == FP && self.has_pointer),

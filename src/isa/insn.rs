@@ -61,6 +61,13 @@ pub enum Op {
     FliD, FminmD, FmaxmD, FroundD, FroundnxD, FleqD, FltqD, FcvtmodWD,
 }
 
+impl Op {
+    /// Is it a conditional branch?
+    pub const fn is_branch(self) -> bool {
+        matches!(self, Self::Beq | Self::Bne | Self::Blt | Self::Bge | Self::Bltu | Self::Bgeu)
+    }
+}
+
 /// One decoded instruction. Fields that its format does not have are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Insn {

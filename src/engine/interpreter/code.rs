@@ -103,7 +103,7 @@ impl From<Insn> for Slot {
         let wide = match insn.op {
             Op::Lui | Op::Auipc => insn.imm,
             Op::Jal => insn.imm / 2,
-            Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu => {
+            op if op.is_branch() => {
                 slot.imm = (insn.imm / 2) as i16;
                 return slot;
             }
@@ -184,10 +184,6 @@ fn ends_run(op: Op) -> bool {
     matches!(op, Op::Jal | Op::Jalr | Op::Mret | Op::Sret)
 }
 
-fn is_branch(op: Op) -> bool {
-    matches!(op, Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu)
-}
-
 /// The slots of one page, and two past its end, always empty, for an instruction that ends there.
 ///
 /// Instructions that execute one after the other as long as no branch is taken are a *run*. The last of a run
@@ -242,7 +238,7 @@ impl Slots {
                 None if ends_run(this.op) => {}
                 None => this.step = super::steps::last,
             }
-            if is_branch(this.op) {
+            if this.op.is_branch() {
                 this.aux = run.unwrap_or(0);
             }
             let length = run.unwrap_or(0) + 1;

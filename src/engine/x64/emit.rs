@@ -338,7 +338,7 @@ impl Emitter<'_> {
             match insn.op {
                 Op::Jal => self.jal(&insn),
                 Op::Jalr => self.jalr(&insn),
-                Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu => self.branch(&insn),
+                op if op.is_branch() => self.branch(&insn),
                 _ => self.insn(&insn),
             }
             self.written.add(&insn);

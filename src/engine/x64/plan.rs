@@ -63,7 +63,7 @@ enum Kind {
 
 fn kind(insn: &Insn, translates: impl Fn(&Insn) -> bool) -> Kind {
     match insn.op {
-        Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu => Kind::Branch,
+        op if op.is_branch() => Kind::Branch,
         Op::Jal => Kind::Jal,
         Op::Jalr => Kind::Jalr,
         _ if translates(insn) => Kind::Plain,
@@ -353,7 +353,8 @@ pub fn operands(insn: &Insn) -> Operands {
         Lui | Auipc | Jal => Operands { x: [rd, None, None], ..none },
         Jalr | Lb | Lh | Lw | Ld | Lbu | Lhu | Lwu | Addi | Slti | Sltiu | Xori | Ori | Andi | Slli
         | Srli | Srai | Addiw | Slliw | Srliw | Sraiw => Operands { x: [rd, a, None], ..none },
-        Beq | Bne | Blt | Bge | Bltu | Bgeu | Sb | Sh | Sw | Sd => Operands { x: [None, a, b], ..none },
+        Sb | Sh | Sw | Sd => Operands { x: [None, a, b], ..none },
+        op if op.is_branch() => Operands { x: [None, a, b], ..none },
         Fence | FenceI => none,
         LrW | LrD => Operands { x: [rd, a, None], ..none },
         Flw | Fld => Operands { x: [None, a, None], f: [rd, None, None, None] },

@@ -50,12 +50,8 @@ pub fn disasm(pc: u64, word: u32, extensions: Extensions) -> Disassembly {
 impl Disassembly {
     /// Where a branch or direct jump goes, the last operand of the text.
     pub fn target(&self) -> Option<u64> {
-        match self.insn.op {
-            Op::Jal | Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu => {
-                Some(self.pc.wrapping_add_signed(self.insn.imm.into()))
-            }
-            _ => None,
-        }
+        let Insn { op, imm, .. } = self.insn;
+        (op == Op::Jal || op.is_branch()).then(|| self.pc.wrapping_add_signed(imm.into()))
     }
 }
 
