@@ -5,20 +5,19 @@ use super::alu::sext32;
 use super::interpreter::Slot;
 use super::regs::Regs;
 use crate::isa::Op;
-use crate::isa::float::format::{F32, F64};
+use crate::isa::float::format::{F16, F32, F64, Format};
 use crate::isa::float::*;
 
-/// The canonical NaN of single precision.
-const NAN32: u32 = 0x7fc0_0000;
-const BOX: u64 = 0xffff_ffff << 32;
-/// The canonical NaN of half precision.
-const NAN16: u16 = 0x7e00;
+const NAN32: u32 = F32::NAN as u32;
+const NAN16: u16 = F16::NAN as u16;
+/// The upper half of a register that holds a single.
+pub const BOX: u64 = 0xffff_ffff << 32;
 const BOX16: u64 = !0xffff;
 const SIGN32: u32 = 1 << 31;
 const SIGN64: u64 = 1 << 63;
 
 /// The low word of `value`, boxed (Unprivileged spec 21.2).
-pub fn nan_box_low(value: u64) -> u64 {
+pub const fn nan_box_low(value: u64) -> u64 {
     value | BOX
 }
 
@@ -33,7 +32,7 @@ fn unbox_half(value: u64) -> u16 {
 }
 
 /// The low halfword of `value`, boxed.
-pub fn nan_box_half(value: u64) -> u64 {
+pub const fn nan_box_half(value: u64) -> u64 {
     value | BOX16
 }
 

@@ -20,7 +20,9 @@ use super::asm::{
 use super::emit::{Emitter, Host};
 use super::layout::{self, Frame, Why, cell};
 use super::plan::{Plan, operands};
+use crate::engine::float::{BOX, nan_box_low};
 use crate::engine::planted::Planted;
+use crate::isa::float::format::{F32, F64, Format};
 use crate::isa::float::{loadable_f32, loadable_f64};
 use crate::isa::{Insn, Op};
 
@@ -37,13 +39,11 @@ const TO_ZERO: u8 = 1;
 /// Where MXCSR says how to round; 0 is to nearest.
 const MXCSR_ROUNDING: i32 = 0x6000;
 
-const BOX: u64 = 0xffff_ffff << 32;
-
 /// The canonical NaN, as it stands in a register.
 const fn canonical_nan(precision: Precision) -> u64 {
     match precision {
-        Single => BOX | 0x7fc0_0000,
-        Double => 0x7ff8_0000_0000_0000,
+        Single => nan_box_low(F32::NAN),
+        Double => F64::NAN,
     }
 }
 
@@ -76,16 +76,20 @@ pub fn translates(insn: &Insn, host: Host) -> bool {
     }
 }
 
-/// What vroundsd's immediate says to round as `rm` says.
-fn host_rounding(rm: u8) -> Option<u8> {
+/// The host's number for the rounding mode `rm`, which is not dynamic; none where it has no such mode.
+fn host_mode(rm: u8) -> Option<u8> {
     match rm {
-        DYNAMIC => Some(4),
         0 => Some(0),
         1 => Some(3),
         2 => Some(1),
         3 => Some(2),
         _ => None,
     }
+}
+
+/// What vroundsd's immediate says to round as `rm` says.
+fn host_rounding(rm: u8) -> Option<u8> {
+    if rm == DYNAMIC { Some(4) } else { host_mode(rm) }
 }
 
 /// The homes that may hold a NaN as the host computed it, bit by guest register. It computes on with such a
@@ -130,9 +134,7 @@ impl State {
             Double => self.pending.double |= 1 << n,
         }
     }
-}
 
-impl State {
     /// What is known behind `insn`, which was executed where this was. Without what is pending.
     fn follow(&mut self, insn: &Insn, host: Host) {
         if insn.op < Op::Flw {
@@ -533,7 +535,7 @@ impl Emitter<'_> {
                 self.put_float_bits(insn.rd, Rax);
                 self.float.write(Single, insn.rd);
             }
-            FliS => self.constant(insn, Single, BOX | u64::from(loadable_f32(insn.imm as u8))),
+            FliS => self.constant(insn, Single, nan_box_low(loadable_f32(insn.imm as u8).into())),
             FliD => self.constant(insn, Double, loadable_f64(insn.imm as u8)),
             FcvtSD => {
                 self.prepare(Double, &[insn.rs1]);
@@ -681,8 +683,8 @@ impl Emitter<'_> {
     fn classify(&mut self, insn: &Insn, precision: Precision) {
         self.prepare(precision, &[insn.rs1]);
         let (width, infinity, least) = match precision {
-            Single => (W32, 0xffu64 << 24, 1u64 << 24),
-            Double => (W64, 0x7ffu64 << 53, 1u64 << 53),
+            Single => (W32, F32::INFINITY << 1, F32::MIN_NORMAL << 1),
+            Double => (W64, F64::INFINITY << 1, F64::MIN_NORMAL << 1),
         };
         let (found, positive) = (self.asm.label(), self.asm.label());
         // Without the sign, which is in the carry: how many places from the infinity of its sign is its class?
@@ -943,13 +945,7 @@ pub fn flags_of(mxcsr: u32) -> u8 {
 /// The MXCSR with which the guest computes under `frm`: all exceptions masked, no flag set. None for RMM and for
 /// what is no mode.
 pub fn mxcsr_of(frm: u8) -> Option<u32> {
-    let rounding = match frm {
-        0 => 0,
-        1..=3 if Planted::RoundingIgnored.is_on() => 0,
-        1 => 3,
-        2 => 1,
-        3 => 2,
-        _ => return None,
-    };
+    let rounding = host_mode(frm)?;
+    let rounding = if Planted::RoundingIgnored.is_on() { 0 } else { u32::from(rounding) };
     Some(0x1f80 | rounding << 13)
 }

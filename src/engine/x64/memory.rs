@@ -5,6 +5,7 @@ use super::asm::{Alu, Asm, Cond, Mem, Reg, Shift, Width};
 use super::emit::{Emitter, Source};
 use super::layout::{self, DATA, ENTRY_SHIFT, RAM, READ, WRITE, Why, cell};
 use super::windows::Window;
+use crate::engine::float::BOX;
 use crate::engine::planted::Planted;
 use crate::engine::tlb::{ENTRIES, PAGE_MASK};
 use crate::isa::{Insn, Op};
@@ -153,7 +154,7 @@ impl Emitter<'_> {
         } else {
             // NaN-boxed.
             self.asm.mov(W32, Rax, place);
-            self.asm.mov_imm(Rcx, if Planted::NotBoxed.is_on() { 0 } else { 0xffff_ffff << 32 });
+            self.asm.mov_imm(Rcx, if Planted::NotBoxed.is_on() { 0 } else { BOX });
             self.asm.alu(Alu::Or, W64, Rax, Rcx);
             self.put_float_bits(insn.rd, Rax);
         }
