@@ -519,10 +519,20 @@ fn certain_single(value: f32) -> Option<u64> {
     (magnitude > F32::MIN_NORMAL && magnitude < F32::INFINITY).then_some(nan_box_low(value.to_bits().into()))
 }
 
-/// Floating point, where the host's certainly gives the same; else by [`compute_dirty`]. What is computed goes to the
-/// floating-point register `rd`.
+#[inline(always)]
+fn bits(x: &Regs, n: u8) -> u64 {
+    x.f[usize::from(n & 31)]
+}
+
+#[inline(always)]
+fn put_float(x: &mut Regs, rd: u8, value: u64) {
+    x.f[usize::from(rd & 31)] = value;
+}
+
+/// Floating point, where the host's certainly gives the same; else by [`compute_dirty`]. What is computed goes by
+/// `$put` to the register `rd`, floating-point or integer.
 macro_rules! floats {
-    ($($op:ident, $state:expr, ($x:ident, $s:ident) $value:expr;)*) => {
+    ($($op:ident, $state:expr, $put:path, ($x:ident, $s:ident) $value:expr;)*) => {
         $(
             struct $op;
             impl Plain for $op {
@@ -536,7 +546,7 @@ macro_rules! floats {
                         && core.float & $state.0 == $state.1
                         && let Some(value) = value($x, $s)
                     {
-                        $x.f[usize::from($s.rd & 31)] = value;
+                        $put($x, $s.rd, value);
                         return true;
                     }
                     compute($x, core, $s)
@@ -547,84 +557,54 @@ macro_rules! floats {
 }
 
 floats! {
-    FaddD, CERTAIN, (x, s) certain_double(double(x, s.rs1) + double(x, s.rs2));
-    FsubD, CERTAIN, (x, s) certain_double(double(x, s.rs1) - double(x, s.rs2));
-    FmulD, CERTAIN, (x, s) certain_double(double(x, s.rs1) * double(x, s.rs2));
-    FdivD, CERTAIN, (x, s) certain_double(double(x, s.rs1) / double(x, s.rs2));
-    FsqrtD, CERTAIN, (x, s) certain_double(double(x, s.rs1).sqrt());
-    FmaddD, CERTAIN, (x, s)
+    FaddD, CERTAIN, put_float, (x, s) certain_double(double(x, s.rs1) + double(x, s.rs2));
+    FsubD, CERTAIN, put_float, (x, s) certain_double(double(x, s.rs1) - double(x, s.rs2));
+    FmulD, CERTAIN, put_float, (x, s) certain_double(double(x, s.rs1) * double(x, s.rs2));
+    FdivD, CERTAIN, put_float, (x, s) certain_double(double(x, s.rs1) / double(x, s.rs2));
+    FsqrtD, CERTAIN, put_float, (x, s) certain_double(double(x, s.rs1).sqrt());
+    FmaddD, CERTAIN, put_float, (x, s)
         certain_double(F64::fused(double(x, s.rs1), double(x, s.rs2), double(x, s.rs3()))?);
-    FmsubD, CERTAIN, (x, s)
+    FmsubD, CERTAIN, put_float, (x, s)
         certain_double(F64::fused(double(x, s.rs1), double(x, s.rs2), -double(x, s.rs3()))?);
-    FnmsubD, CERTAIN, (x, s)
+    FnmsubD, CERTAIN, put_float, (x, s)
         certain_double(F64::fused(-double(x, s.rs1), double(x, s.rs2), double(x, s.rs3()))?);
-    FnmaddD, CERTAIN, (x, s)
+    FnmaddD, CERTAIN, put_float, (x, s)
         certain_double(F64::fused(-double(x, s.rs1), double(x, s.rs2), -double(x, s.rs3()))?);
-    FaddS, CERTAIN, (x, s) certain_single(single(x, s.rs1)? + single(x, s.rs2)?);
-    FsubS, CERTAIN, (x, s) certain_single(single(x, s.rs1)? - single(x, s.rs2)?);
-    FmulS, CERTAIN, (x, s) certain_single(single(x, s.rs1)? * single(x, s.rs2)?);
-    FdivS, CERTAIN, (x, s) certain_single(single(x, s.rs1)? / single(x, s.rs2)?);
-    FsqrtS, CERTAIN, (x, s) certain_single(single(x, s.rs1)?.sqrt());
-    FmaddS, CERTAIN, (x, s)
+    FaddS, CERTAIN, put_float, (x, s) certain_single(single(x, s.rs1)? + single(x, s.rs2)?);
+    FsubS, CERTAIN, put_float, (x, s) certain_single(single(x, s.rs1)? - single(x, s.rs2)?);
+    FmulS, CERTAIN, put_float, (x, s) certain_single(single(x, s.rs1)? * single(x, s.rs2)?);
+    FdivS, CERTAIN, put_float, (x, s) certain_single(single(x, s.rs1)? / single(x, s.rs2)?);
+    FsqrtS, CERTAIN, put_float, (x, s) certain_single(single(x, s.rs1)?.sqrt());
+    FmaddS, CERTAIN, put_float, (x, s)
         certain_single(F32::fused(single(x, s.rs1)?, single(x, s.rs2)?, single(x, s.rs3())?)?);
-    FmsubS, CERTAIN, (x, s)
+    FmsubS, CERTAIN, put_float, (x, s)
         certain_single(F32::fused(single(x, s.rs1)?, single(x, s.rs2)?, -single(x, s.rs3())?)?);
-    FnmsubS, CERTAIN, (x, s)
+    FnmsubS, CERTAIN, put_float, (x, s)
         certain_single(F32::fused(-single(x, s.rs1)?, single(x, s.rs2)?, single(x, s.rs3())?)?);
-    FnmaddS, CERTAIN, (x, s)
+    FnmaddS, CERTAIN, put_float, (x, s)
         certain_single(F32::fused(-single(x, s.rs1)?, single(x, s.rs2)?, -single(x, s.rs3())?)?);
-    FcvtSD, CERTAIN, (x, s) certain_single(double(x, s.rs1) as f32);
-    FsgnjD, ON, (x, s) Some(bits(x, s.rs1) & !SIGN | bits(x, s.rs2) & SIGN);
-    FsgnjnD, ON, (x, s) Some(bits(x, s.rs1) & !SIGN | !bits(x, s.rs2) & SIGN);
-    FsgnjxD, ON, (x, s) Some(bits(x, s.rs1) ^ bits(x, s.rs2) & SIGN);
-    FmvDX, ON, (x, s) Some(x.get(s.rs1));
-    FmvWX, ON, (x, s) Some(nan_box_low(x.get(s.rs1) & 0xffff_ffff));
+    FcvtSD, CERTAIN, put_float, (x, s) certain_single(double(x, s.rs1) as f32);
+    FsgnjD, ON, put_float, (x, s) Some(bits(x, s.rs1) & !SIGN | bits(x, s.rs2) & SIGN);
+    FsgnjnD, ON, put_float, (x, s) Some(bits(x, s.rs1) & !SIGN | !bits(x, s.rs2) & SIGN);
+    FsgnjxD, ON, put_float, (x, s) Some(bits(x, s.rs1) ^ bits(x, s.rs2) & SIGN);
+    FmvDX, ON, put_float, (x, s) Some(x.get(s.rs1));
+    FmvWX, ON, put_float, (x, s) Some(nan_box_low(x.get(s.rs1) & 0xffff_ffff));
     // Whatever the rounding mode, there is nothing to round.
-    FcvtDW, ON, (x, s) Some(f64::from(x.get(s.rs1) as i32).to_bits());
-    FcvtDWu, ON, (x, s) Some(f64::from(x.get(s.rs1) as u32).to_bits());
-    FcvtDS, ON, (x, s) single(x, s.rs1).filter(|value| !value.is_nan()).map(|value| f64::from(value).to_bits());
-}
-
-#[inline(always)]
-fn bits(x: &Regs, n: u8) -> u64 {
-    x.f[usize::from(n & 31)]
-}
-
-/// The same, but what is computed goes to the integer register `rd`.
-macro_rules! float_values {
-    ($($op:ident($x:ident, $s:ident) $value:expr;)*) => {
-        $(
-            struct $op;
-            impl Plain for $op {
-                #[inline(always)]
-                fn execute($x: &mut Regs, core: &mut Core<'_>, $s: &Slot, _: usize) -> bool {
-                    #[inline(always)]
-                    fn value($x: &Regs, $s: &Slot) -> Option<u64> {
-                        $value
-                    }
-                    if HOST_IS_IEEE
-                        && core.float & FLOAT_OFF == 0
-                        && let Some(value) = value($x, $s)
-                    {
-                        $x.set($s.rd, value);
-                        return true;
-                    }
-                    compute($x, core, $s)
-                }
-            }
-        )*
-    };
-}
-
-float_values! {
-    FmvXD(x, s) Some(bits(x, s.rs1));
-    FmvXW(x, s) Some(sext32(bits(x, s.rs1) as u32));
-    FeqD(x, s) ordered(double(x, s.rs1), double(x, s.rs2)).map(|(a, b)| (a == b).into());
-    FltD(x, s) ordered(double(x, s.rs1), double(x, s.rs2)).map(|(a, b)| (a < b).into());
-    FleD(x, s) ordered(double(x, s.rs1), double(x, s.rs2)).map(|(a, b)| (a <= b).into());
-    FeqS(x, s) ordered(single(x, s.rs1)?.into(), single(x, s.rs2)?.into()).map(|(a, b)| (a == b).into());
-    FltS(x, s) ordered(single(x, s.rs1)?.into(), single(x, s.rs2)?.into()).map(|(a, b)| (a < b).into());
-    FleS(x, s) ordered(single(x, s.rs1)?.into(), single(x, s.rs2)?.into()).map(|(a, b)| (a <= b).into());
+    FcvtDW, ON, put_float, (x, s) Some(f64::from(x.get(s.rs1) as i32).to_bits());
+    FcvtDWu, ON, put_float, (x, s) Some(f64::from(x.get(s.rs1) as u32).to_bits());
+    FcvtDS, ON, put_float, (x, s)
+        single(x, s.rs1).filter(|value| !value.is_nan()).map(|value| f64::from(value).to_bits());
+    FmvXD, ON, Regs::set, (x, s) Some(bits(x, s.rs1));
+    FmvXW, ON, Regs::set, (x, s) Some(sext32(bits(x, s.rs1) as u32));
+    FeqD, ON, Regs::set, (x, s) ordered(double(x, s.rs1), double(x, s.rs2)).map(|(a, b)| (a == b).into());
+    FltD, ON, Regs::set, (x, s) ordered(double(x, s.rs1), double(x, s.rs2)).map(|(a, b)| (a < b).into());
+    FleD, ON, Regs::set, (x, s) ordered(double(x, s.rs1), double(x, s.rs2)).map(|(a, b)| (a <= b).into());
+    FeqS, ON, Regs::set, (x, s)
+        ordered(single(x, s.rs1)?.into(), single(x, s.rs2)?.into()).map(|(a, b)| (a == b).into());
+    FltS, ON, Regs::set, (x, s)
+        ordered(single(x, s.rs1)?.into(), single(x, s.rs2)?.into()).map(|(a, b)| (a < b).into());
+    FleS, ON, Regs::set, (x, s)
+        ordered(single(x, s.rs1)?.into(), single(x, s.rs2)?.into()).map(|(a, b)| (a <= b).into());
 }
 
 /// Both, if none is a NaN.
