@@ -80,26 +80,20 @@ fn each_operation_is_gated_by_its_field_for_each_mode() {
             (Privilege::User, other, field, false),
             (Privilege::User, field, field, true),
         ] {
-            let mut world = World::new(&[cbo(which, 5)]);
-            world.set_x(5, BASE + 0x5000);
-            world.hart.privilege = mode;
-            world.hart.csrs.pmp.set_address(0, u64::MAX);
-            world.hart.csrs.pmp.set_config(0, 0x1f);
-            (world.hart.csrs.menvcfg, world.hart.csrs.senvcfg) = (menvcfg, senvcfg);
-            world.step(1);
-            let found = (world.hart.exceptions, world.hart.csrs.mcause, world.hart.csrs.mtval);
             let expected = if allowed { (0, 0, 0) } else { (1, 2, cbo(which, 5).into()) };
-            assert_eq!(found, expected, "{which} in {mode:?} with {menvcfg:x}, {senvcfg:x}");
-            // Once more, when the caches know the page.
-            let mut world = World::new(&[sd(0, 5, 0), cbo(which, 5)]);
-            world.set_x(5, BASE + 0x5000);
-            world.hart.privilege = mode;
-            world.hart.csrs.pmp.set_address(0, u64::MAX);
-            world.hart.csrs.pmp.set_config(0, 0x1f);
-            (world.hart.csrs.menvcfg, world.hart.csrs.senvcfg) = (menvcfg, senvcfg);
-            world.step(2);
-            let found = (world.hart.exceptions, world.hart.csrs.mcause, world.hart.csrs.mtval);
-            assert_eq!(found, expected, "{which} in {mode:?} with {menvcfg:x}, {senvcfg:x}, known");
+            // The second time the caches know the page.
+            for warmed in [false, true] {
+                let operation = if warmed { [sd(0, 5, 0), cbo(which, 5)] } else { [cbo(which, 5), NOP] };
+                let mut world = World::new(&operation);
+                world.set_x(5, BASE + 0x5000);
+                world.hart.privilege = mode;
+                world.hart.csrs.pmp.set_address(0, u64::MAX);
+                world.hart.csrs.pmp.set_config(0, 0x1f);
+                (world.hart.csrs.menvcfg, world.hart.csrs.senvcfg) = (menvcfg, senvcfg);
+                world.step(1 + u64::from(warmed));
+                let found = (world.hart.exceptions, world.hart.csrs.mcause, world.hart.csrs.mtval);
+                assert_eq!(found, expected, "{which} in {mode:?} with {menvcfg:x}, {senvcfg:x}, {warmed}");
+            }
         }
     }
 }
