@@ -119,14 +119,13 @@ pub(super) struct Emitter<'a> {
     pub(super) host: Host,
     blocks: Vec<Label>,
     stubs: Vec<Stub>,
-    /// The ways out that are used; each stores the registers that may have been written.
-    tails: Vec<(Tail, Written, Label)>,
+    /// The ways out that are used; each makes canonical what is pending, and stores the registers that may have been
+    /// written.
+    tails: Vec<(Tail, fp::Pending, Written, Label)>,
     /// By block: what may have been written since the region was entered, where the block begins.
     written_before: Vec<Written>,
     /// The same where the instruction under way begins.
     written: Written,
-    /// Where NaNs are made canonical before a stub leaves.
-    settle: Vec<(Why, fp::Pending, Written, Label)>,
     /// Of the block under way: instructions, and how many of them are behind.
     length: i32,
     done: i32,
@@ -191,7 +190,6 @@ pub fn emit(plan: &Plan, host: Host, place: &Place) -> Region {
         length: 0,
         done: 0,
         at: 0,
-        settle: Vec::new(),
         float: fp::State::default(),
         flow: fp::flow(plan, host),
         fixups: Vec::new(),
@@ -378,15 +376,13 @@ impl Emitter<'_> {
         // For what goes another way.
         self.float = known;
         if let Ok(at @ ..HALFWORDS) = usize::try_from(halfword) {
-            let here = self.tail(Tail::Here(at as u16));
-            return self.asm.jmp(here);
+            return self.leave_by(Tail::Here(at as u16), fp::Pending::default());
         }
         self.asm.mov(W64, Rax, cell::PAGE);
         if halfword != 0 {
             self.asm.alu_imm(Alu::Add, W64, Rax, (2 * halfword) as i32);
         }
-        let dispatch = self.tail(Tail::Dispatch);
-        self.asm.jmp(dispatch);
+        self.leave_by(Tail::Dispatch, fp::Pending::default());
     }
 
     fn go_cold(&mut self, why: Why) {
@@ -394,16 +390,19 @@ impl Emitter<'_> {
         self.asm.jmp(label);
     }
 
-    /// The way out `tail` with what has been written by now.
-    fn tail(&mut self, tail: Tail) -> Label {
+    /// By the way out `tail` with what has been written by now, once what is `pending` is settled.
+    fn leave_by(&mut self, tail: Tail, pending: fp::Pending) {
         let written = if Planted::WrittenForgotten.is_on() { Written::default() } else { self.written };
-        let known = self.tails.iter().find(|(kind, before, _)| (*kind, *before) == (tail, written));
-        if let Some((_, _, label)) = known {
-            return *label;
-        }
-        let label = self.asm.label();
-        self.tails.push((tail, written, label));
-        label
+        let wanted = (tail, pending, written);
+        let label = match self.tails.iter().find(|known| (known.0, known.1, known.2) == wanted) {
+            Some(known) => known.3,
+            None => {
+                let label = self.asm.label();
+                self.tails.push((tail, pending, written, label));
+                label
+            }
+        };
+        self.asm.jmp(label);
     }
 
     /// Leaves before the instruction under way.
@@ -434,30 +433,8 @@ impl Emitter<'_> {
             }
             self.asm.mov_imm(Rax, 2 * u64::from(at));
             self.written = written;
-            let leave = self.leave(why, pending);
-            self.asm.jmp(leave);
+            self.leave_by(Tail::Leave(why), pending);
         }
-        for (why, pending, written, label) in std::mem::take(&mut self.settle) {
-            self.asm.bind(label);
-            self.settle_cold(pending);
-            self.written = written;
-            let leave = self.tail(Tail::Leave(why));
-            self.asm.jmp(leave);
-        }
-    }
-
-    /// Leaves with the position of the next instruction in rax, once what is `pending` is settled.
-    fn leave(&mut self, why: Why, pending: fp::Pending) -> Label {
-        if pending == fp::Pending::default() {
-            return self.tail(Tail::Leave(why));
-        }
-        let wanted = (why, pending, self.written);
-        if let Some((.., label)) = self.settle.iter().find(|known| (known.0, known.1, known.2) == wanted) {
-            return *label;
-        }
-        let label = self.asm.label();
-        self.settle.push((why, pending, self.written, label));
-        label
     }
 
     fn entries(&mut self) -> Vec<(u16, u32)> {
@@ -500,8 +477,9 @@ impl Emitter<'_> {
 
     fn tails(&mut self, place: &Place) {
         let outside = |to: u32| i64::from(to) - i64::from(place.base);
-        for (tail, written, label) in std::mem::take(&mut self.tails) {
+        for (tail, pending, written, label) in std::mem::take(&mut self.tails) {
             self.asm.bind(label);
+            self.settle_cold(pending);
             self.store_written(written);
             match tail {
                 Tail::Leave(why) => {
@@ -655,8 +633,7 @@ impl Emitter<'_> {
         if !Planted::LinkFirst.is_on() {
             self.link(insn);
         }
-        let dispatch = self.tail(Tail::Dispatch);
-        self.asm.jmp(dispatch);
+        self.leave_by(Tail::Dispatch, fp::Pending::default());
     }
 
     fn branch(&mut self, insn: &Insn) {

@@ -188,33 +188,33 @@ impl Translator {
                 let places = (self.routines.trampoline, entry);
                 let why = self.memory.call(places, work, &self.tables, rounding, &mut left);
                 self.fared.translated += before - left.count;
+                if left.count == 0 {
+                    break;
+                }
+                let Some(next) = find_page(work, left.pc) else {
+                    return Left { why: Leave::Lost, ..left };
+                };
+                page = next;
+                jumped = why == Why::Lost;
                 match why {
-                    _ if left.count == 0 => break,
-                    Why::Spent => {
-                        let Some(page) = find_page(work, left.pc) else {
-                            return Left { why: Leave::Lost, ..left };
-                        };
-                        return self.interpret::<false>(work, code, page, left);
-                    }
+                    Why::Spent => return self.interpret::<false>(work, code, page, left),
                     Why::Slow => {
-                        jumped = false;
                         // What has run was decoded, unless that was forgotten since.
-                        let slots = find_page(work, left.pc).and_then(|page| code.slots(page.into()));
-                        let slot = slots.map_or(Slot::NONE, |slots| slots[in_page(left.pc)]);
-                        if let (true, Some(page)) = (may_be_short(slot.op), find_page(work, left.pc)) {
-                            let others = left.count - 1;
-                            left = self.interpret::<false>(work, code, page, Left { count: 1, ..left });
-                            let done = left.count == 0;
-                            left.count += others;
-                            if !done {
-                                return left;
-                            }
-                        } else {
+                        let slot =
+                            code.slots(page.into()).map_or(Slot::NONE, |slots| slots[in_page(left.pc)]);
+                        if !may_be_short(slot.op) {
                             left.why = if slot == Slot::NONE { Leave::Lost } else { Leave::Slow(slot) };
                             return left;
                         }
+                        let others = left.count - 1;
+                        left = self.interpret::<false>(work, code, page, Left { count: 1, ..left });
+                        let done = left.count == 0;
+                        left.count += others;
+                        if !done {
+                            return left;
+                        }
                     }
-                    Why::Lost => jumped = true,
+                    Why::Lost => continue,
                 }
             } else {
                 let before = left.count;
