@@ -27,6 +27,14 @@ planted! {
     RefundForgotten,
     /// An exit before the end of a block gives back one instruction too few.
     RefundOffByOne,
+    /// An exit before the end of a block does not give back what was taken for the blocks behind.
+    RestKept,
+    /// A block that does not begin, as too little is left, does not give back what was taken before for it.
+    BeforeKept,
+    /// A way on to where less has been taken from the budget for gives nothing back.
+    SurplusKept,
+    /// Such a way gives back one instruction too few.
+    SurplusOffByOne,
     /// One of the written registers is not stored where a region leaves.
     RegisterNotStored,
     /// One of the floating-point registers is not stored where a region leaves.

@@ -1,13 +1,14 @@
 //! From a [`Plan`] to host code.
 //!
-//! Each block begins by taking its number of instructions from the budget; where it leaves early, a stub outside
-//! of the common path gives back what was not executed. A region leaves with every guest register in memory.
+//! Blocks begin by taking from the budget what the plan says; where one leaves early, or goes where less has been
+//! taken for, a stub outside of the common path gives back what was not executed. A region leaves with every guest
+//! register in memory.
 
 use super::asm::{Alu, Asm, Cond, Label, Mem, Reg, Rm, Shift, Width, Xmm};
 use super::bits;
 use super::fp;
 use super::layout::{self, BUDGET, Why, cell};
-use super::plan::{End, Plan, operands, target};
+use super::plan::{Block, End, Plan, operands};
 use super::windows::Windows;
 use crate::engine::interpreter::HALFWORDS;
 use crate::engine::planted::Planted;
@@ -84,8 +85,8 @@ fn written_before(plan: &Plan) -> Vec<Written> {
         again = false;
         for (index, block) in plan.blocks.iter().enumerate() {
             let mut after = before[index];
-            block.insns.iter().for_each(|(_, insn)| after.add(insn));
-            for next in plan.successors(index).into_iter().flatten() {
+            plan.insns(index).iter().for_each(|(_, insn)| after.add(insn));
+            for next in block.ways.into_iter().flatten() {
                 again |= before[next].merge(after);
             }
         }
@@ -97,12 +98,21 @@ fn written_before(plan: &Plan) -> Vec<Written> {
 struct Stub {
     label: Label,
     why: Why,
-    /// Instructions of the block that were not executed.
+    /// Instructions that were taken from the budget and not executed.
     refund: i32,
     /// The position of the next instruction.
     at: u16,
     written: Written,
     pending: fp::Pending,
+}
+
+/// Where a block goes on.
+#[derive(Clone, Copy)]
+struct Way {
+    /// The block of the region.
+    block: Option<usize>,
+    /// Its position, or one beyond the page.
+    halfword: i64,
 }
 
 /// A value or where it is.
@@ -126,10 +136,13 @@ pub(super) struct Emitter<'a> {
     written_before: Vec<Written>,
     /// The same where the instruction under way begins.
     written: Written,
-    /// Of the block under way: instructions, and how many of them are behind.
-    length: i32,
+    /// The block under way; what has been taken for it and what follows it; and how much of that is behind.
+    block: usize,
+    taken: i32,
     done: i32,
     at: u16,
+    /// Ways from block to block that give back: how much, and where to.
+    refunds: Vec<(Label, i32, usize)>,
     /// What is known of the floating-point registers.
     pub(super) float: fp::State,
     /// By block: the same where it begins, unless the region begins with it.
@@ -187,9 +200,11 @@ pub fn emit(plan: &Plan, host: Host, place: &Place) -> Region {
         tails: Vec::new(),
         written_before: written_before(plan),
         written: Written::default(),
-        length: 0,
+        block: 0,
+        taken: 0,
         done: 0,
         at: 0,
+        refunds: Vec::new(),
         float: fp::State::default(),
         flow: fp::flow(plan, host),
         fixups: Vec::new(),
@@ -207,7 +222,7 @@ pub fn emit(plan: &Plan, host: Host, place: &Place) -> Region {
     while chain < plan.blocks.len() {
         chain = e.chain(chain);
     }
-    for index in plan.entries.iter().filter_map(|&at| plan.block_at(at)) {
+    for &(_, index) in &plan.entries {
         if e.is_entered_apart(index) {
             e.block_from_outside(index);
         }
@@ -223,7 +238,7 @@ impl Emitter<'_> {
     /// The number of the first block behind the chain that begins with block `first`.
     fn end_of_chain(&self, first: usize) -> usize {
         let goes_on = |&next: &usize| {
-            self.plan.chained.get(next).is_some_and(|chained| *chained) && !self.is_entered_apart(next - 1)
+            self.plan.blocks.get(next).is_some_and(|block| block.chained) && !self.is_entered_apart(next - 1)
         };
         (first + 1..).find(|next| !goes_on(next)).unwrap_or(first + 1)
     }
@@ -231,15 +246,13 @@ impl Emitter<'_> {
     /// The blocks from `first` as far as they are a chain; the number of the block behind it.
     fn chain(&mut self, first: usize) -> usize {
         let end = self.end_of_chain(first);
-        self.windows = Windows::of(&self.plan.blocks[first..end]);
+        self.windows = Windows::of(self.plan.insns_of(first..end));
         (self.chain, self.step) = (first, 0);
         for index in first..end {
             self.next = Some(index + 1);
             let label = self.blocks[index];
             self.asm.bind(label);
-            self.float = self.flow[index];
-            self.charge(index);
-            self.block(index, 0);
+            self.whole(index, self.flow[index]);
         }
         end
     }
@@ -247,19 +260,17 @@ impl Emitter<'_> {
     /// Is the way from outside to block `index` a copy of its own?
     fn is_entered_apart(&self, index: usize) -> bool {
         let known = self.flow[index] != fp::State::default() && !Planted::EntryUnchecked.is_on();
-        known && self.plan.entries.binary_search(&self.plan.blocks[index].at).is_ok()
+        known && self.plan.is_entered(index)
     }
 
     /// Block `index` once more, where nothing is known.
     fn block_from_outside(&mut self, index: usize) {
-        self.windows = Windows::of(&self.plan.blocks[index..=index]);
+        self.windows = Windows::of(self.plan.insns_of(index..index + 1));
         (self.chain, self.step, self.outside, self.next) = (index, 0, true, None);
         let label = self.asm.label();
         self.asm.bind(label);
         self.entered[index] = Some(label);
-        self.float = fp::State::default();
-        self.charge(index);
-        self.block(index, 0);
+        self.whole(index, fp::State::default());
         self.outside = false;
     }
 
@@ -290,45 +301,56 @@ impl Emitter<'_> {
             let end = if outside { chain + 1 } else { self.end_of_chain(chain) };
             self.step = 0;
             for index in chain..end {
-                let block = &self.plan.blocks[index];
-                if self.step + block.insns.len() <= step {
-                    self.step += block.insns.len();
+                let length = self.plan.insns(index).len();
+                if self.step + length <= step {
+                    self.step += length;
                     continue;
                 }
                 self.next = (index + 1 < end).then_some(index + 1);
                 if self.step <= step {
                     // Its common path has counted the block.
-                    self.float = float;
-                    self.block(index, step - self.step);
+                    self.rest(index, step - self.step, float);
                 } else {
-                    self.float = self.flow[index];
-                    self.charge(index);
-                    self.block(index, 0);
+                    self.whole(index, self.flow[index]);
                 }
             }
         }
     }
 
-    /// Takes the instructions of block `index` from the budget.
-    fn charge(&mut self, index: usize) {
-        let block = &self.plan.blocks[index];
-        (self.length, self.done, self.at) = (block.insns.len() as i32, 0, block.at);
-        self.written = self.written_before[index];
-        let charge = self.length + i32::from(Planted::ChargeOffByOne.is_on());
-        self.asm.alu_imm(Alu::Sub, W64, BUDGET, charge);
-        let spent = self.stub(Why::Spent);
-        self.asm.jcc(Cond::Below, spent);
+    /// Block `index`, where `known` is.
+    fn whole(&mut self, index: usize, known: fp::State) {
+        self.begin(index, known);
+        let here = self.plan.blocks[index].budget.here;
+        if here > 0 {
+            let here = here + i32::from(Planted::ChargeOffByOne.is_on());
+            self.asm.alu_imm(Alu::Sub, W64, BUDGET, here);
+            let spent = self.stub(Why::Spent);
+            self.asm.jcc(Cond::Below, spent);
+        }
+        self.insns(index, 0);
     }
 
-    /// Emits block `index` without its first `skip` instructions.
-    fn block(&mut self, index: usize, skip: usize) {
-        let block = &self.plan.blocks[index];
-        self.written = self.written_before[index];
-        self.length = block.insns.len() as i32;
+    /// Block `index` without its first `skip` instructions, behind which `known` is.
+    fn rest(&mut self, index: usize, skip: usize, known: fp::State) {
+        self.begin(index, known);
         self.done = if Planted::PlainRefundsAll.is_on() { 0 } else { skip as i32 };
         self.step += skip;
-        block.insns[..skip].iter().for_each(|(_, insn)| self.written.add(insn));
-        for &(at, insn) in &block.insns[skip..] {
+        self.plan.insns(index)[..skip].iter().for_each(|(_, insn)| self.written.add(insn));
+        self.insns(index, skip);
+    }
+
+    fn begin(&mut self, index: usize, known: fp::State) {
+        let Block { at, budget, .. } = self.plan.blocks[index];
+        (self.block, self.at, self.done) = (index, at, 0);
+        self.taken = budget.before + budget.here;
+        self.written = self.written_before[index];
+        self.float = known;
+    }
+
+    /// The instructions of block `index` from number `first` on, and where it goes from there.
+    fn insns(&mut self, index: usize, first: usize) {
+        let plan = self.plan;
+        for &(at, insn) in &plan.insns(index)[first..] {
             self.at = at;
             while let Some((_, label)) = self.wanted.pop_if(|(step, _)| *step == self.step) {
                 self.asm.bind(label);
@@ -343,30 +365,58 @@ impl Emitter<'_> {
             self.done += 1;
             self.step += 1;
         }
-        self.at = block.next;
-        match block.end {
-            End::Jump if matches!(block.insns.last(), Some((_, insn)) if matches!(insn.op, Op::Jal | Op::Jalr)) =>
-                {}
-            End::Jump | End::Fall => self.go_on(block.next),
+        let Block { next, end, ways, .. } = plan.blocks[index];
+        self.at = next;
+        match end {
+            End::Jump => {}
+            End::Fall => self.go_on(Way { block: ways[1], halfword: next.into() }),
             End::Slow => self.go_cold(Why::Slow),
             End::Lost => self.go_cold(Why::Lost),
         }
     }
 
-    /// On to `to`, which may be the block that is emitted next.
-    fn go_on(&mut self, to: u16) {
-        let block = self.plan.block_at(to);
-        if let Some(block) = block {
-            self.settle_for(block);
+    /// What has been taken for more than is executed on the way from the block under way to `to`.
+    fn surplus(&self, to: Option<usize>) -> i32 {
+        let before = to.map_or(0, |to| self.plan.blocks[to].budget.before);
+        let surplus = self.plan.blocks[self.block].budget.rest - before;
+        debug_assert!(surplus >= 0);
+        match surplus {
+            _ if Planted::SurplusKept.is_on() => 0,
+            1.. if Planted::SurplusOffByOne.is_on() => surplus - 1,
+            _ => surplus,
         }
-        match block {
-            Some(_) if block == self.next => {}
+    }
+
+    fn give_back(&mut self, instructions: i32) {
+        if instructions != 0 {
+            self.asm.alu_imm(Alu::Add, W64, BUDGET, instructions);
+        }
+    }
+
+    /// On to where `way` leads, which may be the block that is emitted next.
+    fn go_on(&mut self, way: Way) {
+        self.give_back(self.surplus(way.block));
+        match way.block {
             Some(block) => {
-                let label = self.blocks[block];
-                self.asm.jmp(label);
+                self.settle_for(block);
+                if way.block != self.next {
+                    let label = self.blocks[block];
+                    self.asm.jmp(label);
+                }
             }
-            None => self.go_out(to.into()),
+            None => self.go_out(way.halfword),
         }
+    }
+
+    /// Where block `to` is entered from the block under way by a branch.
+    fn label_of(&mut self, to: usize) -> Label {
+        let surplus = self.surplus(Some(to));
+        if surplus == 0 {
+            return self.blocks[to];
+        }
+        let label = self.asm.label();
+        self.refunds.push((label, surplus, to));
+        label
     }
 
     /// To an address outside of the region: `halfword` of this page, or beyond it.
@@ -407,11 +457,17 @@ impl Emitter<'_> {
 
     /// Leaves before the instruction under way.
     pub(super) fn stub(&mut self, why: Why) -> Label {
+        let budget = self.plan.blocks[self.block].budget;
+        let kept = match why {
+            Why::Spent if Planted::BeforeKept.is_on() => budget.before,
+            Why::Slow if Planted::RestKept.is_on() => budget.rest,
+            _ => 0,
+        };
         let label = self.asm.label();
         self.stubs.push(Stub {
             label,
             why,
-            refund: self.length - self.done,
+            refund: self.taken - kept - self.done,
             at: self.at,
             written: self.written,
             pending: self.float.pending,
@@ -421,6 +477,12 @@ impl Emitter<'_> {
 
     fn cold(&mut self) {
         self.fix_floats();
+        for (label, surplus, to) in std::mem::take(&mut self.refunds) {
+            self.asm.bind(label);
+            self.give_back(surplus);
+            let label = self.blocks[to];
+            self.asm.jmp(label);
+        }
         for Stub { label, why, refund, at, written, pending } in std::mem::take(&mut self.stubs) {
             self.asm.bind(label);
             let refund = match refund {
@@ -428,9 +490,7 @@ impl Emitter<'_> {
                 1.. if Planted::RefundOffByOne.is_on() && why == Why::Slow => refund - 1,
                 _ => refund,
             };
-            if refund != 0 {
-                self.asm.alu_imm(Alu::Add, W64, BUDGET, refund);
-            }
+            self.give_back(refund);
             self.asm.mov_imm(Rax, 2 * u64::from(at));
             self.written = written;
             self.leave_by(Tail::Leave(why), pending);
@@ -439,8 +499,7 @@ impl Emitter<'_> {
 
     fn entries(&mut self) -> Vec<(u16, u32)> {
         let mut entries = Vec::new();
-        for &at in &self.plan.entries {
-            let Some(block) = self.plan.block_at(at) else { continue };
+        for &(at, block) in &self.plan.entries {
             entries.push((at, self.asm.len() as u32));
             for n in 0..32u8 {
                 if let Some(home) = self.plan.homes[usize::from(n)]
@@ -613,10 +672,8 @@ impl Emitter<'_> {
 
     fn jal(&mut self, insn: &Insn) {
         self.link(insn);
-        match target(self.at, insn) {
-            Some(to) => self.go_on(to),
-            None => self.go_out(i64::from(self.at) + i64::from(insn.imm / 2)),
-        }
+        let [block, _] = self.plan.blocks[self.block].ways;
+        self.go_on(Way { block, halfword: i64::from(self.at) + i64::from(insn.imm / 2) });
     }
 
     fn jalr(&mut self, insn: &Insn) {
@@ -647,25 +704,34 @@ impl Emitter<'_> {
             Op::Bltu => Cond::Below,
             _ => Cond::NotBelow,
         };
-        if let Some(block) = target(self.at, insn).and_then(|to| self.plan.block_at(to)) {
+        let [jump, next] = self.plan.blocks[self.block].ways;
+        let jump = Way { block: jump, halfword: i64::from(self.at) + i64::from(insn.imm / 2) };
+        let next = Way { block: next, halfword: i64::from(self.at) + i64::from(insn.len / 2) };
+        // What is emitted next is gone on to without a jump.
+        let (cond, away, on) = match jump.block {
+            Some(_) if jump.block == self.next => (cond.not(), next, jump),
+            _ => (cond, jump, next),
+        };
+        if let Some(block) = away.block {
             self.settle_for(block);
         }
         let a = self.get(insn.rs1, Rax);
         self.compare(a, insn.rs2);
-        match target(self.at, insn) {
-            Some(to) if self.plan.block_at(to).is_some() => {
-                let block = self.plan.block_at(to).unwrap_or(0);
-                let label = self.blocks[block];
+        match away.block {
+            Some(block) => {
+                let label = self.label_of(block);
                 self.asm.jcc(cond, label);
             }
-            _ if Planted::FarBranchIgnored.is_on() => {}
-            _ => {
+            None if Planted::FarBranchIgnored.is_on() => {}
+            None => {
                 let past = self.asm.label();
                 self.asm.jcc(cond.not(), past);
-                self.go_out(i64::from(self.at) + i64::from(insn.imm / 2));
+                self.give_back(self.surplus(None));
+                self.go_out(away.halfword);
                 self.asm.bind(past);
             }
         }
+        self.go_on(on);
     }
 
     /// The flags of `a` against guest register `n`.

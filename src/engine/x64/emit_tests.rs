@@ -7,7 +7,7 @@ use iced_x86::{
 
 use super::super::asm::{Mem, Reg};
 use super::super::layout::{BIAS, READ, RESERVATION, WRITE, cell};
-use super::super::plan::{Code, Planner};
+use super::super::plan::{BLOCK_MAX, Budget, Code, Planner};
 use super::super::{routines::routines, translates};
 use super::*;
 use crate::base::Prng;
@@ -152,6 +152,19 @@ fn judge(region: &Region, shared: Shared) -> usize {
     instructions.len()
 }
 
+/// Asserts that no way through `plan` executes more than has been taken from the budget, or gives back more.
+fn judge_budget(plan: &Plan) {
+    for (index, block) in plan.blocks.iter().enumerate() {
+        let Budget { before, here, rest } = block.budget;
+        let length = plan.insns(index).len() as i32;
+        assert!(before >= 0 && here >= 0 && rest >= 0 && before + here == length + rest, "{block:?}");
+        assert!(before + here <= BLOCK_MAX as i32 && !(plan.is_entered(index) && before > 0), "{block:?}");
+        for to in block.ways.into_iter().flatten() {
+            assert!(rest >= plan.blocks[to].budget.before, "{block:?} to {:?}", plan.blocks[to]);
+        }
+    }
+}
+
 #[test]
 fn regions_jump_and_reach_only_where_they_may() {
     let first = std::env::var("LOCKSTEP_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1u64);
@@ -166,6 +179,7 @@ fn regions_jump_and_reach_only_where_they_may() {
         for entry in (0..HALFWORDS as u16).step_by(37) {
             let code = Code { bytes: &bytes, extensions: Extensions::ALL };
             if let Some(plan) = planner.plan(code, entry, |insn| translates(insn, host)) {
+                judge_budget(&plan);
                 instructions += judge(&emit(&plan, host, &place), shared);
                 regions += 1;
             }

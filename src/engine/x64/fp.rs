@@ -174,15 +174,14 @@ impl State {
 pub fn flow(plan: &Plan, host: Host) -> Vec<State> {
     let mut found: Vec<Option<State>> = vec![None; plan.blocks.len()];
     // From outside nothing is known.
-    let entered = plan.entries.iter().filter_map(|&at| plan.block_at(at));
-    let mut work: Vec<_> = entered.map(|block| (block, State::default())).collect();
-    if plan.blocks.iter().flat_map(|block| &block.insns).all(|(_, insn)| insn.op < Op::Flw) {
+    let mut work: Vec<_> = plan.entries.iter().map(|(_, block)| (*block, State::default())).collect();
+    if plan.insns_of(0..plan.blocks.len()).all(|insn| insn.op < Op::Flw) {
         work.clear();
     }
     while let Some((index, mut state)) = work.pop() {
-        plan.blocks[index].insns.iter().for_each(|(_, insn)| state.follow(insn, host));
+        plan.insns(index).iter().for_each(|(_, insn)| state.follow(insn, host));
         state.pending = Pending::default();
-        for next in plan.successors(index).into_iter().flatten() {
+        for next in plan.blocks[index].ways.into_iter().flatten() {
             let is_new = found[next].is_none();
             let known = found[next].get_or_insert(state);
             if known.meet(state) || is_new {

@@ -1,6 +1,7 @@
 //! The translator: guest code becomes x86-64 host code, a region at a time, once it has run a few times.
 //!
-//! Reading order: `layout` (which registers and cells mean what), `plan` (what is translated at once), `windows` (which accesses are looked up together), `emit` with
+//! Reading order: `layout` (which registers and cells mean what), `plan` (what is translated at once) with `loops` and
+//! `budget` (how instructions are counted), `windows` (which accesses are looked up together), `emit` with
 //! `memory`, `bits` and `fp` (an instruction becomes host instructions), `routines` (in, out, from region to region),
 //! `asm`, `exec` (the memory, and all `unsafe`). Here: what is translated where, and the loop around it.
 //!
@@ -10,12 +11,14 @@
 
 mod asm;
 mod bits;
+mod budget;
 mod emit;
 mod exec;
 #[cfg(test)]
 pub mod forbidden;
 mod fp;
 mod layout;
+mod loops;
 mod memory;
 mod plan;
 mod routines;
@@ -303,8 +306,8 @@ impl Translator {
                 *entry = base + offset;
             }
         }
-        for block in &plan.blocks {
-            for (at, insn) in &block.insns {
+        for (index, block) in plan.blocks.iter().enumerate() {
+            for (at, insn) in plan.insns(index) {
                 let first = 2 * usize::from(*at);
                 known.cover(first, first + usize::from(insn.len) - 1);
                 if *at != block.at {

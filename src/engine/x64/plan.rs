@@ -1,6 +1,8 @@
 //! What to translate at once: a region, which is code of one page that is reached from one place by branches
 //! and jumps within the page; and which guest registers it keeps in host registers.
 
+use std::ops::Range;
+
 use super::asm::{Reg, Xmm};
 use crate::engine::interpreter::HALFWORDS;
 use crate::isa::{Extensions, Insn, Op, decode};
@@ -8,7 +10,7 @@ use crate::isa::{Extensions, Insn, Op, decode};
 /// Instructions of a region.
 const REGION_MAX: usize = 400;
 /// Instructions of a block: what is interpreted at most where a run stops within one.
-const BLOCK_MAX: usize = 48;
+pub const BLOCK_MAX: usize = 48;
 
 /// The host registers that guest registers live in.
 pub const HOMES: [Reg; 8] = [Reg::Rbx, Reg::Rsi, Reg::Rdi, Reg::R8, Reg::R9, Reg::R10, Reg::R11, Reg::R12];
@@ -20,7 +22,7 @@ const FLOAT_HOMES: u8 = 14;
 pub enum End {
     /// With a branch or a jump.
     Jump,
-    /// It goes on at [`Block::next`], which is another block of the region or, if there was no room, is not.
+    /// It goes on at [`Block::next`].
     Fall,
     /// The instruction at [`Block::next`] is not the translator's.
     Slow,
@@ -29,24 +31,42 @@ pub enum End {
 }
 
 /// Instructions that are executed one after the other. Positions are halfwords of the page.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Block {
     pub at: u16,
-    pub insns: Vec<(u16, Insn)>,
+    /// Which of the plan's instructions.
+    insns: Range<usize>,
     /// The position after the last instruction.
     pub next: u16,
     pub end: End,
+    /// The blocks of the region that it leads to by itself: by its jump, and by going on.
+    pub ways: [Option<usize>; 2],
+    /// How many loops it is in.
+    pub depth: u32,
+    /// It is reached from the block before it alone.
+    pub chained: bool,
+    pub budget: Budget,
+}
+
+/// What a block takes from the budget, in instructions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// For it and what follows it: what every way to it has taken already.
+    pub before: i32,
+    /// The same where it begins.
+    pub here: i32,
+    /// What of all this is for what follows it.
+    pub rest: i32,
 }
 
 #[derive(Debug)]
 pub struct Plan {
-    /// Ascending by `at`; none is empty.
+    insns: Vec<(u16, Insn)>,
+    /// As they are emitted, ascending by position; none is empty.
     pub blocks: Vec<Block>,
-    /// Where the region is entered from outside, by position: where it was begun, behind calls, and behind
-    /// instructions that are executed elsewhere.
-    pub entries: Vec<u16>,
-    /// By block: it is reached from the block before it alone, which goes on to it without a jump.
-    pub chained: Vec<bool>,
+    /// Where the region is entered from outside: where it was begun, behind calls, and behind instructions that are
+    /// executed elsewhere. By position, with the block, ascending.
+    pub entries: Vec<(u16, usize)>,
     /// By guest register: its home.
     pub homes: [Option<Reg>; 32],
     pub float_homes: [Option<Xmm>; 32],
@@ -98,7 +118,7 @@ pub fn target(at: u16, insn: &Insn) -> Option<u16> {
 }
 
 /// Does this jump leave a return address, so that its callee will probably come back behind it?
-fn is_call(insn: &Insn) -> bool {
+pub fn is_call(insn: &Insn) -> bool {
     matches!(insn.rd, 1 | 5)
 }
 
@@ -127,24 +147,21 @@ impl Planner {
         translates: impl Fn(&Insn) -> bool + Copy,
     ) -> Option<Plan> {
         let mut entries = self.discover(page, entry, translates);
-        let mut plan = Plan {
-            blocks: self.form_blocks(page, translates),
-            entries: Vec::new(),
-            chained: Vec::new(),
-            homes: [None; 32],
-            float_homes: [None; 32],
-        };
+        let mut plan = self.form_blocks(page, translates);
         for at in self.known.drain(..) {
             self.insns[usize::from(at)] = None;
             self.leads[usize::from(at)] = false;
         }
         entries.sort_unstable();
         entries.dedup();
-        entries.retain(|&at| plan.block_at(at).is_some());
-        plan.entries = entries;
-        plan.find_chains();
+        let entered = entries.into_iter().filter_map(|at| Some((at, plan.block_at(at)?)));
+        plan.entries = entered.collect();
+        plan.find_ways();
+        plan.find_loops();
         plan.choose_homes();
-        plan.entries.contains(&entry).then_some(plan)
+        plan.find_chains();
+        plan.budget();
+        plan.entries.iter().any(|(at, _)| *at == entry).then_some(plan)
     }
 
     fn lead(&mut self, at: u16) {
@@ -209,15 +226,15 @@ impl Planner {
         entries
     }
 
-    fn form_blocks(&mut self, page: Code<'_>, translates: impl Fn(&Insn) -> bool + Copy) -> Vec<Block> {
+    fn form_blocks(&mut self, page: Code<'_>, translates: impl Fn(&Insn) -> bool + Copy) -> Plan {
         let mut starts: Vec<u16> =
             self.known.iter().copied().filter(|&at| self.leads[usize::from(at)]).collect();
         starts.sort_unstable();
         starts.dedup();
         starts.reverse();
-        let mut blocks = Vec::new();
+        let (mut blocks, mut insns) = (Vec::new(), Vec::new());
         while let Some(start) = starts.pop() {
-            let mut insns = Vec::new();
+            let first = insns.len();
             let mut at = start;
             let end = loop {
                 if at != start && self.leads[usize::from(at)] {
@@ -234,7 +251,7 @@ impl Planner {
                         None => End::Lost,
                     };
                 };
-                if insns.len() == BLOCK_MAX {
+                if insns.len() - first == BLOCK_MAX {
                     self.lead(at);
                     starts.push(at);
                     break End::Fall;
@@ -245,73 +262,84 @@ impl Planner {
                     break End::Jump;
                 }
             };
-            if !insns.is_empty() {
-                blocks.push(Block { at: start, insns, next: at, end });
+            if insns.len() > first {
+                let insns = first..insns.len();
+                let (ways, budget) = ([None; 2], Budget::default());
+                blocks.push(Block {
+                    at: start,
+                    insns,
+                    next: at,
+                    end,
+                    ways,
+                    depth: 0,
+                    chained: false,
+                    budget,
+                });
             }
         }
-        blocks.sort_by_key(|block| block.at);
-        blocks
+        blocks.sort_by_key(|block: &Block| block.at);
+        Plan { insns, blocks, entries: Vec::new(), homes: [None; 32], float_homes: [None; 32] }
     }
 }
 
 impl Plan {
-    /// The index of the block that begins at `at`.
-    pub fn block_at(&self, at: u16) -> Option<usize> {
+    /// The instructions of block `index`, and where they are.
+    pub fn insns(&self, index: usize) -> &[(u16, Insn)] {
+        &self.insns[self.blocks[index].insns.clone()]
+    }
+
+    /// Those of blocks `chain`, one block after the other.
+    pub fn insns_of(&self, chain: Range<usize>) -> impl Iterator<Item = &Insn> {
+        chain.flat_map(|index| self.insns(index)).map(|(_, insn)| insn)
+    }
+
+    /// Is block `index` entered from outside?
+    pub fn is_entered(&self, index: usize) -> bool {
+        self.entries.iter().any(|(_, block)| *block == index)
+    }
+
+    /// The index of the block that begins at `at`, if there is one.
+    fn block_at(&self, at: u16) -> Option<usize> {
         self.blocks.binary_search_by_key(&at, |block| block.at).ok()
     }
 
-    /// The blocks of the region that block `index` leads to by itself: by its jump, and by going on.
-    pub fn successors(&self, index: usize) -> [Option<usize>; 2] {
-        let block = &self.blocks[index];
-        let next = || self.block_at(block.next);
-        match (block.end, block.insns.last()) {
-            (End::Slow | End::Lost, _) | (_, None) => [None; 2],
-            (End::Jump, Some((_, Insn { op: Op::Jalr, .. }))) => [None; 2],
-            (End::Jump, Some((at, insn))) => {
-                let target = target(*at, insn).and_then(|at| self.block_at(at));
-                [target, if insn.op == Op::Jal { None } else { next() }]
-            }
-            (End::Fall, _) => [None, next()],
+    pub fn last(&self, index: usize) -> (u16, Insn) {
+        self.insns[self.blocks[index].insns.end - 1]
+    }
+
+    fn find_ways(&mut self) {
+        for index in 0..self.blocks.len() {
+            let Block { next, end, .. } = self.blocks[index];
+            let (at, insn) = self.last(index);
+            let jump = || target(at, &insn).and_then(|at| self.block_at(at));
+            let next = || self.block_at(next);
+            self.blocks[index].ways = match end {
+                End::Slow | End::Lost => [None; 2],
+                End::Fall => [None, next()],
+                End::Jump if insn.op == Op::Jalr => [None; 2],
+                End::Jump if insn.op == Op::Jal => [jump(), None],
+                End::Jump => [jump(), next()],
+            };
         }
     }
 
     fn find_chains(&mut self) {
         let mut reached = vec![0u32; self.blocks.len()];
-        let mut follows = vec![false; self.blocks.len()];
-        for at in &self.entries {
-            self.block_at(*at).into_iter().for_each(|block| reached[block] += 1);
+        self.entries.iter().for_each(|(_, block)| reached[*block] += 1);
+        let ways = self.blocks.iter().flat_map(|block| block.ways);
+        ways.flatten().for_each(|block| reached[block] += 1);
+        for (index, reached) in reached.into_iter().enumerate().skip(1) {
+            let follows = self.blocks[index - 1].ways.contains(&Some(index));
+            self.blocks[index].chained = follows && reached == 1;
         }
-        for index in 0..self.blocks.len() {
-            let [jump, next] = self.successors(index);
-            jump.into_iter().chain(next).for_each(|block| reached[block] += 1);
-            if let Some(next) = next {
-                follows[next] = next == index + 1;
-            }
-        }
-        self.chained =
-            reached.iter().zip(follows).map(|(&reached, follows)| reached == 1 && follows).collect();
     }
 
     /// The registers that are used most, in loops before all, get homes.
     fn choose_homes(&mut self) {
-        // By block: how many loops it is in.
-        let mut depth = vec![0u32; self.blocks.len()];
-        for (from, block) in self.blocks.iter().enumerate() {
-            let Some((at, insn)) = block.insns.last() else { continue };
-            if block.end != End::Jump || insn.op == Op::Jalr {
-                continue;
-            }
-            if let Some(to) = target(*at, insn).and_then(|at| self.block_at(at))
-                && to <= from
-                && !(insn.op == Op::Jal && is_call(insn))
-            {
-                depth[to..=from].iter_mut().for_each(|depth| *depth += 1);
-            }
-        }
         let (mut uses, mut float_uses) = ([0u64; 32], [0u64; 32]);
-        for (block, depth) in self.blocks.iter().zip(&depth) {
-            let weight = 1 << (3 * (*depth).min(5));
-            for (_, insn) in &block.insns {
+        for (index, block) in self.blocks.iter().enumerate() {
+            let weight = 1 << (3 * block.depth.min(5));
+            for (_, insn) in self.insns(index) {
                 let named = operands(insn);
                 for n in named.x.into_iter().flatten() {
                     uses[usize::from(n)] += weight;
@@ -381,3 +409,7 @@ pub fn operands(insn: &Insn) -> Operands {
         _ => Operands { x: [rd, a, b], ..none },
     }
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@
 
 use super::layout::cell::WINDOWS;
 use super::memory::size;
-use super::plan::{Block, operands};
+use super::plan::operands;
 use crate::engine::planted::Planted;
 use crate::isa::{Insn, Op};
 
@@ -87,11 +87,11 @@ impl Candidate {
 }
 
 impl Windows {
-    /// The windows of `chain`.
-    pub fn of(chain: &[Block]) -> Self {
+    /// The windows of the chain that has these instructions.
+    pub fn of<'a>(chain: impl Iterator<Item = &'a Insn>) -> Self {
         let mut found = Self::default();
         let mut open: [Option<Candidate>; 32] = [const { None }; 32];
-        for (at, (_, insn)) in chain.iter().flat_map(|block| &block.insns).enumerate() {
+        for (at, insn) in chain.enumerate() {
             found.of.push(None);
             if is_access(insn.op) {
                 let (bytes, _) = size(insn.op);

@@ -1,0 +1,45 @@
+//! What is taken from the budget where.
+
+use super::*;
+use crate::engine::x64::{emit::Host, translates};
+
+const HOST: Host = Host { bmi1: true, bmi2: true, lzcnt: true, popcnt: true, fma: true };
+/// `addi x5, x5, -1`, and `ret`.
+const STEP: u32 = 0xfff2_8293;
+const RET: u32 = 0x0000_8067;
+
+/// `beq` or `bne` of register `rs1` and x0.
+fn branch(not: bool, rs1: u32, offset: i32) -> u32 {
+    let bit = |from: u32, to: u32, count: u32| (offset as u32 >> from & ((1 << count) - 1)) << to;
+    0x63 | u32::from(not) << 12 | rs1 << 15 | bit(1, 8, 4) | bit(5, 25, 6) | bit(11, 7, 1) | bit(12, 31, 1)
+}
+
+/// The region of `code`, entered at its beginning.
+fn plan(code: &[u32]) -> Plan {
+    let mut bytes: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+    bytes.resize(2 * HALFWORDS, 0);
+    let code = Code { bytes: &bytes, extensions: Extensions::ALL };
+    Planner::new().plan(code, 0, |insn| translates(insn, HOST)).expect("it begins with a region")
+}
+
+fn budget(before: i32, here: i32, rest: i32) -> Budget {
+    Budget { before, here, rest }
+}
+
+fn budgets(plan: &Plan) -> Vec<Budget> {
+    plan.blocks.iter().map(|block| block.budget).collect()
+}
+
+#[test]
+fn where_both_ways_of_a_branch_meet_nothing_is_taken() {
+    let plan = plan(&[STEP, branch(false, 5, 8), STEP, STEP, RET]);
+    assert_eq!(budgets(&plan), [budget(0, 4, 2), budget(2, 1, 2), budget(2, 0, 0)]);
+}
+
+#[test]
+fn a_way_out_of_a_loop_is_not_taken_for() {
+    let mut code = vec![STEP; 17];
+    code.extend([branch(false, 6, 12), STEP, branch(true, 5, -76), STEP, RET]);
+    let plan = plan(&code);
+    assert_eq!(budgets(&plan), [budget(0, 20, 2), budget(2, 0, 0), budget(0, 2, 0)]);
+}
