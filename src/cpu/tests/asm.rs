@@ -195,3 +195,14 @@ impl Code {
         }
     }
 }
+
+/// The instructions of a round of [`long_loop`].
+pub const ROUND: usize = 32;
+
+/// `body`, no-ops and a jump back: a loop that is too long to be unrolled.
+pub fn long_loop(body: &[u32]) -> Vec<u32> {
+    let mut code = body.to_vec();
+    code.resize(ROUND - 1, NOP);
+    code.push(jal(0, -4 * (ROUND as i32 - 1)));
+    code
+}

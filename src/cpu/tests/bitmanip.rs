@@ -124,11 +124,10 @@ struct Bench([World; 4]);
 impl Bench {
     fn new(insn: u32) -> Self {
         let bench = |engine, code: &[u32]| World::new(code).with(engine);
+        let alone = [vec![insn], long_loop(&[])].concat();
         Self(
             [Engine::Interpreter, Engine::Translator]
-                .map(|engine| {
-                    [bench(engine, &[insn, jal(0, 0)]), bench(engine, &[insn, insn, insn, jal(0, -12)])]
-                })
+                .map(|engine| [bench(engine, &alone), bench(engine, &long_loop(&[insn; 3]))])
                 .into_iter()
                 .flatten()
                 .collect::<Vec<_>>()
@@ -148,8 +147,9 @@ impl Bench {
             for (x, value) in [(rs2, b), (rs1, a)].into_iter().filter(|(x, _)| *x != 0) {
                 world.set_x(x as u8, value);
             }
-            // Once and a jump, or three times and a jump, twice.
-            let (times, steps) = if n % 2 == 0 { (1, 2) } else { (6, 8) };
+            // Once and a round of nothing, or three times a round, twice.
+            let round = ROUND as u64;
+            let (times, steps) = if n % 2 == 0 { (1, 1 + round) } else { (6, 2 * round) };
             // An amount is no register.
             let mut sources = [world.x(rs1 as u8), if rs2 == AMOUNT { b } else { world.x(rs2 as u8) }];
             assert_eq!(world.step(steps), HartStop::Reached);

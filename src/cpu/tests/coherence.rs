@@ -57,7 +57,7 @@ pub fn a_single_instruction_that_has_run_can_be_changed() {
     // At the beginning, in the middle and at the end of a page of which nothing else runs.
     for at in [BASE + 0x2000, BASE + 0x2740, BASE + 0x2ffc] {
         let mut world = World::new(&[sw(6, 5, 0)]);
-        world.put(at, &[jal(0, 0)]);
+        world.put(at, &[jalr(0, 5, 0)]);
         world.set_x(5, at);
         world.set_x(6, addi(8, 8, 1).into());
         world.hart.pc = at;

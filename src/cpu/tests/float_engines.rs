@@ -186,7 +186,7 @@ struct Bench {
 
 impl Bench {
     fn new(insn: u32, basic: bool) -> Self {
-        let mut world = World::new(&[insn, jal(0, -4)]).with(Engine::Translator);
+        let mut world = World::new(&long_loop(&[insn])).with(Engine::Translator);
         if basic {
             world.hart.engines.make_basic();
         }
@@ -211,10 +211,10 @@ impl Bench {
             compute(&mut expected, &mut flags, Slot::from(decode(self.insn, Extensions::ALL))).is_some();
         let translated = |world: &World| world.hart.fared().unwrap_or_default().translated;
         let old = translated(&self.world);
-        self.world.step(if legal { 2 } else { 1 });
+        self.world.step(if legal { ROUND as u64 } else { 1 });
         if legal && fcsr >> 5 < 4 {
             self.legal += 1;
-            self.translated += u64::from(translated(&self.world) - old == 2);
+            self.translated += u64::from(translated(&self.world) - old == ROUND as u64);
         }
         let hart = &self.world.hart;
         let found = (hart.exceptions == before, hart.csrs.fcsr, &hart.regs.f[1..5], hart.x(5), hart.x(6));

@@ -1,7 +1,32 @@
-//! Ways through the blocks of a region, and how deep in loops each block is.
+//! Loops of a region: how deep each block is in them, and small ones unrolled, so that several rounds are
+//! counted at once.
+//!
+//! A loop that is unrolled stands several times in a row, each time leading to the next and the last one to
+//! the first. It can be left from each, but what leads into it from elsewhere leads to the first.
 
-use super::plan::{Plan, is_call};
+use super::plan::{Plan, REGION_MAX, is_call};
 use crate::isa::Op;
+
+/// Instructions that a loop which is unrolled has at most.
+const LOOP_MAX: usize = 16;
+/// What it has at most once it is unrolled, and how often it stands there at most.
+const UNROLLED_MAX: usize = 32;
+const ROUNDS_MAX: usize = 8;
+
+/// Blocks from `first` to `last`, which leads to `first`.
+#[derive(Clone, Copy, Debug)]
+struct Loop {
+    first: usize,
+    last: usize,
+    /// How often it will stand there.
+    rounds: usize,
+}
+
+impl Loop {
+    fn blocks(self) -> usize {
+        self.last + 1 - self.first
+    }
+}
 
 /// How a walk through the blocks from the entries met them.
 pub struct Walk {
@@ -53,6 +78,12 @@ impl Plan {
         walk
     }
 
+    /// Where block `index` leads back to by its jump, if that is no call.
+    fn back_to(&self, index: usize) -> Option<usize> {
+        let to = self.blocks[index].ways[0].filter(|&to| to <= index)?;
+        (!self.ends_with_call(index)).then_some(to)
+    }
+
     fn ends_with_call(&self, index: usize) -> bool {
         let (_, insn) = self.last(index);
         insn.op == Op::Jal && is_call(&insn)
@@ -79,5 +110,83 @@ impl Plan {
             let within = self.blocks.iter_mut().zip(within).filter(|(_, within)| *within);
             within.for_each(|(block, _)| block.depth += 1);
         }
+    }
+
+    /// Unrolls small loops that have no other within them.
+    pub(super) fn unroll(&mut self) {
+        let loops = self.loops_to_unroll();
+        if loops.is_empty() {
+            return;
+        }
+        let old = std::mem::take(&mut self.blocks);
+        // By old block: where it stands now.
+        let mut places = Vec::with_capacity(old.len());
+        let mut moved = 0;
+        let mut following = loops.iter().peekable();
+        for index in 0..old.len() {
+            places.push(index + moved);
+            if let Some(found) = following.next_if(|found| found.last == index) {
+                moved += (found.rounds - 1) * found.blocks();
+            }
+        }
+        let mut put = |index: usize, round: usize, within: Option<&Loop>| {
+            let mut block = old[index].clone();
+            block.ways = block.ways.map(|way| {
+                let to = way?;
+                let Some(found) = within.filter(|found| (found.first..=found.last).contains(&to)) else {
+                    return Some(places[to]);
+                };
+                let round = if to == found.first { (round + 1) % found.rounds } else { round };
+                Some(places[to] + round * found.blocks())
+            });
+            self.blocks.push(block);
+        };
+        let mut following = loops.iter().peekable();
+        let mut index = 0;
+        while index < old.len() {
+            match following.next_if(|found| found.first == index) {
+                Some(found) => {
+                    for round in 0..found.rounds {
+                        (found.first..=found.last).for_each(|index| put(index, round, Some(found)));
+                    }
+                    index = found.last + 1;
+                }
+                None => {
+                    put(index, 0, None);
+                    index += 1;
+                }
+            }
+        }
+        self.entries.iter_mut().for_each(|(_, block)| *block = places[*block]);
+    }
+
+    fn loops_to_unroll(&self) -> Vec<Loop> {
+        let mut found: Vec<Loop> = Vec::new();
+        let mut added = 0;
+        for last in 0..self.blocks.len() {
+            let Some(first) = self.back_to(last) else { continue };
+            if found.last().is_some_and(|found| first <= found.last) {
+                continue;
+            }
+            let length = self.insns_of(first..last + 1).take(LOOP_MAX + 1).count();
+            if length > LOOP_MAX || !self.is_simple(first, last) {
+                continue;
+            }
+            let rounds = (UNROLLED_MAX / length).min(ROUNDS_MAX);
+            added += (rounds - 1) * length;
+            if added > REGION_MAX {
+                break;
+            }
+            found.push(Loop { first, last, rounds });
+        }
+        found
+    }
+
+    /// Do blocks `first..=last` lead back among themselves by no other way than from `last` to `first`?
+    fn is_simple(&self, first: usize, last: usize) -> bool {
+        (first..=last).all(|from| {
+            let ways = self.blocks[from].ways.into_iter().flatten();
+            ways.filter(|to| (first..=from).contains(to)).all(|to| (from, to) == (last, first))
+        })
     }
 }

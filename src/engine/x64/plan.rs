@@ -8,7 +8,7 @@ use crate::engine::interpreter::HALFWORDS;
 use crate::isa::{Extensions, Insn, Op, decode};
 
 /// Instructions of a region.
-const REGION_MAX: usize = 400;
+pub const REGION_MAX: usize = 400;
 /// Instructions of a block: what is interpreted at most where a run stops within one.
 pub const BLOCK_MAX: usize = 48;
 
@@ -62,10 +62,11 @@ pub struct Budget {
 #[derive(Debug)]
 pub struct Plan {
     insns: Vec<(u16, Insn)>,
-    /// As they are emitted, ascending by position; none is empty.
+    /// As they are emitted; none is empty. Ascending by position, but behind the last block of a loop there
+    /// may be copies of the whole loop.
     pub blocks: Vec<Block>,
-    /// Where the region is entered from outside: where it was begun, behind calls, and behind instructions that are
-    /// executed elsewhere. By position, with the block, ascending.
+    /// Where the region is entered from outside: where it was begun, behind calls, and behind instructions
+    /// that are executed elsewhere. By position, with the block, ascending.
     pub entries: Vec<(u16, usize)>,
     /// By guest register: its home.
     pub homes: [Option<Reg>; 32],
@@ -159,6 +160,7 @@ impl Planner {
         plan.find_ways();
         plan.find_loops();
         plan.choose_homes();
+        plan.unroll();
         plan.find_chains();
         plan.budget();
         plan.entries.iter().any(|(at, _)| *at == entry).then_some(plan)
@@ -298,7 +300,7 @@ impl Plan {
         self.entries.iter().any(|(_, block)| *block == index)
     }
 
-    /// The index of the block that begins at `at`, if there is one.
+    /// The index of the block that begins at `at`, while there are no copies.
     fn block_at(&self, at: u16) -> Option<usize> {
         self.blocks.binary_search_by_key(&at, |block| block.at).ok()
     }

@@ -1,4 +1,4 @@
-//! What is taken from the budget where.
+//! What is unrolled, and what is taken from the budget where.
 
 use super::*;
 use crate::engine::x64::{emit::Host, translates};
@@ -31,6 +31,18 @@ fn budgets(plan: &Plan) -> Vec<Budget> {
 }
 
 #[test]
+fn a_small_loop_is_unrolled_and_takes_from_the_budget_once_in_eight_rounds() {
+    let plan = plan(&[STEP, branch(true, 5, -4), RET]);
+    let round = |n| if n == 0 { budget(0, 16, 14) } else { budget(16 - 2 * n, 0, 14 - 2 * n) };
+    let mut expected: Vec<Budget> = (0..8).map(round).collect();
+    expected.push(budget(0, 1, 0));
+    assert_eq!(budgets(&plan), expected);
+    for n in 0..8 {
+        assert_eq!((plan.blocks[n].at, plan.blocks[n].ways), (0, [Some((n + 1) % 8), Some(8)]), "{n}");
+    }
+}
+
+#[test]
 fn where_both_ways_of_a_branch_meet_nothing_is_taken() {
     let plan = plan(&[STEP, branch(false, 5, 8), STEP, STEP, RET]);
     assert_eq!(budgets(&plan), [budget(0, 4, 2), budget(2, 1, 2), budget(2, 0, 0)]);
@@ -38,8 +50,18 @@ fn where_both_ways_of_a_branch_meet_nothing_is_taken() {
 
 #[test]
 fn a_way_out_of_a_loop_is_not_taken_for() {
+    // Too long to be unrolled.
     let mut code = vec![STEP; 17];
     code.extend([branch(false, 6, 12), STEP, branch(true, 5, -76), STEP, RET]);
     let plan = plan(&code);
     assert_eq!(budgets(&plan), [budget(0, 20, 2), budget(2, 0, 0), budget(0, 2, 0)]);
+}
+
+#[test]
+fn a_loop_is_entered_in_its_middle_and_unrolled_all_the_same() {
+    // A jump into it.
+    let plan = plan(&[0x0080_006f, STEP, STEP, branch(true, 5, -8), RET]);
+    let taken: i32 = plan.blocks.iter().map(|block| block.budget.here).filter(|here| *here > 3).sum();
+    let rounds = plan.blocks.iter().filter(|block| block.at == 4).count();
+    assert_eq!((rounds, taken), (8, 24));
 }
