@@ -1,8 +1,8 @@
 //! From a [`Plan`] to host code.
 //!
-//! Blocks begin by taking from the budget what the plan says; where one leaves early, or goes where less has been
-//! taken for, a stub outside of the common path gives back what was not executed. A region leaves with every guest
-//! register in memory.
+//! Blocks begin by taking from the budget what the plan says; where one leaves early, or goes where less has
+//! been taken for, a stub outside of the common path gives back what was not executed. A region leaves with
+//! every guest register in memory.
 
 use super::asm::{Alu, Asm, Cond, Label, Mem, Reg, Rm, Shift, Width, Xmm};
 use super::bits;
@@ -79,13 +79,16 @@ impl Written {
 
 /// By block: what may have been written since the region was entered.
 fn written_before(plan: &Plan) -> Vec<Written> {
+    let mut writes = vec![Written::default(); plan.blocks.len()];
+    for (index, writes) in writes.iter_mut().enumerate() {
+        plan.insns(index).iter().for_each(|(_, insn)| writes.add(insn));
+    }
     let mut before = vec![Written::default(); plan.blocks.len()];
     let mut again = true;
-    while again {
-        again = false;
+    while std::mem::take(&mut again) {
         for (index, block) in plan.blocks.iter().enumerate() {
             let mut after = before[index];
-            plan.insns(index).iter().for_each(|(_, insn)| after.add(insn));
+            after.merge(writes[index]);
             for next in block.ways.into_iter().flatten() {
                 again |= before[next].merge(after);
             }
@@ -129,8 +132,8 @@ pub(super) struct Emitter<'a> {
     pub(super) host: Host,
     blocks: Vec<Label>,
     stubs: Vec<Stub>,
-    /// The ways out that are used; each makes canonical what is pending, and stores the registers that may have been
-    /// written.
+    /// The ways out that are used; each makes canonical what is pending, and stores the registers that may
+    /// have been written.
     tails: Vec<(Tail, fp::Pending, Written, Label)>,
     /// By block: what may have been written since the region was entered, where the block begins.
     written_before: Vec<Written>,
@@ -246,7 +249,7 @@ impl Emitter<'_> {
     /// The blocks from `first` as far as they are a chain; the number of the block behind it.
     fn chain(&mut self, first: usize) -> usize {
         let end = self.end_of_chain(first);
-        self.windows = Windows::of(self.plan.insns_of(first..end));
+        self.windows.find(self.plan.insns_of(first..end));
         (self.chain, self.step) = (first, 0);
         for index in first..end {
             self.next = Some(index + 1);
@@ -265,7 +268,7 @@ impl Emitter<'_> {
 
     /// Block `index` once more, where nothing is known.
     fn block_from_outside(&mut self, index: usize) {
-        self.windows = Windows::of(self.plan.insns_of(index..index + 1));
+        self.windows.find(self.plan.insns_of(index..index + 1));
         (self.chain, self.step, self.outside, self.next) = (index, 0, true, None);
         let label = self.asm.label();
         self.asm.bind(label);
@@ -444,7 +447,7 @@ impl Emitter<'_> {
     fn leave_by(&mut self, tail: Tail, pending: fp::Pending) {
         let written = if Planted::WrittenForgotten.is_on() { Written::default() } else { self.written };
         let wanted = (tail, pending, written);
-        let label = match self.tails.iter().find(|known| (known.0, known.1, known.2) == wanted) {
+        let label = match self.tails.iter().rev().find(|known| (known.0, known.1, known.2) == wanted) {
             Some(known) => known.3,
             None => {
                 let label = self.asm.label();
@@ -518,7 +521,10 @@ impl Emitter<'_> {
     }
 
     fn store_written(&mut self, written: Written) {
-        for n in 0..32u8 {
+        let mut left = written.x | written.f;
+        while left != 0 {
+            let n = left.trailing_zeros() as u8;
+            left &= left - 1;
             if let Some(home) = self.plan.homes[usize::from(n)]
                 && written.x & 1 << n != 0
                 && !(Planted::RegisterNotStored.is_on() && home == Reg::R8)
@@ -967,7 +973,8 @@ impl Emitter<'_> {
         self.put(insn.rd, to);
     }
 
-    /// Division, with the edges that the spec fixes (Unprivileged spec 12.2): by zero, and of the least number by -1.
+    /// Division, with the edges that the spec fixes (Unprivileged spec 12.2): by zero, and of the least
+    /// number by -1.
     fn divide(&mut self, insn: &Insn) {
         let (width, signed, quotient) = match insn.op {
             Op::Div => (W64, true, true),

@@ -294,6 +294,9 @@ impl Emitter<'_> {
 
     /// No register holds a NaN of the host's any more.
     pub(super) fn settle_all(&mut self) {
+        if self.float.pending == Pending::default() {
+            return;
+        }
         let Pending { single, double } = std::mem::take(&mut self.float.pending);
         for (precision, set) in [(Single, single), (Double, double)] {
             let mut homes = (0..32).filter(|n| set & 1 << n != 0).filter_map(|n| self.float_home(n));
@@ -316,7 +319,7 @@ impl Emitter<'_> {
 
     /// The same out of the common path. Clobbers rdx and the flags.
     pub(super) fn settle_cold(&mut self, pending: Pending) {
-        if Planted::NanLeft.is_on() {
+        if pending == Pending::default() || Planted::NanLeft.is_on() {
             return;
         }
         for (precision, set) in [(Single, pending.single), (Double, pending.double)] {

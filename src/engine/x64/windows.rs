@@ -31,22 +31,14 @@ pub struct Window {
     /// Instructions by their number in the chain.
     pub first: usize,
     last: usize,
-}
-
-/// What is known of a window before all its accesses are.
-struct Candidate {
-    members: Vec<usize>,
-    low: i32,
-    high: i32,
-    /// Of the widest so far.
-    bytes: u8,
-    imm: i32,
-    writes: bool,
+    /// What the widest adds to the register.
+    widest: i32,
 }
 
 /// The windows of a chain.
 #[derive(Default)]
 pub struct Windows {
+    /// Ascending by their first access.
     pub windows: Vec<Window>,
     /// By instruction of the chain: its window.
     pub of: Vec<Option<u16>>,
@@ -62,85 +54,81 @@ pub fn is_store(op: Op) -> bool {
     matches!(op, Op::Sb | Op::Sh | Op::Sw | Op::Sd | Op::Fsw | Op::Fsd)
 }
 
-impl Candidate {
+impl Window {
+    /// That of access number `at` alone.
     fn new(at: usize, insn: &Insn, bytes: u8) -> Self {
-        let (low, high) = (insn.imm, insn.imm);
-        Self { members: vec![at], low, high, bytes, imm: insn.imm, writes: is_store(insn.op) }
+        let (imm, alignment) = (insn.imm, u64::from(bytes) - 1);
+        let (base, writes, cell) = (insn.rs1, is_store(insn.op), 0);
+        Self { base, writes, low: imm, high: imm, alignment, cell, first: at, last: at, widest: imm }
     }
 
     /// Takes the access in, if it fits.
     fn take(&mut self, at: usize, insn: &Insn, bytes: u8) -> bool {
         let (low, high) = (self.low.min(insn.imm), self.high.max(insn.imm));
+        let alignment = u64::from(bytes) - 1;
         // Aligned for the wider one is aligned for the other.
-        let narrower = i32::from(bytes.min(self.bytes));
-        if high - low > REACH_MAX || (insn.imm - self.imm) % narrower != 0 {
+        let narrower = alignment.min(self.alignment) as i32;
+        if high - low > REACH_MAX || (insn.imm - self.widest) & narrower != 0 {
             return false;
         }
-        if bytes > self.bytes {
-            (self.bytes, self.imm) = (bytes, insn.imm);
+        if alignment > self.alignment {
+            (self.alignment, self.widest) = (alignment, insn.imm);
         }
-        (self.low, self.high) = (low, high);
+        (self.low, self.high, self.last) = (low, high, at);
         self.writes |= is_store(insn.op);
-        self.members.push(at);
         true
+    }
+
+    /// The last place of the widest's alignment that is not behind the highest.
+    fn align(&mut self) {
+        self.high -= (self.high - self.widest) & self.alignment as i32;
     }
 }
 
 impl Windows {
-    /// The windows of the chain that has these instructions.
-    pub fn of<'a>(chain: impl Iterator<Item = &'a Insn>) -> Self {
-        let mut found = Self::default();
-        let mut open: [Option<Candidate>; 32] = [const { None }; 32];
+    /// Becomes the windows of the chain that has these instructions.
+    pub fn find<'a>(&mut self, chain: impl Iterator<Item = &'a Insn>) {
+        self.windows.clear();
+        self.of.clear();
+        // By register: the window that takes further accesses.
+        let mut open = [None::<u16>; 32];
         for (at, insn) in chain.enumerate() {
-            found.of.push(None);
+            let mut number = None;
             if is_access(insn.op) {
                 let (bytes, _) = size(insn.op);
                 let slot = &mut open[usize::from(insn.rs1 & 31)];
-                if !slot.as_mut().is_some_and(|candidate| candidate.take(at, insn, bytes)) {
-                    let full = slot.replace(Candidate::new(at, insn, bytes));
-                    found.close(insn.rs1, full);
+                let taken = slot.filter(|&open| self.windows[usize::from(open)].take(at, insn, bytes));
+                number = Some(taken.unwrap_or(self.windows.len() as u16));
+                if taken.is_none() {
+                    self.windows.push(Window::new(at, insn, bytes));
                 }
+                *slot = number;
             }
+            self.of.push(number);
             if let Some(rd) = operands(insn).x[0]
                 && !Planted::WindowStale.is_on()
             {
-                let full = open[usize::from(rd & 31)].take();
-                found.close(rd, full);
+                open[usize::from(rd & 31)] = None;
             }
         }
-        for (base, candidate) in (0..).zip(open) {
-            found.close(base, candidate);
-        }
-        found.choose_cells();
-        found
+        self.choose_cells();
     }
 
-    fn close(&mut self, base: u8, candidate: Option<Candidate>) {
-        let Some(Candidate { members, low, high, bytes, imm, writes }) = candidate else { return };
-        let [first, .., last] = members[..] else { return };
-        // The last place of the widest's alignment that is not behind the highest.
-        let high = high - (high - imm).rem_euclid(bytes.into());
-        let number = self.windows.len() as u16;
-        members.iter().for_each(|&at| self.of[at] = Some(number));
-        let alignment = u64::from(bytes) - 1;
-        self.windows.push(Window { base, writes, low, high, alignment, cell: 0, first, last });
-    }
-
-    /// Gives each window a cell for the time from its first to its last access; one that gets none is dissolved.
+    /// Gives each window of several accesses a cell for the time from the first to the last; others are dissolved.
     fn choose_cells(&mut self) {
-        let mut order: Vec<usize> = (0..self.windows.len()).collect();
-        order.sort_unstable_by_key(|&number| self.windows[number].first);
         let mut until = [None; WINDOWS as usize];
-        for number in order {
-            let Window { first, last, .. } = self.windows[number];
-            match until.iter().position(|until| until.is_none_or(|until| until < first)) {
+        for (number, window) in (0..).zip(&mut self.windows) {
+            let Window { first, last, .. } = *window;
+            let free = until.iter().position(|until| until.is_none_or(|until| until < first));
+            match free.filter(|_| first < last) {
                 Some(cell) => {
                     until[cell] = Some(last);
-                    self.windows[number].cell = cell as u8;
+                    window.cell = cell as u8;
+                    window.align();
                 }
                 None => {
                     let members = self.of[first..=last].iter_mut();
-                    members.filter(|of| **of == Some(number as u16)).for_each(|of| *of = None);
+                    members.filter(|of| **of == Some(number)).for_each(|of| *of = None);
                 }
             }
         }
