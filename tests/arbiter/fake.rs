@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use lockstep::ft::{Arbiter, ArbiterError, Claim};
 use lockstep::host::arbiter::{Etcd, EtcdArbiter};
+use lockstep::lab::cluster::free_tcp;
 
 use super::suite::{after, bid};
 
@@ -87,8 +88,7 @@ fn what_is_no_etcd_is_told_from_one_that_is_away() {
     unusable(http("404 Not Found", "404 page not found"), "404");
     unusable("SSH-2.0-OpenSSH_9.2\r\n\r\n".into(), "does not answer");
     unusable("\x15\x03\x01\0\x02\x02\x50".into(), "does not answer");
-    let gone =
-        format!("127.0.0.1:{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+    let gone = free_tcp().unwrap();
     let away = EtcdArbiter::open(&Etcd::parse(&format!("http://{gone}/p")).unwrap(), None).unwrap_err();
     assert!(matches!(&away, ArbiterError::Unreachable(why) if why.contains("refused")), "{away}");
     let nowhere = EtcdArbiter::open(&Etcd::parse("http://nowhere.invalid/p").unwrap(), None).unwrap_err();

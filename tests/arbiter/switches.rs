@@ -1,7 +1,7 @@
 //! Two switches that learn of claims from an etcd: a primary that has lost cannot send through its own.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use lockstep::base::{Generation, NodeId};
 use lockstep::ft::{Arbiter, Bid, Claim};
 use lockstep::host::switch::query;
-use lockstep::lab::cluster::Cluster;
+use lockstep::lab::cluster::{Cluster, free_tcp};
 
 use super::etcd;
 use super::scene::PATIENCE;
@@ -24,7 +24,7 @@ struct Switch {
 
 impl Switch {
     fn start(dir: &Path, name: &str, arbiter: &str) -> Self {
-        let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let at = free_tcp().unwrap();
         let told = File::create(dir.join(name)).unwrap();
         let child = Command::new(BINARY)
             .args(["switch", "--listen", &at.to_string(), "--arbiter", arbiter])

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use lockstep::lab::cluster::Cluster;
+use lockstep::lab::cluster::{Cluster, free_tcp};
 use lockstep::lab::kvclient::{KvConfig, KvLoad, Report};
 use tempfile::TempDir;
 
@@ -178,8 +178,7 @@ pub fn clean(load: KvLoad) -> Report {
 
 /// A port of this host that is free now.
 pub fn free_port() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+    free_tcp().unwrap().to_string()
 }
 
 /// Waits until `done`, at most for `patience`.

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lockstep::lab::cluster::{Cluster, Process};
+use lockstep::lab::cluster::{Cluster, Process, free_tcp};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
@@ -265,8 +265,7 @@ pub struct Run {
 
 impl Run {
     pub fn start(arguments: &[&str]) -> Self {
-        let address =
-            std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
+        let address = free_tcp().unwrap();
         let chatter = guest("chatter");
         let child = Command::new(BINARY)
             .args(["run", &chatter, "--memory", "4M", "--listen", &address.to_string()])

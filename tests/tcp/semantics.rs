@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use lockstep::host::switch::SwitchOptions;
+use lockstep::lab::cluster::free_tcp;
 use rustix::net::sockopt::set_socket_linger;
 use smoltcp::socket::tcp::State;
 
@@ -103,7 +104,7 @@ fn resets_go_both_ways() {
 fn the_guest_reaches_what_it_may_and_is_told_what_it_may_not() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = free_tcp().unwrap().port();
     let outbound = [port, closed].map(|port| format!("127.0.0.0/8:{port}").parse().unwrap()).to_vec();
     let (switch, machine) =
         (TestSwitch::with(SwitchOptions { outbound, ..SwitchOptions::default() }), Machine::shared());
