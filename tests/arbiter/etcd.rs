@@ -1,19 +1,27 @@
 //! A real etcd of three nodes on this machine, for as long as a test lasts.
+//!
+//! A cluster is handed out once every member answers and knows the leader. A test that pauses or kills one member
+//! counts on the other two, and one that has ended by itself would show only as a majority that is missing.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lockstep::host::arbiter::{Etcd, EtcdArbiter};
-use rustix::process::{Pid, Signal, kill_process};
+use lockstep::lab::cluster::free_tcp;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tempfile::TempDir;
 
 use crate::common::skipped;
 
 /// An election takes a second or two; on a busy machine it may take some more.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+const START_TRIES: u32 = 4;
+/// What an etcd says whose port is another process's, and ends.
+const TAKEN: &str = "address already in use";
+/// Lines of each member's log in a failure.
+const LINES_TOLD: usize = 40;
 
 /// One node of an etcd.
 pub struct Member {
@@ -21,6 +29,22 @@ pub struct Member {
     client: u16,
     peer: u16,
     process: Option<Child>,
+}
+
+/// What a member says of itself.
+#[derive(Debug)]
+struct Stands {
+    member: String,
+    /// The member that leads.
+    leader: String,
+    #[expect(dead_code, reason = "for who reads a failure")]
+    term: String,
+}
+
+impl Stands {
+    fn leads(&self) -> bool {
+        self.leader == self.member
+    }
 }
 
 impl Member {
@@ -36,9 +60,34 @@ impl Member {
         format!("http://127.0.0.1:{}", self.peer)
     }
 
+    /// Where it stands; none if it does not say, or knows no leader.
+    fn stands(&self) -> Option<Stands> {
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(1)))
+            .proxy(None)
+            .build()
+            .new_agent();
+        let answer = agent.post(format!("{}/v3/maintenance/status", self.url())).send("{}");
+        let text = answer.and_then(|mut answer| answer.body_mut().read_to_string()).ok()?;
+        let status: serde_json::Value = serde_json::from_str(&text).ok()?;
+        let told = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        Some(Stands {
+            member: told(&status["header"]["member_id"])?,
+            leader: told(&status["leader"])?,
+            term: told(&status["raftTerm"])?,
+        })
+    }
+
     fn signal(&self, signal: Signal) {
         let process = self.process.as_ref().expect("a member that runs");
         kill_process(Pid::from_child(process), signal).unwrap();
+    }
+
+    /// It was started, not killed, and has ended all the same.
+    fn has_ended(&self) -> bool {
+        let Some(process) = &self.process else { return false };
+        let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_child(process)), how).unwrap().is_some()
     }
 
     pub fn kill(&mut self) {
@@ -77,31 +126,42 @@ fn exists(command: &str) -> bool {
     }
 }
 
-/// Two ports that are free now.
-fn free_ports() -> (u16, u16) {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let [a, b] = listeners.map(|listener| listener.local_addr().unwrap().port());
-    (a, b)
+/// For each of `count` members a port for clients and one for its peers that are free now.
+fn free_ports(count: usize) -> Vec<(u16, u16)> {
+    let port = || free_tcp().unwrap().port();
+    (0..count).map(|_| (port(), port())).collect()
 }
 
 impl Cluster {
     /// None, said loudly, where there is no etcd.
     pub fn start(count: usize) -> Option<Self> {
+        Self::start_at(|| free_ports(count))
+    }
+
+    /// As [`start`](Self::start), with ports that `choose` has chosen. It chooses again where one of them turns out
+    /// to be taken: all members name all ports.
+    pub fn start_at(mut choose: impl FnMut() -> Vec<(u16, u16)>) -> Option<Self> {
         if !exists("etcd") {
             return None;
         }
-        let members = (0..count)
-            .map(|n| {
-                let (client, peer) = free_ports();
-                Member { name: format!("m{n}"), client, peer, process: None }
-            })
-            .collect();
+        for _ in 1..START_TRIES {
+            match Self::try_start(choose()) {
+                Err(why) if why.contains(TAKEN) => println!("etcd starts again: {TAKEN}"),
+                started => return Some(started.unwrap_or_else(|why| panic!("{why}"))),
+            }
+        }
+        Some(Self::try_start(choose()).unwrap_or_else(|why| panic!("{why}")))
+    }
+
+    fn try_start(ports: Vec<(u16, u16)>) -> Result<Self, String> {
+        let member = |(n, (client, peer))| Member { name: format!("m{n}"), client, peer, process: None };
+        let members: Vec<_> = ports.into_iter().enumerate().map(member).collect();
         let mut cluster = Self { members, dir: tempfile::tempdir().unwrap() };
-        for n in 0..count {
+        for n in 0..cluster.members.len() {
             cluster.run(n);
         }
-        cluster.await_leader();
-        Some(cluster)
+        cluster.await_all()?;
+        Ok(cluster)
     }
 
     fn data(&self, n: usize) -> PathBuf {
@@ -115,11 +175,7 @@ impl Cluster {
 
     /// Starts a member, anew or again.
     pub fn run(&mut self, n: usize) {
-        let told = File::options()
-            .create(true)
-            .append(true)
-            .open(self.dir.path().join(format!("{}.err", self.members[n].name)))
-            .unwrap();
+        let told = File::options().create(true).append(true).open(self.log(n)).unwrap();
         let (data, initial, member) = (self.data(n), self.initial(), &mut self.members[n]);
         assert!(member.process.is_none(), "it runs");
         // A test that is killed takes its etcd with it.
@@ -155,13 +211,59 @@ impl Cluster {
         let until = Instant::now() + READY_WITHIN;
         loop {
             for (n, member) in self.members.iter().enumerate() {
-                if member.process.is_some() && leads(&member.url()) {
+                if member.process.is_some() && member.stands().is_some_and(|stands| stands.leads()) {
                     return n;
                 }
             }
-            assert!(Instant::now() < until, "this etcd elects no leader; see {:?}", self.dir.path());
-            std::thread::sleep(Duration::from_millis(50));
+            self.check_late("elects no leader", until).unwrap_or_else(|why| panic!("{why}"));
         }
+    }
+
+    /// Waits until every member runs and knows the same leader.
+    fn await_all(&self) -> Result<(), String> {
+        let until = Instant::now() + READY_WITHIN;
+        loop {
+            let leaders: Option<Vec<String>> =
+                self.members.iter().map(|member| member.stands().map(|stands| stands.leader)).collect();
+            if leaders.is_some_and(|leaders| leaders.windows(2).all(|two| two[0] == two[1])) {
+                return Ok(());
+            }
+            self.check_late("has members that do not answer", until)?;
+        }
+    }
+
+    /// Err, with all that the members say, if it is too late or one of them has ended by itself; else a short wait.
+    fn check_late(&self, what: &str, until: Instant) -> Result<(), String> {
+        if let Some(ended) = self.members.iter().find(|member| member.has_ended()) {
+            return Err(format!("{} of this etcd has ended\n{}", ended.name, self.told()));
+        }
+        if Instant::now() >= until {
+            return Err(format!("this etcd {what}\n{}", self.told()));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        Ok(())
+    }
+
+    fn log(&self, n: usize) -> PathBuf {
+        self.dir.path().join(format!("{}.err", self.members[n].name))
+    }
+
+    /// Where each member stands now, and the end of its log.
+    pub fn told(&self) -> String {
+        let told = self.members.iter().enumerate().map(|(n, member)| {
+            let stands = match member.stands() {
+                _ if member.process.is_none() => "was killed".into(),
+                _ if member.has_ended() => "has ended by itself".into(),
+                None => "does not answer".into(),
+                Some(stands) => format!("{stands:?}"),
+            };
+            let log = std::fs::read(self.log(n)).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log);
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines[lines.len().saturating_sub(LINES_TOLD)..].join("\n");
+            format!("--- etcd's {} ({}): {stands}\n{last}\n", member.name, member.url())
+        });
+        told.collect()
     }
 
     /// Runs etcdctl against the first member that runs; None, said loudly, where there is none.
@@ -205,20 +307,34 @@ impl Cluster {
         for n in 0..self.members.len() {
             self.run(n);
         }
-        self.await_leader();
+        self.await_all().unwrap_or_else(|why| panic!("{why}"));
         true
     }
 }
 
-/// Whether the member at `url` says that it leads, and that it can serve.
-fn leads(url: &str) -> bool {
-    let agent = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(1)))
-        .proxy(None)
-        .build()
-        .new_agent();
-    let answer = agent.post(format!("{url}/v3/maintenance/status")).send("{}");
-    let Ok(text) = answer.and_then(|mut answer| answer.body_mut().read_to_string()) else { return false };
-    let Ok(status) = serde_json::from_str::<serde_json::Value>(&text) else { return false };
-    status["leader"].is_string() && status["leader"] == status["header"]["member_id"]
+/// Without that a test would go on with two members, and wait for a majority once it pauses one of them.
+#[test]
+fn an_etcd_with_a_port_that_another_process_has_starts_with_others() {
+    for taken in 0..2 {
+        let holder = std::net::TcpListener::bind(free_tcp().unwrap()).unwrap();
+        let held = holder.local_addr().unwrap().port();
+        let mut tries = 0;
+        let cluster = Cluster::start_at(|| {
+            tries += 1;
+            let mut ports = free_ports(3);
+            match (tries, taken) {
+                (1, 0) => ports[1].0 = held,
+                (1, _) => ports[1].1 = held,
+                _ => {}
+            }
+            ports
+        });
+        let Some(cluster) = cluster else { return };
+        assert_eq!(tries, 2);
+        let leader = cluster.await_leader();
+        cluster.members[leader].pause();
+        let left = cluster.members.iter().enumerate().filter(|(n, _)| *n != leader);
+        assert!(left.clone().all(|(_, member)| member.stands().is_some()), "{}", cluster.told());
+        assert!(left.clone().all(|(_, member)| member.client != held && member.peer != held));
+    }
 }
