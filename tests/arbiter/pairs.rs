@@ -25,7 +25,7 @@ fn takeovers_by_etcd_lose_nothing() {
         for n in 0..kills {
             std::thread::sleep(Duration::from_millis(200));
             let (sent, gone) = kill(&mut scene.primary);
-            takeovers.push(await_answer_ms(&load, sent, gone));
+            takeovers.push(scene.await_answer_ms(&load, sent, gone));
             let is_primary = |status: &lockstep::ft::NodeStatus| {
                 status.role == "primary" && status.generation.get() == n + 2
             };
@@ -52,7 +52,7 @@ fn a_takeover_while_the_leader_of_etcd_is_paused_waits_for_the_next_leader() {
     let leader = etcd.await_leader();
     etcd.members[leader].pause();
     let (sent, gone) = kill(&mut scene.primary);
-    let took = await_answer_ms(&load, sent, gone);
+    let took = scene.await_answer_ms(&load, sent, gone);
     println!("takeover with etcd's leader paused: {took:.1} ms");
     let status = scene.backup.status().unwrap();
     assert_eq!((status.role.as_str(), status.generation.get()), ("primary", 2), "{}", scene.told());

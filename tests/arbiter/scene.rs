@@ -113,8 +113,31 @@ impl Scene {
         KvLoad::start(KvConfig { clients: 6, ..KvConfig::new(self.cluster.service) }).unwrap()
     }
 
+    /// All that is known of why this did not go as it should: the nodes, and the arbiter.
     pub fn told(&self) -> String {
-        format!("--- the primary\n{}--- the backup\n{}", self.primary.told(), self.backup.told())
+        let mut told = String::new();
+        for (which, node) in [("primary", &self.primary), ("backup", &self.backup)] {
+            let status = match node.status() {
+                Ok(status) => format!("{status:?}"),
+                Err(error) => format!("no status: {error}"),
+            };
+            told += &format!("--- the {which}: {status}\n{}", node.told());
+        }
+        told += &self.etcd.as_ref().map(etcd::Cluster::told).unwrap_or_default();
+        told
+    }
+
+    /// From `sent` to the first answer to a request that was sent after `since`, in milliseconds.
+    #[track_caller]
+    pub fn await_answer_ms(&self, load: &KvLoad, sent: Instant, since: Instant) -> f64 {
+        let until = since + PATIENCE;
+        loop {
+            if let Some(answered) = load.first_answer_to_request_after(since) {
+                return (answered - sent).as_secs_f64() * 1e3;
+            }
+            assert!(Instant::now() < until, "no answer any more\n{}", self.told());
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Waits until both nodes wait for the arbiter.
@@ -156,18 +179,6 @@ impl Scene {
     pub fn assert_clean(&self, report: &Report) {
         assert!(report.is_clean(), "{report:#?}\n{}", self.told());
         assert!(report.acked_writes > 0 && report.verified_keys > 0, "{report:#?}\n{}", self.told());
-    }
-}
-
-/// From `sent` to the first answer to a request that was sent after `since`, in milliseconds.
-pub fn await_answer_ms(load: &KvLoad, sent: Instant, since: Instant) -> f64 {
-    let until = since + PATIENCE;
-    loop {
-        if let Some(answered) = load.first_answer_to_request_after(since) {
-            return (answered - sent).as_secs_f64() * 1e3;
-        }
-        assert!(Instant::now() < until, "no answer any more");
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
