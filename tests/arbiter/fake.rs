@@ -127,6 +127,27 @@ fn an_etcd_that_cannot_now_may_later() {
     }
 }
 
+/// As two members do while they elect another leader than the third, which hangs.
+#[test]
+fn a_member_that_could_not_answer_is_asked_again_while_another_is_silent() {
+    let silent = Server::start(|_, _| {
+        std::thread::sleep(BOUND);
+        Ok(())
+    });
+    let body = r#"{"error":"etcdserver: leader changed","message":"etcdserver: leader changed","code":14}"#;
+    let electing = Server::start(|n, stream| {
+        let answer = if n == 0 { http("503 Service Unavailable", body) } else { http("200 OK", OPENED) };
+        stream.write_all(answer.as_bytes())
+    });
+    for members in [[&silent, &electing], [&electing, &silent]] {
+        electing.asked.store(0, Ordering::Relaxed);
+        let urls = members.map(|member| format!("http://{}", member.address)).join(",");
+        let opened = EtcdArbiter::open(&Etcd::parse(&format!("{urls}/lockstep")).unwrap(), None);
+        assert!(opened.is_ok(), "{:?}", opened.err());
+        assert!(electing.asked.load(Ordering::Relaxed) >= 2);
+    }
+}
+
 #[test]
 fn endless_answers_are_not_taken_in() {
     let endless = |head: &'static str| {

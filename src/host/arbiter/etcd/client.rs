@@ -21,8 +21,8 @@ use crate::ft::ArbiterError;
 /// A node is given this long by itself: one that is paused or gone is not to delay a takeover when its
 /// neighbours are well.
 const ALONE: Duration = Duration::from_millis(100);
-/// A member that has not answered is asked once more this often: while etcd elects a leader, it may lose a
-/// request.
+/// A member that has not answered, or could not then, is asked once more this often: while etcd elects a leader, it
+/// may lose a request, or refuse it.
 const AGAIN: Duration = Duration::from_millis(400);
 /// How long an answer is waited for: an etcd may be just slow.
 const WITHIN: Duration = Duration::from_secs(3);
@@ -90,8 +90,9 @@ impl Client {
                 let n = (first + turn) % count;
                 turn += 1;
                 next_at = now + if turn < count { ALONE } else { AGAIN };
-                // Each member once, and again those that have not answered.
-                if troubles[n].is_none() {
+                // Each member once, and again those that may answer yet: while one is silent, another that could
+                // not answer a moment ago may have found a leader.
+                if !matches!(troubles[n], Some(Trouble::Wrong(_))) {
                     self.ask_aside(n, path, body.clone(), answers.clone())?;
                 }
             }
