@@ -10,7 +10,7 @@
 //!
 //! | on disk | what happened | what to do |
 //! |---|---|---|
-//! | `base.snap.part` | crash while the base was written | nothing was recorded: remove the directory |
+//! | `base.snap.part` | crash while the base was written | nothing can be replayed: remove the directory |
 //! | `base.snap`, no segment | crash before the first segment | an empty log |
 //! | last segment with part of its header | crash at its start | a torn tail: may be removed |
 //! | last segment ends in part of a frame | crash while writing | a torn tail: may be cut |
@@ -68,6 +68,12 @@ pub enum LogError {
         dir: PathBuf,
         /// The name of a file of that recording.
         found: String,
+    },
+    /// The directory has an incomplete base and nothing else.
+    #[error("{} holds the beginning of a recording: the state that it starts from is not complete", dir.display())]
+    Unbegun {
+        /// The directory.
+        dir: PathBuf,
     },
     /// The directory has neither a base nor a segment.
     #[error("{} holds no log", dir.display())]
@@ -152,6 +158,10 @@ impl LogError {
                 "choose another directory, or remove {} if it is no longer needed",
                 dir.display()
             )),
+            LogError::Unbegun { .. } => Some(
+                "if its recorder still runs, wait a moment; if not, it was cut off, and nothing of it can be replayed"
+                    .into(),
+            ),
             LogError::NoLog { .. } => Some("record one with `lockstep run GUEST.elf --record DIR`".into()),
             LogError::BadHeader { why: HeaderError::BadVersion { .. }, .. }
             | LogError::BadBase { why: SnapshotError::BadVersion { .. }, .. } => {

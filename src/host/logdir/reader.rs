@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::map::Mapped;
-use super::{BASE_NAME, LogError, segments_in};
+use super::{BASE_NAME, BASE_PART_NAME, LogError, segments_in};
 use crate::base::{Icount, Seq};
 use crate::log::scan::{self, Place, Scan, ScanTotals};
 use crate::log::{Damage, Entry, Fault, HeaderError, Lineage, SegmentHeader};
@@ -45,7 +45,9 @@ impl LogDir {
             segments.push(Segment { first, path, bytes });
         }
         if segments.is_empty() && dir.join(BASE_NAME).symlink_metadata().is_err() {
-            return Err(LogError::NoLog { dir: dir.to_owned() });
+            let dir = dir.to_owned();
+            let begun = dir.join(BASE_PART_NAME).symlink_metadata().is_ok();
+            return Err(if begun { LogError::Unbegun { dir } } else { LogError::NoLog { dir } });
         }
         Ok(Self { dir: dir.to_owned(), segments })
     }

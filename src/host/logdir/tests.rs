@@ -100,6 +100,10 @@ fn a_log_without_entries_is_whole() {
     assert_eq!(read(&path), (vec![], vec![]));
     assert!(matches!(LogDir::open(dir.path()), Err(LogError::NoLog { .. })));
     assert!(matches!(LogDir::open(&path.join("missing")), Err(LogError::Io { .. })));
+    fs::write(dir.path().join(BASE_PART_NAME), b"").unwrap();
+    let begun = LogDir::open(dir.path()).unwrap_err();
+    assert!(matches!(&begun, LogError::Unbegun { .. }), "{begun}");
+    assert!(begun.fix().unwrap().contains("cut off"));
 }
 
 #[test]
