@@ -19,8 +19,9 @@
 //! A segment is synced before the next one is begun, so only the last can be torn. A recording is
 //! never added to by another process, and never overwritten: an occupied directory is refused.
 //!
-//! Reading order: `writer`, `reader`, `follow`; `map` holds the one `unsafe`.
+//! Reading order: `writer`, `background`, `reader`, `follow`; `map` holds the one `unsafe`.
 
+mod background;
 mod follow;
 mod map;
 mod reader;
@@ -35,6 +36,7 @@ use crate::base::Seq;
 use crate::log::{Damage, FrameError, HeaderError};
 use crate::snapshot::SnapshotError;
 
+pub use background::{BackgroundWriter, Ended, WAITING_BYTES_MAX, WAITING_BYTES_SOFT};
 pub use follow::Follower;
 pub use reader::{LogDir, LogReader, Segment};
 pub use writer::LogWriter;
@@ -203,5 +205,7 @@ fn segments_in(dir: &Path) -> Result<Vec<(Seq, PathBuf)>, LogError> {
     Ok(found)
 }
 
+#[cfg(test)]
+mod background_tests;
 #[cfg(test)]
 mod tests;

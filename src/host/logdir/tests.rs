@@ -10,11 +10,11 @@ use crate::snapshot::Encoder;
 
 const RAM: u64 = 4 << 20;
 
-fn lineage() -> Lineage {
+pub(super) fn lineage() -> Lineage {
     Lineage::of("test", &base(), Seq(10))
 }
 
-fn base() -> Saved {
+pub(super) fn base() -> Saved {
     let config = MachineConfig {
         guest: "echo.elf".into(),
         guest_digest: Digest(1),
@@ -32,7 +32,7 @@ fn base() -> Saved {
     }
 }
 
-fn frame(first: u64, count: u64) -> Vec<u8> {
+pub(super) fn frame(first: u64, count: u64) -> Vec<u8> {
     let mut builder = FrameBuilder::new();
     for seq in first..first + count {
         let event = Event::Input(Input::Console(format!("line {seq}\n").into_bytes()));
@@ -57,7 +57,7 @@ fn write(dir: &TempDir, frames: u64) -> PathBuf {
 }
 
 /// Numbers of the entries, and what was wrong.
-fn read(path: &Path) -> (Vec<u64>, Vec<String>) {
+pub(super) fn read(path: &Path) -> (Vec<u64>, Vec<String>) {
     let (mut seqs, mut damage) = (Vec::new(), Vec::new());
     for found in LogDir::open(path).unwrap().read() {
         match found {
@@ -68,7 +68,7 @@ fn read(path: &Path) -> (Vec<u64>, Vec<String>) {
     (seqs, damage)
 }
 
-fn files(path: &Path) -> Vec<String> {
+pub(super) fn files(path: &Path) -> Vec<String> {
     let mut names: Vec<_> =
         fs::read_dir(path).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();

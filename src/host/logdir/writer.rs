@@ -62,28 +62,7 @@ impl LogWriter {
         base: impl IntoIterator<Item = Vec<u8>>,
         segment_bytes_max: u64,
     ) -> Result<Self, LogError> {
-        match DirBuilder::new().create(dir) {
-            Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(LogError::io(CREATE_DIR, dir)(why));
-            }
-            _ => refuse_occupied(dir)?,
-        }
-        let base_bytes = write_base(dir, base)?;
-        let next = lineage.base_seq.next();
-        let (file, path, segment_bytes) = begin_segment(dir, &lineage, generation, next)?;
-        Ok(Self {
-            dir: dir.to_owned(),
-            lineage,
-            generation,
-            file,
-            path,
-            segment_bytes,
-            segment_bytes_max,
-            next,
-            bytes_total: segment_bytes,
-            base_bytes,
-            broken: false,
-        })
+        Begun::at(dir)?.write(lineage, generation, base, segment_bytes_max)
     }
 
     /// Sets the generation of the next frames; the next segment's header will name it.
@@ -165,6 +144,69 @@ impl LogWriter {
     }
 }
 
+/// A directory that has been taken for a log: nobody else begins one there. It holds an empty
+/// `base.snap.part`.
+#[derive(Debug)]
+pub(super) struct Begun {
+    dir: PathBuf,
+    part: File,
+}
+
+impl Begun {
+    /// Takes `dir`, which is created if only it is missing. An occupied directory is refused and left as it is.
+    ///
+    /// Creating the `.part` file is what decides between two recorders that start at once: one of them finds the
+    /// other's.
+    pub fn at(dir: &Path) -> Result<Self, LogError> {
+        match DirBuilder::new().create(dir) {
+            Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(LogError::io(CREATE_DIR, dir)(why));
+            }
+            _ => refuse_occupied(dir)?,
+        }
+        let part = dir.join(BASE_PART_NAME);
+        let file = match create_new(&part) {
+            Err(LogError::Io { why, .. }) if why.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(LogError::Occupied { dir: dir.to_owned(), found: BASE_PART_NAME.into() });
+            }
+            created => created?,
+        };
+        if dir.join(BASE_NAME).symlink_metadata().is_ok() {
+            // The other recorder was faster by a whole base; its log is complete without ours.
+            std::fs::remove_file(&part).map_err(LogError::io("remove", &part))?;
+            return Err(LogError::Occupied { dir: dir.to_owned(), found: BASE_NAME.into() });
+        }
+        Ok(Self { dir: dir.to_owned(), part: file })
+    }
+
+    /// Writes the base, and begins the first segment.
+    pub fn write(
+        self,
+        lineage: Lineage,
+        generation: Generation,
+        base: impl IntoIterator<Item = Vec<u8>>,
+        segment_bytes_max: u64,
+    ) -> Result<LogWriter, LogError> {
+        let Self { dir, part } = self;
+        let base_bytes = write_base(&dir, part, base)?;
+        let next = lineage.base_seq.next();
+        let (file, path, segment_bytes) = begin_segment(&dir, &lineage, generation, next)?;
+        Ok(LogWriter {
+            dir,
+            lineage,
+            generation,
+            file,
+            path,
+            segment_bytes,
+            segment_bytes_max,
+            next,
+            bytes_total: segment_bytes,
+            base_bytes,
+            broken: false,
+        })
+    }
+}
+
 /// Fails if a log, or part of one, is in `dir`.
 fn refuse_occupied(dir: &Path) -> Result<(), LogError> {
     let occupied = |found: String| Err(LogError::Occupied { dir: dir.to_owned(), found });
@@ -179,21 +221,9 @@ fn refuse_occupied(dir: &Path) -> Result<(), LogError> {
     }
 }
 
-/// Writes `base.snap`, complete or not at all. Creating the `.part` file is what decides between
-/// two recorders that start at once: one of them finds the other's. Answers with its length.
-fn write_base(dir: &Path, base: impl IntoIterator<Item = Vec<u8>>) -> Result<u64, LogError> {
+/// Writes `base.snap`, complete or not at all, through `file`, the empty `.part`. Answers with its length.
+fn write_base(dir: &Path, mut file: File, base: impl IntoIterator<Item = Vec<u8>>) -> Result<u64, LogError> {
     let (part, path) = (dir.join(BASE_PART_NAME), dir.join(BASE_NAME));
-    let mut file = match create_new(&part) {
-        Err(LogError::Io { why, .. }) if why.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(LogError::Occupied { dir: dir.to_owned(), found: BASE_PART_NAME.into() });
-        }
-        created => created?,
-    };
-    if path.symlink_metadata().is_ok() {
-        // The other recorder was faster by a whole base; its log is complete without ours.
-        std::fs::remove_file(&part).map_err(LogError::io("remove", &part))?;
-        return Err(LogError::Occupied { dir: dir.to_owned(), found: BASE_NAME.into() });
-    }
     let mut bytes = 0;
     for chunk in base {
         bytes += chunk.len() as u64;
