@@ -46,7 +46,7 @@ fn takeovers_by_etcd_lose_nothing() {
 
 #[test]
 fn a_takeover_while_the_leader_of_etcd_is_paused_waits_for_the_next_leader() {
-    let Some(mut scene) = Scene::start(Kind::Etcd, None) else { return };
+    let Some(mut scene) = Scene::start(Kind::Etcd, Some(SILENCE_MS)) else { return };
     let load = scene.load();
     let Some(etcd) = &scene.etcd else { unreachable!("it was started with one") };
     let leader = etcd.await_leader();

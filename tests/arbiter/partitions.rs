@@ -13,9 +13,6 @@ use std::time::{Duration, Instant};
 use super::relay::Cut;
 use super::scene::*;
 
-/// Suspicion takes this long here; long enough that a busy machine is not taken for a cut.
-const SILENCE_MS: u64 = 1000;
-
 fn sleep_ms(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
 }

@@ -16,6 +16,8 @@ use super::relay::{Cut, Relay};
 const BINARY: &str = env!("CARGO_BIN_EXE_lockstep");
 /// Longer than anything here may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Suspicion by silence takes this long where a test is not about it: a busy machine is not to be taken for a cut.
+pub const SILENCE_MS: u64 = 1000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -71,6 +73,7 @@ impl Scene {
         let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest-programs/kv/kv.elf");
         let mut cluster = Cluster::start(Path::new(BINARY), dir.path(), &guest, "4M", None).unwrap();
         cluster.silence_ms = silence_ms;
+        cluster.patience = PATIENCE;
         let ways = ["one", "other"].map(|whose| match &etcd {
             None => {
                 let way = Way::Name { name: dir.path().join(whose), dir: cluster.arbiter() };
@@ -110,7 +113,8 @@ impl Scene {
     }
 
     pub fn load(&self) -> KvLoad {
-        KvLoad::start(KvConfig { clients: 6, ..KvConfig::new(self.cluster.service) }).unwrap()
+        let config = KvConfig { clients: 6, patience: PATIENCE, ..KvConfig::new(self.cluster.service) };
+        KvLoad::start(config).unwrap()
     }
 
     /// All that is known of why this did not go as it should: the nodes, and the arbiter.
