@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use lockstep::base::{Prng, Seq};
 use lockstep::cpu::Answer;
 use lockstep::host::logdir::LogDir;
+use lockstep::lab::cluster::free_tcp;
 use lockstep::log::{Entry, Event};
 use lockstep::machine::{Input, Machine, Saved};
 use lockstep::replay::{Divergence, ReplayStop, Replayer};
 
+use common::slow_disk::with_slow_syncs;
 use common::{BINARY, digests, guest, said, sleep_ms};
 
 /// Longer than anything here may take on a busy machine.
@@ -146,6 +148,61 @@ fn a_killed_recorder_leaves_a_log_that_replays() {
         let replayed = lockstep(&["replay", log.to_str().unwrap()], b"");
         assert_eq!(replayed.status.code(), Some(0), "{}", said(&replayed));
     }
+}
+
+/// The names of the files in a directory.
+fn files(dir: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(dir).into_iter().flatten();
+    files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_guest_runs_while_the_disk_stands_still_and_shows_what_the_recording_has() {
+    let dir = tempfile::tempdir().unwrap();
+    // Three syncs are waited for before the first entry is written.
+    let Some(slow) = with_slow_syncs(dir.path(), 2000) else { return };
+    let (log, at) = (dir.path().join("log"), free_tcp().unwrap().to_string());
+    let start = |log: &Path| {
+        Command::new(&slow)
+            .args(["run", &guest("crunch"), "--memory", "4M", "--listen", &at, "--record"])
+            .arg(log)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let mut run = start(&log);
+    let until = Instant::now() + PATIENCE;
+    let icount = || loop {
+        let status = lockstep(&["status", &at, "--json"], b"");
+        if status.status.success() {
+            let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+            return status["icount"].as_u64().unwrap();
+        }
+        assert!(Instant::now() < until, "no status: {}", said(&status));
+        sleep_ms(5);
+    };
+    let before = icount();
+    sleep_ms(20);
+    assert!(icount() > before, "the guest runs");
+    assert_eq!(files(&log), ["base.snap.part"], "and nothing of the recording is there");
+    // Killed now, it has shown nothing, and its recording says that there is none.
+    run.kill().unwrap();
+    let killed = run.wait_with_output().unwrap();
+    assert!(killed.stdout.is_empty(), "{}", said(&killed));
+    for command in [&["replay"][..], &["log", "info"], &["log", "verify"]] {
+        let read = lockstep(&[command, &[log.to_str().unwrap()]].concat(), b"");
+        assert_eq!(read.status.code(), Some(2), "{command:?}: {}", said(&read));
+        assert!(said(&read).contains("beginning of a recording"), "{command:?}: {}", said(&read));
+    }
+
+    // Left alone, it shows everything, and its recording has it.
+    let log = dir.path().join("whole");
+    let whole = start(&log).wait_with_output().unwrap();
+    assert!(whole.status.success() && !whole.stdout.is_empty(), "{}", said(&whole));
+    let replayed = lockstep(&["replay", log.to_str().unwrap()], b"");
+    assert_eq!((replayed.status.code(), &replayed.stdout), (Some(0), &whole.stdout), "{}", said(&replayed));
 }
 
 #[test]

@@ -96,6 +96,7 @@ impl Site {
             record: self.record.clone(),
             record_fatal: self.record_fatal,
             record_max: self.record_max,
+            record_first: false,
             disks,
             console: self.console.open(false)?,
             ends_with_console: false,

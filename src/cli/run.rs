@@ -61,6 +61,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         // With a guest that runs alone, `--record` is the purpose of the run.
         record_fatal: true,
         record_max: args.record_max,
+        record_first: true,
         disks: disks.intend()?,
         console: args.console.open(true)?,
         listener,

@@ -21,11 +21,12 @@ use super::disk::worker::Answer;
 use super::disk::{Disks, Rack};
 use super::keys::{HELP, Key};
 use super::link::{self, LinkEvent, LinkNumbers, Links, Reception, Sink};
-use super::logdir::{LogError, LogWriter};
+use super::logdir::{BackgroundWriter, Ended, LogError, LogWriter};
 use super::mailbox::{Inbox, Mailbox, mailbox};
 use super::os::{fill_entropy, look, wall_clock_ns, wall_clock_text};
 use super::port::{Port, PortEvent, SendRefused};
 use super::pulse::Pulse;
+use super::recording::NodeRecording;
 use super::say::{self, say};
 use super::terminal;
 use crate::base::{Generation, NodeId, Seq};
@@ -81,6 +82,8 @@ pub struct Wiring {
     pub record_fatal: bool,
     /// The recording ends before its directory would hold more bytes.
     pub record_max: Option<u64>,
+    /// What leaves the guest waits until the recording has all that led to it.
+    pub record_first: bool,
     pub disks: Disks,
     /// Where the guest's console input comes from.
     pub console: ConsoleIn,
@@ -118,6 +121,8 @@ enum HostEvent {
     },
     /// Standard output is closed.
     ConsoleGone,
+    /// The recording has what was waited for, or has ended.
+    Recorded,
     /// The operator asks at the terminal how the node is.
     AskStatus,
 }
@@ -133,6 +138,7 @@ struct Here<'a> {
     links: &'a Links,
     pulse: &'a Pulse,
     console: &'a ConsoleOut,
+    recording: &'a NodeRecording,
     /// Frames that the port would not take.
     refused: usize,
 }
@@ -159,7 +165,7 @@ impl World for Here<'_> {
     }
 
     fn outputs_blocked(&mut self) -> bool {
-        self.console.is_full() || self.refused > 0
+        self.console.is_full() || self.refused > 0 || self.recording.is_full()
     }
 
     fn console_pending(&mut self) -> u64 {
@@ -367,15 +373,22 @@ impl Driver {
             claims,
             looks,
             generation,
+            recording: NodeRecording::new(wiring.record_first),
             wiring,
-            writer: None,
             disks,
             life_ended: false,
         };
-        let halt = running.live();
+        let mut halt = running.live();
+        if running.wiring.record_first {
+            // What it has output last waits for that.
+            halt = running.finish_recording(halt);
+        }
         running.linger();
+        let halt = running.finish_recording(halt);
         let left = how_disks_are_left(&halt, running.life_ended);
-        let Running { node, console, claims, looks, writer, disks, leaving, queue, mut wiring, .. } = running;
+        let Running {
+            node, console, claims, looks, mut recording, disks, leaving, queue, mut wiring, ..
+        } = running;
         let record = wiring.record.take();
         drop((claims, looks));
         // Further answers of the disks are not needed.
@@ -401,7 +414,7 @@ impl Driver {
         }
         // The first failure is the one to report.
         let halt = halt?;
-        match writer.map_or(Ok(()), LogWriter::close) {
+        match recording.close() {
             Err(error) if record_fatal => return Err(error.into()),
             Err(error) => say!("lockstep: the end of the recording may not be on the disk: {error}"),
             Ok(()) => {}
@@ -549,7 +562,7 @@ struct Running {
     /// The generation that the arbiter is to be asked about now and then; 0 for none.
     generation: Arc<AtomicU64>,
     wiring: Wiring,
-    writer: Option<LogWriter>,
+    recording: NodeRecording,
     disks: Rack,
     /// The guest's life was ended by this node.
     life_ended: bool,
@@ -584,6 +597,7 @@ impl Running {
                 links: &self.links,
                 pulse: &self.pulse,
                 console: &self.console,
+                recording: &self.recording,
                 refused: self.refused.len(),
             };
             let pace = self.node.run(&mut here);
@@ -594,7 +608,9 @@ impl Running {
             }
             self.beat();
             self.pump();
-            if let Pace::At(at_ns) = pace {
+            if let Pace::At(at_ns) = pace
+                && !self.recording.is_due()
+            {
                 self.wait(at_ns);
             }
         }
@@ -682,8 +698,8 @@ impl Running {
         let now_ns = self.now_ns();
         match event {
             HostEvent::Node(event) => self.node.step(event, now_ns),
-            // Only wakes: the console itself knows.
-            HostEvent::ConsoleGone => {}
+            // They only wake: the console and the recording know.
+            HostEvent::ConsoleGone | HostEvent::Recorded => {}
             HostEvent::AskStatus => self.say_status(),
             HostEvent::Link(event) => {
                 if let LinkEvent::Message { message, .. } = &event {
@@ -836,7 +852,7 @@ impl Running {
     /// Ends the recording of a role that is lost. The next role begins another, beside it: a recording has one
     /// history.
     fn leave_recording(&mut self) {
-        if let Err(error) = self.writer.take().map_or(Ok(()), LogWriter::close) {
+        if let Err(error) = self.recording.close() {
             self.tell(&format!("the recording's end: {error}"));
         }
         let now_ns = self.now_ns();
@@ -910,11 +926,16 @@ impl Running {
             if let Some(standing) = self.node.disk_standing() {
                 self.disks.stand(standing);
             }
-            let commands = self.node.take_commands();
+            let mut commands = self.node.take_commands();
+            if commands.is_empty() {
+                self.follow_recording()?;
+                commands = self.node.take_commands();
+            }
             if commands.is_empty() {
                 return Ok(None);
             }
             for command in commands {
+                let Some(command) = self.recording.hold(command) else { continue };
                 if let Some(halt) = self.command(command)? {
                     return Ok(Some(halt));
                 }
@@ -955,14 +976,17 @@ impl Running {
             Command::StartRecording { base, seq_next, generation } => {
                 if let Some(dir) = &self.wiring.record {
                     let lineage = Lineage::of(self.node.vm(), &base, Seq(seq_next.get() - 1));
-                    let base = snapshot::Encoder::new(*base);
-                    let writer = LogWriter::create(dir, lineage, generation, base);
+                    let (base, waker) = (snapshot::Encoder::new(*base), self.events.clone());
+                    let wake = move || match waker.try_send(HostEvent::Recorded) {
+                        // A node with a full queue is awake.
+                        Ok(()) | Err(_) => {}
+                    };
+                    let max = self.wiring.record_max;
+                    let writer = BackgroundWriter::create(dir, lineage, generation, base, max, wake);
                     self.begin_recording(writer)?;
                 }
             }
-            Command::Append { bytes } => {
-                self.record(&bytes)?;
-            }
+            Command::Append { bytes } => self.recording.append(self.node.generation(), bytes),
             Command::Release(Output::Console { bytes, .. }) => self.console.write(bytes),
             Command::Release(Output::Net { seq, frame }) => {
                 if self.refused.is_empty() {
@@ -1004,10 +1028,10 @@ impl Running {
         Ok(None)
     }
 
-    fn begin_recording(&mut self, begun: Result<LogWriter, LogError>) -> Result<(), DriverError> {
+    fn begin_recording(&mut self, begun: Result<BackgroundWriter, LogError>) -> Result<(), DriverError> {
         match begun {
             Ok(writer) => {
-                self.writer = Some(writer);
+                self.recording.begin(writer);
                 let now_ns = self.now_ns();
                 self.node.step(Event::Recording(Recording::On), now_ns);
                 Ok(())
@@ -1016,26 +1040,39 @@ impl Running {
         }
     }
 
-    /// Appends a frame to the recording, if there is one, and ends it before it would grow past its bound.
-    fn record(&mut self, frame: &[u8]) -> Result<(), DriverError> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        if let Some(max) = self.wiring.record_max
-            && !writer.has_room(frame.len(), max)
-        {
-            let last = writer.next_seq().get() - 1;
-            match self.writer.take().map_or(Ok(()), LogWriter::close) {
-                Ok(()) => self.end_recording(format!(
-                    "the next frame would take it past --record-max, {max} bytes; it is whole, and replays up to entry {last}"
-                )),
-                Err(error) => return self.recording_failed(error),
-            }
-            return Ok(());
+    /// Lets out what need not wait for the recording any longer, and takes notice of its end.
+    fn follow_recording(&mut self) -> Result<(), DriverError> {
+        // Looked at first: then all that was written before the end is let out.
+        let has_ended = self.recording.has_ended();
+        self.let_out()?;
+        let Some(end) = has_ended.then(|| self.recording.take_end()).flatten() else { return Ok(()) };
+        match end {
+            Ok(Ended::Full { last, bytes_max }) => self.end_recording(format!(
+                "the next frame would take it past --record-max, {bytes_max} bytes; it is whole, and replays up to entry {last}"
+            )),
+            Ok(Ended::Closed) => {}
+            Err(error) => self.recording_failed(error)?,
         }
-        writer.set_generation(self.node.generation());
-        match writer.append(frame) {
-            Ok(()) => Ok(()),
-            Err(error) => self.recording_failed(error),
+        // The rest waits for nothing any more.
+        self.let_out()
+    }
+
+    fn let_out(&mut self) -> Result<(), DriverError> {
+        while let Some(command) = self.recording.release() {
+            let halt = self.command(command)?;
+            debug_assert!(halt.is_none(), "what is held ends no node");
         }
+        Ok(())
+    }
+
+    /// Waits until the recording has all of the node's life, and lets the rest out: before the node's end is
+    /// acted on. The first failure is the one to report.
+    fn finish_recording(&mut self, halt: Result<Halt, DriverError>) -> Result<Halt, DriverError> {
+        // A recording that has failed never gets what led to the rest.
+        let halt = halt?;
+        self.recording.await_written();
+        self.follow_recording()?;
+        Ok(halt)
     }
 
     /// The guest is worth more than its recording, unless the operator has decided otherwise.
@@ -1043,7 +1080,6 @@ impl Running {
         if self.wiring.record_fatal {
             return Err(error.into());
         }
-        self.writer = None;
         let fix = error.fix().map_or(String::new(), |fix| format!(" (fix: {fix})"));
         self.end_recording(format!("{error}{fix}"));
         Ok(())

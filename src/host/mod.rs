@@ -5,9 +5,9 @@
 //! connections a port admits; `mortal`: they end when the other host is gone), [`switch`] (the network's
 //! process), [`port`] (a node's plug into it), [`stop`] (ends poll loops), `terminal` and `keys` (the one we
 //! were started from), `console`, `attach` (another node's console, over connections that die), `driver`
-//! (events in, commands out, one node), `mailbox` (how its thread waits), [`os`] (time of day, entropy, how a
-//! process ends), `listeners` (whose process listens at an address), `say` (messages to the operator),
-//! `failure` (a command's failure and its fix).
+//! (events in, commands out, one node), `recording` (what waits for its recording), `mailbox` (how its thread
+//! waits), [`os`] (time of day, entropy, how a process ends), `listeners` (whose process listens at an address),
+//! `say` (messages to the operator), `failure` (a command's failure and its fix).
 
 pub mod arbiter;
 pub(crate) mod attach;
@@ -26,6 +26,7 @@ pub mod os;
 mod places;
 pub mod port;
 mod pulse;
+mod recording;
 pub(crate) mod say;
 pub mod stop;
 pub mod switch;

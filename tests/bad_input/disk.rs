@@ -34,7 +34,7 @@ fn a_recording_that_fills_its_disk_ends_with_the_reason_and_stays_readable() {
 }
 
 #[test]
-fn a_disk_too_small_for_the_base_is_told_before_the_guest_starts() {
+fn a_disk_too_small_for_the_base_is_told_before_the_guest_is_heard() {
     let dir = TempDir::new().unwrap();
     let Some(small) = SmallDisk::mount(&dir.path().join("small"), 4096) else { return };
     let log = small.at.join("log").display().to_string();

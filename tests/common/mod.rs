@@ -3,6 +3,7 @@
 pub mod kernel;
 pub mod linux;
 pub mod networked;
+pub mod slow_disk;
 pub mod small_disk;
 
 use std::io::{Read, Write};

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::scene::*;
+use crate::common::slow_disk::with_slow_syncs;
 
 fn json(arguments: &[&str]) -> (Option<i32>, Value) {
     let output = lockstep(arguments);
@@ -60,4 +61,32 @@ fn recordings_of_both_sides_replay_and_agree_up_to_the_kill() {
             assert_eq!(diff["b"]["data"]["why"], "takeover", "{diff}");
         }
     }
+}
+
+/// Beginning a recording takes three syncs here, longer than a node may hang; and each second of a disk that
+/// stands still would be one of silence.
+#[test]
+fn nodes_whose_disks_take_seconds_to_sync_stay_a_pair() {
+    const SYNC_MS: u64 = 2000;
+    let dir = tempfile::tempdir().unwrap();
+    let Some(slow) = with_slow_syncs(dir.path(), SYNC_MS) else { return };
+    let mut scene = Scene::kv_of(&slow);
+    scene.cluster.record = true;
+    let (mut primary, mut backup) = scene.cluster.pair().unwrap();
+    let load = scene.load(2, 1);
+    // The backup's recording begins meanwhile.
+    sleep_ms(4 * SYNC_MS);
+    for node in [&mut primary, &mut backup] {
+        let status = node.status().unwrap();
+        assert_eq!((status.suspicions, status.recording.as_str()), (0, "on"), "{status:?}\n{}", node.told());
+    }
+    let before = primary.status().unwrap();
+    assert!(before.protected, "{before:?}\n{}", primary.told());
+    kill(&mut primary);
+    scene.await_primary(&mut backup, &before);
+    assert_clean(&load.stop(), &[&primary, &backup]);
+    terminate_for_good(&backup);
+    assert_eq!(backup.wait(PATIENCE), Some(0), "{}", backup.told());
+    let replayed = lockstep(&["replay", scene.cluster.record_dir(2).to_str().unwrap()]);
+    assert_eq!(replayed.status.code(), Some(0), "{}", said(&replayed));
 }

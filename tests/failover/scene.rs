@@ -22,13 +22,22 @@ pub struct Scene {
 
 impl Scene {
     pub fn of(guest: impl AsRef<Path>) -> Self {
+        Self::with(Path::new(BINARY), guest.as_ref())
+    }
+
+    /// Its processes are of `binary`.
+    fn with(binary: &Path, guest: &Path) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let cluster = Cluster::start(Path::new(BINARY), dir.path(), guest.as_ref(), "4M", None).unwrap();
+        let cluster = Cluster::start(binary, dir.path(), guest, "4M", None).unwrap();
         Self { cluster, dir }
     }
 
     pub fn kv() -> Self {
         Self::of(guest("kv"))
+    }
+
+    pub fn kv_of(binary: &Path) -> Self {
+        Self::with(binary, guest("kv").as_ref())
     }
 
     /// One answer of the kv guest.
