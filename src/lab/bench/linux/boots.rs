@@ -55,7 +55,7 @@ pub fn measure(images: &Images, dir: &Path, quick: bool) -> Result<Section, Fail
             percent(&wall(&recorded), &wall(&plain)),
             "%",
         )
-        .target(Target::Under(110.0)),
+        .target(Target::Under(105.0)),
         Figure::new(
             "linux_recorded_cpu_percent",
             "  by processor time",
