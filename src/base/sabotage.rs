@@ -66,6 +66,12 @@ sabotages! {
     BeatsIgnored = "beats-ignored",
     /// A peer whose beats arrive is never given up, however long its node hangs.
     HangUnbounded = "hang-unbounded",
+    /// A store reports entries as durable before they are synced.
+    StoreDurableEarly = "store-durable-early",
+    /// A store goes on writing in front of the bytes of a torn tail.
+    StoreTailKept = "store-tail-kept",
+    /// A store writes to a segment whose name a crash of the host may still take away.
+    StoreNameUnsynced = "store-name-unsynced",
 }
 
 impl Sabotage {

@@ -1,7 +1,7 @@
 //! The real world: clock, threads, sockets, files.
 //!
 //! Reading order: `durable` (files that a crash leaves whole), [`arbiter`] (a directory or an etcd), [`logdir`]
-//! (a recording on disk), [`disk`] (the guests' disks), [`link`] (connections between nodes; `places`: which
+//! (a recording on disk), [`store`] (a replica's log and checkpoints on disk), [`disk`] (the guests' disks), [`link`] (connections between nodes; `places`: which
 //! connections a port admits; `mortal`: they end when the other host is gone), [`switch`] (the network's
 //! process), [`port`] (a node's plug into it), [`stop`] (ends poll loops), `terminal` and `keys` (the one we
 //! were started from), `console`, `attach` (another node's console, over connections that die), `driver`
@@ -29,5 +29,6 @@ mod pulse;
 mod recording;
 pub(crate) mod say;
 pub mod stop;
+pub mod store;
 pub mod switch;
 pub(crate) mod terminal;

@@ -8,6 +8,7 @@ use crate::base::sabotage::during;
 use crate::base::{Icount, Sabotage, Seq};
 use crate::cli;
 use crate::ft::primary::scenarios;
+use crate::host::store::power_tests;
 use crate::log::{Entry, Event};
 use crate::machine::{Machine, Saved};
 use crate::replay::Replayer;
@@ -40,6 +41,8 @@ const fn detector(sabotage: Sabotage) -> Detector {
         }
         Sabotage::HangUnbounded => Detector::Scenario(a_primary_that_hangs_for_long_is_replaced),
         Sabotage::JoinLagUnlimited => Detector::Scenario(scenarios::a_joiner_far_behind_does_not_count),
+        Sabotage::StoreDurableEarly | Sabotage::StoreNameUnsynced => Detector::Scenario(power_tests::lives),
+        Sabotage::StoreTailKept => Detector::Scenario(power_tests::a_cut_batch_does_not_come_back),
     }
 }
 

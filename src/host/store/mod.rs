@@ -1,0 +1,54 @@
+//! The durable log and the checkpoints of one replica, in one directory.
+//!
+//! ```text
+//! store                      whose store it is: JSON, the last file that a creation makes
+//! 00000000000000000001.log   segments, each named by the number of its first entry
+//! 00000000000000183271.log   ...
+//! 00000000000000000000.ckpt  checkpoints, each named by the last entry that its state contains
+//! 00000000000000180003.ckpt  ...
+//! 00000000000000000877.spare a file for a later segment
+//! ```
+//!
+//! Promises: an entry that was reported durable is there after any crash, with all before it, back to the
+//! oldest checkpoint; a torn tail is cut, rot is reported with file and place and never skipped; after one
+//! failed write or sync nothing more is written; appending never waits for the disk; memory is bounded.
+//!
+//! Assumed of the disk: a sector that is written again with the same bytes in its front keeps them, also
+//! when the power fails meanwhile.
+//!
+//! Reading order: `error`, `files` (what is asked of the directory), `identity`, `batch` (what frames are
+//! written in), `segment`, `checkpoint`, `survey` (what is there), `catalog` (what is there now), `writer`,
+//! `keep` and `keeper` (retention), `frames` (reading back), `handle` (the threads).
+//!
+//! Absent on purpose: replication, and what an entry means.
+
+mod batch;
+mod catalog;
+mod checkpoint;
+mod error;
+pub mod files;
+mod frames;
+mod handle;
+mod identity;
+mod keep;
+mod keeper;
+mod segment;
+mod survey;
+mod writer;
+
+pub use checkpoint::{CheckpointInfo, CheckpointMeta, Chunks};
+pub use error::StoreError;
+pub use frames::Frames;
+pub use handle::{Appended, Settings, Status, Store, StoreEvent, Sync};
+pub use identity::Identity;
+pub use keep::Keep;
+pub use keeper::Pruned;
+pub use segment::Progress;
+pub use survey::{Check, Survey, Tail};
+
+#[cfg(test)]
+mod disk_tests;
+#[cfg(test)]
+pub(crate) mod power_tests;
+#[cfg(test)]
+mod store_tests;
