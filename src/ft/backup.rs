@@ -20,14 +20,20 @@ use std::collections::VecDeque;
 
 use super::arbiter::{ArbiterError, Claim};
 use super::clock::TICK_NS;
+use super::command::{Command, Halt, Plug};
+use super::common::Common;
 use super::detector::Detector;
 use super::disk::DiskWorked;
+use super::event::Event;
 use super::fetch::DiskFetch;
+use super::handover::Next;
+use super::handover::{Follows, Inheritance, Yield};
 use super::kept::KeptOutputs;
+use super::link::LinkId;
 use super::message::{Audit, Message};
 use super::mirror::{Ended, Mirror};
-use super::node::{Command, Common, DiskStanding, Event, Halt, LinkId, Next, NodeStatus, Pace, Plug, World};
-use super::primary::{Follows, Inheritance, Yield};
+use super::status::{DiskStanding, NodeStatus};
+use super::world::{Pace, World};
 use crate::base::{Generation, Icount, NodeId, Sabotage, Seq};
 use crate::devices::disk::DiskDone;
 use crate::log::{self, Entry, frame::decode_frame};
@@ -135,13 +141,8 @@ impl Backup {
 
     /// The old primary after a planned switch-over: its machine stands exactly where the new
     /// generation's log begins.
-    pub fn after_switch_over(
-        common: &mut Common,
-        to: Yield,
-        machine: Machine,
-        seq_next: Seq,
-        follows: Follows,
-    ) -> Result<Self, Halt> {
+    pub fn after_switch_over(common: &mut Common, to: Yield, follows: Follows) -> Result<Self, Halt> {
+        let Follows { machine, seq_next, .. } = follows;
         let plug = Plug::of(&machine, follows.life, follows.generation, true);
         common.commands.extend(plug.map(Command::PlugIn));
         let state = State::Following(Box::new(Replayer::new(machine, seq_next)));

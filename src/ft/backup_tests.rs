@@ -5,7 +5,7 @@ use crate::base::Digest;
 use crate::devices::disk::{DiskOp, DiskRequest, DiskSpec, DiskStatus};
 use crate::ft::Settings;
 use crate::ft::disk::Worked;
-use crate::ft::primary::Left;
+use crate::ft::handover::Left;
 use crate::ft::testing::{Host, boot_kv, shown};
 use crate::machine::{Exit, Output};
 use crate::replay::{Answers, Recorder};
@@ -92,8 +92,10 @@ impl Scene {
         self.recorder.record(log::Event::Generation { generation: Generation(2), node: PRIMARY, why });
         let log = self.recorder.flush(false).expect("one entry").bytes;
         let to = Yield { link: LINK, node: PRIMARY, asked_by: Some(OTHER), log, now_ns: 0 };
-        let follows = Follows { generation: Generation(1), life: 5, ticks: 7000, console_released: 0, disks };
-        Backup::after_switch_over(&mut self.common, to, machine, Seq(1), follows)
+        let (generation, seq_next) = (Generation(1), Seq(1));
+        let follows =
+            Follows { machine, seq_next, generation, life: 5, ticks: 7000, console_released: 0, disks };
+        Backup::after_switch_over(&mut self.common, to, follows)
     }
 
     /// At 0 ns; it stays.

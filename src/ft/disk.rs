@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::node::LinkId;
+use super::link::LinkId;
 use crate::base::Digest;
 use crate::devices::disk::{DiskSpec, SECTOR_BYTES};
 

@@ -6,9 +6,11 @@
 
 use std::collections::VecDeque;
 
+use super::command::Command;
+use super::common::Common;
 use super::disk::{DIGESTS_MAX, DiskJob, DiskWorked, Work, Worked, chunk_bytes, chunk_count, unpack};
+use super::link::LinkId;
 use super::message::Message;
-use super::node::{Command, Common, LinkId};
 use crate::base::Digest;
 use crate::devices::disk::DiskSpec;
 use crate::machine::config::check_disks;

@@ -5,8 +5,9 @@
 
 use std::collections::VecDeque;
 
-use super::node::{Command, Common};
-use super::primary::Left;
+use super::command::Command;
+use super::common::Common;
+use super::handover::Left;
 use crate::devices::disk::{DISKS_MAX, DiskDone, DiskOp, DiskRequest, DiskStatus};
 use crate::machine::Machine;
 

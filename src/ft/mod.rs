@@ -1,10 +1,9 @@
 //! Replication, as pure state machines: `step(state, event, now) -> commands`.
 //!
-//! Reading order: `settings`, [`message`] (what peers send), `arbiter` (which node may go on), `gate`
-//! and `kept` (outputs held back on either side), `scrollback` and `terminals` (attached
-//! watches and types), `clock` (guest time), [`disk`], `detector`,
-//! `lag`, then the roles `primary` and `backup`, `seek` (a node without a role looks for one), and
-//! [`node`], which is a machine in a role.
+//! Reading order: the vocabulary (`link`, `settings`, [`message`], `arbiter`, `event`, `command`, `world`, `status`,
+//! `handover`); what is kept and judged (`gate` and `kept`: outputs held back on either side; `scrollback` and
+//! `terminals`: who attached watches and types; `clock`: guest time; [`disk`]; `detector`; `lag`); then the roles
+//! `primary` and `backup`, `seek` (a node without a role looks for one), and [`node`], which is a machine in a role.
 //!
 //! ```text
 //!            boot                                 join
@@ -32,12 +31,17 @@ pub(crate) mod arbiter;
 pub(crate) mod backup;
 pub(crate) mod beat;
 pub(crate) mod clock;
+mod command;
+mod common;
 pub(crate) mod detector;
 pub mod disk;
+mod event;
 mod fetch;
 pub(crate) mod gate;
+mod handover;
 pub(crate) mod kept;
 pub(crate) mod lag;
+mod link;
 pub mod message;
 mod mirror;
 pub mod node;
@@ -49,14 +53,22 @@ mod seek;
 #[cfg(test)]
 mod seek_tests;
 pub(crate) mod settings;
+mod status;
 mod switch_state;
 mod terminals;
 #[cfg(test)]
 mod testing;
+pub(crate) mod world;
 
 pub use arbiter::{Arbiter, ArbiterError, Bid, Claim, Holder};
+pub use command::{Command, Halt, Plug};
+pub use event::{Event, Recording};
+pub use handover::Boot;
+pub use link::LinkId;
 pub use message::Message;
-pub use node::{Boot, Command, DiskStanding, Event, Halt, LinkId, Node, NodeStatus, Plug, Recording, World};
+pub use node::Node;
 pub(crate) use seek::GIVEN_MAX;
 pub use settings::Settings;
+pub use status::{DiskStanding, NodeStatus};
 pub use switch_state::SwitchState;
+pub use world::World;

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::ft::arbiter::Bid;
+use crate::ft::common::INSIST_NS;
 use crate::ft::testing::{Host, boot_kv, boot_wild, shown};
+use crate::machine::Exit;
 
 const MS: u64 = 1_000_000;
 const LINK: LinkId = LinkId(9);

@@ -1,7 +1,10 @@
 //! A primary and a backup, beside each other: one message at a time, no time but what the test gives.
 
 use super::arbiter::Claim;
-use super::node::{Command, Event, Halt, LinkId, Node};
+use super::command::{Command, Halt};
+use super::event::Event;
+use super::link::LinkId;
+use super::node::Node;
 use super::testing::{Host, boot_kv};
 use super::{Message, Settings};
 use crate::base::{Generation, Icount, NodeId, Seq};

@@ -24,18 +24,23 @@ mod running;
 use std::collections::VecDeque;
 
 use super::clock::GuestClock;
+use super::command::{Command, Halt, Plug};
+use super::common::Common;
 use super::detector::Detector;
+use super::event::Event;
 use super::gate::OutputGate;
+use super::handover::{Boot, Inheritance, Next};
 use super::lag::{Brake, LagMeter};
+use super::link::LinkId;
 use super::message::{Audit, Message};
-use super::node::{Boot, Command, Common, Event, Halt, LinkId, Next, NodeStatus, Plug, World};
+use super::status::NodeStatus;
+use super::world::World;
 use crate::base::{Digest, Generation, Icount, NodeId, Sabotage, Seq};
 use crate::log::{self, PAYLOAD_BYTES_MAX, Start};
 use crate::machine::{Exit, Machine, Output};
 use crate::replay::Recorder;
 use copy::DiskCopy;
 use disks::GuestDisks;
-pub(super) use disks::Left;
 use memory::MemoryCopy;
 use peer::{Counting, Peer};
 use running::Live;
@@ -47,43 +52,6 @@ pub(crate) use running::tests as scenarios;
 const OUTBID_MAX: u64 = 16;
 /// Console input waiting for the guest, in bytes.
 const CONSOLE_WAITING_MAX: usize = 64 * 1024;
-
-/// What a backup that goes live hands to the primary it becomes.
-pub(super) struct Inheritance {
-    pub machine: Machine,
-    pub seq_next: Seq,
-    pub generation: Generation,
-    pub life: u64,
-    /// The guest's clock, as near as the backup knows it.
-    pub ticks: u64,
-    /// Outputs that may not have left; they are sent again at once.
-    pub kept: Vec<Output>,
-    pub console_released: u64,
-    /// The old primary when the two changed places: it counts from the first entry on.
-    pub old_primary: Option<(LinkId, NodeId)>,
-    /// False when the old primary was lost before its successor won: the successor must claim once more.
-    pub linked: bool,
-}
-
-/// A primary's order to itself to follow its peer, whose generation has begun with `log`.
-pub(super) struct Yield {
-    pub link: LinkId,
-    pub node: NodeId,
-    pub asked_by: Option<LinkId>,
-    pub log: Vec<u8>,
-    pub now_ns: u64,
-}
-
-/// What a follower knows of the generation that it follows.
-pub(super) struct Follows {
-    pub generation: Generation,
-    pub life: u64,
-    /// The guest's clock, as the old primary last had it.
-    pub ticks: u64,
-    pub console_released: u64,
-    /// Requests to its disks whose completion the guest has not seen.
-    pub disks: Vec<Left>,
-}
 
 pub(super) struct Primary {
     recorder: Recorder,

@@ -17,7 +17,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::node::Halt;
+use super::command::Halt;
 use crate::base::Generation;
 
 /// Addresses that are kept besides those which the operator named; a new one displaces the oldest.

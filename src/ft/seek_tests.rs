@@ -1,9 +1,13 @@
 //! A node that loses its place: one event at a time, and exactly what it wants done.
 
 use super::arbiter::{Bid, Holder};
+use super::command::{Command, Halt};
+use super::event::Event;
+use super::link::LinkId;
 use super::message::Message;
-use super::node::{Command, Event, Halt, LinkId, Node, Pace};
+use super::node::Node;
 use super::testing::{Host, boot_kv};
+use super::world::Pace;
 use super::{Settings, SwitchState};
 use crate::base::{Generation, NodeId};
 use crate::machine::BoardModel;

@@ -29,9 +29,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use sha2::{Digest as _, Sha256};
 
+use super::command::Command;
+use super::link::LinkId;
 use super::message::Message;
-use super::node::{Command, LinkId, World};
 use super::scrollback::Scrollback;
+use super::world::World;
 use crate::base::{NodeId, Seq};
 use crate::machine::Output;
 

@@ -1,7 +1,10 @@
 //! What tests of nodes have in common: a host that does nothing by itself, and a guest.
 
+use super::command::Command;
+use super::handover::Boot;
+use super::link::LinkId;
 use super::message::Message;
-use super::node::{Boot, Command, LinkId, World};
+use super::world::World;
 use crate::base::{Generation, Icount};
 use crate::devices::disk::DiskSpec;
 use crate::log;

@@ -32,7 +32,7 @@ use super::terminal;
 use crate::base::{Generation, NodeId, Seq};
 use crate::ft::arbiter::{Arbiter, ArbiterError};
 use crate::ft::detector::Signs;
-use crate::ft::node::Pace;
+use crate::ft::world::Pace;
 use crate::ft::{
     Bid, Claim, Command, Event, Halt, LinkId, Message, Node, Plug, Recording, SwitchState, World,
 };

@@ -18,11 +18,13 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::super::command::Command;
+use super::super::common::Common;
 use super::super::disk::{
     CHUNK_BYTES, DIGESTS_MAX, DiskJob, DiskWorked, Work, Worked, chunk_bytes, chunk_count, pack,
 };
+use super::super::link::LinkId;
 use super::super::message::Message;
-use super::super::node::{Command, Common, LinkId};
 use crate::base::Sabotage;
 use crate::devices::disk::DiskSpec;
 

@@ -14,6 +14,7 @@
 
 use std::collections::VecDeque;
 
+use super::super::handover::Left;
 use crate::base::Sabotage;
 use crate::devices::disk::{DISKS_MAX, DiskDone, DiskOp, DiskRequest, DiskStatus};
 
@@ -33,13 +34,6 @@ struct GuestDisk {
     ended: VecDeque<DiskDone>,
     /// The backup's disk is flushed up to this request.
     peer_flushed: u64,
-}
-
-/// The state of a request whose completion the guest has not seen, when its node becomes the backup.
-pub(in super::super) enum Left {
-    UnderWay { disk: u8, tag: u64, flush: bool },
-    Flushed { disk: u8, tag: u64 },
-    Failed { disk: u8, tag: u64 },
 }
 
 /// The requests of all disks.

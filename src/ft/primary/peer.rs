@@ -6,16 +6,18 @@
 use std::collections::BTreeSet;
 
 use super::super::arbiter::{ArbiterError, Claim};
-use super::super::backup::Backup;
+use super::super::command::{Command, Halt};
+use super::super::common::Common;
 use super::super::detector::Detector;
 use super::super::disk::DiskWorked;
+use super::super::handover::{Follows, Next, Yield};
 use super::super::lag::LagMeter;
+use super::super::link::LinkId;
 use super::super::message::{Audit, Message};
-use super::super::node::{Command, Common, Halt, LinkId, Next, World};
+use super::super::world::World;
 use super::Primary;
 use super::copy::{DiskCopy, Due};
 use super::memory::{self, MemoryCopy};
-use super::{Follows, Yield};
 use crate::base::{Generation, Icount, NodeId, Sabotage, Seq};
 use crate::log::{self, Start};
 use crate::machine::Saved;
@@ -492,7 +494,7 @@ impl Primary {
     }
 
     /// Hands the guest to the backup when this node's disk has failed: the backup has a disk of its own, which
-    /// does the request anew. A node that gives up its place so leaves ([`Primary::into_backup`]), and does not
+    /// does the request anew. A node that gives up its place so leaves ([`Primary::into_follower`]), and does not
     /// come back by itself: two failing disks do not hand the guest to and fro.
     pub(super) fn give_up_place_if_disk_failed(&mut self, common: &mut Common) {
         let Some((disk, tag)) = self.disks.failed() else { return };
@@ -546,7 +548,7 @@ impl Primary {
     }
 
     /// Stops being the primary: the machine is stopped at `SwitchOver`, and follows from there.
-    pub fn into_backup(self, common: &mut Common, to: Yield) -> Result<Backup, Halt> {
+    pub fn into_follower(self, common: &mut Common, to: &Yield) -> Result<Follows, Halt> {
         if let Some((disk, tag)) = self.disks.failed() {
             let why = format!("disk {disk} of the old primary failed request {tag}");
             common.send(to.link, Message::Bye { why });
@@ -558,14 +560,16 @@ impl Primary {
         let (mut machine, seq_next) = self.recorder.into_parts();
         let requests = machine.take_disk_requests();
         debug_assert!(requests.is_empty(), "a stopped guest issues no requests");
-        let follows = Follows {
+        let ticks = self.clock.ticks(to.now_ns).max(machine.time());
+        Ok(Follows {
+            machine,
+            seq_next,
             generation: self.generation,
             life: self.life,
-            ticks: self.clock.ticks(to.now_ns).max(machine.time()),
+            ticks,
             console_released: self.console_released,
             disks: self.disks.into_left(),
-        };
-        Backup::after_switch_over(common, to, machine, seq_next, follows)
+        })
     }
 }
 

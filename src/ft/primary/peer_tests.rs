@@ -2,7 +2,10 @@
 
 use super::super::running::tests::{counts, machine, running};
 use super::*;
-use crate::ft::node::{Boot, Event, Node, NodeStatus};
+use crate::ft::event::Event;
+use crate::ft::handover::Boot;
+use crate::ft::node::Node;
+use crate::ft::status::NodeStatus;
 use crate::ft::testing::{Host, shown};
 use crate::machine::{Exit, Output};
 

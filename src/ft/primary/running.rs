@@ -4,10 +4,13 @@
 //! mark and hold its outputs, flush the log, release what is acknowledged.
 
 use super::super::clock::GuestClock;
+use super::super::command::{Command, Halt};
+use super::super::common::Common;
+use super::super::handover::Next;
 use super::super::lag::{brake_permille, join_permille};
 use super::super::message::Message;
-use super::super::node::{Command, Common, Halt, Next, Pace, World};
 use super::super::settings::Settings;
+use super::super::world::{Pace, World};
 use super::Primary;
 use super::peer::{Counting, Peer, Switching};
 use crate::base::{Icount, Sabotage, Seq};

@@ -6,8 +6,8 @@ use crate::base::{Generation, Icount, NodeId};
 use crate::devices::disk::{DiskDone, DiskOp, DiskSpec, DiskStatus};
 use crate::ft::Boot;
 use crate::ft::arbiter::Claim;
-use crate::ft::node::Event;
-use crate::ft::node::LinkId;
+use crate::ft::event::Event;
+use crate::ft::link::LinkId;
 use crate::ft::testing::{Host, boot_kv, events};
 use crate::machine::{BoardModel, BootOptions, Kernel, KernelBoot, Machine};
 

@@ -6,8 +6,12 @@ use crate::base::{Digest, Generation, NodeId};
 use crate::devices::disk::{DiskDone, DiskOp, DiskStatus};
 use crate::ft::arbiter::Claim;
 use crate::ft::detector::Detector;
+use crate::ft::event::Event;
+use crate::ft::handover::Boot;
+use crate::ft::link::LinkId;
 use crate::ft::message::Audit;
-use crate::ft::node::{Boot, Event, LinkId, Node, NodeStatus};
+use crate::ft::node::Node;
+use crate::ft::status::NodeStatus;
 use crate::ft::testing::{Host, boot_crunch, boot_diskkv, boot_echo, shown};
 use crate::machine::Exit;
 
@@ -710,7 +714,7 @@ fn a_node_whose_disk_fails_hands_the_guest_to_its_backup_and_leaves() {
         (PEER, NodeId(2), None, &[1, 2, 3][..], 5)
     );
     common.commands.clear();
-    let halt = primary.into_backup(&mut common, to).err();
+    let halt = primary.into_follower(&mut common, &to).err();
     assert_eq!(halt, Some(Halt::DiskFailed { disk: 0, tag: 1 }));
     assert_eq!(
         shown(&mut common.commands),
@@ -801,14 +805,14 @@ fn the_old_primary_of_a_switch_over_whose_disk_fails_tells_the_tool() {
     say(&mut primary, &mut common, TOOL, Message::SwitchOver);
     turn(&mut primary, &mut common, &mut host);
     common.commands.clear();
-    let to = crate::ft::primary::Yield {
+    let to = crate::ft::handover::Yield {
         link: PEER,
         node: NodeId(2),
         asked_by: Some(TOOL),
         log: Vec::new(),
         now_ns: 0,
     };
-    assert!(primary.into_backup(&mut common, to).is_err());
+    assert!(primary.into_follower(&mut common, &to).is_err());
     assert_eq!(
         shown(&mut common.commands)[1..],
         ["30 Refuse { why: \"switched over, but the old primary left: its disk has failed\" }", "30 closed"]

@@ -1,0 +1,164 @@
+//! What a node wants done, and how it ends.
+
+use super::disk::DiskJob;
+use super::link::LinkId;
+use super::message::Message;
+use crate::base::{Generation, NodeId, Seq};
+use crate::devices::disk::DiskRequest;
+use crate::machine::{Exit, Machine, Output, Saved};
+use crate::replay::Divergence;
+
+/// What a node wants done.
+#[derive(Debug)]
+pub enum Command {
+    /// Sends a message on a connection; on one that is gone it does nothing.
+    Send {
+        /// The connection.
+        link: LinkId,
+        /// The message.
+        message: Message,
+    },
+    /// Ends a connection once what was sent on it has gone out.
+    Close {
+        /// The connection.
+        link: LinkId,
+    },
+    /// Asks the arbiter for `generation`, which comes after one of node `after`'s, to be primary with `keeps`
+    /// as the backup that counts; the outcome comes back as [`Event::Claimed`](super::Event::Claimed).
+    Claim {
+        /// The generation.
+        generation: Generation,
+        /// As in [`Bid::keeps`](super::arbiter::Bid::keeps).
+        keeps: Option<NodeId>,
+        /// As in [`Bid::after`](super::arbiter::Bid::after).
+        after: NodeId,
+    },
+    /// Asks the arbiter which node holds the newest generation; the answer comes back as
+    /// [`Event::HolderSeen`](super::Event::HolderSeen).
+    AskHolder,
+    /// Tells the arbiter that the guest of this generation has ended.
+    EndLife {
+        /// That generation.
+        generation: Generation,
+    },
+    /// A recording, if there is one, starts from this state.
+    StartRecording {
+        /// The state.
+        base: Box<Saved>,
+        /// The number of the first entry that follows.
+        seq_next: Seq,
+        /// The generation that it is of.
+        generation: Generation,
+    },
+    /// The next frame of the log, for the recording if there is one.
+    Append {
+        /// The frame as it is stored and sent.
+        bytes: Vec<u8>,
+    },
+    /// The output may leave.
+    Release(Output),
+    /// The guest wants this of a disk; its end comes back as [`Event::DiskDone`](super::Event::DiskDone), in order.
+    Disk(DiskRequest),
+    /// A state transfer wants this of a disk, after everything asked of it before; answered by
+    /// [`Event::DiskWorked`](super::Event::DiskWorked), in order.
+    DiskWork(DiskJob),
+    /// The guest is to be plugged into the switch, if there is one; anew if it was.
+    PlugIn(Plug),
+    /// From here on this node sends to the switch as `generation`; frames past `rx_seq` are wanted.
+    Activate {
+        /// The generation that the node has claimed.
+        generation: Generation,
+        /// The last inbound frame in the log.
+        rx_seq: u64,
+    },
+    /// The switch need not keep inbound frames up to here.
+    FramesSafe {
+        /// The last of them.
+        rx_seq: u64,
+    },
+    /// The node has lost its role, for the reason in `halt`, and looks for the primary from here on: its
+    /// switch port, recording and disks are to be left as for that halt. [`Event::RoleLeft`](super::Event::RoleLeft) follows once the
+    /// disks are released.
+    LeaveRole {
+        /// The reason.
+        halt: Halt,
+    },
+    /// A connection to `address` is wanted, for the node's present identity; [`Event::Dialed`](super::Event::Dialed) follows.
+    Dial {
+        /// Where a node of this vm may listen.
+        address: String,
+    },
+    /// For people: a line on what has just happened.
+    Tell(String),
+    /// The same, about the guest itself: printed also where messages about the node are not.
+    Warn(String),
+    /// The node has ended; nothing follows.
+    Halt(Halt),
+}
+
+/// How a node introduces its guest to the switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plug {
+    /// The guest's Ethernet address.
+    pub mac: [u8; 6],
+    /// The number of its life.
+    pub life: u64,
+    /// The generation that the node sends under, or follows.
+    pub generation: Generation,
+    /// A backup neither receives nor sends frames until it activates.
+    pub standby: bool,
+    /// The last frame that the machine has received.
+    pub rx_seq: u64,
+    /// The last frame that the machine has sent.
+    pub tx_seq: u64,
+}
+
+impl Plug {
+    /// How the node of `machine` introduces it; `None` for a machine without a network device, which the switch
+    /// need not know.
+    pub(super) fn of(machine: &Machine, life: u64, generation: Generation, standby: bool) -> Option<Self> {
+        let config = machine.config();
+        let (mac, rx_seq, tx_seq) = (config.mac, machine.rx_seq(), machine.tx_seq());
+        config.board.has_net().then_some(Self { mac, life, generation, standby, rx_seq, tx_seq })
+    }
+}
+
+/// How a node ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// The guest ended: powered off, reset or failed.
+    GuestEnded(Exit),
+    /// The instruction limit that the operator set is reached.
+    LimitReached,
+    /// Another node is the primary.
+    LostClaim {
+        /// The generation that this node has not won.
+        generation: Generation,
+        /// The node that has it.
+        to: NodeId,
+    },
+    /// The primary would not have us, or the transfer failed: nothing of value is lost. `for_good` when asking
+    /// again would not help.
+    NotJoined {
+        /// The reason, for the operator.
+        why: String,
+        /// Asking again would not help.
+        for_good: bool,
+    },
+    /// No node answered where a primary should be.
+    NoPrimary {
+        /// The reason, for the operator.
+        why: String,
+    },
+    /// This backup's replay differs from the log.
+    Diverged(Box<Divergence>),
+    /// A backup's own disk did not do what the guest's did.
+    DiskFailed {
+        /// The disk's number, from 0.
+        disk: u8,
+        /// The number of the request that failed.
+        tag: u64,
+    },
+    /// The operator asked.
+    Quit,
+}

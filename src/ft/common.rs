@@ -1,0 +1,181 @@
+//! What all roles of a node need and none owns.
+
+use super::command::Command;
+use super::event::Recording;
+use super::link::LinkId;
+use super::message::Message;
+use super::seek::Seek;
+use super::settings::{SCROLLBACK_BYTES_MAX, Settings};
+use super::switch_state::SwitchState;
+use super::terminals::Terminals;
+use crate::base::NodeId;
+use crate::cpu::Stuck;
+use crate::machine::{Machine, MachineConfig};
+
+/// A second request to end a node that refused the first counts as one within this time.
+pub const INSIST_NS: u64 = 60_000_000_000;
+
+/// What both roles need and neither owns.
+pub(super) struct Common {
+    pub id: NodeId,
+    pub vm: String,
+    pub settings: Settings,
+    pub commands: Vec<Command>,
+    pub terminals: Terminals,
+    /// Where this node listens, for its peer to report to terminals.
+    pub listen: Option<String>,
+    /// Why the arbiter decides nothing, as last reported.
+    pub arbiter_trouble: Option<String>,
+    pub switch: SwitchState,
+    /// Reported: the switch's fence does not come from the arbiter.
+    pub fence_told: bool,
+    /// Peers that were suspected.
+    pub suspicions: u64,
+    /// How beats are sent and received here, for the status.
+    pub beats_run: Option<String>,
+    /// When this node began.
+    pub born_ns: u64,
+    /// Of the program, for its status.
+    pub version: &'static str,
+    pub takeovers: u64,
+    pub recording: Recording,
+    /// When the operator was last refused to end this node.
+    quit_refused_ns: Option<u64>,
+    /// Whether a recording wants the log, and the state that it begins with.
+    pub records: bool,
+    /// The machine that a joiner is configured to expect.
+    pub expects: Option<Box<MachineConfig>>,
+    pub seek: Seek,
+    /// The time of the event or turn that is being worked on.
+    pub now_ns: u64,
+    /// Reported: the guest can only trap.
+    pub stuck_told: bool,
+}
+
+impl Common {
+    pub fn new(id: NodeId, vm: &str, settings: Settings) -> Self {
+        let scrollback_bytes = settings.scrollback_bytes.clamp(1, SCROLLBACK_BYTES_MAX);
+        let terminals = Terminals::new(vm, id, scrollback_bytes);
+        Self {
+            id,
+            vm: vm.to_owned(),
+            settings,
+            commands: Vec::new(),
+            terminals,
+            listen: None,
+            arbiter_trouble: None,
+            switch: SwitchState::None,
+            fence_told: false,
+            suspicions: 0,
+            beats_run: None,
+            born_ns: 0,
+            version: "",
+            takeovers: 0,
+            recording: Recording::None,
+            quit_refused_ns: None,
+            records: true,
+            expects: None,
+            seek: Seek::default(),
+            now_ns: 0,
+            stuck_told: false,
+        }
+    }
+
+    /// Tells once if the guest has got to where it can only trap.
+    pub fn watch_for_stuck(&mut self, machine: &Machine) {
+        let Some(Stuck { at, pc, cause }) = machine.hart().stuck().filter(|_| !self.stuck_told) else {
+            return;
+        };
+        self.stuck_told = true;
+        self.commands.push(Command::Warn(format!(
+            "the guest only traps since {at}: its trap handler is at {pc:#x}, and the first instruction there \
+             raises: {cause}"
+        )));
+    }
+
+    /// Another node is reported to listen at `address`.
+    pub fn learn(&mut self, address: &str) {
+        self.seek.learn(address, self.listen.as_deref());
+    }
+
+    pub fn learn_all(&mut self, addresses: &[String]) {
+        addresses.iter().take(super::seek::TOLD_MAX).for_each(|address| self.learn(address));
+    }
+
+    /// Tells the peer where it may find other nodes.
+    pub fn say_known(&mut self, link: LinkId) {
+        let addresses = self.seek.known();
+        if !addresses.is_empty() {
+            self.send(link, Message::Known { addresses });
+        }
+    }
+
+    /// Tells a joiner to ask again, or elsewhere.
+    pub fn put_off(&mut self, link: LinkId, why: impl Into<String>) {
+        let known = self.seek.known();
+        self.send(link, Message::Later { why: why.into(), known });
+        self.commands.push(Command::Close { link });
+    }
+
+    /// Whether this request to end the node repeats one that was refused a short time ago; if not, reports
+    /// `lost`, what its end would destroy.
+    pub fn is_insisted_on(&mut self, now_ns: u64, lost: &str) -> bool {
+        if self.quit_refused_ns.is_some_and(|at| now_ns.saturating_sub(at) < INSIST_NS) {
+            return true;
+        }
+        self.quit_refused_ns = Some(now_ns);
+        let at = self.listen.as_deref().unwrap_or("ADDR");
+        self.tell(format!(
+            "not ended: {lost}. Join it first with `lockstep backup --primary {at}`, or ask once more within {} s to end \
+             it all the same",
+            INSIST_NS / 1_000_000_000
+        ));
+        false
+    }
+
+    /// Tells the peer where terminals reach this node.
+    pub fn say_whereabouts(&mut self, link: LinkId) {
+        if let Some(listen) = self.listen.clone() {
+            self.send(link, Message::Whereabouts { listen });
+        }
+    }
+
+    /// Tells how far a state transfer is whenever the `done`-th of so many chunks completes another tenth.
+    pub fn tell_tenths(&mut self, done: u32, chunks: u32, what: &str) {
+        let tenths = |done: u32| u64::from(done) * 10 / u64::from(chunks.max(1));
+        if (1..=chunks).contains(&done) && tenths(done - 1) < tenths(done) {
+            self.tell(format!("state transfer: {done} of {chunks} chunks {what}"));
+        }
+    }
+
+    pub fn send(&mut self, link: LinkId, message: Message) {
+        self.commands.push(Command::Send { link, message });
+    }
+
+    pub fn tell(&mut self, text: impl Into<String>) {
+        self.commands.push(Command::Tell(text.into()));
+    }
+
+    /// Notes how the arbiter is. It is asked over and over: only a change is reported.
+    pub fn arbiter_is(&mut self, trouble: Option<String>) {
+        if self.arbiter_trouble != trouble {
+            self.tell(trouble.as_deref().unwrap_or("the arbiter answers again"));
+            self.arbiter_trouble = trouble;
+        }
+    }
+
+    /// An attempt to join has failed and another follows. Attempts are frequent: only a new reason is
+    /// reported.
+    pub fn not_found(&mut self, why: String) {
+        if self.seek.last.as_ref() != Some(&why) {
+            self.tell(format!("{why}; this node tries again"));
+            self.seek.last = Some(why);
+        }
+    }
+
+    /// Says no on a connection that asked for something, and ends it.
+    pub fn refuse(&mut self, link: LinkId, why: impl Into<String>) {
+        self.send(link, Message::Refuse { why: why.into() });
+        self.commands.push(Command::Close { link });
+    }
+}

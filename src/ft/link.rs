@@ -1,0 +1,7 @@
+//! Names for connections.
+
+use serde::{Deserialize, Serialize};
+
+/// Names a connection, for as long as the node lives. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LinkId(pub u64);
