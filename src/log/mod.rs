@@ -11,9 +11,11 @@ pub mod entry;
 pub mod frame;
 pub mod scan;
 pub mod segment;
+pub mod tail;
 
 pub use code::{EntryError, PAYLOAD_BYTES_MAX, Payloads};
 pub use entry::{Entry, Event, OutputMark, Start};
 pub use frame::{EntryCursor, FRAME_BYTES_MAX, Frame, FrameBuilder, FrameError, decode_frame};
 pub use scan::{Damage, Fault, Place, Scan};
 pub use segment::{HeaderError, Lineage, SegmentHeader};
+pub use tail::{Behind, Tail};
