@@ -17,7 +17,7 @@ pub fn run(data: &[u8]) {
     for vm in ["db", identity.vm.as_str()] {
         for generation in [Generation::ZERO, Generation(3), identity.generation] {
             for node in [NodeId(1), identity.node] {
-                let bid = Bid { generation, node, keeps: None, after: None, wherefrom: String::new() };
+                let bid = Bid { generation, node, keeps: Vec::new(), after: None, wherefrom: String::new() };
                 let last = Holder { bid, ended: false };
                 for (found, fault_tolerant) in stamps.into_iter().flat_map(|s| [(s, false), (s, true)]) {
                     let claimant = Claimant { vm, node: NodeId(9), last: Some(&last), fault_tolerant };

@@ -16,11 +16,11 @@ use std::collections::VecDeque;
 
 use lockstep::base::{Generation, Icount, NodeId, digest_bytes};
 use lockstep::devices::disk::{DiskDone, DiskOp, DiskStatus};
+use lockstep::ft::Pace;
 use lockstep::ft::disk::{CHUNK_BYTES, DIGESTS_MAX, DiskWorked, Work, Worked};
 use lockstep::ft::message::{
     HEADER_BYTES, Header, PREAMBLE_BYTES, check_preamble, decode_body, decode_header,
 };
-use lockstep::ft::node::Pace;
 use lockstep::ft::{Bid, Boot, Claim, Command, Event, Halt, Holder, LinkId, Message, Node, Settings, World};
 use lockstep::log::decode_frame;
 
@@ -264,7 +264,10 @@ impl Party {
         let other = NodeId(3);
         let event = match command {
             Command::Claim { generation, .. } => {
-                let lost = Claim::Lost { to: other, keeps: (how & 2 != 0).then_some(self.node.id()) };
+                let lost = Claim::Lost {
+                    to: other,
+                    keeps: (how & 2 != 0).then_some(self.node.id()).into_iter().collect(),
+                };
                 let outcome = match how & 5 {
                     0 => Ok(Claim::Won),
                     1 => Ok(lost),
@@ -275,7 +278,7 @@ impl Party {
             Command::AskHolder => {
                 let node = if how & 1 == 0 { other } else { self.node.id() };
                 let generation = self.node.generation().next();
-                let bid = Bid { generation, node, keeps: None, after: None, wherefrom: String::new() };
+                let bid = Bid { generation, node, keeps: Vec::new(), after: None, wherefrom: String::new() };
                 let holder = (how & 4 == 0).then_some(Holder { bid, ended: how & 2 != 0 });
                 Event::HolderSeen(Ok(holder))
             }

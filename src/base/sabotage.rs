@@ -36,6 +36,16 @@ sabotages! {
     GateOpen = "gate-open",
     /// The gate releases an output once the log up to some entries *before* its mark is acknowledged.
     MarkNotAwaited = "mark-not-awaited",
+    /// The log counts as committed once any of several backups holds it.
+    AnyAck = "any-ack",
+    /// A backup that is lost leaves the commit rule at once, and not when a claim without it is won.
+    LostForgotten = "lost-forgotten",
+    /// A machine goes on with another primary's log although the two logs part before.
+    ResumeUnchecked = "resume-unchecked",
+    /// A primary that goes on with a backup reports to the switch as safe what that backup may not have.
+    ActivatedAhead = "activated-ahead",
+    /// A joiner is offered a state while outputs from before it wait: if it has to go on, nobody sends them.
+    OfferedEarly = "offered-early",
     /// The replayer takes any state digest for the recorder's.
     DigestUnchecked = "digest-unchecked",
     /// A backup goes live before it has replayed all that it acknowledged.

@@ -14,6 +14,7 @@ pub(crate) mod disk;
 pub(crate) mod elf;
 pub(crate) mod guest;
 pub(crate) mod kill;
+pub(crate) mod leave;
 pub(crate) mod log;
 pub(crate) mod node;
 pub(crate) mod primary;
@@ -76,6 +77,8 @@ enum Command {
     Status(status::Args),
     /// Make primary and backup change places, with nothing lost and no fault counted.
     Switchover(switchover::Args),
+    /// Have a node leave the guest to the others, and end.
+    Leave(leave::Args),
     /// Kill a node of this host with SIGKILL, to see what the others make of it.
     Kill(kill::Args),
     /// Replay a recording: the same output, the same end.
@@ -128,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Attach(args) => attach::run(args),
         Command::Status(args) => status::run(args),
         Command::Switchover(args) => switchover::run(args),
+        Command::Leave(args) => leave::run(args),
         Command::Kill(args) => kill::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Log(args) => log::run(args),

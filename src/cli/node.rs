@@ -9,6 +9,7 @@ use signal_hook::low_level::emulate_default_handler;
 
 use super::console::ConsoleArgs;
 use super::{Failure, arg};
+use crate::ft::settings::BACKUPS_MAX;
 use crate::ft::{Arbiter, Halt, Node, Settings};
 use crate::host::arbiter::Place;
 use crate::host::disk::Disks;
@@ -49,6 +50,11 @@ pub struct Site {
     #[arg(long, default_value_t = Settings::default().silence_ns / 1_000_000, value_name = "MS",
           value_parser = clap::value_parser!(u64).range(20..=60_000))]
     silence_ms: u64,
+    /// Backups that this node takes while it is the primary. An output waits for all of them; the guest survives
+    /// the loss of as many hosts. A node too many stays a spare: it looks for a place until there is one.
+    #[arg(long, default_value_t = Settings::default().backups_max as u64, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(1..=BACKUPS_MAX as u64))]
+    backups: u64,
     /// End when this node loses its place in the pair. Without this it looks for the primary then, and joins it
     /// as its backup under a new identity, for as long as that takes.
     #[arg(long)]
@@ -67,7 +73,14 @@ impl Site {
         let settings = Settings::default();
         let heartbeat_ns = settings.heartbeat_ns.min(silence_ns / 5);
         let digest_instructions = self.digest_every;
-        self.console.settings(Settings { silence_ns, heartbeat_ns, digest_instructions, ..settings })
+        let backups_max = self.backups as usize;
+        self.console.settings(Settings {
+            silence_ns,
+            heartbeat_ns,
+            digest_instructions,
+            backups_max,
+            ..settings
+        })
     }
 
     /// Opens what the site names, before anything is claimed or asked for.

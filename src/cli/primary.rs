@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     // A node that crashes between the claim and its first request to the disks has written to none of them.
     let disks = disks.intend()?;
     let after = last.map(|last| last.bid.node);
-    let bid = Bid { generation, node: id, keeps: None, after, wherefrom: site.wherefrom("primary") };
+    let bid = Bid { generation, node: id, keeps: Vec::new(), after, wherefrom: site.wherefrom("primary") };
     claim_life(&mut *arbiter, &site.arbiter, &site.vm, &bid)?;
     let driver = Driver::new(site.wiring("primary", listener, arbiter, disks)?)?;
     let boot = Boot { machine, generation, life: draw_u64(), limit: Icount::MAX };
@@ -96,7 +96,8 @@ mod tests {
             let (generation, last) = next_life(arbiter, &place, "kv", fresh)?;
             assert_eq!(last.as_ref().map_or(Generation::ZERO, |last| last.bid.generation).next(), generation);
             let after = last.map(|last| last.bid.node);
-            let bid = Bid { generation, node: NodeId(id), keeps: None, after, wherefrom: String::new() };
+            let bid =
+                Bid { generation, node: NodeId(id), keeps: Vec::new(), after, wherefrom: String::new() };
             claim_life(arbiter, &place, "kv", &bid).map(|()| generation)
         };
         assert_eq!(claim(&mut arbiter, 1, false).unwrap(), Generation(1));

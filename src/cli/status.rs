@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Failure;
 use crate::ft::detector::Watch;
-use crate::ft::{Message, NodeStatus};
+use crate::ft::{FollowerStatus, Message, NodeStatus};
 use crate::host::driver::plain;
 use crate::host::link::{self, LinkError};
 use crate::host::say::put;
@@ -54,6 +54,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     }
     put!("protected   {}", unprotected_because(&status).unwrap_or("yes"))?;
     put!("peer        {}", plain(status.peer.as_deref().unwrap_or("none")))?;
+    for follower in &status.followers {
+        put!("follower    {}", described(follower))?;
+    }
     put!(
         "node        lockstep {}, up {:.0} s, {} takeovers, {} suspicions",
         plain(&status.version),
@@ -90,6 +93,13 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         if troubles.is_empty() { "yes".to_owned() } else { format!("no: {}", plain(&troubles.join("; "))) };
     put!("well        {well}")?;
     Ok(code)
+}
+
+/// One of the nodes that follow a primary.
+fn described(follower: &FollowerStatus) -> String {
+    let FollowerStatus { node, addr, phase, acked, lag_ms, .. } = follower;
+    let at = addr.as_deref().unwrap_or("an address that it has not reported");
+    format!("{} at {} ({}), holds entry {acked}, {lag_ms:.1} ms behind", plain(node), plain(at), plain(phase))
 }
 
 /// How the peer is watched: what was set, and what was made of it.

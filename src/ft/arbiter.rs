@@ -16,10 +16,12 @@ pub struct Bid {
     pub generation: Generation,
     /// The claimant.
     pub node: NodeId,
-    /// The node that counts as the backup from the generation's first entry on: the old primary, when the
-    /// two change places as planned. Nothing leaves the new primary without its acknowledgement, so a node
-    /// that loses a claim and is named here may claim the generation after.
-    pub keeps: Option<NodeId>,
+    /// The nodes that count as backups from the generation's first entry on: the old primary, when two nodes
+    /// change places as planned; the backups that are left, when a primary has lost one of several. Nothing leaves
+    /// the claimant without their acknowledgements, so a node that loses a claim and is named here may claim the
+    /// generation after. In JSON a number where there is one, null for none, else a list.
+    #[serde(default, with = "kept")]
+    pub keeps: Vec<NodeId>,
     /// The holder of the generation before, as the claimant knows it: an arbiter that names another node is
     /// not the one that decided it.
     #[serde(default)]
@@ -28,17 +30,56 @@ pub struct Bid {
     pub wherefrom: String,
 }
 
+/// More backups than any primary has.
+pub const KEEPS_MAX: usize = 16;
+
+/// [`Bid::keeps`] as records have it.
+mod kept {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{KEEPS_MAX, NodeId};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Kept {
+        None,
+        One(NodeId),
+        More(Vec<NodeId>),
+    }
+
+    pub fn serialize<S: Serializer>(keeps: &[NodeId], to: S) -> Result<S::Ok, S::Error> {
+        match keeps {
+            [] => Kept::None,
+            [one] => Kept::One(*one),
+            more => Kept::More(more.to_vec()),
+        }
+        .serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<NodeId>, D::Error> {
+        match Kept::deserialize(from)? {
+            Kept::None => Ok(Vec::new()),
+            Kept::One(one) => Ok(vec![one]),
+            Kept::More(more) if more.len() <= KEEPS_MAX => Ok(more),
+            Kept::More(more) => {
+                Err(D::Error::custom(format_args!("{} nodes are kept; {KEEPS_MAX} are the most", more.len())))
+            }
+        }
+    }
+}
+
 /// The outcome of a claim that the arbiter decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Claim {
     /// The generation is ours (also when a repeated claim finds that it was ours already).
     Won,
-    /// Another node has it, and is primary with `keeps` as the backup that counts, if there is one.
+    /// Another node has it, and is primary with `keeps` as the backups that count.
     Lost {
         /// The node that has it.
         to: NodeId,
         /// As in [`Bid::keeps`].
-        keeps: Option<NodeId>,
+        keeps: Vec<NodeId>,
     },
 }
 
@@ -94,4 +135,28 @@ pub trait Arbiter: Send {
 
     /// The same arbiter for another thread: neither waits for the other.
     fn another(&self) -> Box<dyn Arbiter>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_a_pair_reads_as_it_always_did_and_one_of_a_group_has_a_list() {
+        let bid = |keeps: &[u64]| Bid {
+            generation: Generation(2),
+            node: NodeId(7),
+            keeps: keeps.iter().copied().map(NodeId).collect(),
+            after: None,
+            wherefrom: "here".into(),
+        };
+        for (keeps, text) in [(&[][..], "null"), (&[9], "9"), (&[9, 8], "[9,8]")] {
+            let json =
+                format!(r#"{{"generation":2,"node":7,"keeps":{text},"after":null,"wherefrom":"here"}}"#);
+            assert_eq!(serde_json::to_string(&bid(keeps)).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Bid>(&json).unwrap(), bid(keeps));
+        }
+        let many = format!(r#"{{"generation":2,"node":7,"keeps":{:?},"wherefrom":""}}"#, [1; KEEPS_MAX + 1]);
+        assert!(serde_json::from_str::<Bid>(&many).unwrap_err().to_string().contains("the most"));
+    }
 }

@@ -11,6 +11,10 @@
 //!                                                            Primary
 //! ```
 //!
+//! A backup that has lost its place through no fault of its own keeps its machine and looks for the primary
+//! ([`Away`]): if that has the log which this one lacks, it goes on from where it is, and counts again later. Otherwise it
+//! leaves its role, and joins anew.
+//!
 //! Promises: it claims only while it counts; it replays only once its disks hold all that the state
 //! takes for done, and does to them what the guest does to its own; it goes live only at the end of every entry it has
 //! acknowledged, hence past the mark of every output that may have left.
@@ -19,6 +23,7 @@ use core::fmt::Display;
 use std::collections::VecDeque;
 
 use super::arbiter::{ArbiterError, Claim};
+use super::claim::Claiming;
 use super::clock::TICK_NS;
 use super::command::{Command, Halt, Plug};
 use super::common::Common;
@@ -50,9 +55,6 @@ const ANSWER_NS: u64 = 3_000_000_000;
 /// The most chunks that a snapshot of that much RAM takes.
 const CHUNKS_MAX: u32 = 1 << 18;
 
-/// One virtqueue of the longest frames.
-const KEPT_BYTES_SPARE: usize = 256 * 64 * 1024;
-
 enum State {
     /// `Join` is sent.
     Asking,
@@ -68,11 +70,21 @@ enum State {
     Following(Box<Replayer>),
 }
 
+/// Looking for the primary with a machine in hand.
+enum Away {
+    Resting {
+        until_ns: u64,
+    },
+    Dialing {
+        address: String,
+    },
+    /// The present connection is to a node that was asked for the log.
+    Asked,
+}
+
 /// A bid for the next generation.
 struct Bid {
-    generation: Generation,
-    asked: bool,
-    retry_ns: u64,
+    claiming: Claiming,
     won: bool,
     /// A planned change of places: the old primary becomes the backup, and counts from the start.
     planned: bool,
@@ -96,6 +108,10 @@ pub(super) struct Backup {
     /// The other side has sent any message at all.
     is_answered: bool,
     bid: Option<Bid>,
+    /// It follows no primary, and looks for one that its machine can go on with.
+    away: Option<Away>,
+    /// No primary can go on from its machine: it has to join anew.
+    outdated: bool,
     /// The primary is stopped at `SwitchOver`, and so is this machine: once all earlier output has left, this
     /// node claims.
     handed_over: bool,
@@ -192,9 +208,10 @@ impl Backup {
             detector: settings.detector_with(now_ns, ANSWER_NS),
             is_answered: false,
             bid: None,
+            away: None,
+            outdated: false,
             handed_over: false,
-            // More than a gate can hold, also when one notify overfills it by a whole ring of frames.
-            kept: KeptOutputs::new(settings.gate_outputs_max * 2, settings.gate_bytes_max + KEPT_BYTES_SPARE),
+            kept: KeptOutputs::of_a_primary_with(settings),
             arriving: None,
             fetch: None,
             mirror: Mirror::default(),
@@ -237,7 +254,7 @@ impl Backup {
 
     /// The generation that this node follows, unless it is bidding for the next.
     pub fn generation_and_holder(&self) -> Option<(Generation, NodeId)> {
-        self.bid.is_none().then_some((self.generation, self.holder))
+        (self.bid.is_none() && self.away.is_none()).then_some((self.generation, self.holder))
     }
 
     pub fn disk_standing(&self) -> DiskStanding {
@@ -263,6 +280,16 @@ impl Backup {
 
     pub fn step(&mut self, common: &mut Common, event: Event, now_ns: u64) -> Next {
         match event {
+            Event::Message { link, message }
+                if link == self.link && self.linked && matches!(self.away, Some(Away::Asked)) =>
+            {
+                self.detector.heard(now_ns);
+                self.answered(common, message, now_ns)
+            }
+            Event::Dialed { address, outcome } => {
+                self.dialed(common, &address, outcome, now_ns);
+                Next::Stay
+            }
             Event::Message { link, message } if link == self.link && self.linked => {
                 if !self.is_answered && !self.counting {
                     self.detector = common.settings.detector_of_joining(now_ns);
@@ -292,18 +319,17 @@ impl Backup {
             | Event::ArbiterSeen { .. }
             | Event::HolderSeen(_)
             | Event::Switch(_)
-            | Event::Dialed { .. }
             | Event::RoleLeft
             | Event::Recording(_) => Next::Stay,
             Event::Fenced { current } => {
-                if current > self.generation && self.bid.is_none() {
+                if current > self.generation && self.bid.is_none() && self.away.is_none() {
                     common.tell(format!("the switch serves generation {current}: asking the arbiter"));
                     common.commands.push(Command::AskHolder);
                 }
                 Next::Stay
             }
             Event::Quit => {
-                let last = self.counting && !self.linked && self.ended.is_none();
+                let last = self.is_last();
                 let lost = "the primary is lost, and this node, which is about to go on in its place, holds the only \
                             copy of the guest";
                 if last && !common.is_insisted_on(now_ns, lost) {
@@ -325,7 +351,7 @@ impl Backup {
     /// A message of another connection than the primary's.
     fn other_message(&self, common: &mut Common, link: LinkId, message: Message) {
         match message {
-            Message::Join { .. } => {
+            Message::Join { .. } | Message::Resume { .. } => {
                 common
                     .put_off(link, format!("this node is the backup; its primary is node {}", self.primary));
             }
@@ -446,7 +472,7 @@ impl Backup {
     fn disk_done(&mut self, common: &mut Common, done: &DiskDone) -> Next {
         match self.mirror.ended(done) {
             Ended::Quietly => {}
-            Ended::Flushed { disk, tag } if self.linked => {
+            Ended::Flushed { disk, tag } if self.linked && self.away.is_none() => {
                 common.send(self.link, Message::Flushed { disk, tag });
             }
             Ended::Flushed { .. } => {}
@@ -526,6 +552,7 @@ impl Backup {
         common.commands.extend(plug.map(Command::PlugIn));
         // Whether these were done before the disks were copied is unknown; they are idempotent.
         self.mirror.reissue(common, &mut machine);
+        common.log_begins(seq_next, self.generation);
         common.terminals.machine_stands_at(machine.console_bytes());
         self.state = State::Following(Box::new(Replayer::new(machine, seq_next)));
         self.backlog_bytes = 0;
@@ -549,10 +576,14 @@ impl Backup {
             entries.iter().any(|e| matches!(e.event, log::Event::Joined { node } if node == common.id));
         let unpacked: usize = entries.iter().map(|entry| entry.event.payload().len()).sum();
         let held_bytes = bytes.len() + unpacked + entries.len() * size_of::<Entry>();
-        let generation = entries.iter().find_map(|e| match e.event {
-            log::Event::Generation { generation, node, .. } => Some((generation, node)),
-            _ => None,
-        });
+        let generations: Vec<_> = entries
+            .iter()
+            .filter_map(|entry| match entry.event {
+                log::Event::Generation { generation, node, .. } => Some((entry.seq, generation, node)),
+                _ => None,
+            })
+            .collect();
+        let first = entries.first().map_or(replayer.seq_next(), |entry| entry.seq);
         replayer.push(entries).map_err(|divergence| divergence.to_string())?;
         let last = Seq(replayer.seq_next().get() - 1);
         self.backlog.push_back((last, held_bytes));
@@ -561,9 +592,11 @@ impl Backup {
             return Err("more log came than this backup may hold".into());
         }
         self.log_bytes += bytes.len() as u64;
+        common.tail.push(first, last, bytes.clone());
         common.commands.push(Command::Append { bytes });
         self.ack_due = true;
-        if let Some((generation, node)) = generation {
+        for (seq, generation, node) in generations {
+            common.tail.begin(seq, generation);
             (self.generation, self.holder) = (generation, node);
             if let Some(link) = self.answer_to.take() {
                 let json = serde_json::json!({ "switched_over": true, "generation": generation }).to_string();
@@ -586,6 +619,9 @@ impl Backup {
     fn lose_primary(&mut self, common: &mut Common, why: &str) -> Next {
         self.linked = false;
         common.commands.push(Command::Close { link: self.link });
+        if self.away.is_some() {
+            return self.look_on(common, why.to_owned());
+        }
         if !self.counting {
             let lost = || format!("the primary was lost before this backup counted: {why}");
             let unfit = self.unfit.take();
@@ -600,10 +636,9 @@ impl Backup {
     }
 
     fn bid(&mut self, common: &mut Common, planned: bool) {
-        let generation = self.generation.next();
-        let keeps = planned.then_some(self.primary);
-        common.commands.push(Command::Claim { generation, keeps, after: self.holder });
-        self.bid = Some(Bid { generation, asked: true, retry_ns: 0, won: false, planned });
+        let keeps = if planned { vec![self.primary] } else { Vec::new() };
+        let claiming = Claiming::begin(common, self.generation.next(), keeps, self.holder);
+        self.bid = Some(Bid { claiming, won: false, planned });
     }
 
     fn claimed(
@@ -613,7 +648,7 @@ impl Backup {
         outcome: Result<Claim, ArbiterError>,
         now_ns: u64,
     ) -> Next {
-        let Some(bid) = self.bid.as_mut().filter(|bid| bid.generation == generation) else {
+        let Some(bid) = self.bid.as_mut().filter(|bid| bid.claiming.generation == generation) else {
             return Next::Stay;
         };
         if outcome.is_ok() {
@@ -621,29 +656,150 @@ impl Backup {
         }
         match outcome {
             Ok(Claim::Won) => bid.won = true,
+            // Its primary went on, with this node as a backup that counts.
+            Ok(Claim::Lost { to, keeps }) if keeps.contains(&common.id) => {
+                self.handed_over = false;
+                self.bid = None;
+                if !self.linked {
+                    let claiming = Claiming::begin(common, generation.next(), Vec::new(), to);
+                    self.bid = Some(Bid { claiming, won: false, planned: false });
+                }
+            }
             Ok(Claim::Lost { to, .. }) => return Next::Halt(Halt::LostClaim { generation, to }),
             Err(error) => {
-                common.arbiter_is(Some(format!("waiting: {error}")));
-                bid.asked = false;
-                bid.retry_ns = now_ns + common.settings.claim_retry_ns;
+                bid.claiming.undecided(common, format!("waiting: {error}"), now_ns);
             }
         }
         Next::Stay
+    }
+
+    // ---- looking for the primary
+
+    /// With this node the guest would be lost, as far as it knows.
+    pub fn is_last(&self) -> bool {
+        self.counting && !self.linked && self.ended.is_none()
+    }
+
+    pub fn is_away(&self) -> bool {
+        self.away.is_some()
+    }
+
+    /// Whether its machine may go on with another primary's log, or with the last one's later.
+    pub fn can_resume(&self) -> bool {
+        let follows = matches!(self.state, State::Following(_));
+        follows && self.ended.is_none() && !self.outdated && !self.handed_over && !self.farewell
+    }
+
+    /// Gives up its place, keeps its machine, and looks for the primary.
+    pub fn look_for_primary(&mut self, common: &mut Common, why: &str, now_ns: u64) {
+        if self.linked {
+            common.send(self.link, Message::Bye { why: "this node has lost its place".into() });
+            common.commands.push(Command::Close { link: self.link });
+        }
+        common.tell(format!(
+            "{why}: this node keeps its machine, and looks for the primary to go on with its log"
+        ));
+        (self.linked, self.counting, self.in_step, self.handed_over) = (false, false, false, false);
+        (self.bid, self.answer_to) = (None, None);
+        self.away = Some(Away::Resting { until_ns: now_ns });
+    }
+
+    /// Tries the next address when it is time; when to look again.
+    fn look<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) -> u64 {
+        match &self.away {
+            Some(Away::Resting { until_ns }) if *until_ns <= now_ns => {
+                let Some(address) = common.seek.next() else { return u64::MAX };
+                common.is_new(world);
+                common.commands.push(Command::Dial { address: address.clone() });
+                self.away = Some(Away::Dialing { address });
+                u64::MAX
+            }
+            Some(Away::Resting { until_ns }) => *until_ns,
+            Some(Away::Dialing { .. } | Away::Asked) | None => u64::MAX,
+        }
+    }
+
+    fn dialed(&mut self, common: &mut Common, address: &str, outcome: Result<LinkId, String>, now_ns: u64) {
+        if !matches!(&self.away, Some(Away::Dialing { address: wanted }) if wanted == address) {
+            return;
+        }
+        match outcome {
+            Ok(link) => {
+                (self.link, self.linked, self.is_answered) = (link, true, false);
+                self.detector = common.settings.detector_with(now_ns, ANSWER_NS);
+                let held = common.tail.last();
+                let generation = common.tail.generation_of(held).unwrap_or(self.generation);
+                let (vm, node, life) = (common.vm.clone(), common.id, self.life);
+                common.send(link, Message::Resume { vm, node, life, held, generation });
+                self.away = Some(Away::Asked);
+            }
+            Err(error) => _ = self.look_on(common, format!("{address} does not answer: {error}")),
+        }
+    }
+
+    /// An attempt has failed: the next follows.
+    fn look_on(&mut self, common: &mut Common, why: String) -> Next {
+        common.not_found(why);
+        let rest_ns = common.seek.rest_ns();
+        if rest_ns > 0 {
+            // It may be that no other node is left, because there is nothing left to follow.
+            common.commands.push(Command::AskHolder);
+        }
+        self.away = Some(Away::Resting { until_ns: common.now_ns.saturating_add(rest_ns) });
+        Next::Stay
+    }
+
+    /// What the node that was asked for the log says first.
+    fn answered(&mut self, common: &mut Common, message: Message, now_ns: u64) -> Next {
+        match message {
+            Message::Resumed { generation, node } => {
+                if common.seek.is_replaced(self.life, generation) {
+                    let why = format!("generation {generation} is not the newest that this node knows of");
+                    return self.lose_primary(common, &why);
+                }
+                let held = common.tail.last();
+                common.tell(format!("node {node} goes on with this node's machine, from entry {held}"));
+                (self.generation, self.primary, self.holder) = (generation, node, node);
+                (self.away, self.is_answered, self.ack_due) = (None, true, true);
+                common.seek.last = None;
+                self.detector = common.settings.detector_of_joining(now_ns);
+                common.say_whereabouts(self.link);
+                common.say_known(self.link);
+                // What was reported to another primary, or over another connection, this one does not know.
+                for (disk, tag) in self.mirror.flushed() {
+                    common.send(self.link, Message::Flushed { disk, tag });
+                }
+                Next::Stay
+            }
+            Message::Later { why, known } => {
+                common.learn_all(&known);
+                self.lose_primary(common, &why)
+            }
+            Message::Known { addresses } => {
+                common.learn_all(&addresses);
+                Next::Stay
+            }
+            Message::Anew { why } => {
+                self.outdated = true;
+                Next::Halt(Halt::NotJoined { why, for_good: false })
+            }
+            Message::Refuse { why } => Next::Halt(Halt::NotJoined { why, for_good: true }),
+            Message::Bye { why } => self.lose_primary(common, &why),
+            other => {
+                let why = format!("it sent {} instead of an answer", name(&other));
+                self.lose_primary(common, &why)
+            }
+        }
     }
 
     // ---- running
 
     pub fn run<W: World>(&mut self, common: &mut Common, world: &mut W) -> (Next, Pace) {
         let now_ns = world.now_ns();
-        if let Some(bid) = &mut self.bid
-            && !bid.asked
-            && now_ns >= bid.retry_ns
-        {
-            bid.asked = true;
-            let keeps = bid.planned.then_some(self.primary);
-            let after = self.holder;
-            common.commands.push(Command::Claim { generation: bid.generation, keeps, after });
+        if let Some(bid) = &mut self.bid {
+            bid.claiming.ask_again(common, now_ns);
         }
+        let look_ns = self.look(common, world, now_ns);
         if self.linked
             && let Some(suspicion) = self.detector.suspects(now_ns, world.signs(self.link))
         {
@@ -678,11 +834,15 @@ impl Backup {
         if drained && self.bid.as_ref().is_some_and(|bid| bid.won) && is_level {
             return (Next::GoLive, Pace::Now);
         }
-        if self.linked && self.detector.heartbeat_due(now_ns) {
+        if self.linked && self.away.is_some() && self.detector.heartbeat_due(now_ns) {
+            // Who is asked for the log has nothing else to hear.
+            self.detector.spoke(now_ns);
+        } else if self.linked && self.detector.heartbeat_due(now_ns) {
             self.ack_due = true;
             self.acknowledge(common, now_ns);
         }
-        let pace = if drained || stalled { Pace::At(self.next_look_ns()) } else { Pace::Now };
+        let next_ns = self.next_look_ns().min(look_ns);
+        let pace = if drained || stalled { Pace::At(next_ns) } else { Pace::Now };
         (Next::Stay, pace)
     }
 
@@ -714,7 +874,9 @@ impl Backup {
                     self.ack_due = true;
                 }
                 Followed::Control(entry) => match entry.event {
-                    log::Event::SwitchOver => self.handed_over = true,
+                    log::Event::SwitchOver { to } => {
+                        self.handed_over = to.is_none_or(|node| node == common.id);
+                    }
                     // An older switch-over in the log led to this generation: it is history.
                     log::Event::Generation { .. } => self.handed_over = false,
                     log::Event::Typed { session, upto } => common.terminals.note_typed(session, upto),
@@ -755,7 +917,7 @@ impl Backup {
         let executed = replayer.icount();
         let moved =
             executed > self.ack_executed && now_ns.saturating_sub(self.ack_ns) >= common.settings.flush_ns;
-        if !self.linked || !(self.ack_due || moved) {
+        if !self.linked || self.away.is_some() || !(self.ack_due || moved) {
             return false;
         }
         self.ack_due = false;
@@ -769,10 +931,7 @@ impl Backup {
 
     fn next_look_ns(&self) -> u64 {
         let watch = if self.linked { self.detector.next_look_ns() } else { u64::MAX };
-        match &self.bid {
-            Some(bid) if !bid.asked => watch.min(bid.retry_ns),
-            _ => watch,
-        }
+        self.bid.as_ref().map_or(watch, |bid| watch.min(bid.claiming.next_look_ns()))
     }
 
     /// What the primary that this backup becomes starts from. Only after the claim is won and the
@@ -787,11 +946,11 @@ impl Backup {
         let ticks = self
             .ticks_heard
             .map_or(0, |(ticks, at_ns)| ticks.saturating_add(now_ns.saturating_sub(at_ns) / TICK_NS));
-        common.tell(format!("going live at {} as generation {}", machine.icount(), bid.generation));
+        common.tell(format!("going live at {} as generation {}", machine.icount(), bid.claiming.generation));
         Inheritance {
             machine,
             seq_next,
-            generation: bid.generation,
+            generation: bid.claiming.generation,
             life: self.life,
             ticks,
             kept: self.kept.drain(),
@@ -815,7 +974,12 @@ impl Backup {
                 status.transfer = Some((*chunks_done, *chunks));
             }
             State::Following(replayer) => {
-                status.phase = if self.bid.is_some() { "claiming" } else { "following" }.into();
+                status.phase = match (&self.bid, &self.away) {
+                    (Some(_), _) => "claiming",
+                    (None, Some(_)) => "seeking",
+                    (None, None) => "following",
+                }
+                .into();
                 status.log_seq = Seq(replayer.seq_next().get() - 1);
                 let known = self.backlog_end(replayer);
                 status.lag_instructions = known.since(replayer.icount());
@@ -864,6 +1028,10 @@ fn name(message: &Message) -> &'static str {
         Message::Later { .. } => "Later",
         Message::Known { .. } => "Known",
         Message::Pulse { .. } => "Pulse",
+        Message::Resume { .. } => "Resume",
+        Message::Resumed { .. } => "Resumed",
+        Message::Anew { .. } => "Anew",
+        Message::Leave => "Leave",
     }
 }
 

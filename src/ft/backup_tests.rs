@@ -404,14 +404,14 @@ fn log_that_comes_before_the_state_is_bounded_and_obeyed_after_it() {
 #[test]
 fn a_frame_of_log_is_held_as_it_lies_in_memory() {
     let mut scene = Scene::restored();
-    let frame = scene.entry(log::Event::SwitchOver);
+    let frame = scene.entry(log::Event::SwitchOver { to: None });
     scene.common.settings.backlog_bytes_max = frame.len() + size_of::<Entry>();
     assert_eq!(
         scene.event(Event::Message { link: LINK, message: Message::Log(frame.clone()) }),
-        ["append [SwitchOver]"]
+        ["append [SwitchOver { to: None }]"]
     );
     assert_eq!(scene.backup.backlog_bytes, scene.common.settings.backlog_bytes_max);
-    let more = scene.entry(log::Event::SwitchOver);
+    let more = scene.entry(log::Event::SwitchOver { to: None });
     assert_eq!(scene.ends_by(Message::Log(more)).0, lost("more log came than this backup may hold"));
     // An input counts as it was sent and as it is unpacked.
     let mut scene = Scene::restored();
@@ -420,7 +420,7 @@ fn a_frame_of_log_is_held_as_it_lies_in_memory() {
     scene.says(Message::Log(frame.clone()));
     assert_eq!(scene.backup.backlog_bytes, frame.len() + 100 + size_of::<Entry>());
     let mut scene = Scene::restored();
-    let mut frame = scene.entry(log::Event::SwitchOver);
+    let mut frame = scene.entry(log::Event::SwitchOver { to: None });
     frame.extend([1, 2, 3]);
     assert_eq!(scene.ends_by(Message::Log(frame)).0, lost("a log frame has 3 bytes too many"));
     let (halt, _) = Scene::restored().ends_by(Message::Log(vec![0xa7, 0, 0, 0]));
@@ -458,17 +458,17 @@ fn a_joiner_counts_once_it_reads_its_own_name_and_is_in_step_once_it_obeys_it() 
 }
 
 #[test]
-fn a_backup_keeps_more_outputs_than_a_gate_can_hold() {
+fn a_backup_keeps_more_outputs_than_a_gate_and_a_port_can_hold() {
     let kept = |count: u64, bytes: usize| {
         let mut scene = Scene::counting();
         (1..=count).for_each(|seq| scene.backup.kept.keep(Output::Net { seq, frame: vec![0; bytes] }));
         scene.backup.kept.drain().len()
     };
-    assert_eq!(kept(1024, 1), 1024);
-    assert_eq!(kept(1025, 1), 1024);
-    // 1 MiB of the gate, and 256 frames of 64 KiB.
-    assert_eq!(kept(272, 64 << 10), 272);
-    assert_eq!(kept(273, 64 << 10), 272);
+    assert_eq!(kept(4096 + 1024, 1), 5120);
+    assert_eq!(kept(4096 + 1025, 1), 5120);
+    // 1 MiB of the gate, 256 frames of 64 KiB, and 4 MiB of the port.
+    assert_eq!(kept(336, 64 << 10), 336);
+    assert_eq!(kept(337, 64 << 10), 336);
 }
 
 #[test]
@@ -576,14 +576,14 @@ fn the_successor_of_a_switch_over_claims_once_all_output_has_left() {
         let mut scene = Scene::counting();
         let frame = scene.log_to(1600);
         scene.says(Message::Log(frame));
-        let frame = scene.entry(log::Event::SwitchOver);
+        let frame = scene.entry(log::Event::SwitchOver { to: None });
         scene.says(Message::Log(frame));
         let released = Message::Heartbeat { ticks: 0, console_released: CONSOLE - 1 };
         scene.says(released);
         scene.turn(0);
         scene
     };
-    let claim = "Claim { generation: g3, keeps: Some(n0000000000000001), after: n0000000000000001 }";
+    let claim = "Claim { generation: g3, keeps: [n0000000000000001], after: n0000000000000001 }";
     let all = Message::Heartbeat { ticks: 9, console_released: CONSOLE };
     let mut scene = ready();
     assert_eq!(scene.recorder.machine().console_bytes(), CONSOLE);
@@ -624,7 +624,7 @@ fn an_undecided_claim_is_made_again_as_it_was() {
         scene.turn(0);
         scene.common.commands.clear();
         scene.backup.bid(&mut scene.common, planned);
-        let keeps = if planned { "Some(n0000000000000001)" } else { "None" };
+        let keeps = if planned { "[n0000000000000001]" } else { "[]" };
         let claim = format!("Claim {{ generation: g3, keeps: {keeps}, after: n0000000000000001 }}");
         assert_eq!(shown(&mut scene.common.commands)[..], *std::slice::from_ref(&claim));
         assert_eq!(scene.turn(1), (Pace::At(10 * MS), vec![]));
@@ -711,7 +711,7 @@ fn a_lost_primary_is_succeeded_only_by_a_backup_that_counts() {
         [
             "20 closed",
             "tell the primary is lost: reset",
-            "Claim { generation: g3, keeps: None, after: n0000000000000001 }"
+            "Claim { generation: g3, keeps: [], after: n0000000000000001 }"
         ]
     );
     assert_eq!(scene.event(closed("reset")), NOTHING, "it is lost already");
@@ -960,4 +960,91 @@ fn an_old_primary_follows_its_successor_and_answers_the_tool() {
     assert_eq!(shown(&mut scene.common.commands), ["20 Flushed { disk: 0, tag: 5 }"]);
     let failed = Scene::joining().changes_places(vec![Left::Failed { disk: 0, tag: 4 }]).err();
     assert_eq!(failed, Some(Halt::DiskFailed { disk: 0, tag: 4 }));
+}
+
+/// A backup that lost its claim, and keeps its machine.
+fn away() -> Scene {
+    let mut scene = Scene::counting();
+    scene.common.learn("10.0.0.1:7");
+    let why = "generation 3 belongs to another node";
+    scene.backup.look_for_primary(&mut scene.common, why, 4);
+    assert_eq!(
+        shown(&mut scene.common.commands),
+        [
+            "20 Bye { why: \"this node has lost its place\" }",
+            "20 closed",
+            "tell generation 3 belongs to another node: this node keeps its machine, and looks for the primary to go \
+             on with its log"
+        ]
+    );
+    scene
+}
+
+/// The same, when it has asked at link 21.
+fn asked() -> Scene {
+    let mut scene = away();
+    let dialed = |outcome| Event::Dialed { address: "10.0.0.1:7".into(), outcome };
+    let (pace, said) = scene.turn(4);
+    assert_eq!(said, ["Dial { address: \"10.0.0.1:7\" }"]);
+    assert_ne!((pace, scene.common.id), (Pace::Now, US), "it has a new identity");
+    let id = scene.common.id;
+    assert_eq!(scene.event(Event::Dialed { address: "x".into(), outcome: Ok(LinkId(9)) }), NOTHING);
+    assert_eq!(
+        scene.event(dialed(Ok(LinkId(21)))),
+        [format!("21 Resume {{ vm: \"vm\", node: {id:?}, life: 5, held: #1, generation: g2 }}")]
+    );
+    scene
+}
+
+fn answer(message: Message) -> Event {
+    Event::Message { link: LinkId(21), message }
+}
+
+#[test]
+fn a_backup_that_lost_its_place_asks_for_the_log_behind_its_own() {
+    let mut scene = asked();
+    scene.backup.mirror.take_over(vec![Left::Flushed { disk: 1, tag: 6 }]);
+    assert_eq!(scene.backup.generation_and_holder(), None, "it is nobody's yet");
+    assert!(!scene.status().protected && scene.backup.disk_standing() == DiskStanding::Behind);
+    let resumed = Message::Resumed { generation: Generation(3), node: NodeId(9) };
+    assert_eq!(
+        scene.event(answer(resumed)),
+        [
+            "tell node 0000000000000009 goes on with this node's machine, from entry 1",
+            "21 Known { addresses: [\"10.0.0.1:7\"] }",
+            "21 Flushed { disk: 1, tag: 6 }",
+        ]
+    );
+    assert_eq!(scene.backup.generation_and_holder(), Some((Generation(3), NodeId(9))));
+    let (_, said) = scene.turn(5);
+    assert_eq!(said, ["21 Ack { received: #1, executed: @0, audited: None }"]);
+}
+
+#[test]
+fn a_backup_that_gets_no_log_asks_on_and_one_whose_machine_is_outdated_does_not() {
+    for refusal in [
+        answer(Message::Later { why: "busy".into(), known: vec!["10.0.0.2:7".into()] }),
+        answer(Message::Bye { why: "busy".into() }),
+        answer(Message::Heartbeat { ticks: 0, console_released: 0 }),
+        Event::LinkClosed { link: LinkId(21), why: "busy".into() },
+    ] {
+        let mut scene = asked();
+        scene.event(refusal.clone());
+        assert!(matches!(scene.backup.away, Some(Away::Resting { .. })), "{refusal:?}");
+        let (_, said) = scene.turn(1000 * MS);
+        assert!(said.iter().any(|command| command.starts_with("Dial")), "{refusal:?}: {said:?}");
+    }
+    let mut scene = asked();
+    let (halt, _) = scene.ends(answer(Message::Anew { why: "too old".into() }));
+    assert_eq!(halt, Halt::NotJoined { why: "too old".into(), for_good: false });
+    assert!(!scene.backup.can_resume());
+    let mut scene = asked();
+    let (halt, _) = scene.ends(answer(Message::Refuse { why: "ended".into() }));
+    assert_eq!(halt, Halt::NotJoined { why: "ended".into(), for_good: true });
+    // A generation that is known to be replaced is not followed.
+    let mut scene = asked();
+    scene.common.seek.has_seen(5, Generation(4));
+    let resumed = Message::Resumed { generation: Generation(3), node: NodeId(9) };
+    scene.event(answer(resumed));
+    assert!(scene.backup.is_away());
 }

@@ -24,12 +24,12 @@ pub enum Command {
         link: LinkId,
     },
     /// Asks the arbiter for `generation`, which comes after one of node `after`'s, to be primary with `keeps`
-    /// as the backup that counts; the outcome comes back as [`Event::Claimed`](super::Event::Claimed).
+    /// as the backups that count; the outcome comes back as [`Event::Claimed`](super::Event::Claimed).
     Claim {
         /// The generation.
         generation: Generation,
         /// As in [`Bid::keeps`](super::arbiter::Bid::keeps).
-        keeps: Option<NodeId>,
+        keeps: Vec<NodeId>,
         /// As in [`Bid::after`](super::arbiter::Bid::after).
         after: NodeId,
     },

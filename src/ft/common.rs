@@ -8,8 +8,10 @@ use super::seek::Seek;
 use super::settings::{SCROLLBACK_BYTES_MAX, Settings};
 use super::switch_state::SwitchState;
 use super::terminals::Terminals;
-use crate::base::NodeId;
+use super::world::World;
+use crate::base::{Generation, NodeId, Seq};
 use crate::cpu::Stuck;
+use crate::log::Tail;
 use crate::machine::{Machine, MachineConfig};
 
 /// A second request to end a node that refused the first counts as one within this time.
@@ -22,6 +24,8 @@ pub(super) struct Common {
     pub settings: Settings,
     pub commands: Vec<Command>,
     pub terminals: Terminals,
+    /// The end of the log as this node has it.
+    pub tail: Tail,
     /// Where this node listens, for its peer to report to terminals.
     pub listen: Option<String>,
     /// Why the arbiter decides nothing, as last reported.
@@ -62,6 +66,7 @@ impl Common {
             settings,
             commands: Vec::new(),
             terminals,
+            tail: Tail::starting(Seq(1), Generation::ZERO, 0),
             listen: None,
             arbiter_trouble: None,
             switch: SwitchState::None,
@@ -93,6 +98,14 @@ impl Common {
         )));
     }
 
+    /// Takes a new identity: what the arbiter and the logs know of this node under its last one stays true of that.
+    pub fn is_new<W: World>(&mut self, world: &mut W) {
+        let mut bytes = [0; 8];
+        world.entropy(&mut bytes);
+        self.id = NodeId(u64::from_le_bytes(bytes));
+        self.terminals.node_is(self.id);
+    }
+
     /// Another node is reported to listen at `address`.
     pub fn learn(&mut self, address: &str) {
         self.seek.learn(address, self.listen.as_deref());
@@ -100,6 +113,13 @@ impl Common {
 
     pub fn learn_all(&mut self, addresses: &[String]) {
         addresses.iter().take(super::seek::TOLD_MAX).for_each(|address| self.learn(address));
+    }
+
+    /// This node has a machine, and its log goes on with entry `next`, of `generation`.
+    pub fn log_begins(&mut self, next: Seq, generation: Generation) {
+        // Outside fault tolerance nobody asks.
+        let bytes_max = if generation == Generation::ZERO { 0 } else { self.settings.tail_bytes_max };
+        self.tail = Tail::starting(next, generation, bytes_max);
     }
 
     /// Tells the peer where it may find other nodes.

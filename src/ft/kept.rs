@@ -1,7 +1,8 @@
 //! Outputs that a backup has regenerated and that its primary may not have got out.
 //!
-//! A backup cannot know which of the last outputs left before its primary died. It keeps the most recent
-//! ones, more than a gate can ever hold, and sends them again at go-live: the switch remembers the last
+//! A backup cannot know which of the last outputs left before its primary died, nor which of those that left the
+//! switch has accepted. It keeps the most recent ones, more than a gate and a port can ever hold, and sends them again at
+//! go-live: the switch remembers the last
 //! number it saw and drops those it has. Console bytes have no such consumer yet, so the primary reports how
 //! far they are written, and only later ones are kept: after a kill those since the last heartbeat may come
 //! twice, none is missing. In a planned switch-over the successor waits until all have left, and each comes
@@ -9,7 +10,12 @@
 
 use std::collections::VecDeque;
 
+use super::settings::Settings;
+use crate::base::bounds::{UNACCEPTED_BYTES_MAX, UNACCEPTED_FRAMES_MAX};
 use crate::machine::Output;
+
+/// One virtqueue of the longest frames.
+const RING_BYTES: usize = 256 * 64 * 1024;
 
 /// The last outputs, bounded by count and bytes; the oldest go first.
 #[derive(Debug)]
@@ -22,8 +28,14 @@ pub struct KeptOutputs {
 }
 
 impl KeptOutputs {
-    /// `outputs_max` and `bytes_max` must not be less than the primary's gate can hold.
-    pub fn new(outputs_max: usize, bytes_max: usize) -> Self {
+    /// As many as may be in the gate of a primary with these settings, and behind it at its port.
+    pub fn of_a_primary_with(settings: &Settings) -> Self {
+        // One notify may overfill a gate by a whole ring of frames.
+        let gate = (settings.gate_outputs_max * 2, settings.gate_bytes_max + RING_BYTES);
+        Self::new(gate.0 + UNACCEPTED_FRAMES_MAX, gate.1 + UNACCEPTED_BYTES_MAX)
+    }
+
+    fn new(outputs_max: usize, bytes_max: usize) -> Self {
         Self { outputs: VecDeque::new(), bytes: 0, outputs_max, bytes_max, console_released: 0 }
     }
 
@@ -93,6 +105,23 @@ mod tests {
             assert_eq!(kept.drain().iter().map(Output::seq).collect::<Vec<_>>(), seqs);
             assert_eq!(kept.drain(), []);
         }
+    }
+
+    #[test]
+    fn what_a_port_may_keep_and_a_gate_may_hold_is_kept() {
+        let settings = Settings::default();
+        let most = UNACCEPTED_FRAMES_MAX + settings.gate_outputs_max;
+        let mut kept = KeptOutputs::of_a_primary_with(&settings);
+        for seq in 1..=most as u64 {
+            kept.keep(Output::Net { seq, frame: vec![0; 60] });
+        }
+        assert_eq!(kept.drain().len(), most);
+        let frame = vec![0; 1514];
+        let most = (UNACCEPTED_BYTES_MAX + settings.gate_bytes_max) / frame.len();
+        for seq in 1..=most as u64 {
+            kept.keep(Output::Net { seq, frame: frame.clone() });
+        }
+        assert_eq!(kept.drain().len(), most);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::replay::Divergence;
 /// What a connection between nodes begins with.
 pub const PREAMBLE_MAGIC: &[u8; 8] = b"LKSTPEER";
 /// Moves with every change of a message's meaning or encoding.
-pub const PROTOCOL_VERSION: u16 = 4;
+pub const PROTOCOL_VERSION: u16 = 5;
 /// Bytes of the preamble: the magic and the protocol version.
 pub const PREAMBLE_BYTES: usize = 10;
 /// Bytes of a message's header: length and checksum.
@@ -261,6 +261,35 @@ pub enum Message {
         /// A random number, by which the two connections are matched.
         token: u64,
     },
+    /// A node of `vm` that followed another primary, or this one over a connection that broke, has the guest's machine
+    /// and asks for the log that it lacks; the first message of its connection.
+    Resume {
+        /// The vm's name.
+        vm: String,
+        /// The node's identity, which is new for each such request.
+        node: NodeId,
+        /// The guest's life that its machine is of.
+        life: u64,
+        /// The last entry that it holds.
+        held: Seq,
+        /// The generation of that entry.
+        generation: Generation,
+    },
+    /// The primary has all the log behind that entry: it follows.
+    Resumed {
+        /// The present generation.
+        generation: Generation,
+        /// The primary.
+        node: NodeId,
+    },
+    /// The primary cannot go on from what the node holds: it may `Join`. The connection ends.
+    Anew {
+        /// The reason, for the operator.
+        why: String,
+    },
+    /// A tool wants this node to leave the guest to the others and end; answered by `Answer`, or by `Refuse` where the
+    /// guest would be lost.
+    Leave,
 }
 
 /// A position at which the digests of both sides agreed.
@@ -388,7 +417,9 @@ impl Message {
             | Message::Bye { why: text }
             | Message::Answer { json: text }
             | Message::ConsoleEnd { how: text, .. }
-            | Message::Whereabouts { listen: text } => text.len(),
+            | Message::Whereabouts { listen: text }
+            | Message::Resume { vm: text, .. }
+            | Message::Anew { why: text } => text.len(),
             Message::Later { why, known } => why.len() + strings_bytes(known),
             Message::Known { addresses } => strings_bytes(addresses),
             Message::Diverged(divergence) => {
@@ -397,6 +428,7 @@ impl Message {
                 divergence.expected.len() + divergence.found.len() + context
             }
             Message::Offer { .. }
+            | Message::Resumed { .. }
             | Message::Ack { .. }
             | Message::Heartbeat { .. }
             | Message::Status
@@ -404,6 +436,7 @@ impl Message {
             | Message::ConsoleTaken { .. }
             | Message::ConsoleSize { .. }
             | Message::SwitchOver
+            | Message::Leave
             | Message::DiskStored { .. }
             | Message::DisksComplete
             | Message::Flushed { .. }
@@ -467,12 +500,80 @@ mod tests {
             Message::MemoryChunk(vec![1, 2]),
             Message::MemoryTaken { chunks: u32::MAX },
             Message::Pulse { token: u64::MAX },
+            Message::Resume {
+                vm: "kv".into(),
+                node: NodeId(7),
+                life: 3,
+                held: Seq(9),
+                generation: Generation(2),
+            },
+            Message::Resumed { generation: Generation(3), node: NodeId(8) },
+            Message::Anew { why: "too old".into() },
+            Message::Leave,
+            Message::Refuse { why: "no".into() },
+            Message::Offer {
+                generation: Generation(1),
+                node: NodeId(2),
+                seq_next: Seq(3),
+                at: Icount(4),
+                chunks: 5,
+                life: 6,
+            },
+            Message::Chunk(vec![4, 5]),
+            Message::Diverged(Box::new(Divergence {
+                seq: Seq(1),
+                entry_at: Icount(2),
+                machine_at: Icount(3),
+                expected: "a".into(),
+                found: "b".into(),
+                context: vec!["c".into()],
+            })),
+            Message::SwitchOver,
+            Message::Answer { json: "{}".into() },
+            Message::Attached {
+                vm: "kv".into(),
+                node: NodeId(1),
+                life: 2,
+                primary: true,
+                start: 3,
+                end: 4,
+                taken: 5,
+                peer: Some("10.0.0.1:7".into()),
+            },
+            Message::ConsoleInput { seq: 1, bytes: vec![2] },
+            Message::ConsoleTaken { upto: 3 },
+            Message::ConsoleSize { cols: 80, rows: 25 },
+            Message::ConsoleEnd { status: 1, how: "fail".into() },
+            Message::Whereabouts { listen: "10.0.0.1:7".into() },
+            Message::DiskStored { disk: 1, chunk: 2 },
             Message::Attach { life: 1, from: Some(u64::MAX), session: 3 },
             Message::ConsoleData { offset: 300, bytes: b"login: ".to_vec() },
             Message::Scrollback { offset: 1, bytes: vec![2, 3], typed: vec![(u64::MAX, 4)] },
             Message::Later { why: "not now".into(), known: vec!["10.0.0.1:7".into(), String::new()] },
             Message::Known { addresses: vec!["[::1]:7".into()] },
         ]
+    }
+
+    /// How many kinds of messages there are.
+    const MESSAGES: usize = 38;
+
+    /// Nodes of two versions that speak the same protocol version must understand each other.
+    #[test]
+    fn the_bytes_of_every_message_are_those_of_this_protocol_version() {
+        let mut bytes = Vec::new();
+        let mut kinds = std::collections::BTreeSet::new();
+        for message in samples() {
+            let from = bytes.len();
+            message.encode(&mut bytes);
+            kinds.insert(bytes[from + HEADER_BYTES]);
+        }
+        assert_eq!(kinds.len(), MESSAGES, "a message has no sample: {kinds:?}");
+        let digest = crate::base::digest_bytes(&bytes, 0);
+        assert_eq!(
+            (PROTOCOL_VERSION, digest.to_string().as_str()),
+            (5, "a1ec73af50e893072f0391a3a4c855f0"),
+            "a message is encoded otherwise than in the last version: PROTOCOL_VERSION has to move"
+        );
     }
 
     #[test]
@@ -503,7 +604,7 @@ mod tests {
         for _ in 0..20_000 {
             let mut body = vec![0; prng.between(1, 64) as usize];
             prng.fill(&mut body);
-            body[0] %= 39;
+            body[0] %= MESSAGES as u8;
             let header = Header { len: body.len(), crc: crc32fast::hash(&body) };
             if let Ok(message) = decode_body(header, &body) {
                 let mut again = Vec::new();

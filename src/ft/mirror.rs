@@ -39,6 +39,8 @@ pub(super) struct Mirror {
     disks: [VecDeque<UnderWay>; DISKS_MAX],
     requests: usize,
     bytes: usize,
+    /// By disk: the last flush that has ended; everything before it is flushed, too.
+    flushed: [u64; DISKS_MAX],
 }
 
 impl Mirror {
@@ -75,7 +77,12 @@ impl Mirror {
         for left in left {
             match left {
                 Left::UnderWay { disk, tag, flush } => self.under_way(disk, tag, flush, 0),
-                Left::Flushed { disk, tag } => ended.push(Ended::Flushed { disk, tag }),
+                Left::Flushed { disk, tag } => {
+                    if let Some(flushed) = self.flushed.get_mut(usize::from(disk)) {
+                        *flushed = tag.max(*flushed);
+                    }
+                    ended.push(Ended::Flushed { disk, tag });
+                }
                 Left::Failed { disk, tag } => ended.push(Ended::Failed { disk, tag }),
             }
         }
@@ -95,9 +102,17 @@ impl Mirror {
         self.bytes -= oldest.bytes;
         match done.status {
             DiskStatus::IoError => Ended::Failed { disk, tag },
-            DiskStatus::Ok if oldest.flush => Ended::Flushed { disk, tag },
+            DiskStatus::Ok if oldest.flush => {
+                self.flushed[usize::from(disk)] = tag;
+                Ended::Flushed { disk, tag }
+            }
             DiskStatus::Ok => Ended::Quietly,
         }
+    }
+
+    /// By disk on which there was one: the last flush that has ended.
+    pub fn flushed(&self) -> impl Iterator<Item = (u8, u64)> {
+        (0..).zip(self.flushed).filter(|(_, tag)| *tag != 0)
     }
 
     /// True when replay had better wait for the disks.

@@ -30,8 +30,10 @@
 pub(crate) mod arbiter;
 pub(crate) mod backup;
 pub(crate) mod beat;
+mod claim;
 pub(crate) mod clock;
 mod command;
+mod commit;
 mod common;
 pub(crate) mod detector;
 pub mod disk;
@@ -46,7 +48,7 @@ pub mod message;
 mod mirror;
 pub mod node;
 #[cfg(test)]
-mod pair_tests;
+pub(crate) mod pair_tests;
 pub(crate) mod primary;
 pub(crate) mod scrollback;
 mod seek;
@@ -58,7 +60,7 @@ mod switch_state;
 mod terminals;
 #[cfg(test)]
 mod testing;
-pub(crate) mod world;
+mod world;
 
 pub use arbiter::{Arbiter, ArbiterError, Bid, Claim, Holder};
 pub use command::{Command, Halt, Plug};
@@ -69,6 +71,6 @@ pub use message::Message;
 pub use node::Node;
 pub(crate) use seek::GIVEN_MAX;
 pub use settings::Settings;
-pub use status::{DiskStanding, NodeStatus};
+pub use status::{DiskStanding, FollowerStatus, NodeStatus};
 pub use switch_state::SwitchState;
-pub use world::World;
+pub use world::{Pace, World};

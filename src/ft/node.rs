@@ -29,11 +29,19 @@ pub(super) enum Role {
 }
 
 impl Role {
-    fn peer_link(&self) -> Option<LinkId> {
+    fn peer_links(&self) -> Vec<LinkId> {
         match self {
-            Role::Primary(primary) => primary.peer_link(),
-            Role::Backup(backup) => backup.peer_link(),
-            Role::Seeking(_) | Role::Halted { .. } => None,
+            Role::Primary(primary) => primary.peer_links().collect(),
+            Role::Backup(backup) => backup.peer_link().into_iter().collect(),
+            Role::Seeking(_) | Role::Halted { .. } => Vec::new(),
+        }
+    }
+
+    fn is_peer(&self, link: LinkId) -> bool {
+        match self {
+            Role::Primary(primary) => primary.is_peer(link),
+            Role::Backup(backup) => backup.peer_link() == Some(link),
+            Role::Seeking(_) | Role::Halted { .. } => false,
         }
     }
 }
@@ -93,9 +101,18 @@ impl Node {
         self.common.beats_run = Some(how);
     }
 
-    /// The connection to the peer, joining or counting.
-    pub fn peer_link(&self) -> Option<LinkId> {
-        self.role.peer_link()
+    /// The connections to other nodes of this vm: of a primary to its followers, of a backup to its primary.
+    pub fn peer_links(&self) -> Vec<LinkId> {
+        self.role.peer_links()
+    }
+
+    /// Whether `link` is one of [`Node::peer_links`].
+    pub fn is_peer(&self, link: LinkId) -> bool {
+        self.role.is_peer(link)
+    }
+
+    fn has_peer(&self) -> bool {
+        !self.role.peer_links().is_empty()
     }
 
     /// How often each side sends something at least.
@@ -133,13 +150,19 @@ impl Node {
     pub fn step(&mut self, event: Event, now_ns: u64) {
         self.common.now_ns = now_ns;
         if let Event::Message { link, message: Message::Status } = &event
-            && self.role.peer_link() != Some(*link)
+            && !self.role.is_peer(*link)
         {
             let link = *link;
             let json = serde_json::to_string(&self.status(now_ns)).expect("a status serialises");
             self.common.send(link, Message::Answer { json });
             self.common.commands.push(Command::Close { link });
             return;
+        }
+        if let Event::Message { link, message: Message::Leave } = event
+            && !self.role.is_peer(link)
+            && !self.common.terminals.is_terminal(link)
+        {
+            return self.leave(link, now_ns);
         }
         if let Event::ArbiterSeen { generation, seen } = event {
             self.arbiter_seen(generation, seen);
@@ -171,6 +194,24 @@ impl Node {
             Role::Halted { .. } => Next::Stay,
         };
         self.follow(next);
+    }
+
+    /// A tool wants this node to go.
+    fn leave(&mut self, link: LinkId, now_ns: u64) {
+        let is_last = match &self.role {
+            Role::Primary(primary) => primary.is_last(),
+            Role::Backup(backup) => backup.is_last(),
+            Role::Seeking(_) | Role::Halted { .. } => false,
+        };
+        if is_last {
+            let why = "no other node has the guest: join one with `lockstep backup` first, or end this one by a \
+                       signal";
+            return self.common.refuse(link, why);
+        }
+        let json = serde_json::json!({ "left": true, "generation": self.generation() }).to_string();
+        self.common.send(link, Message::Answer { json });
+        self.common.commands.push(Command::Close { link });
+        self.step(Event::Quit, now_ns);
     }
 
     /// The generation that this node leads or follows, and whom the arbiter must name for it; none while it
@@ -244,7 +285,9 @@ impl Node {
                 }
             }
             Event::Message { link, message } => match message {
-                Message::Join { .. } => self.common.put_off(link, "this node looks for the primary itself"),
+                Message::Join { .. } | Message::Resume { .. } => {
+                    self.common.put_off(link, "this node looks for the primary itself");
+                }
                 Message::SwitchOver => self.common.refuse(link, "this node looks for its primary; ask that"),
                 _ => self.common.commands.push(Command::Close { link }),
             },
@@ -260,11 +303,7 @@ impl Node {
         match seeking {
             Seeking::Resting { until_ns } if *until_ns <= self.common.now_ns => {
                 let Some(address) = self.common.seek.next() else { return Pace::At(u64::MAX) };
-                // What the arbiter and the logs know of this node under its last identity stays true of that one.
-                let mut bytes = [0; 8];
-                world.entropy(&mut bytes);
-                self.common.id = NodeId(u64::from_le_bytes(bytes));
-                self.common.terminals.node_is(self.common.id);
+                self.common.is_new(world);
                 *seeking = Seeking::Dialing { address: address.clone() };
                 self.common.commands.push(Command::Dial { address });
                 Pace::At(u64::MAX)
@@ -294,7 +333,7 @@ impl Node {
         if let Some((life, generation)) = newest {
             common.seek.has_seen(life, generation);
         }
-        if let Some(link) = self.role.peer_link() {
+        for link in self.role.peer_links() {
             let why = "this node has lost its place".to_owned();
             common.send(link, Message::Bye { why });
             common.commands.push(Command::Close { link });
@@ -327,6 +366,13 @@ impl Node {
             }
             return;
         }
+        if let (Role::Backup(backup), Ok(Some(Holder { bid, ended: true }))) = (&self.role, &seen)
+            && backup.is_away()
+        {
+            let why = format!("the guest has ended, in generation {}", bid.generation);
+            self.follow(Next::Halt(Halt::NotJoined { why, for_good: true }));
+            return;
+        }
         // A claim that is under way decides.
         let Some((generation, _)) = self.generation_and_holder() else { return };
         match seen {
@@ -334,7 +380,7 @@ impl Node {
                 if bid.generation > generation
                     && bid.node != self.common.id
                     // A planned change of places: the new primary's log is on its way.
-                    && bid.keeps != Some(self.common.id) =>
+                    && !bid.keeps.contains(&self.common.id) =>
             {
                 self.follow(Next::Halt(Halt::LostClaim { generation: bid.generation, to: bid.node }));
             }
@@ -367,7 +413,7 @@ impl Node {
         let Common { terminals, commands, .. } = &mut self.common;
         match event {
             Event::Message { link, message: Message::Attach { life, from, session } }
-                if !terminals.is_terminal(*link) && self.role.peer_link() != Some(*link) =>
+                if !terminals.is_terminal(*link) && !self.role.is_peer(*link) =>
             {
                 terminals.attach(*link, (*life, *from, *session), now_ns, commands);
             }
@@ -445,7 +491,23 @@ impl Node {
         if matches!(&self.role, Role::Backup(backup) if backup.is_taken_on()) {
             self.common.seek.was_taken_on(now_ns);
         }
-        if self.common.seek.goes_on_after(&halt, now_ns) {
+        let goes_on = self.common.seek.goes_on_after(&halt, now_ns);
+        if let (true, Role::Backup(backup)) = (goes_on, &mut self.role)
+            && self.common.seek.was_member()
+            && backup.can_resume()
+        {
+            let common = &mut self.common;
+            common.seek.has_seen(backup.life(), backup.generation());
+            let why = match &halt {
+                Halt::LostClaim { generation, to } => {
+                    common.seek.has_seen(backup.life(), *generation);
+                    format!("generation {generation} belongs to node {to}")
+                }
+                Halt::NotJoined { why, .. } => why.clone(),
+                _ => "its place is lost".to_owned(),
+            };
+            backup.look_for_primary(common, &why, now_ns);
+        } else if goes_on {
             self.seek(halt);
         } else {
             self.vacate();
@@ -594,7 +656,7 @@ impl Node {
             watch: None,
             suspicions: self.common.suspicions,
             beats_run: self.common.beats_run.clone(),
-            peer: self.role.peer_link().and(self.common.terminals.peer().map(str::to_owned)),
+            peer: self.common.terminals.peer().filter(|_| self.has_peer()).map(str::to_owned),
             version: self.common.version.into(),
             uptime_s: now_ns.saturating_sub(self.common.born_ns) as f64 / 1e9,
             takeovers: self.common.takeovers,
@@ -612,10 +674,23 @@ impl Node {
             },
             terminals: self.common.terminals.count(),
             console_bytes: self.common.terminals.scrollback().end(),
+            followers: Vec::new(),
+            committed: None,
         };
         match &self.role {
             Role::Primary(primary) => primary.fill_status(&mut status, now_ns),
-            Role::Backup(backup) => backup.fill_status(&mut status),
+            Role::Backup(backup) => {
+                backup.fill_status(&mut status);
+                status.seeking = backup.is_away().then(|| {
+                    let last = self
+                        .common
+                        .seek
+                        .last
+                        .as_ref()
+                        .map_or(String::new(), |last| format!("; last: {last}"));
+                    format!("keeps its machine, and looks for the primary to go on with its log{last}")
+                });
+            }
             Role::Seeking(seeking) => {
                 (status.role, status.phase) = ("backup".into(), "seeking".into());
                 status.seeking = Some(self.common.seek.describe(seeking));

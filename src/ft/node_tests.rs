@@ -38,7 +38,8 @@ fn unreachable<T>() -> Result<T, ArbiterError> {
 }
 
 fn holder(generation: u64, node: u64, keeps: Option<u64>, ended: bool) -> Event {
-    let (generation, node, keeps) = (Generation(generation), NodeId(node), keeps.map(NodeId));
+    let (generation, node, keeps) =
+        (Generation(generation), NodeId(node), keeps.map(NodeId).into_iter().collect());
     let bid = Bid { generation, node, keeps, after: None, wherefrom: String::new() };
     Event::HolderSeen(Ok(Some(Holder { bid, ended })))
 }
@@ -190,7 +191,7 @@ fn a_primary_that_only_the_switch_has_fenced_claims_past_a_near_generation() {
     let (mut node, said) = fenced(1);
     assert_eq!(said, NOTHING, "its own");
     assert_eq!(says(&mut node, holder(1, 1, None, false), 0), NOTHING);
-    let claim = "Claim { generation: g2, keeps: None, after: n0000000000000001 }";
+    let claim = "Claim { generation: g2, keeps: [], after: n0000000000000001 }";
     for by in [2, 17] {
         let (mut node, said) = fenced(by);
         assert_eq!(
@@ -442,7 +443,7 @@ fn a_halted_node_stays_where_it_stood() {
     says(&mut node, Event::Quit, 0);
     says(&mut node, Event::Quit, MS);
     assert_eq!((node.icount(), node.generation(), node.is_primary()), (at, Generation(1), false));
-    assert_eq!((node.run(&mut host), node.peer_link()), (Pace::At(u64::MAX), None));
+    assert_eq!((node.run(&mut host), node.peer_links()), (Pace::At(u64::MAX), vec![]));
     assert_eq!(says(&mut node, message(LINK, Message::SwitchOver), 0), NOTHING);
 }
 

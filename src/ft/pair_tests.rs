@@ -6,7 +6,7 @@ use super::event::Event;
 use super::link::LinkId;
 use super::node::Node;
 use super::testing::{Host, boot_kv};
-use super::{Message, Settings};
+use super::{Message, Pace, Settings};
 use crate::base::{Generation, Icount, NodeId, Seq};
 use crate::log::PAYLOAD_BYTES_MAX;
 use crate::machine::{BoardModel, Output};
@@ -26,6 +26,8 @@ struct Pair {
     others: [Vec<Command>; 2],
     /// Messages of the backup are lost.
     deaf: bool,
+    /// The connection between them, as the primary and as the backup name it.
+    links: [LinkId; 2],
 }
 
 impl Pair {
@@ -38,25 +40,35 @@ impl Pair {
         let primary = Node::primary(NodeId(1), "vm", boot, settings, 0);
         let backup = Node::backup(NodeId(2), "vm", AT_BACKUP, settings, 0);
         let (released, others) = Default::default();
-        Self { host: Host::default(), primary, backup, released, others, deaf: false }
+        Self {
+            host: Host::default(),
+            primary,
+            backup,
+            released,
+            others,
+            deaf: false,
+            links: [AT_PRIMARY, AT_BACKUP],
+        }
     }
 
     /// Carries out the commands of both until there are none.
     fn carry(&mut self) {
         loop {
             let [a, b] = [self.primary.take_commands(), self.backup.take_commands()];
+            let [at_primary, at_backup] = self.links;
             if a.is_empty() && b.is_empty() {
                 return;
             }
             for (from, commands) in [a, b].into_iter().enumerate() {
                 for command in commands {
                     match command {
-                        Command::Send { link: AT_PRIMARY, message } if from == 0 => {
-                            self.backup.step(Event::Message { link: AT_BACKUP, message }, self.host.now_ns);
+                        Command::Send { link, message } if from == 0 && link == at_primary => {
+                            let event = Event::Message { link: at_backup, message };
+                            self.backup.step(event, self.host.now_ns);
                         }
-                        Command::Send { link: AT_BACKUP, message } if from == 1 => {
+                        Command::Send { link, message } if from == 1 && link == at_backup => {
                             if !self.deaf {
-                                let event = Event::Message { link: AT_PRIMARY, message };
+                                let event = Event::Message { link: at_primary, message };
                                 self.primary.step(event, self.host.now_ns);
                             }
                         }
@@ -109,9 +121,9 @@ impl Pair {
         self.others[node].iter().any(|command| matches!(command, Command::Tell(said) if said.contains(text)))
     }
 
-    fn claims(&self, node: usize) -> Vec<(u64, Option<NodeId>, NodeId)> {
+    fn claims(&self, node: usize) -> Vec<(u64, Vec<NodeId>, NodeId)> {
         let claim = |command: &Command| match command {
-            Command::Claim { generation, keeps, after } => Some((generation.get(), *keeps, *after)),
+            Command::Claim { generation, keeps, after } => Some((generation.get(), keeps.clone(), *after)),
             _ => None,
         };
         self.others[node].iter().filter_map(claim).collect()
@@ -189,7 +201,7 @@ fn a_backup_that_counts_has_the_primarys_log_and_its_position() {
     assert_eq!(backup.log_bytes, appended as u64, "all of it goes to the backup's recording");
     assert!(pair.told(1, "this backup counts") && primary.protected && backup.protected);
     assert_eq!(pair.backup.generation_and_holder(), Some((Generation(1), NodeId(1))));
-    assert_eq!((pair.backup.peer_link(), pair.primary.peer_link()), (Some(AT_BACKUP), Some(AT_PRIMARY)));
+    assert_eq!((pair.backup.peer_links(), pair.primary.peer_links()), (vec![AT_BACKUP], vec![AT_PRIMARY]));
     assert_eq!(backup.lag_instructions, 0);
     assert_eq!(primary.gated_outputs, 0);
 }
@@ -207,8 +219,8 @@ fn a_lost_primary_is_succeeded_with_what_it_may_not_have_sent() {
     let mut host = Host { now_ns: pair.host.now_ns, ..Host::default() };
     pair.backup.run(&mut host);
     pair.carry();
-    assert_eq!(pair.claims(1), [(2, None, NodeId(1))]);
-    assert!(!pair.backup.is_primary() && pair.backup.peer_link().is_none());
+    assert_eq!(pair.claims(1), [(2, vec![], NodeId(1))]);
+    assert!(!pair.backup.is_primary() && pair.backup.peer_links().is_empty());
     assert_eq!(pair.backup.status(host.now_ns).phase, "claiming");
     // What it may not claim again until the arbiter has answered.
     pair.backup.run(&mut host);
@@ -245,7 +257,7 @@ fn a_backup_that_loses_the_claim_ends_its_role() {
     pair.backup.step(Event::LinkClosed { link: AT_BACKUP, why: "gone".into() }, pair.host.now_ns);
     pair.backup.run(&mut pair.host);
     pair.carry();
-    let outcome = Ok(Claim::Lost { to: NodeId(1), keeps: None });
+    let outcome = Ok(Claim::Lost { to: NodeId(1), keeps: Vec::new() });
     pair.backup.step(Event::Claimed { generation: Generation(2), outcome }, pair.host.now_ns);
     pair.carry();
     let lost = Halt::LostClaim { generation: Generation(2), to: NodeId(1) };
@@ -268,7 +280,7 @@ fn silence_is_suspected_only_by_those_it_is_set_for() {
     assert_eq!(pair.backup.status(host.now_ns).suspicions, 1);
     pair.deaf = true;
     pair.carry();
-    assert_eq!(pair.claims(1), [(2, None, NodeId(1))]);
+    assert_eq!(pair.claims(1), [(2, vec![], NodeId(1))]);
     assert!(pair.told(1, "silent for too long"));
 }
 
@@ -408,4 +420,125 @@ fn inputs_beyond_the_bound_are_dropped_and_counted() {
         pair.primary.step(Event::Frame { rx_seq, frame: vec![0; bytes] }, 0);
         assert_eq!(dropped(&pair), lost, "{bytes} bytes");
     }
+}
+
+/// Both ends lose the connection, and the primary wins the claim.
+fn broken(mut pair: Pair) -> Pair {
+    pair.backup.rejoins();
+    let known = Message::Known { addresses: vec!["10.0.0.1:7".into()] };
+    let now_ns = pair.host.now_ns;
+    pair.backup.step(Event::Message { link: AT_BACKUP, message: known }, now_ns);
+    let why = "the cable was pulled".to_owned();
+    pair.primary.step(Event::LinkClosed { link: AT_PRIMARY, why: why.clone() }, now_ns);
+    pair.backup.step(Event::LinkClosed { link: AT_BACKUP, why }, now_ns);
+    pair.carry();
+    let generation = Generation(2);
+    pair.primary.step(Event::Claimed { generation, outcome: Ok(Claim::Won) }, now_ns);
+    let lost = Ok(Claim::Lost { to: NodeId(1), keeps: Vec::new() });
+    pair.backup.step(Event::Claimed { generation, outcome: lost }, now_ns);
+    pair.others = Default::default();
+    pair.run(5);
+    pair
+}
+
+/// The backup reaches the primary again, over a new connection.
+fn reconnects(pair: &mut Pair) {
+    let dials = |command: &Command| matches!(command, Command::Dial { address } if address == "10.0.0.1:7");
+    assert!(pair.others[1].iter().any(dials), "{:?}", pair.others[1]);
+    pair.links = [LinkId(50), LinkId(60)];
+    let event = Event::Dialed { address: "10.0.0.1:7".into(), outcome: Ok(LinkId(60)) };
+    pair.backup.step(event, pair.host.now_ns);
+    pair.carry();
+}
+
+#[test]
+fn a_backup_whose_connection_breaks_is_sent_the_log_that_it_lacks_and_counts_again() {
+    let mut pair = broken(Pair::guarded());
+    let status = pair.backup.status(pair.host.now_ns);
+    assert_eq!((status.phase.as_str(), status.protected), ("seeking", false));
+    let before = pair.backup.icount();
+    // The guest goes on meanwhile.
+    pair.ask(1);
+    pair.run(30);
+    assert!(pair.primary.icount() > before && pair.backup.icount() == before);
+    reconnects(&mut pair);
+    // It does not count before it has executed what it missed, nor does it take the time that waits for.
+    for _ in 0..100 {
+        let level = pair.backup.icount() >= pair.primary.icount();
+        assert!(level || !pair.primary.status(pair.host.now_ns).protected);
+        if level {
+            break;
+        }
+        pair.run(1);
+    }
+    pair.run(60);
+    let [primary, backup] = [&pair.primary, &pair.backup].map(|node| node.status(pair.host.now_ns));
+    assert!(primary.protected && backup.protected, "{primary:?} {backup:?}");
+    assert_eq!((backup.phase.as_str(), backup.generation), ("following", Generation(2)));
+    assert_eq!((primary.transfer, backup.transfer), (None, None));
+    assert!(pair.told(0, "and no state, are sent"));
+    assert!(!pair.told(1, "the primary sends its state"));
+    assert!(pair.backup.icount() > before);
+    // It is as good as any backup: the primary's end is its beginning.
+    let why = "killed".to_owned();
+    pair.backup.step(Event::LinkClosed { link: LinkId(60), why }, pair.host.now_ns);
+    pair.carry();
+    assert_eq!(pair.claims(1).last().map(|claim| claim.0), Some(3));
+    pair.backup.step(Event::Claimed { generation: Generation(3), outcome: Ok(Claim::Won) }, pair.host.now_ns);
+    pair.run(5);
+    assert!(pair.backup.is_primary());
+}
+
+/// A node that waits for an answer rests.
+#[test]
+fn a_backup_that_waits_to_be_sent_log_has_nothing_to_do() {
+    let mut pair = broken(Pair::guarded());
+    pair.links = [LinkId(50), LinkId(60)];
+    pair.deaf = true;
+    let event = Event::Dialed { address: "10.0.0.1:7".into(), outcome: Ok(LinkId(60)) };
+    pair.backup.step(event, pair.host.now_ns);
+    for _ in 0..50 {
+        pair.host.now_ns += 10 * MS;
+        let now_ns = pair.host.now_ns;
+        let looks: Vec<_> = (0..3).map(|_| pair.backup.run(&mut pair.host)).collect();
+        assert!(matches!(looks[2], Pace::At(at) if at > now_ns), "{looks:?}");
+    }
+}
+
+#[test]
+fn a_backup_that_lacks_more_than_is_kept_leaves_its_role_and_joins_anew() {
+    let settings = Settings { tail_bytes_max: 64, ..Settings::default() };
+    let mut pair = broken(Pair::with(settings).until_guarded());
+    for rx_seq in 1..=5 {
+        pair.ask(rx_seq);
+        pair.run(30);
+    }
+    reconnects(&mut pair);
+    pair.run(5);
+    assert!(pair.told(1, "is not kept any more"), "{:?}", pair.others[1]);
+    assert!(pair.others[1].iter().any(|command| matches!(command, Command::LeaveRole { .. })));
+}
+
+/// Asks for log with another history than the primary's: other entries of the same number, more of them, another life.
+pub(crate) fn another_history_is_not_resumed() -> Result<(), String> {
+    let mut pair = broken(Pair::guarded());
+    let held = pair.backup.status(0).log_seq;
+    for (life, held, generation) in [(5, held, 7), (5, Seq(held.get() + 1000), 1), (6, held, 1)] {
+        let (vm, generation) = ("vm".to_owned(), Generation(generation));
+        let message = Message::Resume { vm, node: NodeId(9), life, held, generation };
+        pair.primary.step(Event::Message { link: LinkId(51), message }, pair.host.now_ns);
+        let commands = pair.primary.take_commands();
+        let anew = |command: &Command| matches!(command, Command::Send { message: Message::Anew { .. }, .. });
+        if !commands.iter().any(anew) {
+            return Err(format!("life {life}, entry {held} of generation {generation}: {commands:?}"));
+        }
+        let closes = |command: &Command| matches!(command, Command::Close { link: LinkId(51) });
+        assert!(commands.iter().any(closes), "{commands:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_backup_that_holds_what_the_primary_has_not_joins_anew() {
+    assert_eq!(another_history_is_not_resumed(), Ok(()));
 }

@@ -1,51 +1,56 @@
 //! The primary: it runs the guest live, writes the log, and lets no output go before its time.
 //!
 //! ```text
-//!  None --Join--> Joining --caught up--> Counting --SwitchOver asked--> Counting{switching}
-//!   ^               |                       |                                |
-//!   |<--link lost---+                       | lost                           | the peer's generation begins
-//!   |                                       v                                v
-//!   +<-------------claim won----------- Claiming --claim lost--> Halt      Backup
+//!  a follower:  Join --> joining --close enough--> counting --lost--> claim without it --won--> forgotten
+//!                           |                         |                     |
+//!                           +--lost--> forgotten      | SwitchOver          +--lost--> Halt
+//!                                                     v
+//!                                      its generation begins: Backup
 //! ```
 //!
-//! Promises: while a backup counts (from the entry `Joined` on, until a claim is won) outputs wait
-//! in the gate for its acknowledgement; the guest itself waits only when a bound is reached.
+//! Promises: while backups count (from their entry `Joined` on, until a claim without them is won) outputs wait
+//! in the gate for the acknowledgements of all of them; the guest itself waits only when a bound is reached.
 //!
-//! Reading order: this file (its life and what comes in), `disks` (what the guest asks of them), `peer` (the
-//! one other node), `copy` (its disks, while it joins),
-//! `running` (a slice of the guest and what is due around it).
+//! Reading order: this file (its life and what comes in), `disks` (what the guest asks of them), `follower` (another
+//! node as the primary sees it), `membership` (who counts), `joining`, with `copy` (a joiner's disks) and `memory`,
+//! `switch_over`, `running` (a slice of the guest and what is due around it).
 
 mod copy;
 mod disks;
+mod follower;
+mod joining;
+mod membership;
 mod memory;
-mod peer;
 mod running;
+mod switch_over;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+use super::claim::Claiming;
 use super::clock::GuestClock;
 use super::command::{Command, Halt, Plug};
+use super::commit::Commit;
 use super::common::Common;
-use super::detector::Detector;
 use super::event::Event;
 use super::gate::OutputGate;
 use super::handover::{Boot, Inheritance, Next};
-use super::lag::{Brake, LagMeter};
+use super::lag::Brake;
 use super::link::LinkId;
 use super::message::{Audit, Message};
 use super::status::NodeStatus;
 use super::world::World;
-use crate::base::{Digest, Generation, Icount, NodeId, Sabotage, Seq};
+use crate::base::{Generation, Icount, NodeId, Sabotage, Seq};
+use crate::devices::disk::DISKS_MAX;
 use crate::log::{self, PAYLOAD_BYTES_MAX, Start};
 use crate::machine::{Exit, Machine, Output};
 use crate::replay::Recorder;
 use copy::DiskCopy;
 use disks::GuestDisks;
-use memory::MemoryCopy;
-use peer::{Counting, Peer};
+use follower::{Follower, Joining};
 use running::Live;
 #[cfg(test)]
 pub(crate) use running::tests as scenarios;
+use switch_over::Switching;
 
 /// So many generations at most are claimed one after the other to get past one that only the switch knows of: each
 /// is a record at the arbiter for ever.
@@ -59,7 +64,13 @@ pub(super) struct Primary {
     life: u64,
     clock: GuestClock,
     gate: OutputGate,
-    peer: Peer,
+    /// Who counts, connected or not.
+    commit: Commit,
+    /// The other nodes that are connected, by connection.
+    followers: BTreeMap<LinkId, Follower>,
+    /// A follower that counted is lost; the node that wins this claim goes on.
+    claiming: Option<Claiming>,
+    switching: Option<Switching>,
     /// Frames from the switch that wait for the guest.
     frames: VecDeque<(u64, Vec<u8>)>,
     /// The newest frame taken from the switch: re-sent ones are recognised by it.
@@ -73,8 +84,6 @@ pub(super) struct Primary {
     flushed_ns: u64,
     /// When and where the last digest was written.
     audited: (u64, Icount),
-    /// Digests written and not yet confirmed.
-    audits: VecDeque<(Icount, Digest)>,
     last_audit: Option<Audit>,
     audits_agreed: u64,
     brake: Brake,
@@ -106,12 +115,11 @@ impl Primary {
             generation,
             life,
             GuestClock::starting(now_ns, ticks),
-            OutputGate::open(),
-            Peer::None,
             now_ns,
         );
         primary.recorder.digest_every(common.settings.digest_instructions);
         primary.limit = limit;
+        common.log_begins(Seq(1), generation);
         common.terminals.machine_stands_at(primary.recorder.machine().console_bytes());
         common.terminals.settle(true, life, &mut common.commands);
         primary.recorder.record(log::Event::Generation { generation, node: common.id, why: Start::Boot });
@@ -124,15 +132,7 @@ impl Primary {
         primary
     }
 
-    fn with(
-        recorder: Recorder,
-        generation: Generation,
-        life: u64,
-        clock: GuestClock,
-        gate: OutputGate,
-        peer: Peer,
-        now_ns: u64,
-    ) -> Self {
+    fn with(recorder: Recorder, generation: Generation, life: u64, clock: GuestClock, now_ns: u64) -> Self {
         let rx_seq = recorder.machine().rx_seq();
         let icount = recorder.icount();
         Self {
@@ -140,8 +140,11 @@ impl Primary {
             generation,
             life,
             clock,
-            gate,
-            peer,
+            gate: OutputGate::default(),
+            commit: Commit::default(),
+            followers: BTreeMap::new(),
+            claiming: None,
+            switching: None,
             frames: VecDeque::new(),
             frame_last: rx_seq,
             frames_unsafe: VecDeque::new(),
@@ -151,7 +154,6 @@ impl Primary {
             outputs: Vec::new(),
             flushed_ns: now_ns,
             audited: (now_ns, icount),
-            audits: VecDeque::new(),
             last_audit: None,
             audits_agreed: 0,
             brake: Brake::default(),
@@ -176,30 +178,17 @@ impl Primary {
         let mut recorder = Recorder::new(machine, seq_next);
         let why = if from.old_primary.is_some() { Start::SwitchOver } else { Start::Takeover };
         common.takeovers += u64::from(why == Start::Takeover);
+        common.tail.begin(seq_next, generation);
         let seq = recorder.record(log::Event::Generation { generation, node: common.id, why });
-        let settings = &common.settings;
-        let (gate, peer) = match from.old_primary {
-            None => (OutputGate::open(), Peer::None),
-            Some((link, node)) => {
-                let acked = Seq(seq.get() - 1);
-                let detector = settings.detector(now_ns);
-                let lag = LagMeter::starting(recorder.icount());
-                let counting = Counting {
-                    link,
-                    node,
-                    detector,
-                    lag,
-                    acked,
-                    since: acked,
-                    switching: None,
-                    disks_copied: None,
-                };
-                (OutputGate::guarded(acked), Peer::Counting(counting))
-            }
-        };
         let ticks = if Sabotage::ClockRestarts.is_on() { 0 } else { ticks.max(recorder.machine().time()) };
         let clock = GuestClock::starting(now_ns, ticks);
-        let mut primary = Self::with(recorder, generation, life, clock, gate, peer, now_ns);
+        let at = recorder.icount();
+        let mut primary = Self::with(recorder, generation, life, clock, now_ns);
+        if let Some((link, node)) = from.old_primary {
+            let (acked, detector) = (Seq(seq.get() - 1), common.settings.detector(now_ns));
+            primary.commit.add(node, acked, [0; DISKS_MAX]);
+            primary.followers.insert(link, Follower::counting(link, node, detector, at, acked));
+        }
         primary.recorder.digest_every(common.settings.digest_instructions);
         primary.ended = ended.map(|exit| (exit, seq));
         primary.console_released = from.console_released;
@@ -214,14 +203,19 @@ impl Primary {
             primary.ask_disk(common, request);
         }
         primary.flush(common, now_ns, false);
-        if !from.linked {
-            primary.lose_peer(common, "it was lost during the switch-over");
+        if let Some((link, _)) = from.old_primary.filter(|_| !from.linked) {
+            primary.lose(common, link, "it was lost during the switch-over");
         }
         primary
     }
 
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// With this node the guest would be lost.
+    pub fn is_last(&self) -> bool {
+        self.counting().next().is_none() && self.generation != Generation::ZERO && self.ended.is_none()
     }
 
     pub fn holds_outputs(&self) -> bool {
@@ -243,11 +237,15 @@ impl Primary {
 
     /// This node's generation, unless it is bidding for the next.
     pub fn generation_and_holder(&self, id: NodeId) -> Option<(Generation, NodeId)> {
-        (!matches!(self.peer, Peer::Claiming { .. })).then_some((self.generation, id))
+        self.claiming.is_none().then_some((self.generation, id))
     }
 
+    /// The switch keeps what comes behind `rx_seq`: with backups that count, what is not committed yet.
     fn activate(&self, common: &mut Common) {
-        let rx_seq = self.recorder.machine().rx_seq();
+        let rx_seq = match self.commit.is_guarded() && !Sabotage::ActivatedAhead.is_on() {
+            true => self.frames_safe,
+            false => self.recorder.machine().rx_seq(),
+        };
         common.commands.push(Command::Activate { generation: self.generation, rx_seq });
     }
 
@@ -255,9 +253,7 @@ impl Primary {
         match event {
             Event::Message { link, message } => return self.message(common, link, message, now_ns),
             Event::LinkClosed { link, why } => {
-                if self.peer_link() == Some(link) {
-                    self.lose_peer(common, &why);
-                }
+                self.lose(common, link, &why);
             }
             Event::Claimed { generation, outcome } => {
                 return self.claimed(common, generation, outcome, now_ns);
@@ -290,7 +286,7 @@ impl Primary {
             return;
         }
         // A claim that is under way decides.
-        if !matches!(self.peer, Peer::Claiming { .. }) {
+        if self.claiming.is_none() {
             common.tell(format!("the switch serves generation {current}: asking the arbiter"));
             common.commands.push(Command::AskHolder);
         }
@@ -301,9 +297,9 @@ impl Primary {
     /// near; with another node, which a claim would cost, it does not. False when nothing was done.
     pub fn outbid(&mut self, common: &mut Common, by: Generation) -> bool {
         let is_near = by.get().saturating_sub(self.generation.get()) <= OUTBID_MAX;
-        let outbids = matches!(self.peer, Peer::None) && is_near;
+        let outbids = self.followers.is_empty() && self.claiming.is_none() && is_near;
         if outbids {
-            self.bid(common, self.generation.next(), common.id);
+            self.claim(common, self.generation.next(), common.id);
         }
         outbids
     }
@@ -321,42 +317,53 @@ impl Primary {
     }
 
     fn message(&mut self, common: &mut Common, link: LinkId, message: Message, now_ns: u64) -> Next {
-        let from_peer = self.peer_link() == Some(link);
-        if from_peer && let Some(detector) = self.detector() {
-            detector.heard(now_ns);
+        let follower = self.followers.get_mut(&link);
+        let from_peer = follower.is_some();
+        if let Some(follower) = follower {
+            follower.detector.heard(now_ns);
         }
         match message {
-            Message::Join { vm, node } => self.join(common, link, &vm, node, now_ns),
-            Message::SwitchOver => self.ask_switch_over(common, link),
+            Message::Join { vm, node } if !from_peer => self.join(common, link, &vm, node, now_ns),
+            Message::Resume { vm, node, life, held, generation } if !from_peer => {
+                self.resume(common, link, (&vm, life), node, (held, generation), now_ns);
+            }
+            Message::SwitchOver if !from_peer => self.ask_switch_over(common, link),
             Message::Ack { received, executed, audited } if from_peer => {
-                self.acked(common, received, executed, audited, now_ns);
+                self.acked(common, link, (received, executed), audited, now_ns);
             }
             Message::Heartbeat { .. } if from_peer => {}
-            Message::Flushed { disk, tag } if from_peer => self.disks.peer_flushed(disk, tag),
+            Message::Flushed { disk, tag } if from_peer => self.peer_flushed(link, disk, tag),
             Message::MemoryTaken { chunks } if from_peer => {
-                let taken = self.memory_copy().map_or(Ok(()), |memory| memory.taken(chunks));
-                if let Err(why) = taken {
-                    self.lose_peer(common, &why);
+                let joining = self.followers.get_mut(&link).and_then(Follower::joining_mut);
+                let memory = joining.and_then(|joining| joining.memory.as_mut());
+                if let Err(why) = memory.map_or(Ok(()), |memory| memory.taken(chunks)) {
+                    self.lose(common, link, &why);
                 }
             }
             Message::DiskWant { disk, first, chunks } if from_peer => {
-                self.copying(common, |common, copy| copy.wanted(common, disk, first, &chunks));
+                self.copying(common, link, |common, copy| copy.wanted(common, disk, first, &chunks));
             }
             Message::DiskStored { disk, .. } if from_peer => {
-                self.copying(common, |common, copy| copy.stored(common, disk));
+                self.copying(common, link, |common, copy| copy.stored(common, disk));
             }
             Message::Whereabouts { listen } if from_peer => {
                 common.learn(&listen);
+                // Whoever is the next primary, the others find it.
+                for other in self.followers.keys().filter(|other| **other != link) {
+                    common.send(*other, Message::Known { addresses: vec![listen.clone()] });
+                }
+                if let Some(follower) = self.followers.get_mut(&link) {
+                    follower.address = Some(listen.clone());
+                }
                 common.terminals.peer_lives_at(&listen, &mut common.commands);
             }
             Message::Known { addresses } if from_peer => common.learn_all(&addresses),
-            Message::Log(bytes) if from_peer => return self.generation_of_peer(common, link, bytes, now_ns),
+            Message::Log(bytes) if from_peer => return self.generation_of_heir(common, link, bytes, now_ns),
             Message::Diverged(divergence) if from_peer => {
                 common.tell(format!("the backup reports a {divergence}"));
-                self.lose_peer(common, "it diverged");
+                self.lose(common, link, "it diverged");
             }
-            Message::Bye { why } if from_peer => self.lose_peer(common, &why),
-            Message::Refuse { why } if from_peer => self.lose_peer(common, &why),
+            Message::Bye { why } | Message::Refuse { why } if from_peer => self.lose(common, link, &why),
             // Messages of a peer that was already dropped may still arrive; an unknown peer may send anything.
             _ => common.commands.push(Command::Close { link }),
         }
@@ -364,11 +371,8 @@ impl Primary {
     }
 
     fn quit(&mut self, common: &mut Common, now_ns: u64) -> Next {
-        let backup = match &self.peer {
-            Peer::Counting(counting) => Some(counting.node),
-            Peer::None | Peer::Joining(_) | Peer::Claiming { .. } => None,
-        };
-        if backup.is_none() && self.generation != Generation::ZERO && self.ended.is_none() {
+        let backup = self.counting().next().map(|follower| follower.node);
+        if self.is_last() {
             let lost = format!(
                 "no backup counts, and with this node the guest would be lost: its memory, and what it has done since \
                  its start ({} instructions ago) and not written to a disk",
@@ -387,14 +391,12 @@ impl Primary {
         self.flush(common, now_ns, true);
         self.release(common);
         let why = "the operator ended the primary".to_owned();
-        match &self.peer {
-            Peer::Counting(counting) => common.send(counting.link, Message::Bye { why }),
-            Peer::Joining(joining) => {
-                common.send(joining.link, Message::Bye { why });
-                self.end_life(common);
-            }
-            Peer::None => self.end_life(common),
-            Peer::Claiming { .. } => {}
+        for link in self.followers.keys() {
+            common.send(*link, Message::Bye { why: why.clone() });
+        }
+        // What a claim that is under way decides is not this node's any more.
+        if backup.is_none() && self.claiming.is_none() {
+            self.end_life(common);
         }
         Next::Halt(Halt::Quit)
     }
@@ -414,33 +416,29 @@ impl Primary {
         status.audits_agreed = self.audits_agreed;
         status.outputs_released = self.outputs_released;
         status.inputs_dropped = self.inputs_dropped;
-        status.watch = self.watched().map(Detector::watch);
         status.transfer_pause_ms = self.pause_ns.map(|ns| ns as f64 / 1e6);
-        let lag = match &self.peer {
-            Peer::None => {
-                status.phase = "alone".into();
-                return;
-            }
-            Peer::Claiming { .. } => {
-                status.phase = "claiming".into();
-                return;
-            }
-            Peer::Joining(joining) => {
-                status.phase = "transfer".into();
-                let rest = joining.encoder.as_ref().map_or((0, 0), |e| (e.chunks_done(), e.chunks_total()));
-                let ahead = joining.memory.as_ref().map(MemoryCopy::progress);
-                status.transfer = ahead.map(|(sent, total)| (sent + rest.0, total + rest.1));
-                status.disk_transfer = joining.copy.as_ref().map(DiskCopy::progress);
-                &joining.lag
-            }
-            Peer::Counting(counting) => {
-                status.phase = if counting.switching.is_some() { "switching-over" } else { "guarded" }.into();
-                status.protected = counting.acked >= counting.since;
-                status.disk_transfer = counting.disks_copied;
-                &counting.lag
-            }
-        };
-        status.lag_instructions = lag.instructions();
-        status.lag_ms = lag.ns(now_ns) as f64 / 1e6;
+        let slowest = |follower: &&Follower| (follower.lag.ns(now_ns), follower.lag.instructions());
+        let shown = self.counting().max_by_key(slowest).or_else(|| self.followers.values().next());
+        status.watch = shown.map(|follower| follower.detector.watch());
+        status.phase = match shown {
+            _ if self.claiming.is_some() => "claiming",
+            None => "alone",
+            Some(_) if self.switching.is_some() => "switching-over",
+            Some(follower) if follower.counts() => "guarded",
+            Some(_) => "transfer",
+        }
+        .into();
+        status.protected = self.claiming.is_none() && self.counting().any(Follower::knows_that_it_counts);
+        if let Some(follower) = shown.filter(|_| self.claiming.is_none()) {
+            status.lag_instructions = follower.lag.instructions();
+            status.lag_ms = follower.lag.ns(now_ns) as f64 / 1e6;
+        }
+        let joining = self.followers.values().find_map(Follower::joining_now);
+        status.transfer = joining.and_then(Joining::transfer);
+        let copied = |joining: &Joining| joining.copy.as_ref().map(DiskCopy::progress);
+        status.disk_transfer =
+            joining.map_or_else(|| shown.and_then(|follower| follower.disks_copied), copied);
+        status.committed = Some(self.commit.upto().min(status.log_seq));
+        status.followers = self.followers.values().map(|follower| follower.status(now_ns)).collect();
     }
 }

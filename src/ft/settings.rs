@@ -58,8 +58,15 @@ pub struct Settings {
     pub lone_flush_ns: u64,
     /// Console bytes kept for terminals that come late or come back.
     pub scrollback_bytes: usize,
+    /// Log that a node keeps for others that missed it, in bytes: a follower whose connection breaks goes on from
+    /// there, if it comes back in time, instead of taking the whole state anew.
+    pub tail_bytes_max: usize,
+    /// Backups that a primary takes. Each output waits for all of them; more survive more losses.
+    pub backups_max: usize,
 }
 
+/// Each backup is sent the whole log by the primary itself.
+pub const BACKUPS_MAX: usize = 8;
 /// Enough for a kernel's boot messages.
 const SCROLLBACK_BYTES: usize = 64 << 10;
 /// A joiner receives it in one message.
@@ -139,6 +146,8 @@ impl Default for Settings {
             inputs_waiting_max: 1024,
             lone_flush_ns: 100 * MS,
             scrollback_bytes: SCROLLBACK_BYTES,
+            tail_bytes_max: 32 << 20,
+            backups_max: BACKUPS_MAX,
         }
     }
 }

@@ -94,6 +94,29 @@ pub struct NodeStatus {
     pub terminals: usize,
     /// Console bytes of the guest's life that have left (primary) or been replayed (backup).
     pub console_bytes: u64,
+    /// The other nodes that follow this primary.
+    #[serde(default)]
+    pub followers: Vec<FollowerStatus>,
+    /// The last entry that every backup which counts holds (primary), or is known to (backup).
+    #[serde(default)]
+    pub committed: Option<Seq>,
+}
+
+/// One node that follows a primary, as the primary sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FollowerStatus {
+    /// Its identity.
+    pub node: String,
+    /// Where it listens, once it has said so.
+    pub addr: Option<String>,
+    /// `joining`, or `counting`.
+    pub phase: String,
+    /// The last entry that it holds.
+    pub acked: Seq,
+    /// The position of its machine.
+    pub executed: Icount,
+    /// How far its machine is behind the primary's, in milliseconds.
+    pub lag_ms: f64,
 }
 
 impl NodeStatus {

@@ -30,9 +30,9 @@ use super::recording::NodeRecording;
 use super::say::{self, say};
 use super::terminal;
 use crate::base::{Generation, NodeId, Seq};
+use crate::ft::Pace;
 use crate::ft::arbiter::{Arbiter, ArbiterError};
 use crate::ft::detector::Signs;
-use crate::ft::world::Pace;
 use crate::ft::{
     Bid, Claim, Command, Event, Halt, LinkId, Message, Node, Plug, Recording, SwitchState, World,
 };
@@ -773,29 +773,29 @@ impl Running {
         }
     }
 
-    /// Exchanges beats with the present peer: a primary asks a joiner for the connection that carries them.
+    /// Exchanges beats with the present peers: a primary asks a joiner for the connection that carries them.
     fn beat(&mut self) {
-        let peer = self.node.peer_link();
-        if self.pulse.watched() == peer {
+        let peers = self.node.peer_links();
+        self.pulse.retain(|link| peers.contains(&link));
+        if !self.node.is_primary() {
+            // It beats with its primary as soon as it is asked to.
             return;
         }
-        match peer {
-            None => self.pulse.forget(),
-            Some(link) if self.node.is_primary() => {
-                match self.pulse.expect(link) {
-                    Ok(token) => self.send(link, &Message::Pulse { token }),
-                    Err(error) => self.tell(&format!("no heartbeats to the peer: {error}")),
-                }
-                self.say_how_beats_run();
+        for link in peers {
+            if self.pulse.watches(link) {
+                continue;
             }
-            // It beats with this one as soon as it is asked to.
-            Some(_) => self.pulse.forget(),
+            match self.pulse.expect(link) {
+                Ok(token) => self.send(link, &Message::Pulse { token }),
+                Err(error) => self.tell(&format!("no heartbeats to the peer: {error}")),
+            }
+            self.say_how_beats_run();
         }
     }
 
     /// A primary asks for the connection that carries beats: at most once for each link, and only its backup.
     fn dial_pulse(&mut self, link: LinkId, token: u64) {
-        if self.node.peer_link() != Some(link) || self.pulse.watched() == Some(link) {
+        if !self.node.is_peer(link) || self.pulse.watches(link) {
             return;
         }
         let Some(to) = self.links.dialed_to(link).map(str::to_owned) else { return };

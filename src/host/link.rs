@@ -496,7 +496,7 @@ fn serve(stream: TcpStream, place: Place, reception: &Reception) {
     match first {
         Message::Pulse { token } => beats.adopt(token, writer),
         // A node: what it says is read by this node's own thread, which no other has to wake for it.
-        Message::Join { .. } => {
+        Message::Join { .. } | Message::Resume { .. } => {
             incoming.put_back(first);
             let reading = Some(Box::new(Reading { incoming, _place: Some(place) }));
             sink(LinkEvent::Up { link, stream: writer, arrivals, reading });

@@ -67,6 +67,8 @@ fn anonymous(event: &Event) -> Cow<'_, Event> {
             Cow::Owned(Event::Generation { generation, node: NodeId(0), why })
         }
         Event::Joined { .. } => Cow::Owned(Event::Joined { node: NodeId(0) }),
+        Event::Left { .. } => Cow::Owned(Event::Left { node: NodeId(0) }),
+        Event::SwitchOver { .. } => Cow::Owned(Event::SwitchOver { to: None }),
         Event::Typed { upto, .. } => Cow::Owned(Event::Typed { session: 0, upto }),
         _ => Cow::Borrowed(event),
     }
@@ -147,16 +149,18 @@ mod tests {
             let events = [
                 Event::Generation { generation: Generation(1), node: NodeId(id), why: Start::Boot },
                 Event::Joined { node: NodeId(id + 1) },
+                Event::SwitchOver { to: Some(NodeId(id + 3)) },
+                Event::Left { node: NodeId(id + 4) },
                 Event::Typed { session: id + 2, upto },
             ];
             let entry = |(i, event)| Entry { seq: Seq(1 + i as u64), at: Icount(7), event };
             events.into_iter().enumerate().map(entry).collect()
         };
         let found = compare(run(1, 5), run(9, 5));
-        assert_eq!((found.common, found.parting), (3, None));
+        assert_eq!((found.common, found.parting), (5, None));
         let strict = Strictness { identities: true, ..Strictness::default() };
         assert_eq!(diff(run(1, 5).into_iter(), run(9, 5).into_iter(), strict).common, 0);
-        assert_eq!(compare(run(1, 5), run(9, 6)).common, 2, "how much was typed is a difference");
+        assert_eq!(compare(run(1, 5), run(9, 6)).common, 4, "how much was typed is a difference");
     }
 
     #[test]

@@ -84,6 +84,8 @@ kinds! {
     Generation "generation"  Control None;
     /// From here on a backup counts for the output rule.
     Joined     "joined"      Control None;
+    /// From here on a backup does not count any more.
+    Left       "left"        Control None;
     /// The primary stopped here on purpose, for its backup to go on.
     SwitchOver "switch-over" Control None;
     /// How much of an attach session's input is delivered.
@@ -137,7 +139,8 @@ impl Kind {
             Event::Digest(_) => Kind::Digest,
             Event::Generation { .. } => Kind::Generation,
             Event::Joined { .. } => Kind::Joined,
-            Event::SwitchOver => Kind::SwitchOver,
+            Event::Left { .. } => Kind::Left,
+            Event::SwitchOver { .. } => Kind::SwitchOver,
             Event::Typed { .. } => Kind::Typed,
             Event::End(_) => Kind::End,
         }

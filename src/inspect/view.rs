@@ -105,7 +105,9 @@ pub fn text(event: &Event) -> String {
         }
         Event::Joined { node } => format!("backup {node} counts from here on"),
         Event::Typed { session, upto } => format!("typed up to byte {upto} of session {session:016x}"),
-        Event::SwitchOver => "the primary hands over".into(),
+        Event::Left { node } => format!("backup {node} does not count any more"),
+        Event::SwitchOver { to: None } => "the primary hands over".into(),
+        Event::SwitchOver { to: Some(node) } => format!("the primary hands over to {node}"),
         Event::End(exit) => match exit {
             Exit::Pass => "the guest ended: pass".into(),
             Exit::Fail(number) => format!("the guest ended: fail {number}"),
@@ -163,13 +165,14 @@ fn data(event: &Event) -> Value {
         Event::Output(mark) => {
             json!({ "number": mark.seq, "len": mark.len, "digest": format!("{:08x}", mark.digest) })
         }
-        Event::Horizon | Event::SwitchOver => json!({}),
+        Event::Horizon | Event::SwitchOver { to: None } => json!({}),
+        Event::SwitchOver { to: Some(node) } => json!({ "to": node.to_string() }),
         Event::Digest(digest) => json!({ "digest": digest }),
         Event::Generation { generation, node, why } => {
             json!({ "generation": generation, "node": node.to_string(), "why": start_text(*why) })
         }
         Event::Typed { session, upto } => json!({ "session": format!("{session:016x}"), "upto": upto }),
-        Event::Joined { node } => json!({ "node": node.to_string() }),
+        Event::Joined { node } | Event::Left { node } => json!({ "node": node.to_string() }),
         Event::End(exit) => match exit {
             Exit::Pass => json!({ "exit": "pass", "status": exit.status() }),
             Exit::Fail(number) => json!({ "exit": "fail", "number": number, "status": exit.status() }),

@@ -178,6 +178,8 @@ pub struct Cluster {
     pub record: bool,
     /// `--silence-ms` of every node that is started; none leaves it at the default.
     pub silence_ms: Option<u64>,
+    /// `--backups` of every node that is started; none leaves it at the default.
+    pub backups: Option<usize>,
     /// A node that loses its place rejoins, as nodes do by default; here they end.
     pub rejoins: bool,
     /// A node connects to the switch; false for a guest without a network (`--no-net`).
@@ -248,6 +250,7 @@ impl Cluster {
             patience: READY_WITHIN,
             record: false,
             silence_ms: None,
+            backups: None,
             rejoins: false,
             attaches: true,
             via: Via::default(),
@@ -330,6 +333,7 @@ impl Cluster {
         let arbiter = self.via.arbiter.clone().unwrap_or_else(|| self.arbiter().display().to_string());
         let record = self.record_dir(self.started).display().to_string();
         let silence = self.silence_ms.map(|ms| ms.to_string());
+        let backups = self.backups.map(|count| count.to_string());
         let vm = self.vm.clone();
         let mut all = arguments.to_vec();
         all.extend(["--vm", &vm, "--listen", &listen, "--arbiter", &arbiter]);
@@ -344,6 +348,9 @@ impl Cluster {
         }
         if let Some(silence) = &silence {
             all.extend(["--silence-ms", silence]);
+        }
+        if let Some(backups) = &backups {
+            all.extend(["--backups", backups]);
         }
         all.extend(self.arguments.iter().map(String::as_str));
         spawn(&self.binary, &self.dir, &name, address, &all, self.narrate)

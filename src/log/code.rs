@@ -31,6 +31,8 @@
 //! 0x27  end: reset           -
 //! 0x29  end: panic           -
 //! 0x2a  typed                u64 session; varint  bytes of it delivered so far
+//! 0x2b  left                 u64 node
+//! 0x2c  switch-over to       u64 node
 //! ```
 //!
 //! Integers of a fixed size are little-endian, varints as in [`crate::base::varint`]. What "before"
@@ -146,6 +148,8 @@ mod kind {
     pub const END_RESET: u8 = 0x27;
     pub const END_PANIC: u8 = 0x29;
     pub const TYPED: u8 = 0x2a;
+    pub const LEFT: u8 = 0x2b;
+    pub const SWITCH_OVER_TO: u8 = 0x2c;
 }
 
 mod disk_end {
@@ -273,7 +277,15 @@ impl Running {
                 out.extend_from_slice(&session.to_le_bytes());
                 varint::put_u64(out, *upto);
             }
-            Event::SwitchOver => head(kind::SWITCH_OVER),
+            Event::Left { node } => {
+                head(kind::LEFT);
+                out.extend_from_slice(&node.get().to_le_bytes());
+            }
+            Event::SwitchOver { to: None } => head(kind::SWITCH_OVER),
+            Event::SwitchOver { to: Some(node) } => {
+                head(kind::SWITCH_OVER_TO);
+                out.extend_from_slice(&node.get().to_le_bytes());
+            }
             Event::End(Exit::Pass) => head(kind::END_PASS),
             Event::End(Exit::Fail(number)) => {
                 head(kind::END_FAIL);
@@ -352,7 +364,11 @@ impl Running {
                 let session = u64::from_le_bytes(get_array(bytes)?);
                 Event::Typed { session, upto: varint::get_u64(bytes)? }
             }
-            kind::SWITCH_OVER => Event::SwitchOver,
+            kind::LEFT => Event::Left { node: NodeId(u64::from_le_bytes(get_array(bytes)?)) },
+            kind::SWITCH_OVER => Event::SwitchOver { to: None },
+            kind::SWITCH_OVER_TO => {
+                Event::SwitchOver { to: Some(NodeId(u64::from_le_bytes(get_array(bytes)?))) }
+            }
             kind::END_PASS => Event::End(Exit::Pass),
             kind::END_FAIL => Event::End(Exit::Fail(get_u32(bytes)?)),
             kind::END_RESET => Event::End(Exit::Reset),

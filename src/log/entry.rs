@@ -49,8 +49,16 @@ pub enum Event {
         /// The backup.
         node: NodeId,
     },
-    /// The primary stopped here on purpose and offers its backup the next generation.
-    SwitchOver,
+    /// From here on a backup does not count any more: the primary has claimed this generation without it.
+    Left {
+        /// The backup.
+        node: NodeId,
+    },
+    /// The primary stopped here on purpose and offers a backup the next generation.
+    SwitchOver {
+        /// The backup. None in logs of pairs (segment versions 2 and 3): the one that counts.
+        to: Option<NodeId>,
+    },
     /// The guest ended here.
     End(Exit),
 }
@@ -71,7 +79,8 @@ impl Event {
             | Event::Digest(_)
             | Event::Generation { .. }
             | Event::Joined { .. }
-            | Event::SwitchOver
+            | Event::Left { .. }
+            | Event::SwitchOver { .. }
             | Event::Typed { .. }
             | Event::End(_) => &[],
         }

@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size  field
 //! 0       8     magic, "LKSTPLOG"
-//! 8       4     format version, 3 (2 is read: it has no entry of kind 0x0b)
+//! 8       4     format version, 4 (3 is read: it has no entries of kinds 0x2b and 0x2c; and 2: nor of kind 0x0b)
 //! 12      4     header length in bytes, this table with its CRC
 //! 16      8     number of the first entry in this segment, not 0
 //! 24      8     current generation where this segment starts
@@ -31,7 +31,7 @@ use crate::machine::Saved;
 /// What a segment's file starts with.
 pub const MAGIC: [u8; 8] = *b"LKSTPLOG";
 /// The version that is written, and the newest that is read.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// The oldest version that is read: it has no "clock" entries, and one for each read of the time.
 pub const VERSION_OLDEST: u32 = 2;
 /// A header with both names at their longest.

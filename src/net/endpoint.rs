@@ -20,10 +20,11 @@ use thiserror::Error;
 
 use super::fence;
 use super::port::{self, Attach, FRAMES_KEPT_MAX, FromSwitch, ToSwitch, Unframer};
+use crate::base::bounds::UNACCEPTED_BYTES_MAX;
 use crate::base::{Generation, Sabotage};
 
 /// At most this many bytes of frames are kept.
-pub const KEPT_BYTES_MAX: usize = 4 << 20;
+pub const KEPT_BYTES_MAX: usize = UNACCEPTED_BYTES_MAX;
 /// Encoded bytes that may wait for the connection: what is kept and its headers, twice over.
 const OUT_BYTES_MAX: usize = 2 * KEPT_BYTES_MAX;
 /// After this many frames the switch is asked how far it is, so that what is kept stays small.

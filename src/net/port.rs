@@ -36,6 +36,7 @@ use thiserror::Error;
 
 use super::ether::Mac;
 use crate::base::Generation;
+use crate::base::bounds::UNACCEPTED_FRAMES_MAX;
 
 /// The bytes that the first message of a connection carries, whatever its version.
 pub const MAGIC: [u8; 4] = *b"LKSW";
@@ -47,7 +48,7 @@ pub const VERSION: u16 = 1;
 pub const MESSAGE_BYTES_MAX: usize = 128 << 10;
 
 /// At most this many frames a node keeps for a switch that has not accepted them.
-pub const FRAMES_KEPT_MAX: usize = 4096;
+pub const FRAMES_KEPT_MAX: usize = UNACCEPTED_FRAMES_MAX;
 
 /// A VM's name is no longer than this.
 pub const NAME_BYTES_MAX: usize = 64;
@@ -509,6 +510,19 @@ mod tests {
             message.encode(&mut bytes);
             assert_eq!(FromSwitch::decode(&bytes[4..]), Ok(message));
         }
+    }
+
+    #[test]
+    fn the_bytes_of_every_message_are_those_of_this_version() {
+        let mut bytes = Vec::new();
+        to_switch().iter().for_each(|message| message.encode(&mut bytes));
+        from_switch().iter().for_each(|message| message.encode(&mut bytes));
+        let digest = crate::base::digest_bytes(&bytes, 0);
+        assert_eq!(
+            (VERSION, digest.to_string().as_str()),
+            (1, "6536c848706bf0cd96d482c3e166ee29"),
+            "a message is encoded otherwise than in the last version: VERSION has to move"
+        );
     }
 
     #[test]

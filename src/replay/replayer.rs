@@ -245,7 +245,11 @@ impl Replayer {
                 }
                 followed.push(Followed::Control(entry.clone()));
             }
-            Event::Generation { .. } | Event::Joined { .. } | Event::Typed { .. } | Event::SwitchOver => {
+            Event::Generation { .. }
+            | Event::Joined { .. }
+            | Event::Left { .. }
+            | Event::Typed { .. }
+            | Event::SwitchOver { .. } => {
                 followed.push(Followed::Control(entry.clone()));
             }
         }

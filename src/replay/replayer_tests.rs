@@ -224,7 +224,8 @@ fn what_is_not_the_machines_business_is_passed_on() {
         Event::Generation { generation: Generation(2), node, why: Start::Takeover },
         Event::Joined { node },
         Event::Typed { session: 1, upto: 2 },
-        Event::SwitchOver,
+        Event::Left { node },
+        Event::SwitchOver { to: Some(node) },
     ];
     let log: Vec<Entry> = (1..).zip(control).map(|(seq, event)| entry(seq, 5, event)).collect();
     let (_, followed) = follow(&[LOOP], log.clone()).unwrap();

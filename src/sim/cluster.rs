@@ -21,11 +21,11 @@ use super::wire;
 use crate::base::{Generation, Icount, NodeId, Prng, Sabotage};
 use crate::devices::disk::{DISKS_MAX, DiskOp, DiskRequest, DiskSpec, SECTOR_BYTES};
 use crate::ft::NodeStatus;
+use crate::ft::Pace;
 use crate::ft::arbiter::{ArbiterError, Bid, Claim, Holder};
 use crate::ft::beat::{BEAT_BYTES, Beat};
 use crate::ft::detector::Signs;
 use crate::ft::disk::{DiskJob, Work};
-use crate::ft::world::Pace;
 use crate::ft::{Boot, Command, Event, Halt, LinkId, Message, Node, Settings, World};
 use crate::log::{self, frame::decode_frame};
 use crate::machine::{Input, Machine, Output, Saved};
@@ -210,7 +210,7 @@ pub struct Cluster<'a> {
     ends: BTreeMap<LinkId, End>,
     links_next: u64,
     /// The holder of each generation, and the node that it keeps as its backup.
-    claims: BTreeMap<Generation, (NodeId, Option<NodeId>)>,
+    claims: BTreeMap<Generation, (NodeId, Vec<NodeId>)>,
     arbiter_back_at: u64,
     partition_until: u64,
     /// How long faults have kept nodes from hearing each other, in all.
@@ -235,7 +235,7 @@ struct Window<'a> {
     now_ns: u64,
     prng: &'a mut Prng,
     host: u64,
-    signs: Option<(LinkId, Signs)>,
+    signs: BTreeMap<LinkId, Signs>,
 }
 
 impl World for Window<'_> {
@@ -269,7 +269,7 @@ impl World for Window<'_> {
     }
 
     fn signs(&mut self, link: LinkId) -> Option<Signs> {
-        self.signs.filter(|(peer, _)| *peer == link).map(|(_, signs)| signs)
+        self.signs.get(&link).copied()
     }
 }
 
@@ -373,7 +373,7 @@ impl<'a> Cluster<'a> {
         let generation = Generation(1);
         let boot = Boot { machine, generation, life: 1, limit: Icount::MAX };
         let id = self.new_id(0);
-        self.claims.insert(generation, (id, None));
+        self.claims.insert(generation, (id, Vec::new()));
         let now_ns = self.clock_ns(0);
         let mut node = Node::primary(id, "kv", boot, self.settings(), now_ns);
         self.introduce(0, &mut node);
@@ -404,6 +404,7 @@ impl<'a> Cluster<'a> {
             slice_instructions_held,
             slice_instructions_max,
             replay_instructions,
+            backups_max: self.plan.backups,
             ..Settings::default()
         }
     }
@@ -494,7 +495,9 @@ impl<'a> Cluster<'a> {
             }
             self.note(|| "everything is answered".into());
         }
-        self.rests_until.is_some_and(|until| self.now_ns >= until) && self.is_settled()
+        // A backup that has just come back writes for longer than it replays.
+        let disks_rest = self.slots.iter().flat_map(|slot| &slot.disks).all(SimDisk::is_idle);
+        self.rests_until.is_some_and(|until| self.now_ns >= until) && self.is_settled() && disks_rest
     }
 
     /// Every client has its answers, and the holder of the newest generation is primary.
@@ -510,9 +513,10 @@ impl<'a> Cluster<'a> {
     }
 
     /// The newest generation that was claimed, by whom, and whom it keeps.
-    fn newest(&self) -> (Generation, NodeId, Option<NodeId>) {
+    fn newest(&self) -> (Generation, NodeId, Vec<NodeId>) {
         let newest = self.claims.last_key_value();
-        newest.map_or((Generation::ZERO, NodeId::ZERO, None), |(g, (id, keeps))| (*g, *id, *keeps))
+        newest
+            .map_or((Generation::ZERO, NodeId::ZERO, Vec::new()), |(g, (id, keeps))| (*g, *id, keeps.clone()))
     }
 
     fn describe(&self, slot: usize) -> String {

@@ -53,6 +53,11 @@ impl SimDisk {
         &self.durable
     }
 
+    /// Nothing is asked of it.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Puts something at the end of the queue.
     pub fn ask(&mut self, asked: Asked) {
         self.queue.push_back(asked);

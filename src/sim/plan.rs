@@ -36,6 +36,8 @@ pub struct Plan {
     pub rejoins: bool,
     /// A third node looks for a place from the beginning.
     pub spare: bool,
+    /// Backups that a primary takes: with one, the third node stays a spare until there is a place.
+    pub backups: usize,
     /// Of 1000 frames from the switch, this many come twice.
     pub repeated_permille: u64,
     /// Of 1000 requests of a disk that can be done without, this many fail.
@@ -131,6 +133,7 @@ impl Plan {
         let restarts = faults.iter().any(|(_, fault)| matches!(fault, Fault::RestartSwitch { .. }));
         faults.sort_by_key(|(at_ns, _)| *at_ns);
         let slow = prng.chance(1, 5);
+        let mut group = Prng::new(seed ^ 0x0067_726f_7570);
         Self {
             seed,
             clients: prng.between(1, 3) as usize,
@@ -147,6 +150,7 @@ impl Plan {
             beats: apart.chance(1, 2),
             rejoins: apart.chance(1, 2),
             spare: apart.chance(1, 3),
+            backups: if group.chance(1, 3) { 1 } else { 2 },
             repeated_permille: prng.below(40),
             disk_fails_permille: if seed.is_multiple_of(3) { 2 + seed % 7 } else { 0 },
         }

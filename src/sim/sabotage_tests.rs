@@ -7,6 +7,7 @@ use super::{Plan, run};
 use crate::base::sabotage::during;
 use crate::base::{Icount, Sabotage, Seq};
 use crate::cli;
+use crate::ft::pair_tests;
 use crate::ft::primary::scenarios;
 use crate::host::store::power_tests;
 use crate::log::{Entry, Event};
@@ -26,6 +27,9 @@ const fn detector(sabotage: Sabotage) -> Detector {
     match sabotage {
         Sabotage::GateOpen
         | Sabotage::MarkNotAwaited
+        | Sabotage::AnyAck
+        | Sabotage::LostForgotten
+        | Sabotage::OfferedEarly
         | Sabotage::LiveUndrained
         | Sabotage::InboundRepeated
         | Sabotage::InboundConfirmedEarly
@@ -34,7 +38,10 @@ const fn detector(sabotage: Sabotage) -> Detector {
         | Sabotage::FenceOpen
         | Sabotage::KeptForgotten
         | Sabotage::InboundNotResent => Detector::Seeds(300),
+        // It takes a restart of the switch, too.
+        Sabotage::ActivatedAhead => Detector::Seeds(1000),
         Sabotage::LiveUnlevel | Sabotage::FlushAlone | Sabotage::DirtyForgotten => Detector::DiskSeeds(200),
+        Sabotage::ResumeUnchecked => Detector::Scenario(pair_tests::another_history_is_not_resumed),
         Sabotage::DigestUnchecked => Detector::Scenario(a_wrong_digest_is_a_divergence),
         Sabotage::BeatsIgnored => {
             Detector::Scenario(a_short_hang_of_a_primary_whose_beats_arrive_costs_nothing)

@@ -229,7 +229,7 @@ fn record(generation: u64, node: u64) -> String {
 
 #[test]
 fn a_claim_whose_answer_is_lost_is_read_back_and_never_assumed() {
-    let lost = Ok(Claim::Lost { to: lockstep::base::NodeId(9), keeps: None });
+    let lost = Ok(Claim::Lost { to: lockstep::base::NodeId(9), keeps: Vec::new() });
     for (cut, ours) in [(true, true), (true, false), (false, true), (false, false)] {
         // 0: opened. 1: read: free. 2: the transaction is carried out, its answer is cut off, or comes
         // too late. 3: asked again: there is a record, ours or another's.

@@ -80,7 +80,7 @@ fn a_leader_paused_at_the_moment_of_the_claim_gives_one_winner() {
         let won: Vec<u64> = claims.iter().filter(|c| c.1 == Claim::Won).map(|c| c.0).collect();
         let [winner] = won[..] else { panic!("generation {round} was won by {won:?}") };
         for (node, claim, _) in &claims {
-            let lost = Claim::Lost { to: NodeId(winner), keeps: None };
+            let lost = Claim::Lost { to: NodeId(winner), keeps: Vec::new() };
             assert!(*node == winner || *claim == lost, "{node}: {claim:?}");
         }
         // The old leader wakes, and what it still had to do changes nothing.

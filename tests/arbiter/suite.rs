@@ -12,7 +12,7 @@ pub fn bid(generation: u64, node: u64) -> Bid {
     Bid {
         generation: Generation(generation),
         node: NodeId(node),
-        keeps: None,
+        keeps: Vec::new(),
         after: None,
         wherefrom: "here".into(),
     }
@@ -23,7 +23,7 @@ pub fn after(bid: Bid, node: u64) -> Bid {
 }
 
 fn lost(to: u64) -> Result<Claim, ArbiterError> {
-    Ok(Claim::Lost { to: NodeId(to), keeps: None })
+    Ok(Claim::Lost { to: NodeId(to), keeps: Vec::new() })
 }
 
 /// Runs `question` on a directory and on an etcd of three nodes.
@@ -43,10 +43,10 @@ fn a_generation_is_claimed_once_and_remembered() {
         assert_eq!(a.claim("kv", &bid(1, 1)), Ok(Claim::Won));
         assert_eq!(b.claim("kv", &bid(1, 2)), lost(1));
         assert_eq!(a.claim("kv", &bid(1, 1)), Ok(Claim::Won), "said again");
-        let planned = Bid { keeps: Some(NodeId(1)), ..after(bid(2, 2), 1) };
+        let planned = Bid { keeps: vec![NodeId(1)], ..after(bid(2, 2), 1) };
         assert_eq!(b.claim("kv", &planned), Ok(Claim::Won));
         let late = a.claim("kv", &after(bid(2, 1), 1));
-        assert_eq!(late, Ok(Claim::Lost { to: NodeId(2), keeps: Some(NodeId(1)) }));
+        assert_eq!(late, Ok(Claim::Lost { to: NodeId(2), keeps: vec![NodeId(1)] }));
         assert_eq!(a.claim("kv", &after(bid(3, 1), 2)), Ok(Claim::Won));
         let holder = b.holder("kv").unwrap().unwrap();
         assert_eq!((holder.bid, holder.ended), (after(bid(3, 1), 2), false));
@@ -126,7 +126,7 @@ fn of_many_claimants_at_once_exactly_one_wins_each_generation() {
                 outcomes.iter().filter(|(_, claim)| *claim == Claim::Won).map(|(node, _)| *node).collect();
             let [winner] = won[..] else { panic!("generation {generation} was won by {won:?}") };
             for (node, claim) in outcomes {
-                assert!(node == winner || Ok(claim) == lost(winner), "{node}: {claim:?}");
+                assert!(node == winner || Ok(claim.clone()) == lost(winner), "{node}: {claim:?}");
             }
             holder = Some(NodeId(winner));
         }

@@ -122,7 +122,7 @@ fn a_primary_that_does_not_know_of_a_claim_in_etcd_is_told_by_its_switch() {
     let bid = Bid {
         generation: Generation(2),
         node: NodeId(77),
-        keeps: None,
+        keeps: Vec::new(),
         after: Some(last.node),
         wherefrom: "elsewhere".into(),
     };

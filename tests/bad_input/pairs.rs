@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn a_node_too_many_is_refused_and_the_pair_goes_on() {
     let dir = TempDir::new().unwrap();
     let mut cluster = cluster(&dir);
+    cluster.backups = Some(1);
     let (mut primary, mut backup) = cluster.pair().unwrap();
     let load = load(&cluster, 1);
     let (arbiter, kv) = (cluster.arbiter().display().to_string(), guest("kv"));

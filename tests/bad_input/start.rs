@@ -132,6 +132,7 @@ fn tools_that_ask_the_wrong_address_say_so() {
     let closed = free_port();
     run(&["status", &closed]).refuses(&[&closed, "fix:"]);
     run(&["switchover", &closed]).refuses(&[&closed, "fix:"]);
+    run(&["leave", &closed]).refuses(&[&closed, "fix:"]);
     run(&["switch", "--status", &closed]).refuses(&[&closed, "fix:"]);
     // A server that takes the question and answers something else.
     let http = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -144,6 +145,7 @@ fn tools_that_ask_the_wrong_address_say_so() {
     });
     run(&["status", &at]).refuses(&[&at, "fix:"]).within_mib(40);
     run(&["switchover", &at]).refuses(&[&at, "fix:"]).within_mib(40);
+    run(&["leave", &at]).refuses(&[&at, "fix:"]).within_mib(40);
     run(&["switch", "--status", &at]).refuses(&[&at, "fix:"]).within_mib(40);
     server.join().unwrap();
     // A server that never answers.

@@ -131,7 +131,7 @@ fn a_guarded_primary_that_was_replaced_at_the_arbiter_halts_when_the_switch_fenc
     let bid = Bid {
         generation: Generation(2),
         node: NodeId(77),
-        keeps: None,
+        keeps: Vec::new(),
         after: Some(holder.node),
         wherefrom: "elsewhere".into(),
     };

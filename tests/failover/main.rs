@@ -10,6 +10,7 @@ mod busy;
 mod common;
 mod engines;
 mod fenced;
+mod groups;
 mod guest;
 mod guest_end;
 mod guest_time;

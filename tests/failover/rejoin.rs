@@ -129,6 +129,7 @@ fn a_joiner_that_asks_the_backup_in_the_instant_of_a_takeover_asks_again() {
 #[test]
 fn a_spare_goes_where_the_pair_went() {
     let mut scene = scene();
+    scene.cluster.backups = Some(1);
     let (mut primary, backup) = scene.cluster.pair().unwrap();
     scene.cluster.arguments = ["--wait", "60"].map(str::to_owned).to_vec();
     let mut spare = scene.cluster.backup(&primary).unwrap();

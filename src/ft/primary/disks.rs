@@ -3,10 +3,10 @@
 //! ```text
 //! issued --host has ended it--> waiting --next in order--> delivered, an entry of the log
 //!                                  ^
-//!                                  a flush waits here, too, until the backup that counts has flushed
+//!                                  a flush waits here, too, until every backup that counts has flushed
 //! ```
 //!
-//! Invariant: what a guest sees flushed while a backup counts is on both nodes' disks, and a failure of this
+//! Invariant: what a guest sees flushed is on the disks of every node that counts, and a failure of this
 //! node's disk alone is not the guest's while a backup counts: its end stays here, and the node gives up its
 //! place ([`GuestDisks::failed`]). An end that is
 //! not the next one's belongs to an earlier asking (this node's own, when it was the backup): the later
@@ -14,6 +14,7 @@
 
 use std::collections::VecDeque;
 
+use super::super::commit::Commit;
 use super::super::handover::Left;
 use crate::base::Sabotage;
 use crate::devices::disk::{DISKS_MAX, DiskDone, DiskOp, DiskRequest, DiskStatus};
@@ -32,8 +33,6 @@ struct GuestDisk {
     under_way: VecDeque<UnderWay>,
     /// Ends of the oldest of them, not yet delivered.
     ended: VecDeque<DiskDone>,
-    /// The backup's disk is flushed up to this request.
-    peer_flushed: u64,
 }
 
 /// The requests of all disks.
@@ -61,20 +60,6 @@ impl GuestDisks {
         }
     }
 
-    /// The backup reports that its disk is flushed up to this request.
-    pub fn peer_flushed(&mut self, disk: u8, tag: u64) {
-        if let Some(disk) = self.disks.get_mut(usize::from(disk)) {
-            disk.peer_flushed = tag.max(disk.peer_flushed);
-        }
-    }
-
-    /// There is another backup, or none: what the last one has flushed no longer counts.
-    pub fn forget_peer(&mut self) {
-        for disk in &mut self.disks {
-            disk.peer_flushed = 0;
-        }
-    }
-
     /// A request that the host's disk has failed, and whose end is not delivered.
     pub fn failed(&self) -> Option<(u8, u64)> {
         (0..).zip(&self.disks).find_map(|(number, disk)| {
@@ -83,14 +68,14 @@ impl GuestDisks {
         })
     }
 
-    /// True when there is something to deliver; `guarded` while a backup counts.
-    pub fn is_ready(&self, guarded: bool) -> bool {
-        self.disks.iter().any(|disk| disk.is_ready(guarded))
+    /// True when there is something to deliver, as far as the replicas that count have flushed.
+    pub fn is_ready(&self, commit: &Commit) -> bool {
+        (0..).zip(&self.disks).any(|(number, disk)| disk.is_ready(number, commit))
     }
 
     /// The next completion that may be delivered to the guest.
-    pub fn take(&mut self, guarded: bool) -> Option<DiskDone> {
-        let disk = self.disks.iter_mut().find(|disk| disk.is_ready(guarded))?;
+    pub fn take(&mut self, commit: &Commit) -> Option<DiskDone> {
+        let (_, disk) = (0..).zip(&mut self.disks).find(|(number, disk)| disk.is_ready(*number, commit))?;
         disk.under_way.pop_front();
         disk.ended.pop_front()
     }
@@ -115,19 +100,20 @@ impl GuestDisks {
 }
 
 impl GuestDisk {
-    fn is_ready(&self, guarded: bool) -> bool {
-        let guarded = guarded && !Sabotage::FlushAlone.is_on();
+    fn is_ready(&self, number: u8, commit: &Commit) -> bool {
+        let guarded = commit.is_guarded() && !Sabotage::FlushAlone.is_on();
         let (Some(next), Some(done)) = (self.under_way.front(), self.ended.front()) else { return false };
         if !guarded {
             return true;
         }
-        done.status == DiskStatus::Ok && !(next.flush && self.peer_flushed < next.tag)
+        done.status == DiskStatus::Ok && !(next.flush && commit.flushed_upto(number) < next.tag)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::{NodeId, Seq};
 
     fn request(tag: u64, op: DiskOp) -> DiskRequest {
         DiskRequest { disk: 1, tag, op }
@@ -146,29 +132,36 @@ mod tests {
         disks
     }
 
-    #[test]
-    fn a_flush_is_told_only_when_both_disks_have_flushed() {
-        let mut disks = three();
-        (4..=6).for_each(|tag| disks.ended(done(tag)));
-        assert_eq!(disks.take(true).map(|done| done.tag), Some(4));
-        assert_eq!(disks.take(true).map(|done| done.tag), Some(5));
-        assert_eq!((disks.is_ready(true), disks.take(true)), (false, None));
-        disks.peer_flushed(1, 5);
-        disks.peer_flushed(0, 9);
-        assert_eq!(disks.take(true), None);
-        disks.peer_flushed(1, 6);
-        assert_eq!(disks.take(true), Some(done(6)));
+    /// One backup counts, whose disk 1 is flushed up to request `tag`.
+    fn guarded(tag: u64) -> Commit {
+        let mut commit = Commit::default();
+        commit.add(NodeId(2), Seq(0), [0; DISKS_MAX]);
+        commit.flush(NodeId(2), 1, tag);
+        commit
+    }
 
-        // The backup may be first, gone, or replaced by another that has flushed nothing.
+    #[test]
+    fn a_flush_is_told_only_when_every_disk_that_counts_has_flushed() {
         let mut disks = three();
-        disks.peer_flushed(1, 6);
+        let mut commit = guarded(0);
         (4..=6).for_each(|tag| disks.ended(done(tag)));
-        disks.forget_peer();
-        assert_eq!(
-            (disks.take(true), disks.take(true), disks.take(true)),
-            (Some(done(4)), Some(done(5)), None)
-        );
-        assert_eq!(disks.take(false), Some(done(6)), "no backup counts");
+        assert_eq!(disks.take(&commit).map(|done| done.tag), Some(4));
+        assert_eq!(disks.take(&commit).map(|done| done.tag), Some(5));
+        assert_eq!((disks.is_ready(&commit), disks.take(&commit)), (false, None));
+        commit.flush(NodeId(2), 1, 5);
+        commit.flush(NodeId(2), 0, 9);
+        assert_eq!(disks.take(&commit), None);
+        commit.add(NodeId(3), Seq(0), [0; DISKS_MAX]);
+        commit.flush(NodeId(2), 1, 6);
+        assert_eq!(disks.take(&commit), None, "one of two has flushed");
+        commit.flush(NodeId(3), 1, 6);
+        assert_eq!(disks.take(&commit), Some(done(6)));
+
+        let mut disks = three();
+        (4..=6).for_each(|tag| disks.ended(done(tag)));
+        let all = [(); 3].map(|()| disks.take(&guarded(5)));
+        assert_eq!(all, [Some(done(4)), Some(done(5)), None]);
+        assert_eq!(disks.take(&Commit::default()), Some(done(6)), "no backup counts");
     }
 
     #[test]
@@ -181,9 +174,10 @@ mod tests {
             assert_eq!(disks.failed(), None);
             let failed = DiskDone { status: DiskStatus::IoError, ..done(1) };
             disks.ended(failed.clone());
-            disks.peer_flushed(1, 1);
-            assert_eq!((disks.failed(), disks.is_ready(true), disks.take(true)), (Some((1, 1)), false, None));
-            assert_eq!((disks.take(false), disks.failed()), (Some(failed), None));
+            let commit = guarded(1);
+            assert_eq!((disks.failed(), disks.is_ready(&commit)), (Some((1, 1)), false));
+            assert_eq!(disks.take(&commit), None);
+            assert_eq!((disks.take(&Commit::default()), disks.failed()), (Some(failed), None));
         }
     }
 
@@ -194,11 +188,11 @@ mod tests {
         disks.ended(done(5));
         disks.ended(done(6));
         disks.ended(DiskDone { disk: 200, ..done(4) });
-        assert!(!disks.is_ready(false));
+        assert!(!disks.is_ready(&Commit::default()));
         (4..=6).for_each(|tag| disks.ended(done(tag)));
         disks.ended(done(6));
         assert_eq!(
-            (4..=7).map(|_| disks.take(false).map(|d| d.tag)).collect::<Vec<_>>(),
+            (4..=7).map(|_| disks.take(&Commit::default()).map(|d| d.tag)).collect::<Vec<_>>(),
             [Some(4), Some(5), Some(6), None]
         );
     }

@@ -3,6 +3,7 @@
 //! Order within a turn: look after the peer, send the snapshot, run the guest unless something prevents it,
 //! mark and hold its outputs, flush the log, release what is acknowledged.
 
+use super::super::claim::Claiming;
 use super::super::clock::GuestClock;
 use super::super::command::{Command, Halt};
 use super::super::common::Common;
@@ -12,7 +13,7 @@ use super::super::message::Message;
 use super::super::settings::Settings;
 use super::super::world::{Pace, World};
 use super::Primary;
-use super::peer::{Counting, Peer, Switching};
+use super::follower::{Follower, Stage};
 use crate::base::{Icount, Sabotage, Seq};
 use crate::devices::disk::DiskRequest;
 use crate::log;
@@ -53,7 +54,8 @@ impl<W: World> Answers for Live<'_, W> {
 impl Primary {
     pub fn run<W: World>(&mut self, common: &mut Common, world: &mut W) -> (Next, Pace) {
         let now_ns = world.now_ns();
-        if let Some(since_ns) = self.paused_ns.take() {
+        let stands = self.stands_for_offer();
+        if let Some(since_ns) = self.paused_ns.take_if(|_| !stands) {
             self.pause_ns = Some(now_ns.saturating_sub(since_ns));
         }
         self.watch(common, world, now_ns);
@@ -79,48 +81,45 @@ impl Primary {
         (Next::Stay, pace)
     }
 
-    /// Looks after the peer: silence, heartbeats, claims to be tried again.
+    /// Looks after the followers: silence, heartbeats, claims to be tried again.
     fn watch<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) {
-        if let Peer::Claiming { generation, after, asked, retry_ns } = &mut self.peer
-            && !*asked
-            && now_ns >= *retry_ns
-        {
-            *asked = true;
-            common.commands.push(Command::Claim { generation: *generation, keeps: None, after: *after });
+        if let Some(claiming) = &mut self.claiming {
+            claiming.ask_again(common, now_ns);
         }
-        let signs = self.peer_link().and_then(|link| world.signs(link));
-        if let Some(suspicion) = self.detector().and_then(|detector| detector.suspects(now_ns, signs)) {
-            common.suspicions += 1;
-            self.lose_peer(common, &suspicion.to_string());
+        let mut lost = Vec::new();
+        for follower in self.followers.values_mut() {
+            let link = follower.link;
+            if let Some(suspicion) = follower.detector.suspects(now_ns, world.signs(link)) {
+                common.suspicions += 1;
+                lost.push((link, suspicion.to_string()));
+            } else if follower.is_stuck(now_ns) {
+                let why = "it makes no progress".to_owned();
+                common.send(link, Message::Bye { why: why.clone() });
+                lost.push((link, why));
+            }
         }
-        if let Peer::Joining(joining) = &mut self.peer
-            && joining.is_stuck(now_ns)
-        {
-            let (link, why) = (joining.link, "it makes no progress");
-            common.send(link, Message::Bye { why: why.into() });
-            self.lose_peer(common, why);
+        for (link, why) in lost {
+            self.lose(common, link, &why);
         }
         self.heartbeat(common, world, now_ns);
         self.give_up_place_if_disk_failed(common);
-        if let Peer::Counting(Counting { switching: Some(Switching { entry: None, .. }), .. }) = &self.peer {
-            self.write_switch_over(common, now_ns);
-        }
+        self.write_switch_over(common, now_ns);
     }
 
     fn heartbeat<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) {
-        let Some(link) = self.peer_link() else { return };
         // In a switch-over this process lives on, and writes what it has released.
         let standing = self.standing_for_switch_over();
         let pending = if standing { 0 } else { world.console_pending() };
         let console_released = self.console_released.saturating_sub(pending);
         // The successor waits for the report that everything has left.
         let awaited = standing && self.gate.is_empty() && console_released > self.console_told;
-        let Some(detector) = self.detector() else { return };
-        if awaited || detector.heartbeat_due(now_ns) {
-            detector.spoke(now_ns);
-            self.console_told = console_released;
-            let ticks = self.clock.ticks(now_ns).max(self.recorder.machine().time());
-            common.send(link, Message::Heartbeat { ticks, console_released });
+        for follower in self.followers.values_mut() {
+            if awaited || follower.detector.heartbeat_due(now_ns) {
+                follower.detector.spoke(now_ns);
+                self.console_told = console_released;
+                let ticks = self.clock.ticks(now_ns).max(self.recorder.machine().time());
+                common.send(follower.link, Message::Heartbeat { ticks, console_released });
+            }
         }
     }
 
@@ -133,6 +132,9 @@ impl Primary {
         let gate_full =
             self.gate.bytes_len() >= settings.gate_bytes_max || self.gate.len() >= settings.gate_outputs_max;
         if gate_full || world.outputs_blocked() {
+            return Some(now_ns + POLL_NS);
+        }
+        if self.stands_for_offer() {
             return Some(now_ns + POLL_NS);
         }
         if self.resume_ns > now_ns {
@@ -155,7 +157,7 @@ impl Primary {
         self.hold_outputs();
         let elapsed_ns = now_ns.saturating_sub(self.flushed_ns);
         let quiet = stop != RecordStop::Slice;
-        let followed = self.log_link().is_some();
+        let followed = self.followers.values().any(Follower::gets_log);
         let period_ns = if followed { settings.flush_ns } else { settings.lone_flush_ns };
         if let RecordStop::Halted(exit) = stop
             && self.ended.is_none()
@@ -193,19 +195,17 @@ impl Primary {
         if let Some(memory) = self.memory_copy() {
             memory.guest_ran(ran_ns);
         }
-        let permille = match &mut self.peer {
-            // A joiner that has not been offered a state is not behind.
-            Peer::Joining(joining) if joining.encoder.is_none() => 0,
-            Peer::Joining(joining) => {
-                joining.lag.advance(icount, now_ns);
-                joining.restored_ns.map_or(0, |since| join_permille(now_ns.saturating_sub(since)))
-            }
-            Peer::Counting(counting) => {
-                counting.lag.advance(icount, now_ns);
-                brake_permille(counting.lag.ns(now_ns), settings.lag_soft_ns, settings.lag_hard_ns)
-            }
-            Peer::None | Peer::Claiming { .. } => 0,
-        };
+        let mut permille = 0;
+        for follower in self.followers.values_mut().filter(|follower| follower.gets_log()) {
+            follower.lag.advance(icount, now_ns);
+            let lag_ns = follower.lag.ns(now_ns);
+            permille = permille.max(match &follower.stage {
+                Stage::Joining(joining) => {
+                    joining.restored_ns.map_or(0, |since| join_permille(now_ns.saturating_sub(since)))
+                }
+                Stage::Counting { .. } => brake_permille(lag_ns, settings.lag_soft_ns, settings.lag_hard_ns),
+            });
+        }
         let rest_ns = self.brake.rest_ns(ran_ns, permille);
         if rest_ns > 0 {
             self.resume_ns = now_ns + rest_ns;
@@ -216,7 +216,7 @@ impl Primary {
     fn inputs_ready(&self, common: &Common) -> bool {
         let machine = self.recorder.machine();
         (!self.frames.is_empty() && machine.net_ready())
-            || self.disks.is_ready(self.is_guarded())
+            || self.disks.is_ready(&self.commit)
             || common.terminals.has_size()
             || ((!self.console.is_empty() || common.terminals.has_typed()) && self.console_room() > 0)
     }
@@ -235,7 +235,7 @@ impl Primary {
     /// Delivers what waits and fits.
     fn inject(&mut self, common: &mut Common) {
         while self.recorder.log_bytes_waiting() < FRAME_BYTES_SOFT {
-            let Some(done) = self.disks.take(self.is_guarded()) else { break };
+            let Some(done) = self.disks.take(&self.commit) else { break };
             // A guest that has ended takes no more input.
             if self.recorder.deliver(Input::DiskDone(done)).is_err() {
                 self.inputs_dropped += 1;
@@ -257,16 +257,6 @@ impl Primary {
             }
         }
         self.inject_typing(common);
-    }
-
-    /// A backup counts, or may be primary already: a flush that it has not done is not yet safe. While the
-    /// claim is undecided a flush waits as outputs do: were both hosts lost now, the lost backup's disk
-    /// would be good enough to start from.
-    fn is_guarded(&self) -> bool {
-        match self.peer {
-            Peer::Counting(_) | Peer::Claiming { .. } => true,
-            Peer::None | Peer::Joining(_) => false,
-        }
     }
 
     /// Passes on what the guest has asked of its disks.
@@ -326,11 +316,8 @@ impl Primary {
             return;
         };
         self.audited = (now_ns, icount);
-        if self.log_link().is_some() {
-            if self.audits.len() == 64 {
-                self.audits.pop_front();
-            }
-            self.audits.push_back((icount, digest));
+        for follower in self.followers.values_mut().filter(|follower| follower.gets_log()) {
+            follower.awaits_audit(icount, digest);
         }
     }
 
@@ -346,18 +333,14 @@ impl Primary {
         }
     }
 
-    /// Lets go of every output and inbound frame that the acknowledged log explains.
+    /// Lets go of every output and inbound frame that the committed log explains.
     pub(super) fn release(&mut self, common: &mut Common) {
-        while let Some(output) = self.gate.release() {
+        let upto = self.commit.upto();
+        while let Some(output) = self.gate.release(upto) {
             self.let_go(common, output);
         }
-        let acked = match &self.peer {
-            Peer::Counting(counting) => counting.acked,
-            Peer::None | Peer::Joining(_) => Seq::MAX,
-            Peer::Claiming { .. } => return,
-        };
-        common.terminals.log_is_safe(acked, &mut common.commands);
-        let confirmed = if Sabotage::InboundConfirmedEarly.is_on() { Seq::MAX } else { acked };
+        common.terminals.log_is_safe(upto, &mut common.commands);
+        let confirmed = if Sabotage::InboundConfirmedEarly.is_on() { Seq::MAX } else { upto };
         let mut safe = self.frames_safe;
         while let Some((_, rx_seq)) = self.frames_unsafe.front().filter(|(seq, _)| *seq <= confirmed) {
             safe = *rx_seq;
@@ -382,22 +365,17 @@ impl Primary {
         self.flushed_ns = now_ns;
         let Some(frame) = self.recorder.flush(horizon) else { return };
         self.log_bytes += frame.bytes.len() as u64;
-        if let Some(link) = self.log_link() {
-            common.commands.push(Command::Append { bytes: frame.bytes.clone() });
-            common.send(link, Message::Log(frame.bytes));
-        } else {
-            common.commands.push(Command::Append { bytes: frame.bytes });
+        common.commands.push(Command::Append { bytes: frame.bytes.clone() });
+        for link in self.log_links() {
+            common.send(link, Message::Log(frame.bytes.clone()));
         }
+        common.tail.push(frame.first, frame.last, frame.bytes);
     }
 
     fn next_look_ns(&self) -> u64 {
-        match &self.peer {
-            Peer::None => u64::MAX,
-            Peer::Joining(joining) => joining.detector.next_look_ns(),
-            Peer::Counting(counting) => counting.detector.next_look_ns(),
-            Peer::Claiming { asked: true, .. } => u64::MAX,
-            Peer::Claiming { retry_ns, .. } => *retry_ns,
-        }
+        let looks = self.followers.values().map(|follower| follower.detector.next_look_ns());
+        let claim = self.claiming.as_ref().map(Claiming::next_look_ns);
+        looks.chain(claim).min().unwrap_or(u64::MAX)
     }
 
     /// Ends the node once the guest has ended and all its output has left.
@@ -414,13 +392,11 @@ impl Primary {
         if !self.gate.is_empty() {
             return None;
         }
-        match &self.peer {
-            Peer::Counting(counting) if counting.acked < end => return None,
-            Peer::Claiming { .. } => return None,
-            Peer::Counting(_) | Peer::Joining(_) | Peer::None => {}
+        if self.claiming.is_some() || self.commit.upto() < end {
+            return None;
         }
-        if let Some(link) = self.peer_link() {
-            common.send(link, Message::Bye { why: "the guest has ended".into() });
+        for link in self.followers.keys() {
+            common.send(*link, Message::Bye { why: "the guest has ended".into() });
         }
         self.end_life(common);
         Some(Next::Halt(Halt::GuestEnded(exit)))

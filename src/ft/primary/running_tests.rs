@@ -1,14 +1,14 @@
 //! What a primary tells its guest, and when.
 
-use super::super::peer::JOIN_PROGRESS_NS;
+use super::super::follower::JOIN_PROGRESS_NS;
 use super::*;
 use crate::base::{Generation, Icount, NodeId};
-use crate::devices::disk::{DiskDone, DiskOp, DiskSpec, DiskStatus};
+use crate::devices::disk::{DISKS_MAX, DiskDone, DiskOp, DiskSpec, DiskStatus};
 use crate::ft::Boot;
 use crate::ft::arbiter::Claim;
 use crate::ft::event::Event;
 use crate::ft::link::LinkId;
-use crate::ft::testing::{Host, boot_kv, events};
+use crate::ft::testing::{Host, boot_kv, events, shown};
 use crate::machine::{BoardModel, BootOptions, Kernel, KernelBoot, Machine};
 
 /// A machine with one disk, about to run a kernel that is nothing but a header.
@@ -77,11 +77,11 @@ fn a_joiner_that_was_not_sent_everything_does_not_count_whatever_it_says() {
             }
         }
         match offered {
-            Some(at) if turn < at + 100 => assert!(matches!(primary.peer, Peer::Joining(_)), "turn {turn}"),
+            Some(at) if turn < at + 100 => assert!(!guards(&primary), "turn {turn}"),
             Some(_) => host.unsent = 0,
             None => {}
         }
-        if matches!(primary.peer, Peer::Counting(_)) {
+        if guards(&primary) {
             return;
         }
     }
@@ -96,7 +96,8 @@ fn a_flush_waits_while_the_primary_is_unknown() {
     primary.ask_disk(&mut common, DiskRequest { disk: 0, tag: 1, op: DiskOp::Flush });
     let done = DiskDone { disk: 0, tag: 1, status: DiskStatus::Ok, data: Vec::new() };
     // The backup that counted is lost before it has flushed.
-    primary.bid(&mut common, Generation(2), NodeId(2));
+    counts(&mut common, &mut primary, LinkId(9));
+    primary.lose(&mut common, LinkId(9), "reset");
     primary.step(&mut common, Event::DiskDone(done), 1);
     assert!(!primary.inputs_ready(&common), "the lost backup may be primary, and has not flushed");
     primary.step(&mut common, Event::Claimed { generation: Generation(2), outcome: Ok(Claim::Won) }, 2);
@@ -115,7 +116,7 @@ fn a_joiner_that_only_says_that_it_lives_makes_way_for_another() {
         let message = Message::Join { vm: "vm".into(), node: NodeId(node) };
         common.commands.clear();
         primary.step(common, Event::Message { link, message }, now_ns);
-        primary.peer_link() == Some(link)
+        primary.is_peer(link)
     };
     assert!(join(&mut primary, &mut common, LinkId(9), 2, 0));
     // The disk's comparison is what it does not answer.
@@ -124,7 +125,7 @@ fn a_joiner_that_only_says_that_it_lives_makes_way_for_another() {
         let message = Message::Heartbeat { ticks: 0, console_released: 0 };
         primary.step(&mut common, Event::Message { link: LinkId(9), message }, host.now_ns);
         primary.run(&mut common, &mut host);
-        let holds = primary.peer_link() == Some(LinkId(9));
+        let holds = primary.is_peer(LinkId(9));
         assert_eq!(holds, host.now_ns < JOIN_PROGRESS_NS, "after {second} s");
         if !holds {
             break;
@@ -165,27 +166,28 @@ pub(crate) fn a_joiner_far_behind_does_not_count() -> Result<(), String> {
                 _ => {}
             }
         }
-        let Peer::Joining(joining) = &mut primary.peer else { return Err("it counts unacknowledged".into()) };
-        if joining.encoder.as_ref().is_some_and(|e| e.chunks_done() == e.chunks_total()) {
+        let Some(joining) = follower(&mut primary).joining_mut() else {
+            return Err("it counts unacknowledged".into());
+        };
+        if joining.is_sent() {
             break;
         }
     }
     let received = received.ok_or("nothing was offered")?;
-    let Peer::Joining(joining) = &mut primary.peer else { return Err("it counts unacknowledged".into()) };
-    joining.lag.advance(Icount(u64::MAX - 1), host.now_ns);
+    follower(&mut primary).lag.advance(Icount(u64::MAX - 1), host.now_ns);
     host.now_ns += 21_000_000;
     let behind = Message::Ack { received, executed: Icount(1), audited: None };
     say(&mut primary, &mut common, behind, host.now_ns);
     primary.count_in(&mut common, host.now_ns);
-    if matches!(primary.peer, Peer::Counting(_)) {
+    if guards(&primary) {
         return Err("a joiner that is 21 ms behind counts".into());
     }
     let level = Message::Ack { received, executed: Icount(u64::MAX - 1), audited: None };
     say(&mut primary, &mut common, level, host.now_ns);
     primary.count_in(&mut common, host.now_ns);
-    match primary.peer {
-        Peer::Counting(_) => Ok(()),
-        _ => Err("a joiner that has caught up does not count".into()),
+    match guards(&primary) {
+        true => Ok(()),
+        false => Err("a joiner that has caught up does not count".into()),
     }
 }
 
@@ -202,13 +204,13 @@ fn only_the_winners_own_word_makes_the_loser_of_a_claim_count_on() {
         let mut common = Common::new(US, "vm", Settings::default());
         let boot = Boot { machine: machine(), generation: Generation(1), life: 1, limit: Icount::MAX };
         let mut primary = Primary::boot(&mut common, boot, 0);
-        primary.bid(&mut common, Generation(2), US);
+        primary.claim(&mut common, Generation(2), US);
         common.commands.clear();
         (common, primary)
     };
-    for keeps in [None, Some(NodeId(3))] {
+    for keeps in [vec![], vec![NodeId(3)]] {
         let (mut common, mut primary) = begin();
-        let outcome = Ok(Claim::Lost { to: SUCCESSOR, keeps });
+        let outcome = Ok(Claim::Lost { to: SUCCESSOR, keeps: keeps.clone() });
         let next = primary.step(&mut common, Event::Claimed { generation: Generation(2), outcome }, 1);
         assert!(
             matches!(next, Next::Halt(Halt::LostClaim { generation: Generation(2), to: SUCCESSOR })),
@@ -216,13 +218,13 @@ fn only_the_winners_own_word_makes_the_loser_of_a_claim_count_on() {
         );
     }
     let (mut common, mut primary) = begin();
-    let outcome = Ok(Claim::Lost { to: SUCCESSOR, keeps: Some(US) });
+    let outcome = Ok(Claim::Lost { to: SUCCESSOR, keeps: vec![NodeId(3), US] });
     let next = primary.step(&mut common, Event::Claimed { generation: Generation(2), outcome }, 1);
     assert!(matches!(next, Next::Stay));
-    assert!(matches!(
-        common.commands[..],
-        [Command::Claim { generation: Generation(3), keeps: None, after: SUCCESSOR }]
-    ));
+    assert_eq!(
+        shown(&mut common.commands),
+        ["Claim { generation: g3, keeps: [], after: n0000000000000002 }"]
+    );
 }
 
 /// Asks the guest for its hardware address (RFC 826), and so for a frame.
@@ -238,20 +240,38 @@ pub(super) fn arp_request() -> Vec<u8> {
 
 /// Node 2 at `link` counts, and has acknowledged and obeyed all log. It may not yet know that it counts.
 pub(in super::super) fn counts(common: &mut Common, primary: &mut Primary, link: LinkId) {
+    also_counts(common, primary, link, NodeId(2));
+}
+
+/// The same of node `node`.
+pub(in super::super) fn also_counts(common: &mut Common, primary: &mut Primary, link: LinkId, node: NodeId) {
     primary.flush(common, 0, true);
     let acked = Seq(primary.recorder.seq_next().get() - 1);
-    primary.gate.guard(acked);
-    primary.peer = Peer::Counting(Counting {
-        link,
-        node: NodeId(2),
-        detector: common.settings.detector(0),
-        lag: crate::ft::lag::LagMeter::starting(primary.icount()),
-        acked,
-        since: Seq(1),
-        switching: None,
-        disks_copied: None,
-    });
+    primary.commit.add(node, acked, [0; DISKS_MAX]);
+    let detector = common.settings.detector(0);
+    let mut follower = Follower::counting(link, node, detector, primary.icount(), acked);
+    follower.stage = Stage::Counting { since: Seq(1) };
+    primary.followers.insert(link, follower);
+    (primary.claiming, primary.switching) = (None, None);
     common.commands.clear();
+}
+
+/// The only follower, joining or counting.
+pub(in super::super) fn follower(primary: &mut Primary) -> &mut Follower {
+    assert_eq!(primary.followers.len(), 1);
+    primary.followers.values_mut().next().expect("there is one")
+}
+
+/// Whether a follower counts.
+pub(in super::super) fn guards(primary: &Primary) -> bool {
+    primary.counting().next().is_some()
+}
+
+/// There is no other node any more, and nothing to settle.
+pub(in super::super) fn forget_all(primary: &mut Primary) {
+    primary.followers.clear();
+    primary.commit = Default::default();
+    (primary.claiming, primary.switching) = (None, None);
 }
 
 /// What goes to the backup in one turn: the events of each frame.

@@ -166,7 +166,7 @@ mod tests {
         Bid {
             generation: Generation(generation),
             node: NodeId(node),
-            keeps: None,
+            keeps: Vec::new(),
             after: None,
             wherefrom: "here".into(),
         }
@@ -179,11 +179,11 @@ mod tests {
         let mut b = FileArbiter::open(dir.path()).unwrap();
         assert_eq!(a.holder("kv"), Ok(None));
         assert_eq!(a.claim("kv", &bid(1, 1)), Ok(Claim::Won));
-        assert_eq!(b.claim("kv", &bid(1, 2)), Ok(Claim::Lost { to: NodeId(1), keeps: None }));
+        assert_eq!(b.claim("kv", &bid(1, 2)), Ok(Claim::Lost { to: NodeId(1), keeps: Vec::new() }));
         assert_eq!(a.claim("kv", &bid(1, 1)), Ok(Claim::Won));
-        let planned = Bid { keeps: Some(NodeId(1)), ..bid(2, 2) };
+        let planned = Bid { keeps: vec![NodeId(1)], ..bid(2, 2) };
         assert_eq!(b.claim("kv", &planned), Ok(Claim::Won));
-        assert_eq!(a.claim("kv", &bid(2, 1)), Ok(Claim::Lost { to: NodeId(2), keeps: Some(NodeId(1)) }));
+        assert_eq!(a.claim("kv", &bid(2, 1)), Ok(Claim::Lost { to: NodeId(2), keeps: vec![NodeId(1)] }));
         assert_eq!(b.claim("other", &bid(1, 2)), Ok(Claim::Won));
         let holder = a.holder("kv").unwrap().unwrap();
         assert_eq!((holder.bid, holder.ended), (planned, false));

@@ -216,8 +216,8 @@ impl Identity {
     /// Whether it holds everything that the guest saw flushed in the generation of `last`.
     fn saw(&self, last: &Holder) -> bool {
         let bid = &last.bid;
-        // The primary wrote here; so did the backup that counted from the generation's first entry.
-        let by_node = self.node == bid.node || bid.keeps == Some(self.node);
+        // The primary wrote here; so did the backups that counted from the generation's first entry.
+        let by_node = self.node == bid.node || bid.keeps.contains(&self.node);
         // Generation 0 is from outside fault tolerance: nothing of the vm is in it, or lost with it.
         by_node || self.generation == bid.generation || self.generation == Generation::ZERO
     }
@@ -265,7 +265,7 @@ mod tests {
         let bid = Bid {
             generation: Generation(generation),
             node: NodeId(node),
-            keeps: keeps.map(NodeId),
+            keeps: keeps.map(NodeId).into_iter().collect(),
             after: None,
             wherefrom: "backup at 10.0.0.2".into(),
         };

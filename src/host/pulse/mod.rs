@@ -1,4 +1,4 @@
-//! Signs of life: beats to the peer and from it, by a thread that does nothing else.
+//! Signs of life: beats to each peer and from it, by a thread that does nothing else.
 //!
 //! The node's thread runs a guest and may wait for a processor for a good part of a second on a busy host. So
 //! beats have a thread of their own, with real-time priority where the host permits it ([`priority`]), and a
@@ -63,11 +63,10 @@ struct Shared {
     /// The heartbeat thread never waits for this: it takes what is there when the lock is free.
     orders: Mutex<Vec<Order>>,
     wake: OwnedFd,
-    /// The connection that is expected next, by its token.
-    expected: Mutex<Option<Expected>>,
+    /// The connections that are expected, by their tokens.
+    expected: Mutex<Vec<Expected>>,
 }
 
-#[derive(Clone)]
 struct Expected {
     token: u64,
     mark: Arc<Mark>,
@@ -92,8 +91,10 @@ pub struct Adopter(Arc<Shared>);
 impl Adopter {
     /// Takes a connection that began with `token`, if that is expected.
     pub fn adopt(&self, token: u64, stream: TcpStream) {
-        let expected = self.0.expected.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(Expected { mark, .. }) = expected.filter(|expected| expected.token == token) {
+        let expected = self.0.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mark = expected.iter().find(|expected| expected.token == token).map(|e| Arc::clone(&e.mark));
+        drop(expected);
+        if let Some(mark) = mark {
             self.0.order(Order::Carry { mark, stream, speaks: true, gone: None });
         }
     }
@@ -108,7 +109,7 @@ struct Watched {
 pub struct Pulse {
     shared: Arc<Shared>,
     heartbeat: Duration,
-    watched: Option<Watched>,
+    watched: Vec<Watched>,
     /// How the thread runs, once there is one.
     runs: Option<String>,
 }
@@ -123,7 +124,7 @@ impl Pulse {
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             expected: Mutex::default(),
         };
-        Ok(Self { shared: Arc::new(shared), heartbeat, watched: None, runs: None })
+        Ok(Self { shared: Arc::new(shared), heartbeat, watched: Vec::new(), runs: None })
     }
 
     pub fn adopter(&self) -> Adopter {
@@ -139,8 +140,8 @@ impl Pulse {
     pub fn expect(&mut self, link: LinkId) -> io::Result<u64> {
         let mark = self.watch(link)?;
         let token = draw_u64();
-        let expected = Some(Expected { token, mark });
-        *self.shared.expected.lock().unwrap_or_else(PoisonError::into_inner) = expected;
+        let expected = Expected { token, mark };
+        self.shared.expected.lock().unwrap_or_else(PoisonError::into_inner).push(expected);
         Ok(token)
     }
 
@@ -164,32 +165,47 @@ impl Pulse {
     }
 
     fn watch(&mut self, link: LinkId) -> io::Result<Arc<Mark>> {
-        self.forget();
+        self.forget(link);
         if self.runs.is_none() {
             self.runs = Some(thread::start(Beating::new(Arc::clone(&self.shared), self.heartbeat))?);
         }
         let mark = Arc::<Mark>::default();
-        self.watched = Some(Watched { link, mark: Arc::clone(&mark) });
+        self.watched.push(Watched { link, mark: Arc::clone(&mark) });
         Ok(mark)
     }
 
-    /// The peer is none any more.
-    pub fn forget(&mut self) {
-        if let Some(watched) = self.watched.take() {
-            watched.mark.given_up.store(true, Ordering::Relaxed);
-            *self.shared.expected.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// The node at `link` is no peer any more.
+    pub fn forget(&mut self, link: LinkId) {
+        self.retain(|watched| watched != link);
+    }
+
+    /// Of the peers only those at links that `is_one` names are peers any more.
+    pub fn retain(&mut self, is_one: impl Fn(LinkId) -> bool) {
+        let mut gone = Vec::new();
+        self.watched.retain(|watched| {
+            let stays = is_one(watched.link);
+            if !stays {
+                watched.mark.given_up.store(true, Ordering::Relaxed);
+                gone.push(Arc::clone(&watched.mark));
+            }
+            stays
+        });
+        if !gone.is_empty() {
+            let mut expected = self.shared.expected.lock().unwrap_or_else(PoisonError::into_inner);
+            expected.retain(|expected| !gone.iter().any(|mark| Arc::ptr_eq(mark, &expected.mark)));
+            drop(expected);
             self.shared.order(Order::Look);
         }
     }
 
-    /// The peer whose beats arrive or are awaited.
-    pub fn watched(&self) -> Option<LinkId> {
-        self.watched.as_ref().map(|watched| watched.link)
+    /// Whether beats of the peer at `link` arrive or are awaited.
+    pub fn watches(&self, link: LinkId) -> bool {
+        self.watched.iter().any(|watched| watched.link == link)
     }
 
     /// What is known of the peer at `link`; none while its beats do not come.
     pub fn beats(&self, link: LinkId) -> Option<Beats> {
-        let mark = &self.watched.as_ref().filter(|watched| watched.link == link)?.mark;
+        let mark = &self.watched.iter().find(|watched| watched.link == link)?.mark;
         let get = |field: &AtomicU64| field.load(Ordering::Relaxed);
         mark.open.load(Ordering::Acquire).then(|| Beats {
             silent_ns: get(&mark.silent_ns),
@@ -208,7 +224,7 @@ impl Pulse {
 
 impl Drop for Pulse {
     fn drop(&mut self) {
-        self.forget();
+        self.retain(|_| false);
         if self.runs.is_some() {
             self.shared.order(Order::End);
         }

@@ -71,7 +71,7 @@ fn two_pulses_hear_each_other_and_how_long_the_nodes_have_not_moved() {
     primary.moved(primary.shared.now_ns());
     await_beats(&joiner, |beats| beats.is_some_and(|b| b.stalled_ns < 100_000_000));
     assert_eq!(joiner.beats(LinkId(8)), None);
-    primary.forget();
+    primary.forget(LINK);
     await_beats(&joiner, |beats| beats.is_none());
 }
 

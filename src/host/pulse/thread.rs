@@ -17,6 +17,7 @@ use rustix::net::{SendFlags, send};
 use super::{Mark, Shared, priority};
 use crate::ft::beat::{BEAT_BYTES, Beat};
 use crate::ft::detector::Pauses;
+use crate::ft::settings::BACKUPS_MAX;
 
 /// Far more than beats need.
 const READ_BYTES_MAX: usize = 64 * BEAT_BYTES;
@@ -24,8 +25,8 @@ const READ_BYTES_MAX: usize = 64 * BEAT_BYTES;
 const LOOKS_A_BEAT: u32 = 2;
 /// A look that comes later than this was kept from coming; what is less is the timer's.
 const LATE_NS_MIN: u64 = 1_000_000;
-/// Connections at a time: that of the peer, and one that takes its place.
-const CONNECTIONS_MAX: usize = 2;
+/// Connections at a time: those of the peers, and for each one that takes its place.
+const CONNECTIONS_MAX: usize = 2 * BACKUPS_MAX;
 
 pub enum Order {
     /// A connection for the beats of `mark`'s peer. The side that dialled sends beats once it has received

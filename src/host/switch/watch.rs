@@ -135,7 +135,7 @@ mod tests {
         let mut claim = |generation| {
             let (generation, node) = (Generation(generation), NodeId(1));
             let after = (generation > Generation(1)).then_some(node);
-            let bid = Bid { generation, node, keeps: None, after, wherefrom: String::new() };
+            let bid = Bid { generation, node, keeps: Vec::new(), after, wherefrom: String::new() };
             arbiter.claim("kv", &bid).unwrap();
         };
         let watch = Watch::start(Box::new(FileArbiter::open(&root).unwrap())).unwrap();
@@ -156,7 +156,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut arbiter = FileArbiter::open(dir.path()).unwrap();
         let (generation, node) = (Generation(1), NodeId(1));
-        let bid = Bid { generation, node, keeps: None, after: None, wherefrom: String::new() };
+        let bid = Bid { generation, node, keeps: Vec::new(), after: None, wherefrom: String::new() };
         arbiter.claim("well", &bid).unwrap();
         std::fs::create_dir(dir.path().join("bad")).unwrap();
         std::fs::write(dir.path().join("bad/g00000000000000000001"), "damaged").unwrap();

@@ -5,16 +5,10 @@ use super::*;
 const LOOK_EVERY_NS: u64 = 200 * MS;
 
 impl Cluster<'_> {
-    pub(super) fn claim(
-        &mut self,
-        slot: usize,
-        generation: Generation,
-        keeps: Option<NodeId>,
-        after: NodeId,
-    ) {
+    pub(super) fn claim(&mut self, slot: usize, generation: Generation, keeps: Vec<NodeId>, after: NodeId) {
         // A claimant knows the holder of the generation before.
         match self.claims.get(&Generation(generation.get() - 1)) {
-            Some(&(before, _)) if before != after && !Sabotage::ClaimShared.is_on() => {
+            Some((before, _)) if *before != after && !Sabotage::ClaimShared.is_on() => {
                 self.fail(format!(
                     "g{generation} is claimed after {after}'s generation, which was {before}'s"
                 ));
@@ -28,9 +22,9 @@ impl Cluster<'_> {
             self.claims.insert(generation, (node, keeps));
             Ok(Claim::Won)
         } else {
-            match *self.claims.entry(generation).or_insert((node, keeps)) {
-                (to, _) if to == node => Ok(Claim::Won),
-                (to, keeps) => Ok(Claim::Lost { to, keeps }),
+            match self.claims.entry(generation).or_insert((node, keeps)) {
+                (to, _) if *to == node => Ok(Claim::Won),
+                (to, keeps) => Ok(Claim::Lost { to: *to, keeps: keeps.clone() }),
             }
         };
         let is_lost = self.prng.chance(self.plan.claim_lost_permille, 1000);
@@ -54,7 +48,7 @@ impl Cluster<'_> {
                 let bid = Bid {
                     generation: *generation,
                     node: *node,
-                    keeps: *keeps,
+                    keeps: keeps.clone(),
                     after: after.map(|(holder, _)| *holder),
                     wherefrom: String::new(),
                 };

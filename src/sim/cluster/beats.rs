@@ -49,12 +49,15 @@ impl Cluster<'_> {
         let (since, until) = at.heart.hung_ns;
         let stalled_ns = if until > now_ns { now_ns - since } else { 0 };
         let beat = Beat { stalled_ns, pause_ns: at.heart.pauses.longest_ns(now_ns) };
-        let ours = at.node.as_ref().and_then(Node::peer_link).and_then(|link| self.ends.get(&link));
-        let Some(link) = ours.filter(|end| end.open).map(|end| end.other) else { return };
+        let ours = at.node.as_ref().map(Node::peer_links).unwrap_or_default();
+        let ends = ours.iter().filter_map(|link| self.ends.get(link)).filter(|end| end.open);
+        let others: Vec<LinkId> = ends.map(|end| end.other).collect();
         let from = now_ns.max(self.partition_until).max(at.mute_until);
         let (low, high) = self.plan.delay_ns;
-        let at_ns = from + self.prng.between(low, high);
-        self.at(at_ns, Happening::BeatArrives { link, bytes: beat.encode() });
+        for link in others {
+            let at_ns = from + self.prng.between(low, high);
+            self.at(at_ns, Happening::BeatArrives { link, bytes: beat.encode() });
+        }
     }
 
     pub(super) fn beat_arrives(&mut self, link: LinkId, bytes: [u8; BEAT_BYTES]) {
@@ -70,10 +73,14 @@ impl Cluster<'_> {
         end.beat = Beat::decode(&bytes).map(|beat| (self.now_ns, beat));
     }
 
-    /// What the process in `slot` knows of its peer besides messages.
-    pub(super) fn signs(&self, slot: usize) -> Option<(LinkId, Signs)> {
+    /// What the process in `slot` knows of its peers besides messages.
+    pub(super) fn signs(&self, slot: usize) -> BTreeMap<LinkId, Signs> {
+        let links = self.slots[slot].node.as_ref().map(Node::peer_links).unwrap_or_default();
+        links.into_iter().filter_map(|link| Some((link, self.signs_of(slot, link)?))).collect()
+    }
+
+    fn signs_of(&self, slot: usize, link: LinkId) -> Option<Signs> {
         let (now_ns, at) = (self.now_ns, &self.slots[slot]);
-        let link = at.node.as_ref().and_then(Node::peer_link)?;
         let end = self.ends.get(&link)?;
         let beats = end.beat.map(|(at_ns, beat)| Beats {
             silent_ns: now_ns - at_ns.max(at.heart.resumed_ns),
@@ -82,7 +89,7 @@ impl Cluster<'_> {
             pause_peer_ns: beat.pause_ns,
             stalled_ns: beat.stalled_ns,
         });
-        Some((link, Signs { link_ns: end.heard_ns, beats }))
+        Some(Signs { link_ns: end.heard_ns, beats })
     }
 
     /// The process in `slot` is scheduled again after a pause.

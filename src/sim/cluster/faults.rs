@@ -13,7 +13,7 @@ impl Cluster<'_> {
             let holds = node.id() == owner;
             let counts = status.role == "backup" && status.protected && status.generation == newest;
             // One whose disk has failed leaves as soon as it knows that it is kept.
-            let kept = keeps == Some(node.id()) && !self.slots[slot].disk_failed;
+            let kept = keeps.contains(&node.id()) && !self.slots[slot].disk_failed;
             self.slots[slot].dies_in.is_none()
                 && self.slots[slot].dies_after_frames.is_none()
                 && (holds || counts || kept)
@@ -30,7 +30,7 @@ impl Cluster<'_> {
 
     pub(super) fn backup(&self) -> Option<usize> {
         let backup = |slot: &Slot| {
-            slot.node.as_ref().is_some_and(|node| !node.is_primary() && node.peer_link().is_some())
+            slot.node.as_ref().is_some_and(|node| !node.is_primary() && !node.peer_links().is_empty())
         };
         self.slots.iter().position(backup)
     }

@@ -1,9 +1,15 @@
 //! The primary and the one other node: a state, one message, and exactly what comes of it.
 
-use super::super::running::tests::{counts, machine, running};
+use std::collections::BTreeSet;
+
+use super::super::follower::Joining;
+use super::super::running::tests::{also_counts, counts, follower, forget_all, guards, machine, running};
+use super::super::switch_over::Switching;
 use super::*;
+use crate::ft::disk::DiskWorked;
 use crate::ft::event::Event;
 use crate::ft::handover::Boot;
+use crate::ft::message::Message;
 use crate::ft::node::Node;
 use crate::ft::status::NodeStatus;
 use crate::ft::testing::{Host, shown};
@@ -50,22 +56,23 @@ fn status(primary: &Primary, now_ns: u64) -> NodeStatus {
     status
 }
 
+fn under_way() -> Claiming {
+    Claiming { generation: Generation(2), keeps: Vec::new(), after: NodeId(1), retry_ns: None }
+}
+
 fn last(primary: &Primary) -> Seq {
     Seq(primary.recorder.seq_next().get() - 1)
 }
 
 fn joining(primary: &mut Primary) -> &mut Joining {
-    match &mut primary.peer {
-        Peer::Joining(joining) => joining,
-        _ => panic!("nobody joins"),
-    }
+    follower(primary).joining_mut().expect("it joins")
 }
 
 /// A joiner that was sent its state and all memory.
 fn offered() -> (Common, Primary, Host) {
     let (mut common, mut primary, mut host) = alone();
     says(&mut primary, &mut common, join());
-    primary.offer(&mut common, BTreeSet::new(), 0);
+    primary.offer(&mut common, PEER, BTreeSet::new(), 0);
     assert!((0..100).any(|_| !primary.transfer(&mut common, &mut host)), "it has no end");
     common.commands.clear();
     (common, primary, host)
@@ -95,11 +102,14 @@ fn a_join_is_refused_for_good_or_put_off() {
         assert_eq!(said, [format!("9 Later {{ why: {why:?}, known: [] }}"), "9 closed".to_owned()]);
     };
     counts(&mut common, &mut primary, LinkId(8));
+    put_off(&mut primary, &mut common, "a node of this identity is here already");
+    common.settings.backups_max = 1;
     put_off(&mut primary, &mut common, "there is a backup already");
-    primary.bid(&mut common, Generation(2), NodeId(1));
+    primary.claim(&mut common, Generation(2), NodeId(1));
     put_off(&mut primary, &mut common, "the last backup's loss is not settled");
-    primary.peer = Peer::None;
-    assert_eq!(says(&mut primary, &mut common, join()).len(), 2);
+    forget_all(&mut primary);
+    let other = Event::Message { link: TOOL, message: Message::Join { vm: "vm".into(), node: NodeId(3) } };
+    primary.step(&mut common, other, 0);
     put_off(&mut primary, &mut common, "another backup is joining");
 }
 
@@ -164,10 +174,10 @@ fn a_state_is_offered_with_where_the_log_goes_on() {
     common.listen = Some("10.0.0.1:7".into());
     says(&mut primary, &mut common, join());
     let (at, seq_next) = (primary.icount(), primary.recorder.seq_next());
-    assert_eq!(primary.log_link(), None, "it has no state that log could go on from");
+    assert_eq!(primary.log_links(), [], "it has no state that log could go on from");
     common.commands.clear();
-    primary.offer(&mut common, [3, 4].into(), 7 * MS);
-    assert_eq!((primary.log_link(), primary.paused_ns), (Some(PEER), Some(7 * MS)));
+    primary.offer(&mut common, PEER, [3, 4].into(), 7 * MS);
+    assert_eq!((primary.log_links(), primary.paused_ns), (vec![PEER], Some(7 * MS)));
     let chunks = joining(&mut primary).encoder.as_ref().expect("it is offered").chunks_total();
     let said = shown(&mut common.commands);
     assert_eq!(
@@ -197,8 +207,8 @@ fn a_state_is_offered_with_where_the_log_goes_on() {
     assert!(!primary.transfer(&mut common, &mut host));
     assert_eq!(shown(&mut common.commands), NOTHING);
     // What the guest does from here on is how far the joiner is behind.
-    assert_eq!(joining(&mut primary).lag.instructions(), 0);
-    joining(&mut primary).lag.advance(at.plus(5), 0);
+    assert_eq!(follower(&mut primary).lag.instructions(), 0);
+    follower(&mut primary).lag.advance(at.plus(5), 0);
     let behind = status(&primary, 2 * MS);
     assert_eq!((behind.lag_instructions, behind.lag_ms), (5, 2.0));
 }
@@ -209,17 +219,15 @@ fn a_joiners_reports_are_kept_and_do_not_go_back() {
     let end = last(&primary);
     let report = |primary: &mut Primary, common: &mut Common, received, executed, now_ns| {
         assert_eq!(says_at(primary, common, ack(Seq(received), Icount(executed)), now_ns), NOTHING);
-        let joining = joining(primary);
-        (joining.acked, joining.restored_ns, joining.executed)
+        let (acked, executed) = (follower(primary).acked, follower(primary).executed);
+        (acked, joining(primary).restored_ns, executed)
     };
-    assert_eq!(joining(&mut primary).progress_now().acked, None);
+    assert_eq!(follower(&mut primary).acked, None);
     let (one, two) = (Seq(1), Seq(2));
     assert!(end >= two);
     assert_eq!(report(&mut primary, &mut common, 2, 50, 4), (Some(two), Some(4), Icount(50)));
     assert_eq!(report(&mut primary, &mut common, 1, 40, 5), (Some(two), Some(4), Icount(50)));
-    let progress = joining(&mut primary).progress_now();
-    assert_eq!((progress.acked, progress.executed), (Some(two), Icount(50)));
-    assert!(progress.state_sent > 0 && one < two);
+    assert!(one < two && joining(&mut primary).is_sent());
     let lie = says(&mut primary, &mut common, ack(primary_next(end), Icount(0)));
     assert_eq!(
         lie[0],
@@ -263,16 +271,20 @@ fn a_joiner_counts_when_it_has_everything_and_is_close() {
             "9 log [Joined { node: n0000000000000002 }]".into(),
         ]
     );
-    let Peer::Counting(counting) = &primary.peer else { panic!() };
-    assert_eq!((counting.since, counting.acked.get() + 1), (last(&primary), last(&primary).get()));
+    let Stage::Counting { since } = primary.followers[&PEER].stage else { panic!() };
+    assert_eq!((since, primary.commit.upto().get() + 1), (last(&primary), last(&primary).get()));
     let status = status(&primary, 0);
     assert_eq!((status.phase.as_str(), status.protected), ("guarded", false), "it does not know yet");
     assert_eq!((status.disk_transfer, status.log_seq), (None, last(&primary)));
     assert_eq!(status.watch.map(|watch| watch.silence_ms), Some(120.0));
     type Spoil = fn(&mut Primary);
-    let spoils: [(&str, Spoil); 3] = [
-        ("it has not acknowledged", |primary| joining(primary).acked = None),
+    let spoils: [(&str, Spoil); 5] = [
+        ("it has not acknowledged", |primary| follower(primary).acked = None),
         ("it is offered nothing", |primary| joining(primary).encoder = None),
+        ("a claim is under way", |primary| primary.claiming = Some(under_way())),
+        ("the guest stands at a switch-over", |primary| {
+            primary.switching = Some(Switching { to: TOOL, asked_by: None, entry: Some(Seq(1)) });
+        }),
         ("the guest has ended", |primary| primary.ended = Some((Exit::Pass, Seq(1)))),
     ];
     for (why, spoil) in spoils {
@@ -286,9 +298,9 @@ fn a_joiner_is_close_up_to_20_ms() {
         let (mut common, mut primary, _) = offered();
         let (end, at) = (last(&primary), primary.icount());
         says(&mut primary, &mut common, ack(end, at));
-        joining(&mut primary).lag.advance(at.plus(1), MS);
+        follower(&mut primary).lag.advance(at.plus(1), MS);
         primary.count_in(&mut common, MS + behind_ns);
-        assert_eq!(matches!(primary.peer, Peer::Counting(_)), counts, "{behind_ns} ns");
+        assert_eq!(guards(&primary), counts, "{behind_ns} ns");
     }
 }
 
@@ -298,8 +310,9 @@ fn a_backup_knows_that_it_counts_once_it_has_acknowledged_so() {
     counts(&mut common, &mut primary, PEER);
     primary.recorder.record(log::Event::Joined { node: NodeId(2) });
     let end = last(&primary);
-    let Peer::Counting(counting) = &mut primary.peer else { panic!() };
-    (counting.since, counting.disks_copied) = (end, Some((1, 2, 3)));
+    let backup = follower(&mut primary);
+    (backup.stage, backup.disks_copied) = (Stage::Counting { since: end }, Some((1, 2, 3)));
+    backup.acked = Some(Seq(1));
     let mut shows = |received: u64| {
         says(&mut primary, &mut common, ack(Seq(received), Icount(7)));
         status(&primary, 0).protected
@@ -321,7 +334,8 @@ fn an_acknowledgement_lets_outputs_go_up_to_its_mark() {
     }
     counts(&mut common, &mut primary, PEER);
     let end = last(&primary).get();
-    primary.gate = crate::ft::gate::OutputGate::guarded(Seq(end - 3));
+    primary.commit = Default::default();
+    primary.commit.add(NodeId(2), Seq(end - 3), Default::default());
     for mark in [end - 1, end] {
         primary.gate.hold(Seq(mark), Output::Net { seq: mark, frame: vec![1] });
     }
@@ -350,7 +364,7 @@ fn a_switch_over_needs_a_backup_that_counts_and_a_guest_that_runs() {
     assert_eq!(asked(&mut primary, &mut common), none);
     says(&mut primary, &mut common, join());
     assert_eq!(asked(&mut primary, &mut common), none);
-    primary.bid(&mut common, Generation(2), NodeId(1));
+    primary.claim(&mut common, Generation(2), NodeId(1));
     assert_eq!(asked(&mut primary, &mut common), none);
     counts(&mut common, &mut primary, PEER);
     primary.ended = Some((Exit::Pass, Seq(1)));
@@ -360,10 +374,7 @@ fn a_switch_over_needs_a_backup_that_counts_and_a_guest_that_runs() {
     );
     primary.ended = None;
     assert_eq!(asked(&mut primary, &mut common), NOTHING);
-    assert!(matches!(
-        &primary.peer,
-        Peer::Counting(Counting { switching: Some(Switching { asked_by: Some(TOOL), entry: None }), .. })
-    ));
+    assert_eq!(primary.switching, Some(Switching { to: PEER, asked_by: Some(TOOL), entry: None }));
 }
 
 #[test]
@@ -382,22 +393,22 @@ fn a_lost_peer_costs_a_claim_only_when_it_counted() {
         event(&mut primary, &mut common, PEER),
         ["tell the joining backup 0000000000000002 is gone: reset", "9 closed"]
     );
-    assert!(matches!(primary.peer, Peer::None));
+    assert!(primary.followers.is_empty() && primary.claiming.is_none());
     counts(&mut common, &mut primary, PEER);
-    assert_eq!((primary.watched().is_some(), primary.peer_link()), (true, Some(PEER)));
+    assert_eq!((status(&primary, 0).watch.is_some(), primary.peer_links().collect()), (true, vec![PEER]));
     assert_eq!(
         event(&mut primary, &mut common, PEER),
         [
             "tell the backup 0000000000000002 is lost: reset",
             "9 closed",
-            "Claim { generation: g2, keeps: None, after: n0000000000000001 }",
+            "Claim { generation: g2, keeps: [], after: n0000000000000001 }",
         ]
     );
-    assert_eq!((primary.watched().is_none(), primary.generation_and_holder(NodeId(1))), (true, None));
-    primary.lose_peer(&mut common, "again");
-    assert!(matches!(primary.peer, Peer::Claiming { generation: Generation(2), .. }));
+    assert_eq!((status(&primary, 0).watch, primary.generation_and_holder(NodeId(1))), (None, None));
+    primary.lose(&mut common, PEER, "again");
+    assert_eq!(primary.claiming.as_ref().map(|claiming| claiming.generation), Some(Generation(2)));
     assert_eq!(status(&primary, 0).phase, "claiming");
-    primary.peer = Peer::None;
+    forget_all(&mut primary);
     assert_eq!(primary.generation_and_holder(NodeId(1)), Some((Generation(1), NodeId(1))));
 }
 
@@ -422,4 +433,141 @@ fn a_joiner_that_leaves_frees_its_disks() {
     let said = shown(&mut common.commands);
     assert_eq!(said[0], "9 Refuse { why: \"disk 0 of the primary: gone\" }");
     assert!(said[1].starts_with("tell the joining backup"), "{said:?}");
+}
+
+const OTHER: LinkId = LinkId(8);
+
+/// Two backups count: node 2 at link 9, and node 3 at link 8.
+fn two_count() -> (Common, Primary) {
+    let (mut common, mut primary, _) = alone();
+    counts(&mut common, &mut primary, PEER);
+    also_counts(&mut common, &mut primary, OTHER, NodeId(3));
+    (common, primary)
+}
+
+fn event(primary: &mut Primary, common: &mut Common, event: Event) -> Vec<String> {
+    common.commands.clear();
+    assert!(matches!(primary.step(common, event, 0), Next::Stay));
+    shown(&mut common.commands)
+}
+
+fn closed(link: LinkId) -> Event {
+    Event::LinkClosed { link, why: "reset".into() }
+}
+
+fn won(generation: u64) -> Event {
+    Event::Claimed { generation: Generation(generation), outcome: Ok(Claim::Won) }
+}
+
+fn acks(link: LinkId, received: u64) -> Event {
+    Event::Message { link, message: ack(Seq(received), Icount(0)) }
+}
+
+#[test]
+fn an_output_waits_for_every_backup_that_counts() {
+    let (mut common, mut primary) = two_count();
+    primary.recorder.record(log::Event::Horizon);
+    let mark = last(&primary).get();
+    primary.gate.hold(Seq(mark), Output::Net { seq: 1, frame: vec![1] });
+    assert_eq!(event(&mut primary, &mut common, acks(PEER, mark)), NOTHING);
+    assert_eq!(event(&mut primary, &mut common, acks(OTHER, mark - 1)), NOTHING);
+    assert_eq!(event(&mut primary, &mut common, acks(OTHER, mark)), ["Release(Net { seq: 1, frame: [1] })"]);
+    let status = status(&primary, 0);
+    let shown: Vec<_> =
+        status.followers.iter().map(|f| (f.node.as_str(), f.phase.as_str(), f.acked)).collect();
+    let two = ("0000000000000002", "counting", Seq(mark));
+    assert_eq!(shown, [("0000000000000003", "counting", Seq(mark)), two]);
+    assert_eq!(status.committed, Some(Seq(mark)));
+}
+
+#[test]
+fn a_primary_that_loses_one_of_two_backups_claims_with_the_other_and_stays_guarded() {
+    let (mut common, mut primary) = two_count();
+    primary.recorder.record(log::Event::Horizon);
+    // The switch is to keep what the backup that is left may not have.
+    primary.frames_safe = 7;
+    let mark = last(&primary).get();
+    primary.gate.hold(Seq(mark), Output::Net { seq: 1, frame: vec![1] });
+    assert_eq!(
+        event(&mut primary, &mut common, closed(PEER)),
+        [
+            "tell the backup 0000000000000002 is lost: reset",
+            "9 closed",
+            "Claim { generation: g2, keeps: [n0000000000000003], after: n0000000000000001 }",
+        ]
+    );
+    // An acknowledgement counts, and yet the lost one may be primary without this entry.
+    assert_eq!(event(&mut primary, &mut common, acks(OTHER, mark - 1)), NOTHING);
+    assert_eq!(
+        event(&mut primary, &mut common, won(2)),
+        [
+            "tell going on as generation 2, with one backup",
+            "8 log [Horizon, Generation { generation: g2, node: n0000000000000001, why: Alone }, Left { node: \
+             n0000000000000002 }]",
+            "Activate { generation: g2, rx_seq: 7 }",
+        ]
+    );
+    assert_eq!(event(&mut primary, &mut common, acks(OTHER, mark)).len(), 1, "what it holds may leave");
+    assert!(status(&primary, 0).protected);
+    // The backup that is left guards what comes next.
+    primary.recorder.record(log::Event::Horizon);
+    primary.gate.hold(last(&primary), Output::Net { seq: 2, frame: vec![2] });
+    primary.release(&mut common);
+    assert_eq!(shown(&mut common.commands), NOTHING);
+    let mark = last(&primary).get();
+    assert_eq!(event(&mut primary, &mut common, acks(OTHER, mark)).len(), 1);
+}
+
+#[test]
+fn a_backup_lost_while_a_claim_is_under_way_is_settled_by_the_next_one() {
+    let (mut common, mut primary) = two_count();
+    event(&mut primary, &mut common, closed(PEER));
+    assert_eq!(
+        event(&mut primary, &mut common, closed(OTHER)),
+        ["tell the backup 0000000000000003 is lost: reset", "8 closed"],
+        "one claim at a time"
+    );
+    primary.recorder.record(log::Event::Horizon);
+    primary.gate.hold(last(&primary), Output::Net { seq: 1, frame: vec![1] });
+    let said = event(&mut primary, &mut common, won(2));
+    assert_eq!(
+        said.last().map(String::as_str),
+        Some("Claim { generation: g3, keeps: [], after: n0000000000000001 }"),
+        "the lost backup was kept, and may claim the next generation: {said:?}"
+    );
+    assert!(!said.iter().any(|command| command.starts_with("Release")), "{said:?}");
+    let said = event(&mut primary, &mut common, won(3));
+    assert_eq!(said[0], "tell going on alone as generation 3");
+    assert!(said.iter().any(|command| command.starts_with("Release")), "{said:?}");
+    assert_eq!(status(&primary, 0).phase, "alone");
+}
+
+/// A backup took over as planned, was lost, and kept this node: the other backup is of a generation before.
+#[test]
+fn a_backup_that_the_claim_does_not_keep_looks_for_a_place_again() {
+    let (mut common, mut primary) = two_count();
+    event(&mut primary, &mut common, closed(PEER));
+    let lost = Ok(Claim::Lost { to: NodeId(2), keeps: vec![NodeId(1)] });
+    let said = event(&mut primary, &mut common, Event::Claimed { generation: Generation(2), outcome: lost });
+    assert_eq!(said, ["Claim { generation: g3, keeps: [], after: n0000000000000002 }"]);
+    let said = event(&mut primary, &mut common, won(3));
+    assert!(
+        said.contains(&"8 Later { why: \"this generation began without this node\", known: [] }".to_owned()),
+        "{said:?}"
+    );
+    assert!(primary.followers.is_empty() && !primary.commit.is_guarded());
+}
+
+#[test]
+fn a_second_backup_joins_while_the_first_counts_and_each_learns_where_the_other_is() {
+    let (mut common, mut primary, _) = alone();
+    also_counts(&mut common, &mut primary, OTHER, NodeId(3));
+    let said = says(&mut primary, &mut common, join());
+    assert!(said.iter().any(|command| command.starts_with("9 Memory {")), "{said:?}");
+    primary.offer(&mut common, PEER, BTreeSet::new(), 0);
+    common.commands.clear();
+    // Where one listens, the other is to know.
+    let listens = Message::Whereabouts { listen: "10.0.0.7:1".into() };
+    let said = says(&mut primary, &mut common, listens);
+    assert_eq!(said, ["8 Known { addresses: [\"10.0.0.7:1\"] }"]);
 }
