@@ -673,6 +673,29 @@ impl Backup {
         Next::Stay
     }
 
+    /// The first of its invariants that does not hold, in words.
+    pub fn check(&self, common: &Common) -> Result<(), String> {
+        let holds = |holds: bool, what: &str| if holds { Ok(()) } else { Err(format!("a backup: {what}")) };
+        let replayer = match &self.state {
+            State::Following(replayer) => Some(replayer),
+            State::Asking | State::Receiving { .. } => None,
+        };
+        holds(!self.counting || replayer.is_some(), "it counts without a machine")?;
+        holds(self.bid.is_none() || self.counting, "it bids without counting")?;
+        holds(
+            self.away.is_none() || !self.counting && replayer.is_some(),
+            "it looks for log without a machine",
+        )?;
+        holds(self.backlog_bytes <= common.settings.backlog_bytes_max, "it holds more log than it may")?;
+        if let Some(replayer) = replayer {
+            let last = Seq(replayer.seq_next().get() - 1);
+            holds(common.tail.last() == last, "the tail ends elsewhere than what it follows")?;
+            let held: usize = self.backlog.iter().map(|(_, bytes)| bytes).sum();
+            holds(held == self.backlog_bytes, "the backlog is miscounted")?;
+        }
+        Ok(())
+    }
+
     // ---- looking for the primary
 
     /// With this node the guest would be lost, as far as it knows.

@@ -70,6 +70,11 @@ impl Commit {
         upto.unwrap_or(Seq::MAX)
     }
 
+    /// What `node` has acknowledged, if it counts.
+    pub fn acked(&self, node: NodeId) -> Option<Seq> {
+        self.members.get(&node).map(|member| member.acked)
+    }
+
     /// The last request up to which `disk` is flushed on every replica that counts; [`u64::MAX`] while none counts.
     pub fn flushed_upto(&self, disk: u8) -> u64 {
         let of = |member: &Member| member.flushed.get(usize::from(disk)).copied().unwrap_or(0);

@@ -546,6 +546,19 @@ impl Node {
         std::mem::replace(&mut self.role, halted)
     }
 
+    /// The first invariant of this node's role that does not hold, in words: a fault of the code, whatever came. The
+    /// simulator asks after every step.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub fn check(&self) -> Result<(), String> {
+        match &self.role {
+            Role::Primary(primary) => primary.check(&self.common),
+            Role::Backup(backup) => backup.check(&self.common),
+            Role::Seeking(_) | Role::Halted { .. } => Ok(()),
+        }
+    }
+
     /// What the node wants done, in order.
     pub fn take_commands(&mut self) -> Vec<Command> {
         std::mem::take(&mut self.common.commands)

@@ -82,6 +82,7 @@ impl Pair {
 
     fn run(&mut self, ms: u64) {
         for _ in 0..ms * 2 {
+            assert_eq!((self.primary.check(), self.backup.check()), (Ok(()), Ok(())));
             self.host.now_ns += MS / 2;
             self.primary.run(&mut self.host);
             self.carry();

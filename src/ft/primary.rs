@@ -15,6 +15,7 @@
 //! node as the primary sees it), `membership` (who counts), `joining`, with `copy` (a joiner's disks) and `memory`,
 //! `switch_over`, `running` (a slice of the guest and what is due around it).
 
+mod check;
 mod copy;
 mod disks;
 mod follower;

@@ -36,6 +36,9 @@ impl Cluster<'_> {
     }
 
     pub(super) fn carry_out(&mut self, slot: usize) {
+        if let Some(Err(broken)) = self.slots[slot].node.as_ref().map(Node::check) {
+            return self.fail(format!("slot {slot}: {broken}"));
+        }
         let epoch = self.slots[slot].epoch;
         let commands = self.slots[slot].node.as_mut().map_or(Vec::new(), Node::take_commands);
         for command in commands {
