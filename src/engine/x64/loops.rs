@@ -182,11 +182,20 @@ impl Plan {
         found
     }
 
-    /// Do blocks `first..=last` lead back among themselves by no other way than from `last` to `first`?
+    /// Do blocks `first..=last` lead back among themselves by no other way than from `last` to `first`, and does
+    /// `first` lead to all of them? A block between them that is reached from elsewhere alone would be dead in each copy.
     fn is_simple(&self, first: usize, last: usize) -> bool {
-        (first..=last).all(|from| {
-            let ways = self.blocks[from].ways.into_iter().flatten();
-            ways.filter(|to| (first..=from).contains(to)).all(|to| (from, to) == (last, first))
-        })
+        let mut reached = vec![false; last + 1 - first];
+        reached[0] = true;
+        for from in first..=last {
+            for to in self.blocks[from].ways.into_iter().flatten() {
+                match to {
+                    _ if !(first..=last).contains(&to) || (from, to) == (last, first) => {}
+                    _ if to <= from => return false,
+                    _ => reached[to - first] |= reached[from - first],
+                }
+            }
+        }
+        reached.into_iter().all(|reached| reached)
     }
 }

@@ -65,3 +65,12 @@ fn a_loop_is_entered_in_its_middle_and_unrolled_all_the_same() {
     let rounds = plan.blocks.iter().filter(|block| block.at == 4).count();
     assert_eq!((rounds, taken), (8, 24));
 }
+
+/// Only what comes from outside leads to the block between: in copies it would be code that nothing reaches.
+#[test]
+fn a_loop_around_a_block_that_is_not_of_it_stays_as_it_is() {
+    let jump = 0x0080_006f;
+    let plan = plan(&[branch(false, 6, 12), STEP, jump, STEP, branch(true, 5, -12), RET]);
+    let at: Vec<u16> = plan.blocks.iter().map(|block| block.at).collect();
+    assert_eq!(at, [0, 2, 6, 8, 10]);
+}
