@@ -379,11 +379,12 @@ impl Node {
             Ok(Some(Holder { bid, .. }))
                 if bid.generation > generation
                     && bid.node != self.common.id
-                    // A planned change of places: the new primary's log is on its way.
                     && !bid.keeps.contains(&self.common.id) =>
             {
                 self.follow(Next::Halt(Halt::LostClaim { generation: bid.generation, to: bid.node }));
             }
+            // A planned change of places: the new primary's log is on its way. Its switch was faster.
+            Ok(Some(Holder { bid, .. })) if bid.generation > generation => {}
             Ok(_) => {
                 let SwitchState::Fenced { by } = self.common.switch else { return };
                 if by <= generation {

@@ -171,6 +171,13 @@ fn a_newer_holder_ends_the_role_unless_it_keeps_this_node() {
     assert_eq!(says(&mut primary(), holder(2, 7, None, false), 0), [lost]);
     assert_eq!(says(&mut primary(), holder(2, 7, Some(3), false), 0), [lost]);
     assert_eq!(says(&mut primary(), holder(2, 7, Some(1), false), 0), NOTHING, "a change of places");
+    let mut fenced = primary();
+    says(&mut fenced, Event::Fenced { current: Generation(2) }, 0);
+    assert_eq!(
+        says(&mut fenced, holder(2, 7, Some(1), false), 0),
+        NOTHING,
+        "the switch was faster than the log"
+    );
     assert_eq!(says(&mut primary(), holder(2, 1, None, false), 0), NOTHING, "itself");
     assert_eq!(says(&mut primary(), holder(1, 7, None, false), 0), NOTHING, "its own generation");
     assert_eq!(says(&mut primary(), Event::HolderSeen(Ok(None)), 0), NOTHING);
