@@ -26,6 +26,7 @@ pub(crate) mod status;
 pub(crate) mod switch;
 pub(crate) mod switchover;
 pub(crate) mod symbols;
+pub(crate) mod tool;
 
 pub use crate::host::failure::Failure;
 

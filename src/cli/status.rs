@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::Failure;
+use super::tool::Asking;
 use crate::ft::detector::Watch;
 use crate::ft::{FollowerStatus, Message, NodeStatus};
 use crate::host::driver::plain;
@@ -19,19 +20,15 @@ const WITHIN: Duration = Duration::from_secs(5);
     after_help = "Exit status: 0 all is well, 1 something is not (the line `well` says what), 2 no answer."
 )]
 pub struct Args {
-    /// A node's --listen address.
-    #[arg(value_name = "ADDR", value_parser = super::arg::address)]
-    node: std::net::SocketAddr,
-    /// One JSON object.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let status = fetch(args.node)?;
+    let status = fetch(args.asking.node)?;
     let troubles = status.troubles();
     let code = u8::from(!troubles.is_empty());
-    if args.json {
+    if args.asking.json {
         put!("{}", serde_json::to_string(&status)?)?;
         return Ok(code);
     }
