@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::remedy::fix_of_io;
 use crate::base::Seq;
 use crate::log::{Damage, FrameError, HeaderError};
 use crate::snapshot::SnapshotError;
@@ -47,8 +48,6 @@ pub const BASE_NAME: &str = "base.snap";
 pub const BASE_PART_NAME: &str = "base.snap.part";
 /// A segment is closed before it would grow past this.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
-
-const CREATE_DIR: &str = "create the directory";
 
 /// What can go wrong between lockstep and a log's files. [`LogError::fix`] names the remedy.
 #[derive(Debug, Error)]
@@ -141,21 +140,9 @@ impl LogError {
     /// What the user can do about it, if we know.
     pub fn fix(&self) -> Option<String> {
         match self {
-            LogError::Io { what, why, .. } => match why.kind() {
-                io::ErrorKind::NotFound if *what == CREATE_DIR => {
-                    Some("create the directory that it should be in; only the last one is made here".into())
-                }
-                io::ErrorKind::NotFound => Some("check the path".into()),
-                io::ErrorKind::PermissionDenied => Some("choose a directory that you may write to".into()),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    Some("free some space, or record elsewhere".into())
-                }
-                io::ErrorKind::FileTooLarge => {
-                    Some("raise the limit on the size of files (`ulimit -f`), or record elsewhere".into())
-                }
-                io::ErrorKind::NotADirectory => Some("name a directory, not a file".into()),
-                _ => None,
-            },
+            LogError::Io { what, why, .. } => {
+                fix_of_io(what, why, "free some space", "record elsewhere")
+            }
             LogError::Occupied { dir, .. } => Some(format!(
                 "choose another directory, or remove {} if it is no longer needed",
                 dir.display()

@@ -1,13 +1,14 @@
 //! The real world: clock, threads, sockets, files.
 //!
-//! Reading order: `durable` (files that a crash leaves whole), [`arbiter`] (a directory or an etcd), [`logdir`]
-//! (a recording on disk), [`store`] (a replica's log and checkpoints on disk), [`disk`] (the guests' disks), [`link`] (connections between nodes; `places`: which
-//! connections a port admits; `mortal`: they end when the other host is gone), [`switch`] (the network's
-//! process), [`port`] (a node's plug into it), [`stop`] (ends poll loops), `terminal` and `keys` (the one we
-//! were started from), `console`, `attach` (another node's console, over connections that die), `driver`
-//! (events in, commands out, one node), `recording` (what waits for its recording), `mailbox` (how its thread
-//! waits), [`os`] (time of day, entropy, how a process ends), `listeners` (whose process listens at an address),
-//! `say` (messages to the operator), `failure` (a command's failure and its fix).
+//! Reading order: `durable` (files that a crash leaves whole), [`arbiter`] (a directory or an etcd),
+//! [`logdir`] (a recording on disk), [`store`] (a replica's log and checkpoints on disk), [`disk`] (the
+//! guests' disks), [`link`] (connections between nodes; `places`: which connections a port admits; `mortal`:
+//! they end when the other host is gone), [`switch`] (the network's process), [`port`] (a node's plug into
+//! it), [`stop`] (ends poll loops), `terminal` and `keys` (the one we were started from), `console`, `attach`
+//! (another node's console, over connections that die), `driver` (events in, commands out, one node),
+//! `recording` (what waits for its recording), `mailbox` (how its thread waits), [`os`] (time of day,
+//! entropy, how a process ends), `listeners` (whose process listens at an address), `say` (messages to the
+//! operator), `failure` (a command's failure and its fix), `remedy` (fixes of the file system's errors).
 
 pub mod arbiter;
 pub(crate) mod attach;
@@ -27,6 +28,7 @@ mod places;
 pub mod port;
 mod pulse;
 mod recording;
+mod remedy;
 pub(crate) mod say;
 pub mod stop;
 pub mod store;

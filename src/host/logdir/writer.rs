@@ -8,8 +8,9 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{BASE_NAME, BASE_PART_NAME, CREATE_DIR, LogError, SEGMENT_BYTES_MAX, segment_name, segments_in};
+use super::{BASE_NAME, BASE_PART_NAME, LogError, SEGMENT_BYTES_MAX, segment_name, segments_in};
 use crate::base::{Generation, Seq};
+use crate::host::remedy::CREATE_DIR;
 use crate::log::segment::HEADER_BYTES_MAX;
 use crate::log::{Frame, Lineage, SegmentHeader};
 

@@ -7,9 +7,8 @@ use thiserror::Error;
 
 use super::identity::FORMAT;
 use crate::base::{Generation, Seq};
+use crate::host::remedy::fix_of_io;
 use crate::log::{FrameError, HeaderError};
-
-pub(super) const CREATE_DIR: &str = "create the directory";
 
 /// What is wrong with a store, or keeps it from being written. [`StoreError::fix`] names the remedy.
 #[derive(Debug, Error)]
@@ -240,23 +239,9 @@ impl StoreError {
             "copy it again as a whole, from a process that has ended, or join with a new store".to_owned();
         let rot = "keep the store as it is, and restore it from a copy or join with a new one".to_owned();
         match self {
-            StoreError::Io { what, why, .. } => match why.kind() {
-                io::ErrorKind::NotFound if *what == CREATE_DIR => {
-                    Some("create the directory that it should be in; only the last one is made here".into())
-                }
-                io::ErrorKind::NotFound => Some("check the path".into()),
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    Some("choose a directory that you may write to".into())
-                }
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    Some("free some space, keep less (`--keep`), or put the store elsewhere".into())
-                }
-                io::ErrorKind::FileTooLarge => {
-                    Some("raise the limit on the size of files (`ulimit -f`), or put it elsewhere".into())
-                }
-                io::ErrorKind::NotADirectory => Some("name a directory, not a file".into()),
-                _ => None,
-            },
+            StoreError::Io { what, why, .. } => {
+                fix_of_io(what, why, "free some space, keep less (`--keep`)", "put the store elsewhere")
+            }
             StoreError::Occupied { dir, .. } => Some(format!(
                 "go on from it, choose another directory, or remove {} if it is no longer needed",
                 dir.display()

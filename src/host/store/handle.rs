@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::batch::BATCH_BYTES_MAX;
 use super::catalog::Catalog;
 use super::checkpoint::{self, CheckpointInfo, CheckpointMeta, Chunks};
-use super::error::{CREATE_DIR, StoreError};
+use super::error::StoreError;
 use super::files::{Files, HostFiles};
 use super::frames::Frames;
 use super::identity::{self, Identity};
@@ -29,6 +29,7 @@ use super::survey::{Check, Survey, is_ours, survey};
 use super::writer::{self, Writer};
 use crate::base::{Generation, Seq};
 use crate::host::durable;
+use crate::host::remedy::CREATE_DIR;
 use crate::log::{FRAME_BYTES_MAX, Frame, FrameError};
 
 /// Between two syncs when nobody waits for them.
