@@ -44,6 +44,8 @@ sabotages! {
     ResumeUnchecked = "resume-unchecked",
     /// A primary that goes on with a backup reports to the switch as safe what that backup may not have.
     ActivatedAhead = "activated-ahead",
+    /// A backup that was sent the log which it missed counts before it has executed that.
+    ResumedEarly = "resumed-early",
     /// A joiner is offered a state while outputs from before it wait: if it has to go on, nobody sends them.
     OfferedEarly = "offered-early",
     /// The replayer takes any state digest for the recorder's.

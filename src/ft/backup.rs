@@ -31,12 +31,12 @@ use super::detector::Detector;
 use super::disk::DiskWorked;
 use super::event::Event;
 use super::fetch::DiskFetch;
-use super::handover::Next;
-use super::handover::{Follows, Inheritance, Yield};
+use super::handover::{Follows, Inheritance, Next, Yield};
 use super::kept::KeptOutputs;
 use super::link::LinkId;
 use super::message::{Audit, Message};
 use super::mirror::{Ended, Mirror};
+use super::seek::Looking;
 use super::status::{DiskStanding, NodeStatus};
 use super::world::{Pace, World};
 use crate::base::{Generation, Icount, NodeId, Sabotage, Seq};
@@ -71,13 +71,9 @@ enum State {
 }
 
 /// Looking for the primary with a machine in hand.
+#[derive(Debug)]
 enum Away {
-    Resting {
-        until_ns: u64,
-    },
-    Dialing {
-        address: String,
-    },
+    Looking(Looking),
     /// The present connection is to a node that was asked for the log.
     Asked,
 }
@@ -592,7 +588,7 @@ impl Backup {
             return Err("more log came than this backup may hold".into());
         }
         self.log_bytes += bytes.len() as u64;
-        common.tail.push(first, last, bytes.clone());
+        common.tail.push(first, last, &bytes);
         common.commands.push(Command::Append { bytes });
         self.ack_due = true;
         for (seq, generation, node) in generations {
@@ -620,7 +616,8 @@ impl Backup {
         self.linked = false;
         common.commands.push(Command::Close { link: self.link });
         if self.away.is_some() {
-            return self.look_on(common, why.to_owned());
+            self.away = Some(Away::Looking(common.look_on(why.to_owned())));
+            return Next::Stay;
         }
         if !self.counting {
             let lost = || format!("the primary was lost before this backup counted: {why}");
@@ -648,16 +645,11 @@ impl Backup {
         outcome: Result<Claim, ArbiterError>,
         now_ns: u64,
     ) -> Next {
-        let Some(bid) = self.bid.as_mut().filter(|bid| bid.claiming.generation == generation) else {
-            return Next::Stay;
-        };
-        if outcome.is_ok() {
-            common.arbiter_is(None);
-        }
-        match outcome {
-            Ok(Claim::Won) => bid.won = true,
+        let Some(bid) = &mut self.bid else { return Next::Stay };
+        match bid.claiming.decided(common, (generation, outcome), "waiting", now_ns) {
+            Some(Claim::Won) => bid.won = true,
             // Its primary went on, with this node as a backup that counts.
-            Ok(Claim::Lost { to, keeps }) if keeps.contains(&common.id) => {
+            Some(Claim::Lost { to, keeps }) if keeps.contains(&common.id) => {
                 self.handed_over = false;
                 self.bid = None;
                 if !self.linked {
@@ -665,10 +657,8 @@ impl Backup {
                     self.bid = Some(Bid { claiming, won: false, planned: false });
                 }
             }
-            Ok(Claim::Lost { to, .. }) => return Next::Halt(Halt::LostClaim { generation, to }),
-            Err(error) => {
-                bid.claiming.undecided(common, format!("waiting: {error}"), now_ns);
-            }
+            Some(Claim::Lost { to, .. }) => return Next::Halt(Halt::LostClaim { generation, to }),
+            None => {}
         }
         Next::Stay
     }
@@ -714,7 +704,7 @@ impl Backup {
     }
 
     /// Gives up its place, keeps its machine, and looks for the primary.
-    pub fn look_for_primary(&mut self, common: &mut Common, why: &str, now_ns: u64) {
+    pub fn look_for_primary(&mut self, common: &mut Common, why: &str) {
         if self.linked {
             common.send(self.link, Message::Bye { why: "this node has lost its place".into() });
             common.commands.push(Command::Close { link: self.link });
@@ -724,26 +714,12 @@ impl Backup {
         ));
         (self.linked, self.counting, self.in_step, self.handed_over) = (false, false, false, false);
         (self.bid, self.answer_to) = (None, None);
-        self.away = Some(Away::Resting { until_ns: now_ns });
-    }
-
-    /// Tries the next address when it is time; when to look again.
-    fn look<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) -> u64 {
-        match &self.away {
-            Some(Away::Resting { until_ns }) if *until_ns <= now_ns => {
-                let Some(address) = common.seek.next() else { return u64::MAX };
-                common.is_new(world);
-                common.commands.push(Command::Dial { address: address.clone() });
-                self.away = Some(Away::Dialing { address });
-                u64::MAX
-            }
-            Some(Away::Resting { until_ns }) => *until_ns,
-            Some(Away::Dialing { .. } | Away::Asked) | None => u64::MAX,
-        }
+        self.away = Some(Away::Looking(Looking::Resting { until_ns: common.now_ns }));
     }
 
     fn dialed(&mut self, common: &mut Common, address: &str, outcome: Result<LinkId, String>, now_ns: u64) {
-        if !matches!(&self.away, Some(Away::Dialing { address: wanted }) if wanted == address) {
+        let is_awaited = |away: &Away| matches!(away, Away::Looking(Looking::Dialing { address: wanted }) if wanted == address);
+        if !self.away.as_ref().is_some_and(is_awaited) {
             return;
         }
         match outcome {
@@ -756,20 +732,11 @@ impl Backup {
                 common.send(link, Message::Resume { vm, node, life, held, generation });
                 self.away = Some(Away::Asked);
             }
-            Err(error) => _ = self.look_on(common, format!("{address} does not answer: {error}")),
+            Err(error) => {
+                self.away =
+                    Some(Away::Looking(common.look_on(format!("{address} does not answer: {error}"))));
+            }
         }
-    }
-
-    /// An attempt has failed: the next follows.
-    fn look_on(&mut self, common: &mut Common, why: String) -> Next {
-        common.not_found(why);
-        let rest_ns = common.seek.rest_ns();
-        if rest_ns > 0 {
-            // It may be that no other node is left, because there is nothing left to follow.
-            common.commands.push(Command::AskHolder);
-        }
-        self.away = Some(Away::Resting { until_ns: common.now_ns.saturating_add(rest_ns) });
-        Next::Stay
     }
 
     /// What the node that was asked for the log says first.
@@ -822,7 +789,10 @@ impl Backup {
         if let Some(bid) = &mut self.bid {
             bid.claiming.ask_again(common, now_ns);
         }
-        let look_ns = self.look(common, world, now_ns);
+        let look_ns = match &mut self.away {
+            Some(Away::Looking(looking)) => common.look(looking, world),
+            Some(Away::Asked) | None => u64::MAX,
+        };
         if self.linked
             && let Some(suspicion) = self.detector.suspects(now_ns, world.signs(self.link))
         {

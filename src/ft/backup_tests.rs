@@ -142,7 +142,7 @@ impl Scene {
     }
 
     fn run(&mut self, now_ns: u64) -> (Next, Pace) {
-        self.host.now_ns = now_ns;
+        (self.host.now_ns, self.common.now_ns) = (now_ns, now_ns);
         self.common.commands.clear();
         let first = self.backup.run(&mut self.common, &mut self.host);
         if !self.backup.told_last {
@@ -967,7 +967,7 @@ fn away() -> Scene {
     let mut scene = Scene::counting();
     scene.common.learn("10.0.0.1:7");
     let why = "generation 3 belongs to another node";
-    scene.backup.look_for_primary(&mut scene.common, why, 4);
+    scene.backup.look_for_primary(&mut scene.common, why);
     assert_eq!(
         shown(&mut scene.common.commands),
         [
@@ -1030,7 +1030,7 @@ fn a_backup_that_gets_no_log_asks_on_and_one_whose_machine_is_outdated_does_not(
     ] {
         let mut scene = asked();
         scene.event(refusal.clone());
-        assert!(matches!(scene.backup.away, Some(Away::Resting { .. })), "{refusal:?}");
+        assert!(matches!(scene.backup.away, Some(Away::Looking(Looking::Resting { .. }))), "{refusal:?}");
         let (_, said) = scene.turn(1000 * MS);
         assert!(said.iter().any(|command| command.starts_with("Dial")), "{refusal:?}: {said:?}");
     }

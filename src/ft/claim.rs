@@ -3,6 +3,7 @@
 //!
 //! A repeated claim is the same claim: an attempt whose answer was lost may have won.
 
+use super::arbiter::{ArbiterError, Claim};
 use super::command::Command;
 use super::common::Common;
 use crate::base::{Generation, NodeId};
@@ -40,10 +41,24 @@ impl Claiming {
         }
     }
 
-    /// The arbiter has decided nothing; `trouble` is reported.
-    pub fn undecided(&mut self, common: &mut Common, trouble: String, now_ns: u64) {
-        common.arbiter_is(Some(trouble));
-        self.retry_ns = Some(now_ns + common.settings.claim_retry_ns);
+    /// What the arbiter has decided, by the outcome of an attempt at `generation`. None if that is of another claim, or
+    /// no decision: that is reported, with what the node does meanwhile, and the claim is asked again.
+    pub fn decided(
+        &mut self,
+        common: &mut Common,
+        (generation, outcome): (Generation, Result<Claim, ArbiterError>),
+        meanwhile: &str,
+        now_ns: u64,
+    ) -> Option<Claim> {
+        if self.generation != generation {
+            return None;
+        }
+        let trouble = outcome.as_ref().err().map(|error| format!("{meanwhile}: {error}"));
+        if trouble.is_some() {
+            self.retry_ns = Some(now_ns + common.settings.claim_retry_ns);
+        }
+        common.arbiter_is(trouble);
+        outcome.ok()
     }
 
     /// When [`Claiming::ask_again`] has something to do.
@@ -68,13 +83,21 @@ mod tests {
         assert_eq!(shown(&mut common.commands), [ASKED]);
         claiming.ask_again(&mut common, u64::MAX);
         assert_eq!((common.commands.len(), claiming.next_look_ns()), (0, u64::MAX));
-        claiming.undecided(&mut common, "no answer".into(), 7);
-        assert_eq!(shown(&mut common.commands), ["tell no answer"]);
+        let unreachable = || Err(ArbiterError::Unreachable("no route".into()));
+        let decided = |common: &mut Common, claiming: &mut Claiming, generation, outcome| {
+            claiming.decided(common, (Generation(generation), outcome), "waiting", 7)
+        };
+        assert_eq!(decided(&mut common, &mut claiming, 4, unreachable()), None);
+        assert_eq!((common.commands.len(), claiming.next_look_ns()), (0, u64::MAX), "of another claim");
+        assert_eq!(decided(&mut common, &mut claiming, 3, unreachable()), None);
+        assert_eq!(shown(&mut common.commands), ["tell waiting: the arbiter cannot be reached: no route"]);
         assert_eq!(claiming.next_look_ns(), 7 + pause_ns);
         claiming.ask_again(&mut common, 6 + pause_ns);
         assert!(common.commands.is_empty());
         claiming.ask_again(&mut common, 7 + pause_ns);
         claiming.ask_again(&mut common, 8 + pause_ns);
         assert_eq!(shown(&mut common.commands), [ASKED]);
+        assert_eq!(decided(&mut common, &mut claiming, 3, Ok(Claim::Won)), Some(Claim::Won));
+        assert_eq!(shown(&mut common.commands), ["tell the arbiter answers again"]);
     }
 }

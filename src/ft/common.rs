@@ -4,7 +4,7 @@ use super::command::Command;
 use super::event::Recording;
 use super::link::LinkId;
 use super::message::Message;
-use super::seek::Seek;
+use super::seek::{Looking, Seek};
 use super::settings::{SCROLLBACK_BYTES_MAX, Settings};
 use super::switch_state::SwitchState;
 use super::terminals::Terminals;
@@ -99,11 +99,37 @@ impl Common {
     }
 
     /// Takes a new identity: what the arbiter and the logs know of this node under its last one stays true of that.
-    pub fn is_new<W: World>(&mut self, world: &mut W) {
+    fn is_new<W: World>(&mut self, world: &mut W) {
         let mut bytes = [0; 8];
         world.entropy(&mut bytes);
         self.id = NodeId(u64::from_le_bytes(bytes));
         self.terminals.node_is(self.id);
+    }
+
+    /// Tries the next address when it is time; when to look again.
+    pub fn look<W: World>(&mut self, looking: &mut Looking, world: &mut W) -> u64 {
+        match looking {
+            Looking::Resting { until_ns } if *until_ns <= self.now_ns => {
+                let Some(address) = self.seek.next() else { return u64::MAX };
+                self.is_new(world);
+                self.commands.push(Command::Dial { address: address.clone() });
+                *looking = Looking::Dialing { address };
+                u64::MAX
+            }
+            Looking::Resting { until_ns } => *until_ns,
+            Looking::Dialing { .. } => u64::MAX,
+        }
+    }
+
+    /// An attempt has failed, for the reason in `why`: what comes next.
+    pub fn look_on(&mut self, why: String) -> Looking {
+        self.not_found(why);
+        let rest_ns = self.seek.rest_ns();
+        if rest_ns > 0 && self.seek.was_member() {
+            // It may be that no other node is left, because there is nothing left to follow.
+            self.commands.push(Command::AskHolder);
+        }
+        Looking::Resting { until_ns: self.now_ns.saturating_add(rest_ns) }
     }
 
     /// Another node is reported to listen at `address`.

@@ -13,7 +13,7 @@ use super::handover::{Boot, Next};
 use super::link::LinkId;
 use super::message::Message;
 use super::primary::Primary;
-use super::seek::{Seek, Seeking};
+use super::seek::{Looking, Seek, Seeking};
 use super::settings::Settings;
 use super::status::{DiskStanding, NodeStatus};
 use super::switch_state::SwitchState;
@@ -29,12 +29,13 @@ pub(super) enum Role {
 }
 
 impl Role {
-    fn peer_links(&self) -> Vec<LinkId> {
-        match self {
-            Role::Primary(primary) => primary.peer_links().collect(),
-            Role::Backup(backup) => backup.peer_link().into_iter().collect(),
-            Role::Seeking(_) | Role::Halted { .. } => Vec::new(),
-        }
+    fn peer_links(&self) -> impl Iterator<Item = LinkId> {
+        let (followers, primary) = match self {
+            Role::Primary(primary) => (Some(primary.peer_links()), None),
+            Role::Backup(backup) => (None, backup.peer_link()),
+            Role::Seeking(_) | Role::Halted { .. } => (None, None),
+        };
+        followers.into_iter().flatten().chain(primary)
     }
 
     fn is_peer(&self, link: LinkId) -> bool {
@@ -82,7 +83,7 @@ impl Node {
         let mut common = Common::new(id, vm, settings);
         common.born_ns = now_ns;
         common.seek = Seek::starting(addresses, wait_ns, now_ns);
-        Self { common, role: Role::Seeking(Seeking::Resting { until_ns: now_ns }) }
+        Self { common, role: Role::Seeking(Seeking::Looking(Looking::Resting { until_ns: now_ns })) }
     }
 
     /// Has this node look for the primary, to become its backup, when it loses its place in the pair without a
@@ -102,7 +103,7 @@ impl Node {
     }
 
     /// The connections to other nodes of this vm: of a primary to its followers, of a backup to its primary.
-    pub fn peer_links(&self) -> Vec<LinkId> {
+    pub fn peer_links(&self) -> impl Iterator<Item = LinkId> {
         self.role.peer_links()
     }
 
@@ -112,7 +113,7 @@ impl Node {
     }
 
     fn has_peer(&self) -> bool {
-        !self.role.peer_links().is_empty()
+        self.role.peer_links().next().is_some()
     }
 
     /// How often each side sends something at least.
@@ -256,11 +257,11 @@ impl Node {
         match event {
             Event::RoleLeft => {
                 let until_ns = now_ns.saturating_add(self.common.seek.rest_ns());
-                *seeking = Seeking::Resting { until_ns };
+                *seeking = Seeking::Looking(Looking::Resting { until_ns });
             }
             Event::Dialed { address, outcome } => {
                 match seeking {
-                    Seeking::Dialing { address: wanted } if *wanted == address => {}
+                    Seeking::Looking(Looking::Dialing { address: wanted }) if *wanted == address => {}
                     _ => return Next::Stay,
                 }
                 match outcome {
@@ -273,14 +274,8 @@ impl Node {
                         if !self.common.seek.goes_on_after(&halt, now_ns) {
                             return Next::Halt(halt);
                         }
-                        self.common.not_found(why);
-                        let rest_ns = self.common.seek.rest_ns();
-                        if rest_ns > 0 && self.common.seek.was_member() {
-                            // It may be that no other node is left, because there is nothing left to join.
-                            self.common.commands.push(Command::AskHolder);
-                        }
-                        let until_ns = now_ns.saturating_add(rest_ns);
-                        self.role = Role::Seeking(Seeking::Resting { until_ns });
+                        let looking = self.common.look_on(why);
+                        self.role = Role::Seeking(Seeking::Looking(looking));
                     }
                 }
             }
@@ -301,38 +296,30 @@ impl Node {
     fn seeking_run<W: World>(&mut self, world: &mut W) -> Pace {
         let Role::Seeking(seeking) = &mut self.role else { return Pace::Now };
         match seeking {
-            Seeking::Resting { until_ns } if *until_ns <= self.common.now_ns => {
-                let Some(address) = self.common.seek.next() else { return Pace::At(u64::MAX) };
-                self.common.is_new(world);
-                *seeking = Seeking::Dialing { address: address.clone() };
-                self.common.commands.push(Command::Dial { address });
-                Pace::At(u64::MAX)
-            }
-            Seeking::Resting { until_ns } => Pace::At(*until_ns),
-            Seeking::Leaving | Seeking::Dialing { .. } => Pace::At(u64::MAX),
+            Seeking::Looking(looking) => Pace::At(self.common.look(looking, world)),
+            Seeking::Leaving => Pace::At(u64::MAX),
+        }
+    }
+
+    /// Takes note of the newest generation of its guest's life that this node, which ends its role, knows of.
+    fn note_newest(&mut self, halt: &Halt) {
+        let (life, generation) = match &self.role {
+            Role::Primary(primary) => (primary.life(), primary.generation()),
+            Role::Backup(backup) => (backup.life(), backup.generation()),
+            Role::Seeking(_) | Role::Halted { .. } => return,
+        };
+        let newest = match halt {
+            Halt::LostClaim { generation: lost, .. } => generation.max(*lost),
+            _ => generation,
+        };
+        if newest != Generation::ZERO {
+            self.common.seek.has_seen(life, newest);
         }
     }
 
     /// Leaves a role that is lost, and looks for the primary.
     fn seek(&mut self, halt: Halt) {
         let common = &mut self.common;
-        match &self.role {
-            Role::Primary(primary) => common.seek.has_seen(primary.life(), primary.generation()),
-            Role::Backup(backup) if backup.generation() != Generation::ZERO => {
-                common.seek.has_seen(backup.life(), backup.generation());
-            }
-            Role::Backup(_) | Role::Seeking(_) | Role::Halted { .. } => {}
-        }
-        let newest = match (&halt, &self.role) {
-            (Halt::LostClaim { generation, .. }, Role::Primary(primary)) => {
-                Some((primary.life(), *generation))
-            }
-            (Halt::LostClaim { generation, .. }, Role::Backup(backup)) => Some((backup.life(), *generation)),
-            _ => None,
-        };
-        if let Some((life, generation)) = newest {
-            common.seek.has_seen(life, generation);
-        }
         for link in self.role.peer_links() {
             let why = "this node has lost its place".to_owned();
             common.send(link, Message::Bye { why });
@@ -493,21 +480,19 @@ impl Node {
             self.common.seek.was_taken_on(now_ns);
         }
         let goes_on = self.common.seek.goes_on_after(&halt, now_ns);
+        if goes_on {
+            self.note_newest(&halt);
+        }
         if let (true, Role::Backup(backup)) = (goes_on, &mut self.role)
             && self.common.seek.was_member()
             && backup.can_resume()
         {
-            let common = &mut self.common;
-            common.seek.has_seen(backup.life(), backup.generation());
             let why = match &halt {
-                Halt::LostClaim { generation, to } => {
-                    common.seek.has_seen(backup.life(), *generation);
-                    format!("generation {generation} belongs to node {to}")
-                }
+                Halt::LostClaim { generation, to } => format!("generation {generation} belongs to node {to}"),
                 Halt::NotJoined { why, .. } => why.clone(),
                 _ => "its place is lost".to_owned(),
             };
-            backup.look_for_primary(common, &why, now_ns);
+            backup.look_for_primary(&mut self.common, &why);
         } else if goes_on {
             self.seek(halt);
         } else {

@@ -241,12 +241,10 @@ impl Primary {
         self.claiming.is_none().then_some((self.generation, id))
     }
 
-    /// The switch keeps what comes behind `rx_seq`: with backups that count, what is not committed yet.
+    /// The switch keeps what comes behind `rx_seq`: what is not committed yet.
     fn activate(&self, common: &mut Common) {
-        let rx_seq = match self.commit.is_guarded() && !Sabotage::ActivatedAhead.is_on() {
-            true => self.frames_safe,
-            false => self.recorder.machine().rx_seq(),
-        };
+        let upto = if Sabotage::ActivatedAhead.is_on() { Seq::MAX } else { self.commit.upto() };
+        let rx_seq = self.frames_safe_at(upto);
         common.commands.push(Command::Activate { generation: self.generation, rx_seq });
     }
 

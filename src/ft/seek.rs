@@ -172,8 +172,10 @@ impl Seek {
     pub fn describe(&self, seeking: &Seeking) -> String {
         let now = match seeking {
             Seeking::Leaving => "leaves its last role".to_owned(),
-            Seeking::Resting { .. } => format!("tries {} addresses in turn", self.addresses.len()),
-            Seeking::Dialing { address } => format!("tries {address}"),
+            Seeking::Looking(Looking::Resting { .. }) => {
+                format!("tries {} addresses in turn", self.addresses.len())
+            }
+            Seeking::Looking(Looking::Dialing { address }) => format!("tries {address}"),
         };
         match &self.last {
             Some(last) => format!("{now}; last: {last}"),
@@ -192,16 +194,18 @@ impl Seek {
     }
 }
 
-/// Where a node without a role is in its looking.
+/// Where a node is in its looking, with a machine or without.
+#[derive(Debug)]
+pub(super) enum Looking {
+    Resting { until_ns: u64 },
+    Dialing { address: String },
+}
+
+/// What a node without a role is about.
 pub(super) enum Seeking {
     /// The last role's disks and recording are still being left.
     Leaving,
-    Resting {
-        until_ns: u64,
-    },
-    Dialing {
-        address: String,
-    },
+    Looking(Looking),
 }
 
 #[cfg(test)]
@@ -304,8 +308,14 @@ mod tests {
     fn the_status_says_what_is_tried_and_what_came_of_it() {
         let mut seek = Seek::starting(vec!["a:1".into(), "b:2".into()], 100, 0);
         assert_eq!(seek.describe(&Seeking::Leaving), "leaves its last role");
-        assert_eq!(seek.describe(&Seeking::Resting { until_ns: 5 }), "tries 2 addresses in turn");
+        assert_eq!(
+            seek.describe(&Seeking::Looking(Looking::Resting { until_ns: 5 })),
+            "tries 2 addresses in turn"
+        );
         seek.last = Some("refused".into());
-        assert_eq!(seek.describe(&Seeking::Dialing { address: "a:1".into() }), "tries a:1; last: refused");
+        assert_eq!(
+            seek.describe(&Seeking::Looking(Looking::Dialing { address: "a:1".into() })),
+            "tries a:1; last: refused"
+        );
     }
 }

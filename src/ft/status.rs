@@ -97,7 +97,7 @@ pub struct NodeStatus {
     /// The other nodes that follow this primary.
     #[serde(default)]
     pub followers: Vec<FollowerStatus>,
-    /// The last entry that every backup which counts holds (primary), or is known to (backup).
+    /// The last entry that every backup which counts holds; none at a backup, which is not told.
     #[serde(default)]
     pub committed: Option<Seq>,
 }

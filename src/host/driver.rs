@@ -775,16 +775,13 @@ impl Running {
 
     /// Exchanges beats with the present peers: a primary asks a joiner for the connection that carries them.
     fn beat(&mut self) {
-        let peers = self.node.peer_links();
-        self.pulse.retain(|link| peers.contains(&link));
+        self.pulse.retain(|link| self.node.is_peer(link));
         if !self.node.is_primary() {
             // It beats with its primary as soon as it is asked to.
             return;
         }
-        for link in peers {
-            if self.pulse.watches(link) {
-                continue;
-            }
+        let unwatched: Vec<_> = self.node.peer_links().filter(|link| !self.pulse.watches(*link)).collect();
+        for link in unwatched {
             match self.pulse.expect(link) {
                 Ok(token) => self.send(link, &Message::Pulse { token }),
                 Err(error) => self.tell(&format!("no heartbeats to the peer: {error}")),

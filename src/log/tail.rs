@@ -67,14 +67,18 @@ impl Tail {
 
     /// Takes the frame of entries `first` to `last`. If it does not go on where the last one ended, that one and all
     /// before it are forgotten.
-    pub fn push(&mut self, first: Seq, last: Seq, bytes: Vec<u8>) {
-        if first != self.next {
+    pub fn push(&mut self, first: Seq, last: Seq, bytes: &[u8]) {
+        let fits = bytes.len() <= self.bytes_max;
+        if first != self.next || !fits {
             self.frames.clear();
             self.bytes = 0;
         }
         self.next = last.next();
+        if !fits {
+            return;
+        }
         self.bytes += bytes.len();
-        self.frames.push_back(Kept { first, last, bytes });
+        self.frames.push_back(Kept { first, last, bytes: bytes.to_vec() });
         while self.bytes > self.bytes_max {
             let Some(oldest) = self.frames.pop_front() else { break };
             self.bytes -= oldest.bytes.len();
@@ -120,7 +124,7 @@ mod tests {
 
     /// Takes a frame of so many entries, which is `bytes` long.
     fn push(tail: &mut Tail, first: u64, last: u64, bytes: usize) {
-        tail.push(Seq(first), Seq(last), vec![first as u8; bytes]);
+        tail.push(Seq(first), Seq(last), &vec![first as u8; bytes]);
     }
 
     /// How many frames are behind the entry; none if that is not known.

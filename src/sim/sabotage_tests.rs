@@ -42,6 +42,9 @@ const fn detector(sabotage: Sabotage) -> Detector {
         Sabotage::ActivatedAhead => Detector::Seeds(1000),
         Sabotage::LiveUnlevel | Sabotage::FlushAlone | Sabotage::DirtyForgotten => Detector::DiskSeeds(200),
         Sabotage::ResumeUnchecked => Detector::Scenario(pair_tests::another_history_is_not_resumed),
+        Sabotage::ResumedEarly => {
+            Detector::Scenario(pair_tests::a_resumed_backup_catches_up_before_it_counts)
+        }
         Sabotage::DigestUnchecked => Detector::Scenario(a_wrong_digest_is_a_divergence),
         Sabotage::BeatsIgnored => {
             Detector::Scenario(a_short_hang_of_a_primary_whose_beats_arrive_costs_nothing)

@@ -334,7 +334,10 @@ impl Primary {
         }
         let is_close = |follower: &&Follower| {
             let is_late = follower.lag.ns(now_ns) > JOIN_LAG_NS && !Sabotage::JoinLagUnlimited.is_on();
-            let has_all = |joining: &Joining| joining.is_sent() && follower.executed >= joining.level_at;
+            let has_all = |joining: &Joining| {
+                let is_level = follower.executed >= joining.level_at || Sabotage::ResumedEarly.is_on();
+                joining.is_sent() && is_level
+            };
             follower.acked.is_some() && !is_late && follower.joining_now().is_some_and(has_all)
         };
         let Some(link) = self.followers.values().find(is_close).map(|follower| follower.link) else { return };

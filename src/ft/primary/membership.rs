@@ -29,11 +29,6 @@ impl Primary {
         self.followers.values().filter(|follower| follower.counts())
     }
 
-    /// Where the log goes.
-    pub(super) fn log_links(&self) -> Vec<LinkId> {
-        self.followers.values().filter(|follower| follower.gets_log()).map(|follower| follower.link).collect()
-    }
-
     /// Gives up the connection to a follower. Only one that counted costs a claim.
     pub(super) fn lose(&mut self, common: &mut Common, link: LinkId, why: &str) {
         let Some(follower) = self.followers.remove(&link) else { return };
@@ -90,30 +85,24 @@ impl Primary {
         outcome: Result<Claim, ArbiterError>,
         now_ns: u64,
     ) -> Next {
-        let Some(claiming) = self.claiming.as_mut().filter(|claiming| claiming.generation == generation)
-        else {
-            return Next::Stay;
-        };
-        if outcome.is_ok() {
-            common.arbiter_is(None);
-        }
-        match outcome {
-            Ok(Claim::Won) => {
-                let keeps = std::mem::take(&mut claiming.keeps);
-                self.claiming = None;
+        let attempt = (generation, outcome);
+        let decided = self
+            .claiming
+            .as_mut()
+            .and_then(|claiming| claiming.decided(common, attempt, "waiting, outputs held", now_ns));
+        match decided {
+            Some(Claim::Won) => {
+                let keeps = self.claiming.take().map_or(Vec::new(), |claiming| claiming.keeps);
                 self.go_on_with(common, generation, &keeps, now_ns);
                 Next::Stay
             }
             // The backup took over as planned, and this node counts: its outputs need our acknowledgement.
-            Ok(Claim::Lost { to, keeps }) if keeps.contains(&common.id) => {
+            Some(Claim::Lost { to, keeps }) if keeps.contains(&common.id) => {
                 self.claim(common, generation.next(), to);
                 Next::Stay
             }
-            Ok(Claim::Lost { to, .. }) => Next::Halt(Halt::LostClaim { generation, to }),
-            Err(error) => {
-                claiming.undecided(common, format!("waiting, outputs held: {error}"), now_ns);
-                Next::Stay
-            }
+            Some(Claim::Lost { to, .. }) => Next::Halt(Halt::LostClaim { generation, to }),
+            None => Next::Stay,
         }
     }
 

@@ -19,7 +19,7 @@ use crate::devices::disk::DiskRequest;
 use crate::log;
 use crate::machine::{Input, Output};
 use crate::replay::recorder::FRAME_BYTES_SOFT;
-use crate::replay::{Answers, RecordStop};
+use crate::replay::{Answers, Frame, RecordStop};
 
 /// A pause too short for the host to sleep through exactly is polled in steps of this.
 const POLL_NS: u64 = 1_000_000;
@@ -333,6 +333,12 @@ impl Primary {
         }
     }
 
+    /// The last inbound frame that is safe with the log up to `upto`.
+    pub(super) fn frames_safe_at(&self, upto: Seq) -> u64 {
+        let safe = self.frames_unsafe.iter().take_while(|(seq, _)| *seq <= upto).last();
+        safe.map_or(self.frames_safe, |(_, rx_seq)| *rx_seq)
+    }
+
     /// Lets go of every output and inbound frame that the committed log explains.
     pub(super) fn release(&mut self, common: &mut Common) {
         let upto = self.commit.upto();
@@ -341,9 +347,8 @@ impl Primary {
         }
         common.terminals.log_is_safe(upto, &mut common.commands);
         let confirmed = if Sabotage::InboundConfirmedEarly.is_on() { Seq::MAX } else { upto };
-        let mut safe = self.frames_safe;
-        while let Some((_, rx_seq)) = self.frames_unsafe.front().filter(|(seq, _)| *seq <= confirmed) {
-            safe = *rx_seq;
+        let safe = self.frames_safe_at(confirmed);
+        while self.frames_unsafe.front().is_some_and(|(_, rx_seq)| *rx_seq <= safe) {
             self.frames_unsafe.pop_front();
         }
         if safe > self.frames_safe {
@@ -365,11 +370,12 @@ impl Primary {
         self.flushed_ns = now_ns;
         let Some(frame) = self.recorder.flush(horizon) else { return };
         self.log_bytes += frame.bytes.len() as u64;
-        common.commands.push(Command::Append { bytes: frame.bytes.clone() });
-        for link in self.log_links() {
-            common.send(link, Message::Log(frame.bytes.clone()));
-        }
-        common.tail.push(frame.first, frame.last, frame.bytes);
+        let Frame { first, last, bytes } = frame;
+        common.tail.push(first, last, &bytes);
+        let followers = self.followers.values().filter(|follower| follower.gets_log());
+        let copies: Vec<_> = followers.map(|follower| (follower.link, bytes.clone())).collect();
+        common.commands.push(Command::Append { bytes });
+        copies.into_iter().for_each(|(link, bytes)| common.send(link, Message::Log(bytes)));
     }
 
     fn next_look_ns(&self) -> u64 {

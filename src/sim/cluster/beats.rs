@@ -49,8 +49,8 @@ impl Cluster<'_> {
         let (since, until) = at.heart.hung_ns;
         let stalled_ns = if until > now_ns { now_ns - since } else { 0 };
         let beat = Beat { stalled_ns, pause_ns: at.heart.pauses.longest_ns(now_ns) };
-        let ours = at.node.as_ref().map(Node::peer_links).unwrap_or_default();
-        let ends = ours.iter().filter_map(|link| self.ends.get(link)).filter(|end| end.open);
+        let ours = at.node.iter().flat_map(Node::peer_links);
+        let ends = ours.filter_map(|link| self.ends.get(&link)).filter(|end| end.open);
         let others: Vec<LinkId> = ends.map(|end| end.other).collect();
         let from = now_ns.max(self.partition_until).max(at.mute_until);
         let (low, high) = self.plan.delay_ns;
@@ -75,8 +75,8 @@ impl Cluster<'_> {
 
     /// What the process in `slot` knows of its peers besides messages.
     pub(super) fn signs(&self, slot: usize) -> BTreeMap<LinkId, Signs> {
-        let links = self.slots[slot].node.as_ref().map(Node::peer_links).unwrap_or_default();
-        links.into_iter().filter_map(|link| Some((link, self.signs_of(slot, link)?))).collect()
+        let links = self.slots[slot].node.iter().flat_map(Node::peer_links);
+        links.filter_map(|link| Some((link, self.signs_of(slot, link)?))).collect()
     }
 
     fn signs_of(&self, slot: usize, link: LinkId) -> Option<Signs> {

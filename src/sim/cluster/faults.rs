@@ -30,7 +30,7 @@ impl Cluster<'_> {
 
     pub(super) fn backup(&self) -> Option<usize> {
         let backup = |slot: &Slot| {
-            slot.node.as_ref().is_some_and(|node| !node.is_primary() && !node.peer_links().is_empty())
+            slot.node.as_ref().is_some_and(|node| !node.is_primary() && node.peer_links().next().is_some())
         };
         self.slots.iter().position(backup)
     }

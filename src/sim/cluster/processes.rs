@@ -91,7 +91,7 @@ impl Cluster<'_> {
             Command::AskHolder => self.answer_holder(slot),
             Command::StartRecording { base, seq_next, generation } => {
                 self.note(|| format!("{slot}: has the state at {} (g{generation})", base.icount));
-                let ours = self.slots[slot].node.as_ref().and_then(|node| node.peer_links().first().copied());
+                let ours = self.slots[slot].node.as_ref().and_then(|node| node.peer_links().next());
                 let theirs =
                     ours.and_then(|link| self.ends.get(&link)).and_then(|end| self.ends.get(&end.other));
                 let from = theirs.map(|end| (end.slot, end.role));
