@@ -84,6 +84,10 @@ sabotages! {
     StoreTailKept = "store-tail-kept",
     /// A store writes to a segment whose name a crash of the host may still take away.
     StoreNameUnsynced = "store-name-unsynced",
+    /// The first write to a page while a machine is being saved does not put the page aside.
+    SaveUnmarked = "save-unmarked",
+    /// Where a save begins, the hart goes on writing to the pages that it may write without a mark.
+    SaveEpochKept = "save-epoch-kept",
 }
 
 impl Sabotage {

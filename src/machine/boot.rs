@@ -110,17 +110,33 @@ impl BootImage {
 
     /// Its bytes; pages that `ram` holds too are only named.
     pub(super) fn encode(&self, ram: &Ram) -> Vec<u8> {
-        let mut out = postcard::to_allocvec(&self.start).expect("plain data always encodes");
-        self.put_pages(0..self.numbers.len(), Some(ram), &mut out);
+        let mut out = self.encoded_start();
+        self.put_pages(0..self.numbers.len(), |page, bytes| ram.page(page) == bytes, &mut out);
         out
     }
 
-    fn put_pages(&self, which: Range<usize>, ram: Option<&Ram>, out: &mut Vec<u8>) {
+    /// What its bytes begin with.
+    pub(super) fn encoded_start(&self) -> Vec<u8> {
+        postcard::to_allocvec(&self.start).expect("plain data always encodes")
+    }
+
+    /// How many pages it has.
+    pub(super) fn pages_count(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Appends the bytes of some of its pages, counted from 0; one that `is_in_ram` is only named.
+    pub(super) fn put_pages(
+        &self,
+        which: Range<usize>,
+        mut is_in_ram: impl FnMut(u32, &[u8]) -> bool,
+        out: &mut Vec<u8>,
+    ) {
         let mut next = which.start.checked_sub(1).map_or(0, |before| self.numbers[before] + 1);
         for (page, bytes) in self.pages().skip(which.start).take(which.len()) {
             varint::put_u64(out, u64::from(page - next));
             next = page + 1;
-            if ram.is_some_and(|ram| ram.page(page) == bytes) {
+            if is_in_ram(page, bytes) {
                 out.push(AS_IN_RAM);
             } else {
                 out.push(FOLLOWS);
@@ -142,11 +158,11 @@ impl BootImage {
         let first = index as usize * PIECE_PAGES;
         let which = first..(first + PIECE_PAGES).min(self.numbers.len());
         let mut out = match index {
-            0 => postcard::to_allocvec(&self.start).expect("plain data always encodes"),
+            0 => self.encoded_start(),
             _ => Vec::new(),
         };
         out.reserve(which.len() * (PAGE_BYTES + 8));
-        self.put_pages(which, None, &mut out);
+        self.put_pages(which, |_, _| false, &mut out);
         Some(out)
     }
 

@@ -3,7 +3,7 @@
 //! Reading order: `io` (what crosses the wall), `map` (where everything is), `board` (the
 //! devices on the hart's bus) and `sbi` (the firmware that it is itself), [`config`], [`elf`],
 //! `kernel`, `fdt` and `boot` (what it starts from), `vm` (the door), `observer` (a
-//! window beside it), `saved` and `arriving` (there and back).
+//! window beside it), `saved`, `saving` (while it runs on) and `arriving` (there and back).
 //!
 //! Absent on purpose: the log, and the choice of the positions at which inputs are delivered.
 
@@ -20,6 +20,7 @@ pub(crate) mod map;
 pub(crate) mod model;
 mod observer;
 pub(crate) mod saved;
+pub(crate) mod saving;
 mod sbi;
 pub(crate) mod vm;
 
@@ -31,6 +32,7 @@ pub use kernel::{Firmware, Kernel, KernelBoot, KernelError};
 pub use model::{BoardModel, Occupant};
 pub use observer::{Executed, Look, Observer};
 pub use saved::{RestoreError, Saved};
+pub use saving::{Piece, SaveStep, SaveUnderWay, SavedHead};
 pub use vm::{BootOptions, Machine, Undeliverable};
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use super::io::{Exit, Input, Output, Request, Stop};
 use super::kernel::{self, BOOTARGS_BYTES_MAX, Firmware, Kernel, KernelBoot, KernelError};
 use super::model::BoardModel;
 use super::observer::{Executed, Look, Observer};
+use super::saving::Saving;
 use crate::base::{Digest, GuestPhys, Icount, digest_bytes};
 use crate::cpu::{Answer, Cpu, Hart, HartState, HartStop, NotAsking, Privilege};
 use crate::devices::disk::{DiskRequest, DiskSpec};
@@ -154,12 +155,13 @@ pub(super) struct State {
 pub struct Machine {
     config: MachineConfig,
     hart: Hart,
-    ram: Ram,
+    pub(super) ram: Ram,
     board: Board,
     boot: BootImage,
     /// Where this machine was booted or restored.
     began: Icount,
     observer: Option<Box<Observer>>,
+    pub(super) saving: Option<Box<Saving>>,
 }
 
 impl Machine {
@@ -237,7 +239,7 @@ impl Machine {
         hart.restart(start.mode, start.pc, start.a1, start.a2);
         let mut board = Board::new(config.mac, &config.disks, config.platform == Platform::OwnSbi);
         board.set_model(config.board);
-        Self { began: hart.icount(), hart, ram, board, config, boot, observer: None }
+        Self { began: hart.icount(), hart, ram, board, config, boot, observer: None, saving: None }
     }
 
     /// A machine of parts that fit each other.
@@ -250,7 +252,7 @@ impl Machine {
     ) -> Self {
         hart.set_tohost(config.tohost);
         board.set_model(config.board);
-        Self { config, began: hart.icount(), hart, ram, board, boot, observer: None }
+        Self { config, began: hart.icount(), hart, ram, board, boot, observer: None, saving: None }
     }
 
     /// The guest has reset its machine: everything starts over, and positions, time and the numbers of its
@@ -590,8 +592,13 @@ impl Machine {
     }
 
     pub(super) fn digest_of(&mut self, state: &[u8]) -> Digest {
-        let ram = self.ram.digest().0.to_le_bytes();
-        digest_bytes(&[&ram, state].concat(), self.config.ram_bytes)
+        let ram = self.ram.digest();
+        self.digest_with(ram, state)
+    }
+
+    /// The digest of everything, of these parts.
+    pub(super) fn digest_with(&self, ram: Digest, state: &[u8]) -> Digest {
+        digest_bytes(&[&ram.0.to_le_bytes(), state].concat(), self.config.ram_bytes)
     }
 }
 

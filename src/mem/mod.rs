@@ -1,5 +1,5 @@
 //! Guest memory: large memory of the host's ([`bytes`]), RAM with page flags and an incremental
-//! digest ([`ram`]), Sv39 translation as a pure walk ([`sv39`]), physical memory protection ([`pmp`]).
+//! digest ([`ram`]) and copies of it as it was ([`ram::copy`]), Sv39 translation as a pure walk ([`sv39`]), physical memory protection ([`pmp`]).
 //!
 //! Absent on purpose: devices (memory-mapped I/O is the bus's), translation caches (the hart's),
 //! and any clock or file.
@@ -11,6 +11,7 @@ pub mod sv39;
 
 pub use bytes::Bytes;
 pub use pmp::Pmp;
+pub use ram::copy::{CopyUnderWay, Pages};
 pub use ram::{OutOfRam, PAGE_BYTES, PageFlags, RAM_BASE, Ram};
 
 /// What an access wants to do: it selects the permission and the exception.

@@ -14,11 +14,18 @@
 //! | `WATCHED` | to look at each of its own stores there (`tohost`) | hart | hart |
 //!
 //! None of the flags is state: they only control what to invalidate.
+//!
+//! Who follows the writes does so for itself: the digest (`dirty`), a joiner's transfer
+//! ([`Ram::note_writes`]) and a copy of RAM as it was at one moment ([`copy`]). All of them hear of a write by
+//! [`Ram::mark_dirty`], before it happens.
+
+pub mod copy;
 
 use std::collections::BTreeSet;
 
 use thiserror::Error;
 
+use self::copy::Copy as RamCopy;
 use super::bytes::Bytes;
 use crate::base::{Digest, GuestPhys, digest_bytes};
 
@@ -52,6 +59,8 @@ impl PageFlags {
     pub const WATCHED: Self = Self(4);
     /// The page's digest is out of date.
     const DIRTY: Self = Self(8);
+    /// A copy of RAM is under way, and the page has neither been written since it began nor been drawn.
+    const UNCOPIED: Self = Self(16);
 
     /// The flags that are in either set.
     pub const fn union(self, other: Self) -> Self {
@@ -76,7 +85,9 @@ pub struct Ram {
     /// Each page's part of `sum`, as of its last digest.
     parts: Vec<u128>,
     sum: u128,
-    /// The pages that carry `DIRTY`, each once.
+    /// How many of `parts` are not 0.
+    nonzero: u32,
+    /// The pages that carry `DIRTY`, each once, but for those that a copy has taken over to settle.
     dirty: Vec<u32>,
     /// Pages that lost `CODE` or `TABLE` by a write from outside; each at most once, because the
     /// flags are gone with the first.
@@ -85,6 +96,10 @@ pub struct Ram {
     /// While this RAM is being copied: the pages written since they were last asked for, as far as they were
     /// digested since.
     written: Option<BTreeSet<u32>>,
+    /// The copy that is under way.
+    copy: Option<Box<RamCopy>>,
+    /// While a copy is under way that began before RAM was replaced: the RAM that it is of.
+    before: Option<Box<Self>>,
 }
 
 impl Ram {
@@ -98,10 +113,13 @@ impl Ram {
             flags: vec![PageFlags::NONE; pages as usize],
             parts: vec![0; pages as usize],
             sum: 0,
+            nonzero: 0,
             dirty: Vec::new(),
             touched: Vec::new(),
             epoch: 0,
             written: None,
+            copy: None,
+            before: None,
         }
     }
 
@@ -233,18 +251,24 @@ impl Ram {
     /// The digest of all of RAM. Costs one pass over the pages written since the last call, and
     /// starts a new [`Ram::epoch`].
     pub fn digest(&mut self) -> Digest {
+        self.settle(usize::MAX);
         for page in std::mem::take(&mut self.dirty) {
-            self.clear_flags(page, PageFlags::DIRTY);
-            let bytes = self.page(page);
-            let part = if is_zero(bytes) { 0 } else { digest_bytes(bytes, u64::from(page)).0 };
-            let old = std::mem::replace(&mut self.parts[page as usize], part);
-            self.sum = self.sum.wrapping_sub(old).wrapping_add(part);
-            if let Some(written) = &mut self.written {
-                written.insert(page);
-            }
+            self.update_digest(page);
         }
         self.epoch += 1;
         Digest(self.sum)
+    }
+
+    /// Counts page `page` as it is now.
+    fn update_digest(&mut self, page: u32) {
+        self.clear_flags(page, PageFlags::DIRTY);
+        let part = part_of(page, self.page(page));
+        let old = std::mem::replace(&mut self.parts[page as usize], part);
+        self.sum = self.sum.wrapping_sub(old).wrapping_add(part);
+        self.nonzero = self.nonzero + u32::from(part != 0) - u32::from(old != 0);
+        if let Some(written) = &mut self.written {
+            written.insert(page);
+        }
     }
 
     /// From now on it is noted which pages are written. None is, yet.
@@ -265,7 +289,8 @@ impl Ram {
         self.written = None;
     }
 
-    /// Becomes `other`, which is of the same size; tracking of writes goes on.
+    /// Becomes `other`, which is of the same size and not being copied; tracking of writes goes on, and so does a
+    /// copy of what RAM was.
     pub fn replace(&mut self, mut other: Self) {
         debug_assert_eq!(self.pages(), other.pages());
         if self.written.is_some() {
@@ -273,7 +298,12 @@ impl Ram {
             written.extend(self.pages_nonzero().chain(other.pages_nonzero()));
             other.written = Some(written);
         }
-        *self = other;
+        let mut old = std::mem::replace(self, other);
+        self.before = old.before.take();
+        if old.copy.is_some() {
+            old.written = None;
+            self.before = Some(Box::new(old));
+        }
     }
 
     /// Changes whenever [`Ram::mark_dirty`] has to be called anew for every page.
@@ -283,6 +313,9 @@ impl Ram {
 
     /// Page `page` is about to be written.
     pub fn mark_dirty(&mut self, page: u32) {
+        if self.flags(page).intersects(PageFlags::UNCOPIED) {
+            self.put_aside(page);
+        }
         let flags = &mut self.flags[page as usize];
         if !flags.intersects(PageFlags::DIRTY) {
             *flags = flags.union(PageFlags::DIRTY);
@@ -327,6 +360,11 @@ impl Ram {
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
+}
+
+/// What a page with these bytes counts in the sum.
+fn part_of(page: u32, bytes: &[u8]) -> u128 {
+    if is_zero(bytes) { 0 } else { digest_bytes(bytes, u64::from(page)).0 }
 }
 
 fn is_zero(bytes: &[u8]) -> bool {

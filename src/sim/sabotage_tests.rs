@@ -7,12 +7,14 @@ use super::{Plan, run};
 use crate::base::sabotage::during;
 use crate::base::{Icount, Sabotage, Seq};
 use crate::cli;
+use crate::engine::Engine;
 use crate::ft::pair_tests;
 use crate::ft::primary::scenarios;
 use crate::host::store::power_tests;
 use crate::log::{Entry, Event};
 use crate::machine::{Machine, Saved};
 use crate::replay::Replayer;
+use crate::snapshot::pack::tests as pack;
 
 /// What notices that a safeguard is off. Err or a panic is red.
 enum Detector {
@@ -53,6 +55,9 @@ const fn detector(sabotage: Sabotage) -> Detector {
         Sabotage::JoinLagUnlimited => Detector::Scenario(scenarios::a_joiner_far_behind_does_not_count),
         Sabotage::StoreDurableEarly | Sabotage::StoreNameUnsynced => Detector::Scenario(power_tests::lives),
         Sabotage::StoreTailKept => Detector::Scenario(power_tests::a_cut_batch_does_not_come_back),
+        Sabotage::SaveUnmarked | Sabotage::SaveEpochKept => {
+            Detector::Scenario(|| pack::a_save_is_of_where_it_began(Engine::default(), 1..2))
+        }
     }
 }
 

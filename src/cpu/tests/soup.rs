@@ -11,6 +11,7 @@ use crate::base::{GuestPhys, GuestVirt, Prng};
 use crate::cpu::Cpu;
 use crate::cpu::{Answer, Hart, HartStop, Privilege, Question};
 use crate::engine::{Engine, Fared};
+use crate::mem::Ram;
 
 const SOUP: u64 = BASE + 0x4000;
 const SOUP_BYTES: u64 = 0x8000;
@@ -501,6 +502,49 @@ fn digests_taken_on_the_way_change_nothing() {
             .picture();
         assert!(without == with, "seed {seed}");
     }
+}
+
+/// Copies of RAM begin at any position, one after another, while the soup runs on.
+#[test]
+fn a_copy_of_ram_is_of_where_it_began_under_either_engine() {
+    let mut copies = 0;
+    for seed in seeds() {
+        let recipe = Recipe::new(seed);
+        for engine in [Engine::Translator, Engine::Interpreter] {
+            let (mut prng, mut pieces) = (Prng::new(seed), Prng::new(!seed));
+            let (mut then, mut outline, mut drawn) = (None, None, Ram::new(2 << 20));
+            let mut go_on = |ram: &mut Ram| match &then {
+                None => {
+                    ram.begin_copy(u64::MAX).unwrap();
+                    then = Some(ram.bytes().to_vec());
+                }
+                Some(_) if outline.is_none() => outline = ram.settle_copy(prng.between(1, 60) as usize),
+                Some(bytes) => match ram.draw_copy(prng.between(1, 60) as usize) {
+                    Some(pages) => {
+                        pages.iter().for_each(|(page, bytes)| drawn.load_page(page, bytes).unwrap());
+                    }
+                    None => {
+                        assert!(drawn.bytes() == bytes, "seed {seed} {engine}");
+                        let outline = outline.take().map(|outline| outline.digest);
+                        assert_eq!(outline, Some(drawn.digest()), "seed {seed} {engine}");
+                        drawn.clear();
+                        then = None;
+                        copies += 1;
+                    }
+                },
+            };
+            let with = recipe.run_from(
+                recipe.world().with(engine),
+                || pieces.between(1, 300),
+                |mut world| {
+                    go_on(&mut world.ram);
+                    world
+                },
+            );
+            assert!({ with }.picture() == recipe.run(|| u64::MAX, |w| w).picture(), "seed {seed} {engine}");
+        }
+    }
+    assert!(copies > 200, "{copies}");
 }
 
 #[test]
