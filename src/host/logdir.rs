@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::remedy::fix_of_io;
+use super::store::IDENTITY_NAME;
 use crate::base::Seq;
 use crate::log::{Damage, FrameError, HeaderError};
 use crate::snapshot::SnapshotError;
@@ -79,6 +80,12 @@ pub enum LogError {
     /// The directory has neither a base nor a segment.
     #[error("{} holds no log", dir.display())]
     NoLog {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The directory is a store's.
+    #[error("{} is a store, not a recording", dir.display())]
+    Store {
         /// The directory.
         dir: PathBuf,
     },
@@ -152,6 +159,10 @@ impl LogError {
                     .into(),
             ),
             LogError::NoLog { .. } => Some("record one with `lockstep run GUEST.elf --record DIR`".into()),
+            LogError::Store { dir } => Some(format!(
+                "`lockstep store export {0} OUT` makes a recording of it; `lockstep store ls {0}` shows what it has",
+                dir.display()
+            )),
             LogError::BadHeader { why: HeaderError::BadVersion { .. }, .. }
             | LogError::BadBase { why: SnapshotError::BadVersion { .. }, .. } => {
                 Some("read it with the lockstep that wrote it".into())
@@ -165,6 +176,14 @@ impl LogError {
             LogError::NotAFrame { .. } | LogError::OutOfSequence { .. } | LogError::Broken { .. } => None,
         }
     }
+}
+
+/// Fails if `dir` is a store's: that has segments, too, and they hold more than frames.
+fn refuse_store(dir: &Path) -> Result<(), LogError> {
+    if dir.join(IDENTITY_NAME).is_file() && dir.join(BASE_NAME).symlink_metadata().is_err() {
+        return Err(LogError::Store { dir: dir.to_owned() });
+    }
+    Ok(())
 }
 
 /// The name of the segment that starts with entry `first`.

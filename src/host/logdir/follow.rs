@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::{LogError, segment_name, segments_in};
+use super::{LogError, refuse_store, segment_name, segments_in};
 use crate::base::{Icount, Seq};
 use crate::log::scan::{Place, Scan, ScanTotals};
 use crate::log::segment::HEADER_BYTES_MAX;
@@ -43,6 +43,7 @@ struct OpenSegment {
 impl Follower {
     /// Follows the log in `dir`, which must exist; its first segment need not.
     pub fn open(dir: &Path) -> Result<Self, LogError> {
+        refuse_store(dir)?;
         segments_in(dir)?;
         let (position, totals) = (Icount::ZERO, ScanTotals::default());
         Ok(Self { dir: dir.to_owned(), open: None, expected: None, position, totals })

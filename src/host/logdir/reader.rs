@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::map::Mapped;
-use super::{BASE_NAME, BASE_PART_NAME, LogError, segments_in};
+use super::{BASE_NAME, BASE_PART_NAME, LogError, refuse_store, segments_in};
 use crate::base::{Icount, Seq};
 use crate::log::scan::{self, Place, Scan, ScanTotals};
 use crate::log::{Damage, Entry, Fault, HeaderError, Lineage, SegmentHeader};
@@ -39,6 +39,7 @@ pub struct LogDir {
 impl LogDir {
     /// Lists the log in `dir`. That it is whole is not looked at yet.
     pub fn open(dir: &Path) -> Result<Self, LogError> {
+        refuse_store(dir)?;
         let mut segments = Vec::new();
         for (first, path) in segments_in(dir)? {
             let bytes = std::fs::metadata(&path).map_err(LogError::io("look at", &path))?.len();

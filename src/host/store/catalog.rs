@@ -55,13 +55,24 @@ impl Held {
 impl Catalog {
     /// The catalogue of a store that was looked through.
     pub fn new(survey: &Survey) -> Self {
+        let (checkpoints, segments) = (survey.checkpoints.clone(), survey.segments.clone());
+        Self::of(checkpoints, segments, survey.last(), survey.tail.progress.generation)
+    }
+
+    /// The catalogue of a store whose log goes to entry `last`, which ends in `generation`.
+    pub fn of(
+        checkpoints: Vec<CheckpointInfo>,
+        segments: Vec<(Seq, u64)>,
+        last: Seq,
+        generation: Generation,
+    ) -> Self {
         let held = Held {
-            checkpoints: survey.checkpoints.clone(),
-            segments: survey.segments.clone(),
+            checkpoints,
+            segments,
             spares: Vec::new(),
-            written: survey.last(),
-            durable: survey.last(),
-            generation: survey.tail.progress.generation,
+            written: last,
+            durable: last,
+            generation,
             hold: None,
             ended: false,
             readers: BTreeMap::new(),

@@ -21,7 +21,7 @@
 //! It is written as `.part`, synced, renamed, and the directory is synced: under its own name it is whole.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -319,6 +319,11 @@ impl Chunks {
         self.info
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads the whole state.
     pub fn saved(mut self) -> Result<Saved, StoreError> {
         let mut decoder = Decoder::new(self.inspector.ram_bytes);
@@ -328,10 +333,10 @@ impl Chunks {
         decoder.finish().map_err(|why| self.bad(why.to_string()))
     }
 
-    /// Reads to the end: the first thing that is wrong.
-    pub(super) fn verify(self) -> Result<(), StoreError> {
+    /// Reads to the end, and says how many bytes each time: the first thing that is wrong.
+    pub fn verify(self, mut has_read: impl FnMut(u64)) -> Result<(), StoreError> {
         for chunk in self {
-            chunk?;
+            has_read(chunk?.len() as u64);
         }
         Ok(())
     }

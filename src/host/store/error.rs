@@ -43,6 +43,12 @@ pub enum StoreError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The directory is a recording's.
+    #[error("{} holds a recording, not a store", dir.display())]
+    Recording {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// Its creator was cut off before anything was recorded.
     #[error("the creation of the store {} was cut off; nothing was recorded in it", dir.display())]
     Unfinished {
@@ -247,6 +253,9 @@ impl StoreError {
                 dir.display()
             )),
             StoreError::InUse { .. } => Some("end that process first, or choose another directory".into()),
+            StoreError::Recording { .. } => {
+                Some("`lockstep log` looks into a recording, and `lockstep replay` replays it".into())
+            }
             StoreError::NoStore { .. } => Some("check the path, or start with a guest or as a backup".into()),
             StoreError::Unfinished { .. } => Some("create the store again in the same directory".into()),
             StoreError::BadVersion { .. } => Some("open it with the lockstep that wrote it".into()),

@@ -16,7 +16,7 @@ use crate::host::os;
 
 /// The files of one directory.
 pub trait Files: Debug + Send + Sync {
-    /// The path of a name, for messages.
+    /// The path of a name, for messages; of the directory itself if it is empty.
     fn path(&self, name: &str) -> PathBuf;
 
     /// All names, with the length of each file.
@@ -119,7 +119,8 @@ impl HostFiles {
 
 impl Files for HostFiles {
     fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
+        // Joined with nothing, a slash would be added.
+        if name.is_empty() { self.dir.clone() } else { self.dir.join(name) }
     }
 
     fn list(&self) -> io::Result<Vec<(String, u64)>> {

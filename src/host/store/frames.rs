@@ -9,7 +9,8 @@ use super::identity::Identity;
 use super::segment::Walk;
 use super::survey::check_generation;
 use crate::base::{Icount, Seq};
-use crate::log::Frame;
+use crate::log::frame::EntryCursor;
+use crate::log::{Entry, Frame, FrameError, Payloads};
 
 /// The frames after an entry. It ends with the last frame that was written when it came there; what it has
 /// not yet read is not removed meanwhile. After an error there are no more.
@@ -59,6 +60,14 @@ impl Frames {
         }
     }
 
+    /// An error: the last frame, of so many bytes, has an entry that does not decode.
+    fn bad(&self, frame_bytes: usize, why: FrameError) -> StoreError {
+        let walk = self.walk.as_ref().expect("a frame came from a segment");
+        let end = walk.at() - (walk.frames().len() - self.done) as u64;
+        let offset = end - frame_bytes as u64;
+        StoreError::BadFrame { path: walk.path().clone(), offset, why: why.to_string() }
+    }
+
     /// Reads the next batch; false if there is none yet.
     fn fetch(&mut self) -> Result<bool, StoreError> {
         if self.next > self.catalog.lock().written {
@@ -87,6 +96,18 @@ impl Frames {
         self.walk = Some(walk);
         Ok(true)
     }
+
+    /// The entries after the one that the frames were asked for after.
+    pub fn entries(self, payloads: Payloads) -> Entries {
+        Entries {
+            after: Seq(self.next.get() - 1),
+            frames: self,
+            frame: Vec::new(),
+            cursor: None,
+            payloads,
+            failed: false,
+        }
+    }
 }
 
 impl Iterator for Frames {
@@ -99,6 +120,49 @@ impl Iterator for Frames {
         let frame = self.frame().transpose();
         self.failed = matches!(frame, Some(Err(_)));
         frame
+    }
+}
+
+/// The entries in [`Frames`], one after another. After an error there are no more.
+#[derive(Debug)]
+pub struct Entries {
+    frames: Frames,
+    after: Seq,
+    frame: Vec<u8>,
+    cursor: Option<EntryCursor>,
+    payloads: Payloads,
+    failed: bool,
+}
+
+impl Entries {
+    fn entry(&mut self) -> Result<Option<Entry>, StoreError> {
+        loop {
+            if let Some(cursor) = self.cursor.as_mut().filter(|cursor| !cursor.is_done()) {
+                let entry = cursor.next_in(&self.frame, self.payloads);
+                let entry = entry.map_err(|why| self.frames.bad(self.frame.len(), why))?;
+                if entry.seq > self.after {
+                    return Ok(Some(entry));
+                }
+                continue;
+            }
+            let Some(frame) = self.frames.next() else { return Ok(None) };
+            self.frame = frame?;
+            let checked = Frame::check(&self.frame).expect("the batch was checked");
+            self.cursor = Some(checked.cursor());
+        }
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<Entry, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let entry = self.entry().transpose();
+        self.failed = matches!(entry, Some(Err(_)));
+        entry
     }
 }
 

@@ -524,7 +524,7 @@ fn make(
 }
 
 /// Locks the directory: until the file is closed, also when we are killed.
-fn lock(dir: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Result<File, StoreError> {
+pub(super) fn lock(dir: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Result<File, StoreError> {
     let file = File::open(dir).map_err(StoreError::io("open", dir))?;
     match file.metadata().map_err(StoreError::io("look at", dir))?.is_dir() {
         true => {}

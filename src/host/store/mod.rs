@@ -18,7 +18,8 @@
 //!
 //! Reading order: `error`, `files` (what is asked of the directory), `identity`, `batch` (what frames are
 //! written in), `segment`, `checkpoint`, `survey` (what is there), `catalog` (what is there now), `writer`,
-//! `keep` and `keeper` (retention), `frames` (reading back), `handle` (the threads).
+//! `keep` and `keeper` (retention), `frames` (reading back), `handle` (the threads), `reader` (a store
+//! that is only looked at).
 //!
 //! Absent on purpose: replication, and what an entry means.
 
@@ -32,19 +33,21 @@ mod handle;
 mod identity;
 mod keep;
 mod keeper;
+mod reader;
 mod segment;
 mod survey;
 mod writer;
 
 pub use checkpoint::{CheckpointInfo, CheckpointMeta, Chunks};
 pub use error::StoreError;
-pub use frames::Frames;
+pub use frames::{Entries, Frames};
 pub use handle::{Appended, Settings, Status, Store, StoreEvent, Sync};
-pub use identity::Identity;
+pub use identity::{Identity, NAME as IDENTITY_NAME};
 pub use keep::Keep;
 pub use keeper::Pruned;
+pub use reader::StoreReader;
 pub use segment::Progress;
-pub use survey::{Check, Survey, Tail};
+pub use survey::{Check, Findings, Survey, Tail, is_begun_in};
 
 #[cfg(test)]
 mod disk_tests;

@@ -89,6 +89,8 @@ pub struct Walk {
     sum: Option<u64>,
     progress: Progress,
     frames: Vec<u8>,
+    /// The last batch has no frames.
+    closed: bool,
 }
 
 impl Walk {
@@ -118,7 +120,18 @@ impl Walk {
         let progress = Progress { next: first, generation: header.generation, position };
         let at = len as u64;
         // Until there is proof of more, only what was synced before the file got its name.
-        Ok(Self { file, path, header, file_bytes, at, durable: at, sum, progress, frames: Vec::new() })
+        Ok(Self {
+            file,
+            path,
+            header,
+            file_bytes,
+            at,
+            durable: at,
+            sum,
+            progress,
+            frames: Vec::new(),
+            closed: false,
+        })
     }
 
     /// The segment's header.
@@ -144,6 +157,11 @@ impl Walk {
     /// The sum of the last batch, if there was one or that of the segment before is known.
     pub const fn sum(&self) -> Option<u64> {
         self.sum
+    }
+
+    /// Whether the last batch is one without frames, which a close writes.
+    pub const fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// How far the entries are followed.
@@ -198,7 +216,8 @@ impl Walk {
         }
         self.at += HEADER_BYTES as u64 + u64::from(header.len);
         self.durable = self.durable.max(header.durable.min(self.at));
-        if header.len > 0 {
+        self.closed = header.len == 0;
+        if !self.closed {
             self.sum = Some(header.sum);
         }
         Ok(Ok(header))

@@ -9,6 +9,12 @@
 //! | bad bytes behind the last good batch of the last segment | crash while writing | a torn tail: cut |
 //! | the same, and a later batch says that this place was durable | not a crash | `Rot` |
 //! | a bad batch in another segment, a missing file, a checkpoint past the log's end | not a crash | errors |
+//!
+//! [`look_through`] collects everything that is wrong and what is there all the same, for people; [`survey`] is for
+//! a store that is to be used, and fails with the first fault.
+
+use std::fs;
+use std::path::Path;
 
 use super::catalog::SPARES_MAX;
 use super::checkpoint::{self, CheckpointInfo, Chunks};
@@ -27,6 +33,9 @@ pub enum Check {
     All,
     /// The log since the newest checkpoint; of checkpoints, their heads and ends.
     SinceNewest,
+    /// What is needed to go on after this entry, which has a checkpoint: that one, those after it, and the log
+    /// since. Of older checkpoints, their heads and ends.
+    Since(Seq),
 }
 
 /// Where the log ends.
@@ -44,6 +53,8 @@ pub struct Tail {
     pub progress: Progress,
     /// Bytes behind `at` that a writer left who was cut off; 0 if there are none.
     pub torn_bytes: u64,
+    /// The last that was written is what a close writes.
+    pub closed: bool,
 }
 
 /// What is in a store.
@@ -75,19 +86,98 @@ impl Survey {
     }
 }
 
+/// What there is in a store, whole or not, and what is wrong with it.
+#[derive(Debug)]
+pub struct Findings {
+    /// Whose it is.
+    pub identity: Identity,
+    /// Those whose heads can be read, oldest first.
+    pub checkpoints: Vec<CheckpointInfo>,
+    /// First entry and length of the file, from the one that the oldest checkpoint needs.
+    pub segments: Vec<(Seq, u64)>,
+    /// How far the log was followed; none if no segment could be read.
+    pub reached: Option<Progress>,
+    /// The end of the log; none if it was not found.
+    pub tail: Option<Tail>,
+    /// Bytes of all files of the store.
+    pub bytes: u64,
+    /// Bytes of those that wait to become segments.
+    pub bytes_spare: u64,
+    /// What is wrong, in the order of checkpoints and then of the log.
+    pub faults: Vec<StoreError>,
+    spares: Vec<String>,
+    leftovers: Vec<String>,
+}
+
+impl Findings {
+    /// The same of a store that has no fault; otherwise the first.
+    pub fn whole(self) -> Result<Survey, StoreError> {
+        let Self { identity, checkpoints, segments, tail, faults, spares, leftovers, .. } = self;
+        if let Some(fault) = faults.into_iter().next() {
+            return Err(fault);
+        }
+        let tail = tail.expect("the end of a log without a fault is found");
+        Ok(Survey { identity, checkpoints, segments, tail, spares, leftovers })
+    }
+
+    /// The last entry that is known to be there; the one before the first segment if there is none.
+    pub fn last(&self) -> Seq {
+        let next =
+            self.reached.map(|reached| reached.next).or(self.segments.first().map(|(first, _)| *first));
+        next.map_or(Seq::ZERO, |next| Seq(next.get().saturating_sub(1)))
+    }
+
+    /// The last position that is known to have been reached.
+    pub fn end(&self) -> Icount {
+        let last = self.reached.map_or(Icount::ZERO, |reached| reached.position);
+        self.checkpoints.last().map_or(last, |newest| last.max(newest.meta.icount))
+    }
+}
+
 /// Whether `name` is that of a segment, a checkpoint, or a file which becomes one.
 pub fn is_ours(name: &str) -> bool {
     [".log", ".spare", ".ckpt", ".ckpt.part"].iter().any(|suffix| segment::number_in(name, suffix).is_some())
 }
 
-/// Looks through the store.
+/// Whether `dir` has, or had, a store, whole or not.
+pub fn is_begun_in(dir: &Path) -> bool {
+    let names = fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|item| item.file_name().into_string().ok());
+    // Segments alone may be a recording's.
+    let is_of_store = |name: String| {
+        [identity::NAME, identity::NAME_NEW].contains(&name.as_str())
+            || (is_ours(&name) && !name.ends_with(".log"))
+    };
+    names.into_iter().any(is_of_store)
+}
+
+/// The files by which a recording (`host::logdir`) is told from a store: both have segments.
+pub(super) const RECORDING_NAMES: [&str; 2] = ["base.snap", "base.snap.part"];
+
+/// Looks through a store that is to be used.
 pub fn survey(files: &dyn Files, check: Check) -> Result<Survey, StoreError> {
+    look_through(files, check, &mut |_| {})?.whole()
+}
+
+/// Looks through a store as far as it can be read, and says how many bytes it has read whenever there are some more.
+/// It fails where there is no store, or its identity says nothing.
+pub fn look_through(
+    files: &dyn Files,
+    check: Check,
+    has_read: &mut dyn FnMut(u64),
+) -> Result<Findings, StoreError> {
     let dir = files.path("");
     let names = files.list().map_err(StoreError::io("read the directory", &dir))?;
     let has = |name: &str| names.iter().any(|(found, _)| found == name);
     if !has(identity::NAME) {
         if has(identity::NAME_NEW) {
             return Err(StoreError::Unfinished { dir });
+        }
+        if RECORDING_NAMES.iter().any(|name| has(name)) {
+            return Err(StoreError::Recording { dir });
         }
         return match names.iter().find(|(name, _)| is_ours(name)) {
             Some((found, _)) => Err(StoreError::NoIdentity { dir, found: found.clone() }),
@@ -102,69 +192,130 @@ pub fn survey(files: &dyn Files, check: Check) -> Result<Survey, StoreError> {
         found
     };
 
+    let mut faults = Vec::new();
+    let saved = numbered(".ckpt");
     let mut checkpoints = Vec::new();
-    for (seq, _) in numbered(".ckpt") {
-        let chunks = Chunks::open(files, &identity, seq)?;
-        checkpoints.push(chunks.info());
-        if check == Check::All {
-            chunks.verify()?;
+    for (seq, _) in &saved {
+        let is_checked = match check {
+            Check::All => true,
+            Check::SinceNewest => false,
+            Check::Since(from) => *seq >= from,
+        };
+        match Chunks::open(files, &identity, *seq) {
+            Ok(chunks) => {
+                checkpoints.push(chunks.info());
+                if is_checked {
+                    faults.extend(chunks.verify(&mut *has_read).err());
+                }
+            }
+            Err(fault) => faults.push(fault),
         }
     }
-    let (Some(oldest), Some(newest)) = (checkpoints.first(), checkpoints.last()) else {
-        return Err(StoreError::NoCheckpoint { dir });
-    };
-    let (oldest, newest) = (oldest.meta.seq, newest.meta.seq);
-
     let mut segments = numbered(".log");
+    // By their names: what a checkpoint that is rotten needs is needed.
+    let (oldest, newest) = match (saved.first(), saved.last()) {
+        (Some((oldest, _)), Some((newest, _))) => (*oldest, *newest),
+        _ => {
+            faults.push(StoreError::NoCheckpoint { dir: dir.clone() });
+            let before = segments.first().map_or(identity.base_seq, |(first, _)| *first);
+            let before = Seq(before.get().saturating_sub(1));
+            (before, before)
+        }
+    };
+
+    let needless = needed_from(&segments, oldest);
     let mut leftovers: Vec<String> =
-        segments.drain(..needed_from(&segments, oldest)).map(|(first, _)| segment::name_of(first)).collect();
+        segments.drain(..needless).map(|(first, _)| segment::name_of(first)).collect();
     let missing = |from: Seq, upto: Seq| StoreError::Missing { dir: dir.clone(), from, upto };
     match segments.first() {
-        None => return Err(missing(oldest.next(), newest.next())),
+        None => faults.push(missing(oldest.next(), newest.next())),
         Some((first, _)) if *first > oldest.next() => {
-            return Err(missing(oldest.next(), Seq(first.get() - 1)));
+            faults.push(missing(oldest.next(), Seq(first.get() - 1)));
         }
         Some(_) => {}
     }
-    let from = if check == Check::All { 0 } else { needed_from(&segments, newest) };
-    let tail = walk(files, &identity, &segments[from..])?;
-    let last = Seq(tail.progress.next.get() - 1);
-    if last < newest {
+    let from = match check {
+        Check::All => 0,
+        Check::SinceNewest => needed_from(&segments, newest),
+        Check::Since(from) => needed_from(&segments, from.max(oldest)),
+    };
+    let (reached, tail) = walk(files, &identity, &segments[from..], &mut faults, has_read);
+    if let Some(last) = tail.map(|tail| Seq(tail.progress.next.get() - 1))
+        && last < newest
+    {
         // It got its name only when the log up to it was durable.
-        return Err(missing(last.next(), newest));
+        faults.push(missing(last.next(), newest));
     }
 
     let parts = numbered(".ckpt.part");
     leftovers.extend(parts.into_iter().map(|(seq, _)| checkpoint::part_name_of(seq)));
+    let spares = numbered(".spare");
+    let bytes_spare = spares.iter().map(|(_, bytes)| bytes).sum();
     let mut spares: Vec<String> =
-        numbered(".spare").into_iter().map(|(first, _)| segment::spare_name_of(first)).collect();
+        spares.into_iter().map(|(first, _)| segment::spare_name_of(first)).collect();
     if spares.len() > SPARES_MAX {
         leftovers.extend(spares.drain(SPARES_MAX..));
     }
     if has(identity::NAME_NEW) {
         leftovers.push(identity::NAME_NEW.into());
     }
-    Ok(Survey { identity, checkpoints, segments, tail, spares, leftovers })
+    let is_of_store = |name: &str| is_ours(name) || [identity::NAME, identity::NAME_NEW].contains(&name);
+    let bytes = names.iter().filter(|(name, _)| is_of_store(name)).map(|(_, bytes)| bytes).sum();
+    Ok(Findings {
+        identity,
+        checkpoints,
+        segments,
+        reached,
+        tail,
+        bytes,
+        bytes_spare,
+        faults,
+        spares,
+        leftovers,
+    })
 }
 
-/// Walks through the segments, of which there is at least one; answers with the end of the log.
-fn walk(files: &dyn Files, identity: &Identity, segments: &[(Seq, u64)]) -> Result<Tail, StoreError> {
+/// Walks through the segments: how far that went, and the end of the log if it was found. A fault ends the walk
+/// through its segment, and what is behind it is read without knowing what was before.
+fn walk(
+    files: &dyn Files,
+    identity: &Identity,
+    segments: &[(Seq, u64)],
+    faults: &mut Vec<StoreError>,
+    has_read: &mut dyn FnMut(u64),
+) -> (Option<Progress>, Option<Tail>) {
+    let dir = files.path("");
     // The chain begins with the store's id. Where the beginning is cut off, the first batch is believed.
-    let mut sum = (segments[0].0 == identity.base_seq.next()).then_some(identity.id);
+    let is_begin = segments.first().is_some_and(|(first, _)| *first == identity.base_seq.next());
+    let mut sum = is_begin.then_some(identity.id);
     let mut before: Option<Progress> = None;
+    let mut reached = None;
     for (index, (first, _)) in segments.iter().enumerate() {
         let position = before.map_or(Icount::ZERO, |progress| progress.position);
-        let mut walk = Walk::open(files, identity, *first, sum, position)?;
-        if let Some(before) = before {
-            check_generation(&walk, before)?;
-        }
-        let Some((next, _)) = segments.get(index + 1) else {
-            return last_segment(identity, walk);
+        let mut walk = match Walk::open(files, identity, *first, sum, position) {
+            Ok(walk) => walk,
+            Err(fault) => {
+                faults.push(fault);
+                (sum, before) = (None, None);
+                continue;
+            }
         };
-        to_entry(&files.path(""), &mut walk, *next)?;
-        (sum, before) = (walk.sum(), Some(walk.progress()));
+        faults.extend(before.and_then(|before| check_generation(&walk, before).err()));
+        let walked = match segments.get(index + 1) {
+            None => last_segment(identity, &mut walk, has_read).map(Some),
+            Some((next, _)) => to_entry(&dir, &mut walk, *next, has_read).map(|()| None),
+        };
+        reached = Some(walk.progress());
+        match walked {
+            Ok(None) => (sum, before) = (walk.sum(), reached),
+            Ok(tail) => return (reached, tail),
+            Err(fault) => {
+                faults.push(fault);
+                (sum, before) = (None, None);
+            }
+        }
     }
-    unreachable!("the last segment returns")
+    (reached, None)
 }
 
 /// A segment names the generation that the entries before it end in.
@@ -177,7 +328,7 @@ pub(super) fn check_generation(walk: &Walk, before: Progress) -> Result<(), Stor
 }
 
 /// Walks through a segment up to the one from entry `next`.
-fn to_entry(dir: &std::path::Path, walk: &mut Walk, next: Seq) -> Result<(), StoreError> {
+fn to_entry(dir: &Path, walk: &mut Walk, next: Seq, has_read: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
     while walk.progress().next < next {
         if let Err(fault) = walk.step()? {
             if !fault.is_torn() {
@@ -186,6 +337,7 @@ fn to_entry(dir: &std::path::Path, walk: &mut Walk, next: Seq) -> Result<(), Sto
             }
             return Err(walk.rot(fault, "and a later segment was begun when this one was durable"));
         }
+        has_read(walk.frames().len() as u64);
     }
     match walk.progress().next == next {
         true => Ok(()),
@@ -198,10 +350,14 @@ fn to_entry(dir: &std::path::Path, walk: &mut Walk, next: Seq) -> Result<(), Sto
 }
 
 /// Walks through the last segment to the end of the log.
-fn last_segment(identity: &Identity, mut walk: Walk) -> Result<Tail, StoreError> {
+fn last_segment(
+    identity: &Identity,
+    walk: &mut Walk,
+    has_read: &mut dyn FnMut(u64),
+) -> Result<Tail, StoreError> {
     let fault = loop {
         match walk.step()? {
-            Ok(()) => {}
+            Ok(()) => has_read(walk.frames().len() as u64),
             Err(fault) => break fault,
         }
     };
@@ -220,5 +376,6 @@ fn last_segment(identity: &Identity, mut walk: Walk) -> Result<Tail, StoreError>
         sum: walk.sum().unwrap_or(identity.id),
         progress: walk.progress(),
         torn_bytes: behind.bytes.max(u64::from(fault.is_torn())),
+        closed: walk.is_closed(),
     })
 }
