@@ -88,6 +88,8 @@ sabotages! {
     SaveUnmarked = "save-unmarked",
     /// Where a save begins, the hart goes on writing to the pages that it may write without a mark.
     SaveEpochKept = "save-epoch-kept",
+    /// A store's old checkpoints are removed without a look at what is left.
+    StorePrunedBlind = "store-pruned-blind",
 }
 
 impl Sabotage {

@@ -10,7 +10,7 @@ use crate::cli;
 use crate::engine::Engine;
 use crate::ft::pair_tests;
 use crate::ft::primary::scenarios;
-use crate::host::store::power_tests;
+use crate::host::store::{power_tests, prune_tests};
 use crate::log::{Entry, Event};
 use crate::machine::{Machine, Saved};
 use crate::replay::Replayer;
@@ -54,6 +54,7 @@ const fn detector(sabotage: Sabotage) -> Detector {
         Sabotage::HangUnbounded => Detector::Scenario(a_primary_that_hangs_for_long_is_replaced),
         Sabotage::JoinLagUnlimited => Detector::Scenario(scenarios::a_joiner_far_behind_does_not_count),
         Sabotage::StoreDurableEarly | Sabotage::StoreNameUnsynced => Detector::Scenario(power_tests::lives),
+        Sabotage::StorePrunedBlind => Detector::Scenario(prune_tests::the_only_way_back_stays),
         Sabotage::StoreTailKept => Detector::Scenario(power_tests::a_cut_batch_does_not_come_back),
         Sabotage::SaveUnmarked | Sabotage::SaveEpochKept => {
             Detector::Scenario(|| pack::a_save_is_of_where_it_began(Engine::default(), 1..2))

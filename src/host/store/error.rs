@@ -191,6 +191,26 @@ pub enum StoreError {
         /// The number asked for.
         seq: Seq,
     },
+    /// What is to be removed is needed, whatever the limit: nothing was removed.
+    #[error(
+        "the limit of {limit} bytes would remove the only way back: the newest checkpoint of {} and the log after \
+         it have {bytes}",
+        dir.display()
+    )]
+    OnlyWayBack {
+        /// The directory.
+        dir: PathBuf,
+        /// The limit.
+        limit: u64,
+        /// Bytes of the newest checkpoint and the segments after it.
+        bytes: u64,
+    },
+    /// What would be left is not whole: nothing was removed.
+    #[error("nothing is removed, because what would be left is not whole: {why}")]
+    LeftUnsound {
+        /// What is wrong with it.
+        why: Box<StoreError>,
+    },
     /// The caller made a mistake; nothing was written.
     #[error("what should be appended is no frame: {why}")]
     NotAFrame {
@@ -256,6 +276,13 @@ impl StoreError {
             StoreError::Recording { .. } => {
                 Some("`lockstep log` looks into a recording, and `lockstep replay` replays it".into())
             }
+            StoreError::OnlyWayBack { bytes, .. } => {
+                Some(format!("keep at least that: --keep {}M", bytes.div_ceil(1 << 20)))
+            }
+            StoreError::LeftUnsound { .. } => Some(
+                "see `lockstep store verify DIR` for all that is wrong; what is older may be the only way back"
+                    .into(),
+            ),
             StoreError::NoStore { .. } => Some("check the path, or start with a guest or as a backup".into()),
             StoreError::Unfinished { .. } => Some("create the store again in the same directory".into()),
             StoreError::BadVersion { .. } => Some("open it with the lockstep that wrote it".into()),

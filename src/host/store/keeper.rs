@@ -32,12 +32,19 @@ pub struct Keeper {
     /// After a failed sync of the directory it is not known which checkpoints will be there after a crash:
     /// nothing is removed or added any more, so that each of them has its log.
     broken: bool,
+    /// A segment that nothing needs any more becomes a later one.
+    recycles: bool,
 }
 
 impl Keeper {
     /// The keeper of a store that is open.
     pub fn new(files: Arc<dyn Files>, catalog: Arc<Catalog>, identity: Identity) -> Self {
-        Self { files, catalog, identity, broken: false }
+        Self { files, catalog, identity, broken: false, recycles: true }
+    }
+
+    /// The keeper of a store that nobody writes to: what it removes is free again.
+    pub fn without_spares(self) -> Self {
+        Self { recycles: false, ..self }
     }
 
     /// Writes a checkpoint's file, as long as `go_on`; none if that ended.
@@ -97,7 +104,7 @@ impl Keeper {
         }
         for first in &unneeded {
             let (name, spare) = (segment::name_of(*first), segment::spare_name_of(*first));
-            if self.catalog.lock().spares.len() < SPARES_MAX {
+            if self.recycles && self.catalog.lock().spares.len() < SPARES_MAX {
                 self.files.rename(&name, &spare).map_err(StoreError::io("rename", self.files.path(&name)))?;
                 // A crash may bring its old name back, and nothing needs what it was the name of.
                 self.catalog.lock().spares.push(spare);

@@ -18,7 +18,7 @@
 //!
 //! Reading order: `error`, `files` (what is asked of the directory), `identity`, `batch` (what frames are
 //! written in), `segment`, `checkpoint`, `survey` (what is there), `catalog` (what is there now), `writer`,
-//! `keep` and `keeper` (retention), `frames` (reading back), `handle` (the threads), `reader` (a store
+//! `keep`, `keeper` and `prune` (retention), `frames` (reading back), `handle` (the threads), `reader` (a store
 //! that is only looked at).
 //!
 //! Absent on purpose: replication, and what an entry means.
@@ -33,6 +33,7 @@ mod handle;
 mod identity;
 mod keep;
 mod keeper;
+mod prune;
 mod reader;
 mod segment;
 mod survey;
@@ -45,6 +46,7 @@ pub use handle::{Appended, Settings, Status, Store, StoreEvent, Sync};
 pub use identity::{Identity, NAME as IDENTITY_NAME};
 pub use keep::Keep;
 pub use keeper::Pruned;
+pub use prune::{PruneReport, prune};
 pub use reader::StoreReader;
 pub use segment::Progress;
 pub use survey::{Check, Findings, Survey, Tail, is_begun_in};
@@ -53,5 +55,7 @@ pub use survey::{Check, Findings, Survey, Tail, is_begun_in};
 mod disk_tests;
 #[cfg(test)]
 pub(crate) mod power_tests;
+#[cfg(test)]
+pub(crate) mod prune_tests;
 #[cfg(test)]
 mod store_tests;

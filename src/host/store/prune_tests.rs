@@ -1,0 +1,104 @@
+//! Removing what is over from a store that nobody has, and looking through one that is damaged.
+
+use super::disk_tests::Disk;
+use super::error::StoreError;
+use super::keep::Keep;
+use super::power_tests::closed;
+use super::prune::prune_in;
+use super::survey::{Check, RECORDING_NAMES, look_through, survey};
+use crate::host::logdir::{BASE_NAME, BASE_PART_NAME};
+
+fn keep(text: &str) -> Keep {
+    text.parse().unwrap()
+}
+
+/// The newest checkpoint of a closed store has rotted: what is older stays.
+pub fn the_only_way_back_stays() -> Result<(), String> {
+    let (disk, _) = closed();
+    let newest = disk.names().into_iter().rfind(|name| name.ends_with(".ckpt"));
+    rot(&disk, &newest.ok_or("no checkpoint")?, 200);
+    let names = disk.names();
+    match prune_in(disk.files(), &keep("1")) {
+        Err(StoreError::LeftUnsound { .. }) if disk.names() == names => Ok(()),
+        other => Err(format!("{other:?}, and {:?} are left of {names:?}", disk.names())),
+    }
+}
+
+fn rot(disk: &Disk, name: &str, at: usize) {
+    let (mut content, _) = disk.content(name);
+    content[at] ^= 1;
+    disk.put(name, content);
+}
+
+#[test]
+fn nothing_goes_unless_what_is_left_is_whole() {
+    the_only_way_back_stays().unwrap();
+    // The same of the log.
+    let (disk, _) = closed();
+    let log = disk.names().into_iter().rfind(|name| name.ends_with(".log")).unwrap();
+    rot(&disk, &log, 300);
+    let names = disk.names();
+    prune_in(disk.files(), &keep("1")).unwrap_err();
+    assert_eq!(disk.names(), names);
+}
+
+#[test]
+fn what_is_over_goes_and_its_space_is_free_again() {
+    let (disk, last) = closed();
+    let before = survey(&*disk.files(), Check::All).unwrap();
+    let report = prune_in(disk.files(), &keep("1")).unwrap();
+    assert_eq!(report.pruned.checkpoints, before.checkpoints.len() - 1);
+    assert!(report.pruned.segments > 0 && report.bytes_freed > 0);
+    assert!(!disk.names().iter().any(|name| name.ends_with(".spare")), "{:?}", disk.names());
+    let after = survey(&*disk.files(), Check::All).unwrap();
+    assert_eq!((after.last(), after.checkpoints.len()), (last, 1));
+    assert_eq!(after.checkpoints[0], before.checkpoints[before.checkpoints.len() - 1]);
+    assert_eq!(prune_in(disk.files(), &keep("1")).unwrap().pruned, Default::default());
+}
+
+#[test]
+fn a_limit_that_the_only_way_back_exceeds_is_refused() {
+    let (disk, _) = closed();
+    let names = disk.names();
+    match prune_in(disk.files(), &Keep { bytes: Some(1), ..Keep::default() }) {
+        Err(error @ StoreError::OnlyWayBack { limit: 1, .. }) => {
+            assert_eq!(error.fix().unwrap(), "keep at least that: --keep 1M");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(disk.names(), names);
+}
+
+#[test]
+fn all_that_is_wrong_is_found_at_once_and_the_rest_is_told() {
+    let (disk, last) = closed();
+    let mut bytes = 0;
+    let whole = look_through(&*disk.files(), Check::All, &mut |more| bytes += more).unwrap();
+    let chunks: u64 = whole.checkpoints.iter().map(|kept| kept.bytes - 108).sum();
+    assert!(bytes > chunks + 1000 && bytes < whole.bytes, "{bytes} bytes were read of {}", whole.bytes);
+    assert!(whole.faults.is_empty() && whole.tail.is_some_and(|tail| tail.closed));
+    let names = disk.names();
+    let of = |suffix: &str| names.iter().filter(|name| name.ends_with(suffix)).cloned().collect::<Vec<_>>();
+    let (checkpoints, logs) = (of(".ckpt"), of(".log"));
+    assert!(logs.len() > 2, "{logs:?}");
+    rot(&disk, &checkpoints[0], 200);
+    rot(&disk, &logs[0], 300);
+    rot(&disk, &logs[1], 300);
+    let found = look_through(&*disk.files(), Check::All, &mut |_| {}).unwrap();
+    let faults: Vec<String> = found.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    for (fault, name) in faults.iter().zip([&checkpoints[0], &logs[0], &logs[1]]) {
+        assert!(fault.contains(name.as_str()) && fault.contains("at byte"), "{fault}");
+    }
+    // The end of the log is found all the same, and both checkpoints have heads.
+    assert_eq!((found.last(), found.checkpoints.len()), (last, checkpoints.len()));
+    assert!(found.tail.is_some());
+    // What is newer than the rot is whole.
+    let newest = found.checkpoints.last().unwrap().meta.seq;
+    assert_eq!(survey(&*disk.files(), Check::Since(newest)).unwrap().last(), last);
+}
+
+#[test]
+fn a_recording_is_known_by_the_names_that_it_has() {
+    assert_eq!(RECORDING_NAMES, [BASE_NAME, BASE_PART_NAME]);
+}
