@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`kind`] (entries by kind), [`packet`] (network frames in words), [`view`] (an
 //! entry in words and as JSON), [`filter`], [`stats`] and [`picture`] (counts, and the timeline
-//! as SVG), [`groups`] (entries by what the guest was about), [`symbols`] (names for places in a
+//! as SVG), [`clock`] (the guest's clock along a log), [`groups`] (entries by what the guest was about), [`symbols`] (names for places in a
 //! guest), [`callers`]
 //! and [`profile`] (where a guest's time goes), [`diff`].
 //!
@@ -10,6 +10,7 @@
 //! what is inspected.
 
 pub mod callers;
+pub mod clock;
 pub mod diff;
 pub mod filter;
 pub mod groups;
@@ -21,6 +22,7 @@ pub mod stats;
 pub mod symbols;
 pub mod view;
 
+pub use clock::LogClock;
 pub use diff::{Diff, Parting};
 pub use filter::Filter;
 pub use groups::Groups;
