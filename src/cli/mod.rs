@@ -12,17 +12,20 @@ pub(crate) mod demo;
 pub(crate) mod disasm;
 pub(crate) mod disk;
 pub(crate) mod elf;
+pub(crate) mod fork;
 pub(crate) mod guest;
 pub(crate) mod kill;
 pub(crate) mod leave;
 pub(crate) mod log;
 pub(crate) mod node;
+pub(crate) mod past;
 pub(crate) mod primary;
 pub(crate) mod profile;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub mod sim;
 pub(crate) mod status;
+pub(crate) mod store;
 pub(crate) mod switch;
 pub(crate) mod switchover;
 pub(crate) mod symbols;
@@ -82,10 +85,12 @@ enum Command {
     Leave(leave::Args),
     /// Kill a node of this host with SIGKILL, to see what the others make of it.
     Kill(kill::Args),
-    /// Replay a recording: the same output, the same end.
+    /// Replay a recording, or what a store has: the same output, the same end.
     Replay(replay::Args),
     /// Look into recordings: info, dump, stats, verify, grep, diff.
     Log(log::Args),
+    /// Look into a store, check it, make a recording of it, remove what is old.
+    Store(store::Args),
     /// Print a guest's instructions.
     Disasm(disasm::Args),
     /// Talk to the `kv` guest, or load it and check every answer.
@@ -106,6 +111,7 @@ impl Command {
                 | Command::Backup(_)
                 | Command::Replay(_)
                 | Command::Log(_)
+                | Command::Store(_)
                 | Command::Sim(_)
                 | Command::Bench(_)
         )
@@ -136,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::Kill(args) => kill::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Log(args) => log::run(args),
+        Command::Store(args) => store::run(args),
         Command::Disasm(args) => disasm::run(args),
         Command::Client(args) => client::run(args),
         Command::Sim(args) => sim::run(args),

@@ -1,24 +1,37 @@
-//! `lockstep replay`: a recording, run again: the same output, the same end, or a divergence.
+//! `lockstep replay`: a recording, or a part of what a store has, run again: the same output, the same end, or a
+//! divergence.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::past::{self, Past, When};
 use super::profile::ProfileArgs;
 use super::{Failure, arg};
 use crate::base::{Icount, Seq};
-use crate::host::logdir::{LogDir, LogError, LogReader};
+use crate::host::logdir::{BASE_NAME, BASE_PART_NAME, LogDir, LogError};
 use crate::host::say::say;
+use crate::host::store::{self, StoreReader};
 use crate::isa;
-use crate::log::{Entry, Event, Fault, Lineage};
+use crate::log::{Entry, Event, Fault, Lineage, Payloads};
 use crate::machine::config::RAM_BYTES_MAX;
 use crate::machine::{BootOptions, Executed, Exit, Machine, Output};
 use crate::replay::{Detours, Divergence, Followed, NotRestored, ReplayStop, Replayer};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The directory that `--record` filled.
-    #[arg(value_name = "DIR")]
+    /// The directory that `--record` filled; or a store, of which the log since its newest checkpoint is replayed.
+    #[arg(value_name = "DIR|STORE")]
     dir: PathBuf,
+    /// Of a store: replay from the newest checkpoint before this point, and stop there. A position like 50M, the
+    /// guest's time before the log's end like -10m, or a time of day like 2026-11-30T13:45:00Z.
+    #[arg(
+        long,
+        value_name = "POSITION|-TIME|TIME",
+        value_parser = past::when,
+        allow_hyphen_values = true,
+        conflicts_with = "until"
+    )]
+    at: Option<When>,
     /// Stop at this position, before what happens there.
     #[arg(long, value_name = "ICOUNT")]
     until: Option<u64>,
@@ -46,26 +59,53 @@ const ENTRIES_A_TURN: usize = 1024;
 /// Instructions between two looks at the output.
 const BUDGET: u64 = 1 << 22;
 
+/// What is replayed.
+struct History {
+    /// A recording or a store: for messages.
+    what: &'static str,
+    machine: Machine,
+    /// The last entry that the machine's state contains.
+    done: Seq,
+    entries: Box<dyn Iterator<Item = Result<Entry, Unread>>>,
+    /// The last entry's position.
+    end: Icount,
+    until: Icount,
+    /// What set `until`.
+    limit: &'static str,
+    /// It stays locked as long as it is read.
+    store: Option<StoreReader>,
+}
+
+/// Why there are no more entries.
+enum Unread {
+    /// Its writer was cut off: what comes before is whole.
+    Torn(String),
+    Failed(Failure),
+}
+
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let log = LogDir::open(&args.dir).map_err(unreadable)?;
-    let lineage = log.header().map_err(unreadable)?.lineage;
-    check_guest(args, &lineage)?;
-    let mut machine = base(&log, &lineage)?;
+    let history = if is_store(&args.dir) { of_store(args)? } else { of_recording(args)? };
+    let History { what, mut machine, done, entries, end, until, limit, store: _locked } = history;
+    let detours = detours(args, machine.icount(), end.min(until));
     let profiling = args.profile.begin(&mut machine)?;
     let mut session = Session {
-        replayer: Replayer::new(machine, lineage.base_seq.next()),
-        until: args.until.map_or(Icount::MAX, Icount),
+        replayer: Replayer::new(machine, done.next()),
+        what,
+        done,
+        end,
+        until,
+        limit,
         trace: args.trace,
         out: io::BufWriter::new(io::stdout().lock()),
         closed: false,
-        seq_last: lineage.base_seq,
+        seq_last: done,
         checked: 0,
         ended: None,
         followed: Vec::new(),
-        detours: detours(args, &log, &lineage)?,
+        detours,
         executed: None,
     };
-    let result = session.play(log.read());
+    let result = session.play(entries);
     let flushed = session.out.flush();
     let ended = session.ended;
     let status = match result {
@@ -97,18 +137,81 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     profiled.map(|()| status)
 }
 
-/// The detours that the user asked for.
-fn detours(args: &Args, log: &LogDir, lineage: &Lineage) -> Result<Detours, Failure> {
+/// Whether `dir` is a store, or what is left of one.
+fn is_store(dir: &Path) -> bool {
+    let has = |name: &str| dir.join(name).symlink_metadata().is_ok();
+    store::is_begun_in(dir) && !has(BASE_NAME) && !has(BASE_PART_NAME)
+}
+
+fn of_recording(args: &Args) -> Result<History, Failure> {
+    if args.at.is_some() {
+        LogDir::open(&args.dir).map_err(unreadable)?;
+        let what = format!(
+            "--at is for a store; {} is a recording, and starts at its beginning",
+            args.dir.display()
+        );
+        return Err(Failure::new(what).fix("stop a recording's replay with --until POSITION"));
+    }
+    let log = LogDir::open(&args.dir).map_err(unreadable)?;
+    let lineage = log.header().map_err(unreadable)?.lineage;
+    check_guest(args, &lineage)?;
+    let entries = log.read().map(|place| match place {
+        Ok(place) => Ok(place.entry),
+        Err(LogError::Damaged { damage, .. })
+            if matches!(damage.fault, Fault::TornTail { .. } | Fault::TornHeader { .. }) =>
+        {
+            Err(Unread::Torn(damage.to_string()))
+        }
+        Err(error) => Err(Unread::Failed(unreadable(error))),
+    });
+    Ok(History {
+        what: "recording",
+        machine: base(&log, &lineage)?,
+        done: lineage.base_seq,
+        entries: Box::new(entries),
+        end: log.last_entry().map_err(unreadable)?.map_or(lineage.base_icount, |entry| entry.at),
+        until: args.until.map_or(Icount::MAX, Icount),
+        limit: "--until",
+        store: None,
+    })
+}
+
+fn of_store(args: &Args) -> Result<History, Failure> {
+    let past = Past::open(&args.dir, "replay")?;
+    check_guest(args, &past.store.found().identity.lineage())?;
+    let at = args.until.map(|until| When::position(Icount(until)));
+    let point = past.locate(args.at.as_ref().or(at.as_ref()))?;
+    let machine = past.restore(point.from)?;
+    past.tell_start(&point);
+    let done = point.from.meta.seq;
+    let frames = past.store.frames_after(done).map_err(past::unusable)?;
+    let entries = frames.entries(Payloads::Kept).map(|entry| match entry {
+        Ok(entry) => Ok(entry),
+        Err(error) => Err(Unread::Failed(past::unusable(error))),
+    });
+    let end = past.end();
+    Ok(History {
+        what: "log",
+        machine,
+        done,
+        entries: Box::new(entries),
+        end,
+        until: point.at.unwrap_or(Icount::MAX),
+        limit: if args.at.is_some() { "--at" } else { "--until" },
+        store: Some(past.store),
+    })
+}
+
+/// The detours that the user asked for, between two positions.
+fn detours(args: &Args, from: Icount, to: Icount) -> Detours {
     let mut detours = Detours::default();
     if let Some(seed) = args.chunks {
         detours.cut(seed);
     }
     if let Some(seed) = args.save_restore {
-        let from = lineage.base_icount;
-        let last = log.last_entry().map_err(unreadable)?.map_or(from, |entry| entry.at);
-        detours.restore_between(seed, from, args.until.map_or(last, |until| last.min(Icount(until))));
+        detours.restore_between(seed, from, to);
     }
-    Ok(detours)
+    detours
 }
 
 fn unreadable(error: LogError) -> Failure {
@@ -181,7 +284,15 @@ impl From<Divergence> for Stopped {
 
 struct Session<'a> {
     replayer: Replayer,
+    /// What is replayed: for messages.
+    what: &'static str,
+    /// The last entry before.
+    done: Seq,
+    /// The last position that is known to have been recorded.
+    end: Icount,
     until: Icount,
+    /// What set `until`.
+    limit: &'static str,
     trace: bool,
     out: io::BufWriter<io::StdoutLock<'a>>,
     closed: bool,
@@ -196,26 +307,25 @@ struct Session<'a> {
 
 impl Session<'_> {
     /// Replays up to the end or `until`; the answer is a torn tail, if there is one.
-    fn play(&mut self, reader: LogReader) -> Result<Option<String>, Stopped> {
+    fn play(
+        &mut self,
+        entries: impl Iterator<Item = Result<Entry, Unread>>,
+    ) -> Result<Option<String>, Stopped> {
         let mut torn = None;
         let mut batch: Vec<Entry> = Vec::new();
         let mut beyond = false;
-        for place in reader {
-            match place {
-                Ok(place) if place.entry.at >= self.until => {
+        for entry in entries {
+            match entry {
+                Ok(entry) if entry.at >= self.until => {
                     beyond = true;
                     break;
                 }
-                Ok(place) => batch.push(place.entry),
-                Err(LogError::Damaged { damage, .. })
-                    if matches!(damage.fault, Fault::TornTail { .. } | Fault::TornHeader { .. }) =>
-                {
-                    torn = Some(damage.to_string());
-                }
-                Err(error) => {
+                Ok(entry) => batch.push(entry),
+                Err(Unread::Torn(damage)) => torn = Some(damage),
+                Err(Unread::Failed(failure)) => {
                     self.feed(std::mem::take(&mut batch))?;
                     self.print_rest();
-                    return Err(Stopped::Failed(unreadable(error)));
+                    return Err(Stopped::Failed(failure));
                 }
             }
             if batch.len() == ENTRIES_A_TURN {
@@ -223,16 +333,16 @@ impl Session<'_> {
             }
         }
         self.feed(batch)?;
-        if beyond {
+        if beyond || (self.until <= self.end && torn.is_none()) {
             self.run_on()?;
         }
         self.print_rest();
         // What came after the last entry was not recorded.
         let end = self.replayer.icount();
         if self.until != Icount::MAX && end < self.until && self.ended.is_none() {
-            let what = format!("the recording ends at {end}, before --until {}", self.until);
+            let what = format!("the {} ends at {end}, before {} {}", self.what, self.limit, self.until);
             return Err(Stopped::Failed(
-                Failure::new(what).fix("name an earlier position, or leave --until out"),
+                Failure::new(what).fix(format!("name an earlier position, or leave {} out", self.limit)),
             ));
         }
         Ok(torn)
@@ -314,14 +424,14 @@ impl Session<'_> {
     fn say_end(&mut self) {
         let end = match (self.ended, self.until) {
             (Some(exit), _) => format!("the guest ended with {exit}"),
-            (None, Icount::MAX) => "the recording stops here; the guest had not ended".into(),
-            (None, _) => "stopped by --until".into(),
+            (None, Icount::MAX) => format!("the {} stops here; the guest had not ended", self.what),
+            (None, _) => format!("stopped by {}", self.limit),
         };
         let at = self.replayer.icount();
         let digest = self.replayer.machine_mut().digest();
         say!(
             "lockstep replay: {end} at {at}; {} entries replayed, digests checked {}, state digest {digest}",
-            self.seq_last,
+            self.seq_last.since(self.done),
             self.checked
         );
         match self.detours.taken() {

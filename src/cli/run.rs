@@ -7,7 +7,7 @@ use super::console::ConsoleArgs;
 use super::disk::DiskArgs;
 use super::guest::GuestArgs;
 use super::profile::ProfileArgs;
-use super::{Failure, arg, node};
+use super::{Failure, arg, fork, node};
 use crate::base::{Generation, Icount, NodeId};
 use crate::ft::{Boot, Node, Settings};
 use crate::host::driver::{Driver, Wiring};
@@ -18,6 +18,18 @@ use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
 pub struct Args {
     #[command(flatten)]
     guest: GuestArgs,
+    /// Instead of a new guest: a new life of the one whose past is in this store, from its end, or from a position
+    /// (STORE@50M), a time before the end by its clock (STORE@-10m) or a time of day (STORE@2026-11-30T13:45:00Z).
+    /// Disks are copies that --disk names; its network is off without --switch.
+    #[arg(
+        long,
+        value_name = "STORE[@POINT]",
+        value_parser = fork::from,
+        conflicts_with_all = [
+            "guest", "kernel", "initrd", "append", "firmware", "memory", "mac", "no_net", "cpu", "no_reboot"
+        ]
+    )]
+    from: Option<fork::Origin>,
     /// Record the run into this directory, for `lockstep replay` and `lockstep log`.
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
@@ -51,8 +63,13 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<u8, Failure> {
     arg::record(args.record.as_deref())?;
     let id = NodeId(draw_u64());
-    let disks = args.disks.open(&args.vm, id, None, false)?;
-    let mut machine = args.guest.boot(&args.vm, disks.specs.clone(), disks.board)?;
+    let (mut machine, disks) = match &args.from {
+        Some(from) => fork::fork(from, &args.disks, &args.vm, id)?,
+        None => {
+            let disks = args.disks.open(&args.vm, id, None, false)?;
+            (args.guest.boot(&args.vm, disks.specs.clone(), disks.board)?, disks)
+        }
+    };
     let profiling = args.profile.begin(&mut machine)?;
     let listener = args.listen.map(arg::listen).transpose()?;
     let driver = Driver::new(Wiring {
@@ -69,7 +86,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         ends_with_console: args.switch.is_none(),
         ..Wiring::default()
     })?;
-    let limit = args.max_instructions.map_or(Icount::MAX, Icount);
+    let limit = args.max_instructions.map_or(Icount::MAX, |count| machine.icount().plus(count));
     let boot = Boot { machine, generation: Generation::ZERO, life: draw_u64(), limit };
     let now_ns = driver.now_ns();
     // The digests of a run that is not recorded are never compared.

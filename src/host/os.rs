@@ -17,6 +17,18 @@ pub fn wall_clock_text() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 
+/// A time of day in words, to the second: `2026-11-29T16:08:00Z`.
+pub fn time_of_day_text(ns: u64) -> String {
+    let time = jiff::Timestamp::from_nanosecond(ns.into());
+    time.map_or_else(|_| format!("{ns} ns after 1970"), |time| format!("{time:.0}"))
+}
+
+/// The time of day, in ns since 1970, that a text in the form of RFC 3339 names.
+pub fn time_of_day(text: &str) -> Result<u64, String> {
+    let time: jiff::Timestamp = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    u64::try_from(time.as_nanosecond()).map_err(|_| "it is before 1970, or too far in the future".into())
+}
+
 /// Waits until one of `fds` is ready, for at most `patience`; how many are. None is after a wait that was
 /// interrupted: it is only a shorter one.
 pub fn look(fds: &mut [PollFd<'_>], patience: Duration) -> usize {

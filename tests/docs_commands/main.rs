@@ -25,6 +25,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "lockstep attach 127.0.0.1:7100 --until",
         "tests/console/scripts.rs attaches like this to a Linux guest",
     ),
+    (GUIDE, "lockstep store ls", "tests/store.rs makes a store, and does all of this with it"),
     (GUIDE, "apt-get install opensbi", "installs a package; tests/opensbi.rs boots with it"),
     (GUIDE, "apt-get install u-boot-qemu", "installs a package, and needs a distribution's disk"),
     (ARBITER, "etcdctl get", "the scene with three etcds asks one that is not at 127.0.0.1"),

@@ -1,0 +1,47 @@
+//! `lockstep store`: what a node has kept of its guest's past.
+//!
+//! Only `prune` changes a store, and `export` writes elsewhere. A store that a process writes to is refused.
+//! Exit codes: 0 whole, done; 1 damaged (`verify`); 2 could not be done. `ls` shows a damaged store as far as it can
+//! be read, and reports the damage on stderr.
+
+mod export;
+mod ls;
+mod prune;
+mod verify;
+
+use clap::Subcommand;
+
+use super::Failure;
+
+/// Look into stores, check them, and remove what is old.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Whose store it is, what it has, and how it was left
+    Ls(ls::Args),
+    /// Whether it is whole: reads everything, and replays from each checkpoint to the next
+    Verify(verify::Args),
+    /// Make a recording of it that starts at a checkpoint, for `replay` and `log`
+    Export(export::Args),
+    /// Remove the oldest checkpoints, and the log before those that stay
+    Prune(prune::Args),
+}
+
+pub fn run(args: &Args) -> Result<u8, Failure> {
+    match &args.command {
+        Command::Ls(args) => ls::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Prune(args) => prune::run(args),
+    }
+}
+
+/// An `s` for all counts but one.
+fn s(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
