@@ -88,6 +88,7 @@ fn frames() -> Vec<Vec<Entry>> {
             generation(4_200_000, 4, 0x9999_aaaa_bbbb_cccc, Start::Takeover),
             (4_300_000, Event::Left { node: NodeId(0x5555_6666_7777_8888) }),
             (4_300_001, Event::SwitchOver { to: Some(NodeId(0x5555_6666_7777_8889)) }),
+            (4_300_002, Event::Checkpoint),
             (5_000_000_000, Event::End(Exit::Reset)),
             (5_000_000_001, Event::End(Exit::Fail(7))),
             (5_000_000_002, Event::End(Exit::Pass)),
@@ -113,7 +114,7 @@ fn segment_bytes() -> Vec<u8> {
 
 #[test]
 fn todays_encoder_writes_the_golden_segment() {
-    check_golden("segment-v4.log", &segment_bytes());
+    check_golden("segment-v5.log", &segment_bytes());
 }
 
 /// The entries of a committed segment.
@@ -131,7 +132,7 @@ fn entries_of(name: &str) -> Vec<Entry> {
 
 #[test]
 fn todays_decoder_reads_the_golden_segment() {
-    assert_eq!(entries_of("segment-v4.log"), frames().concat());
+    assert_eq!(entries_of("segment-v5.log"), frames().concat());
 }
 
 /// The entries of [`frames`] that are not of a kind which came later, numbered anew.
@@ -142,8 +143,17 @@ fn without(is_later: impl Fn(&Event) -> bool) -> Vec<Entry> {
     entries
 }
 
+fn is_checkpoint(event: &Event) -> bool {
+    *event == Event::Checkpoint
+}
+
 fn is_of_groups(event: &Event) -> bool {
-    matches!(event, Event::Left { .. } | Event::SwitchOver { to: Some(_) })
+    is_checkpoint(event) || matches!(event, Event::Left { .. } | Event::SwitchOver { to: Some(_) })
+}
+
+#[test]
+fn a_segment_of_the_fourth_version_is_read_and_has_no_checkpoints() {
+    assert_eq!(entries_of("segment-v4.log"), without(is_checkpoint));
 }
 
 #[test]

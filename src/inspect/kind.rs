@@ -88,6 +88,8 @@ kinds! {
     Left       "left"        Control None;
     /// The primary stopped here on purpose, for its backup to go on.
     SwitchOver "switch-over" Control None;
+    /// Every replica with a store saves its state here.
+    Checkpoint "checkpoint"  Control None;
     /// How much of an attach session's input is delivered.
     Typed      "typed"       Control None;
     /// The guest ended.
@@ -141,6 +143,7 @@ impl Kind {
             Event::Joined { .. } => Kind::Joined,
             Event::Left { .. } => Kind::Left,
             Event::SwitchOver { .. } => Kind::SwitchOver,
+            Event::Checkpoint => Kind::Checkpoint,
             Event::Typed { .. } => Kind::Typed,
             Event::End(_) => Kind::End,
         }

@@ -106,6 +106,7 @@ pub fn text(event: &Event) -> String {
         Event::Joined { node } => format!("backup {node} counts from here on"),
         Event::Typed { session, upto } => format!("typed up to byte {upto} of session {session:016x}"),
         Event::Left { node } => format!("backup {node} does not count any more"),
+        Event::Checkpoint => "every replica with a store saves its state here".into(),
         Event::SwitchOver { to: None } => "the primary hands over".into(),
         Event::SwitchOver { to: Some(node) } => format!("the primary hands over to {node}"),
         Event::End(exit) => match exit {
@@ -165,7 +166,7 @@ fn data(event: &Event) -> Value {
         Event::Output(mark) => {
             json!({ "number": mark.seq, "len": mark.len, "digest": format!("{:08x}", mark.digest) })
         }
-        Event::Horizon | Event::SwitchOver { to: None } => json!({}),
+        Event::Horizon | Event::Checkpoint | Event::SwitchOver { to: None } => json!({}),
         Event::SwitchOver { to: Some(node) } => json!({ "to": node.to_string() }),
         Event::Digest(digest) => json!({ "digest": digest }),
         Event::Generation { generation, node, why } => {

@@ -33,6 +33,7 @@
 //! 0x2a  typed                u64 session; varint  bytes of it delivered so far
 //! 0x2b  left                 u64 node
 //! 0x2c  switch-over to       u64 node
+//! 0x2d  checkpoint           -
 //! ```
 //!
 //! Integers of a fixed size are little-endian, varints as in [`crate::base::varint`]. What "before"
@@ -150,6 +151,7 @@ mod kind {
     pub const TYPED: u8 = 0x2a;
     pub const LEFT: u8 = 0x2b;
     pub const SWITCH_OVER_TO: u8 = 0x2c;
+    pub const CHECKPOINT: u8 = 0x2d;
 }
 
 mod disk_end {
@@ -286,6 +288,7 @@ impl Running {
                 head(kind::SWITCH_OVER_TO);
                 out.extend_from_slice(&node.get().to_le_bytes());
             }
+            Event::Checkpoint => head(kind::CHECKPOINT),
             Event::End(Exit::Pass) => head(kind::END_PASS),
             Event::End(Exit::Fail(number)) => {
                 head(kind::END_FAIL);
@@ -365,6 +368,7 @@ impl Running {
                 Event::Typed { session, upto: varint::get_u64(bytes)? }
             }
             kind::LEFT => Event::Left { node: NodeId(u64::from_le_bytes(get_array(bytes)?)) },
+            kind::CHECKPOINT => Event::Checkpoint,
             kind::SWITCH_OVER => Event::SwitchOver { to: None },
             kind::SWITCH_OVER_TO => {
                 Event::SwitchOver { to: Some(NodeId(u64::from_le_bytes(get_array(bytes)?))) }

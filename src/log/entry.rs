@@ -59,6 +59,8 @@ pub enum Event {
         /// The backup. None in logs of pairs (segment versions 2 and 3): the one that counts.
         to: Option<NodeId>,
     },
+    /// Every replica that keeps a store saves its state here. The digest of that is the entry before.
+    Checkpoint,
     /// The guest ended here.
     End(Exit),
 }
@@ -82,6 +84,7 @@ impl Event {
             | Event::Left { .. }
             | Event::SwitchOver { .. }
             | Event::Typed { .. }
+            | Event::Checkpoint
             | Event::End(_) => &[],
         }
     }

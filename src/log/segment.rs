@@ -31,7 +31,7 @@ use crate::machine::Saved;
 /// What a segment's file starts with.
 pub const MAGIC: [u8; 8] = *b"LKSTPLOG";
 /// The version that is written, and the newest that is read.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 /// The oldest version that is read: it has no "clock" entries, and one for each read of the time.
 pub const VERSION_OLDEST: u32 = 2;
 /// A header with both names at their longest.

@@ -15,6 +15,8 @@ pub enum ReplayStop {
     Budget,
     /// Every entry given so far has been obeyed.
     Drained,
+    /// The last entry obeyed is a [`Event::Checkpoint`]: the machine is in the state to save.
+    Checkpoint,
 }
 
 /// The effects of the replayed entries for the replayer's caller, in order.
@@ -146,7 +148,11 @@ impl Replayer {
             if self.recent.len() == CONTEXT_ENTRIES {
                 self.recent.pop_front();
             }
+            let is_checkpoint = entry.event == Event::Checkpoint;
             self.recent.push_back(entry);
+            if is_checkpoint {
+                return Ok(ReplayStop::Checkpoint);
+            }
         }
         Ok(ReplayStop::Drained)
     }
@@ -245,7 +251,8 @@ impl Replayer {
                 }
                 followed.push(Followed::Control(entry.clone()));
             }
-            Event::Generation { .. }
+            Event::Checkpoint
+            | Event::Generation { .. }
             | Event::Joined { .. }
             | Event::Left { .. }
             | Event::Typed { .. }

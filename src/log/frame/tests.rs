@@ -50,6 +50,7 @@ fn every_kind() -> Vec<Entry> {
         Event::Generation { generation: Generation(2), node: NodeId(2), why: Start::Takeover },
         Event::Generation { generation: Generation(3), node: NodeId(2), why: Start::Alone },
         Event::Left { node: NodeId(7) },
+        Event::Checkpoint,
         Event::SwitchOver { to: None },
         Event::SwitchOver { to: Some(NodeId(u64::MAX - 1)) },
         Event::Generation { generation: Generation(u64::MAX), node: NodeId(3), why: Start::SwitchOver },
@@ -111,14 +112,14 @@ fn every_kind_comes_back_and_the_builder_starts_afresh() {
             builder.push(entry);
         }
         assert_eq!(builder.first_seq(), Some(Seq(1)), "round {round}");
-        assert_eq!(builder.last_seq(), Some(Seq(36)));
+        assert_eq!(builder.last_seq(), Some(Seq(37)));
         let (len, mut bytes) = (builder.bytes_len(), builder.finish());
         assert_eq!(len, bytes.len());
         assert!(builder.is_empty() && builder.bytes_len() == 0 && builder.first_seq().is_none());
         bytes.extend_from_slice(b"what follows does not matter");
         assert_eq!(decode_frame(&bytes), Ok((entries.clone(), len)));
         let frame = Frame::check(&bytes).unwrap();
-        assert_eq!((frame.first_seq(), frame.last_seq()), (Seq(1), Seq(36)));
+        assert_eq!((frame.first_seq(), frame.last_seq()), (Seq(1), Seq(37)));
     }
 }
 
