@@ -46,6 +46,16 @@ sabotages! {
     ActivatedAhead = "activated-ahead",
     /// A backup that was sent the log which it missed counts before it has executed that.
     ResumedEarly = "resumed-early",
+    /// A node asks its disk before the log that led to the request is durable in its store.
+    DiskAheadOfStore = "disk-ahead-of-store",
+    /// An entry counts on disk once it is in memory.
+    DurableUnawaited = "durable-unawaited",
+    /// A checkpoint is kept before the disks have what it takes for done.
+    CheckpointUnsynced = "checkpoint-unsynced",
+    /// A checkpoint is kept while outputs from before it have not arrived.
+    CheckpointEarly = "checkpoint-early",
+    /// A store goes on whoever holds the newest generation.
+    RestartUnchecked = "restart-unchecked",
     /// A joiner is offered a state while outputs from before it wait: if it has to go on, nobody sends them.
     OfferedEarly = "offered-early",
     /// The replayer takes any state digest for the recorder's.

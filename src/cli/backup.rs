@@ -1,13 +1,17 @@
 //! `lockstep backup`: joins a primary, follows it, and takes over when it is gone.
 
-use super::Failure;
+use std::path::{Path, PathBuf};
+
 use super::disk::DiskArgs;
 use super::guest::GuestArgs;
 use super::node::{self, Site};
+use super::reopen::{self, Refusal, Reopened};
+use super::{Failure, arg};
 use crate::base::NodeId;
 use crate::ft::{GIVEN_MAX, Node};
 use crate::host::driver::Driver;
 use crate::host::os::draw_u64;
+use crate::host::say::say;
 
 #[derive(clap::Args)]
 #[command(
@@ -35,21 +39,69 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let site = &args.site;
     check(&args.primary)?;
     let expects = args.guest.described()?;
-    let disks = args.disks.to_join()?;
-    let (listener, arbiter) = site.open()?;
-    let driver = Driver::new(site.wiring("backup", listener, arbiter, disks)?)?;
     let (id, addresses, wait_ns) = (NodeId(draw_u64()), args.primary.clone(), args.wait * 1_000_000_000);
-    let mut node = Node::seeking(id, &site.vm, addresses, wait_ns, site.settings(), driver.now_ns());
+    let mut there = site.store.there();
+    if let (Some(_), Some(disk)) = (there, args.disks.partial()) {
+        say!(
+            "lockstep: the disk {} holds only part of a copy: this node gets the state and the log anew",
+            disk.display()
+        );
+        there = None;
+    }
+    let reopened = there.map(|dir| reopen(args, dir)).transpose()?.flatten();
+    if reopened.is_some() {
+        site.records_no_restart()?;
+    }
+    let (listener, mut arbiter) = site.open()?;
+    let (driver, mut node) = match reopened {
+        Some((Reopened { mut place, mut restart }, dir)) => {
+            let last = arbiter.holder(&site.vm).map_err(|error| arg::arbiter_failed(&site.arbiter, error))?;
+            let disks = args.disks.reopen(&site.vm, id, last.as_ref(), &restart)?;
+            place.replica.standing.is_known_as(id);
+            restart.standing.is_known_as(id);
+            place.replica.write(dir).map_err(reopen::failure)?;
+            restart.wait_ns = wait_ns;
+            let driver = Driver::new(site.wiring("backup", listener, arbiter, disks, Some(place))?)?;
+            let node = Node::restarting(id, &site.vm, restart, addresses, site.settings(), driver.now_ns());
+            (driver, node)
+        }
+        None => {
+            let disks = args.disks.to_join()?;
+            let place = site.store.place();
+            let driver = Driver::new(site.wiring("backup", listener, arbiter, disks, place)?)?;
+            let node = Node::seeking(id, &site.vm, addresses, wait_ns, site.settings(), driver.now_ns());
+            (driver, node)
+        }
+    };
     if !site.once {
         node.rejoins();
     }
     if let Some(config) = expects {
         node.expects(config);
     }
-    if site.record.is_none() {
+    if site.record.is_none() && site.store.store.is_none() {
         node.does_not_record();
     }
     node::live(driver, node, "backup", site.record.as_deref())
+}
+
+/// Opens the store that is there. One that cannot be used is put aside: what it held comes from another node.
+fn reopen<'a>(args: &Args, dir: &'a Path) -> Result<Option<(Reopened, &'a Path)>, Failure> {
+    let failure = match args.site.store.reopen(dir, &args.site.vm) {
+        Ok(reopened) => return Ok(Some((reopened, dir))),
+        Err(Refusal { failure, is_damage: false }) => return Err(failure),
+        Err(Refusal { failure, .. }) => failure,
+    };
+    let mut aside = dir.as_os_str().to_owned();
+    aside.push(".damaged");
+    let aside = PathBuf::from(aside);
+    say!("lockstep: {}", failure.what);
+    std::fs::rename(dir, &aside).map_err(|why| {
+        Failure::new(format!("cannot put the store aside as {}: {why}", aside.display()))
+            .fix("move it away by hand: this node gets the state anew from another one")
+    })?;
+    say!("lockstep: it is put aside as {}; this node gets the state and the log anew", aside.display());
+    Ok(None)
 }
 
 /// The addresses as they can be tried.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use crate::base::NodeId;
 use crate::devices::disk::{DISKS_MAX, DiskSpec};
-use crate::ft::Holder;
+use crate::ft::{Holder, Restart};
+use crate::host::disk::identity::{Identity, Role};
 use crate::host::disk::open::open_boot;
 use crate::host::disk::{Claimant, DiskError, DiskPlace, Disks, OverlayPlace};
 use crate::host::say::say;
@@ -62,13 +63,16 @@ impl DiskArgs {
         last: Option<&Holder>,
         fault_tolerant: bool,
     ) -> Result<Booted, Failure> {
-        let claimant = Claimant { vm, node, last, fault_tolerant };
+        self.open_as(&Claimant { vm, node, last, fault_tolerant, replica: None })
+    }
+
+    fn open_as(&self, claimant: &Claimant) -> Result<Booted, Failure> {
         // The places are for a node that loses its role, and joins the next primary.
         let places = self.places()?.into_iter().map(|place| DiskPlace { reset: false, ..place }).collect();
         let disks = Disks { open: Vec::new(), places };
         let mut booted = Booted { disks, specs: Vec::new(), board: self.board()? };
         for (number, place) in self.places()?.into_iter().enumerate() {
-            let disk = open_boot(&place, number as u8, &claimant).map_err(failure)?;
+            let disk = open_boot(&place, number as u8, claimant).map_err(failure)?;
             for note in &disk.notes {
                 say!("lockstep: {note}");
             }
@@ -76,6 +80,49 @@ impl DiskArgs {
             booted.disks.open.push(disk);
         }
         Ok(booted)
+    }
+}
+
+impl DiskArgs {
+    /// A disk that holds only part of a copy: the state transfer to it was cut off.
+    pub fn partial(&self) -> Option<&Path> {
+        let file = |place: &'_ DiskPlace| match &place.overlay {
+            OverlayPlace::File(file) => file.clone(),
+            OverlayPlace::None | OverlayPlace::Temporary => place.file.clone(),
+        };
+        let is_partial = |place: &&DiskPlace| {
+            Identity::read(&file(place))
+                .is_ok_and(|known| known.is_some_and(|known| known.role == Role::Behind))
+        };
+        self.disks.iter().find(is_partial).map(|place| place.file.as_path())
+    }
+
+    /// Opens and locks the disks of a machine that goes on from this replica's store; `last` holds the vm's newest
+    /// generation.
+    pub fn reopen(
+        &self,
+        vm: &str,
+        node: NodeId,
+        last: Option<&Holder>,
+        restart: &Restart,
+    ) -> Result<Disks, Failure> {
+        let replica = &restart.standing;
+        // Whoever may not go on alone joins another node, and its disks are as new as its log.
+        let last = last.filter(|last| replica.may_go_on_after(&last.bid));
+        let booted =
+            self.open_as(&Claimant { vm, node, last, fault_tolerant: true, replica: Some(&replica.nodes) })?;
+        let wanted = &restart.machine.config().disks;
+        if booted.specs != *wanted {
+            return Err(Failure::new(format!(
+                "the guest in the store has {} disks, of {:?} sectors; named here are {}, of {:?}",
+                wanted.len(),
+                wanted.iter().map(|spec| spec.sectors).collect::<Vec<_>>(),
+                booted.specs.len(),
+                booted.specs.iter().map(|spec| spec.sectors).collect::<Vec<_>>()
+            ))
+            .fix("name the disks as this node had them, in the same order, with the same options"));
+        }
+        booted.intend()
     }
 }
 

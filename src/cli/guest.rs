@@ -61,6 +61,11 @@ pub struct GuestArgs {
 }
 
 impl GuestArgs {
+    /// Whether there is anything to run.
+    pub fn is_named(&self) -> bool {
+        self.guest.is_some() || self.kernel.is_some() || self.firmware.is_some()
+    }
+
     /// Reads what there is to read and puts it into a machine of the vm `vm`.
     pub fn boot(&self, vm: &str, disks: Vec<DiskSpec>, board: BoardModel) -> Result<Machine, Failure> {
         let mac = self.mac.map_or_else(|| mac_of(vm), |mac| mac.0);

@@ -6,6 +6,7 @@ pub mod arg;
 pub(crate) mod attach;
 pub(crate) mod backup;
 pub(crate) mod bench;
+pub(crate) mod checkpoint;
 pub(crate) mod client;
 pub(crate) mod console;
 pub(crate) mod demo;
@@ -21,7 +22,8 @@ pub(crate) mod node;
 pub(crate) mod past;
 pub(crate) mod primary;
 pub(crate) mod profile;
-pub(crate) mod replay;
+pub(crate) mod reopen;
+mod replay;
 pub(crate) mod run;
 pub mod sim;
 pub(crate) mod status;
@@ -81,6 +83,8 @@ enum Command {
     Status(status::Args),
     /// Make primary and backup change places, with nothing lost and no fault counted.
     Switchover(switchover::Args),
+    /// Have the primary and its backups save the guest's state in their stores now, while the guest runs on.
+    Checkpoint(checkpoint::Args),
     /// Have a node leave the guest to the others, and end.
     Leave(leave::Args),
     /// Kill a node of this host with SIGKILL, to see what the others make of it.
@@ -138,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::Attach(args) => attach::run(args),
         Command::Status(args) => status::run(args),
         Command::Switchover(args) => switchover::run(args),
+        Command::Checkpoint(args) => checkpoint::run(args),
         Command::Leave(args) => leave::run(args),
         Command::Kill(args) => kill::run(args),
         Command::Replay(args) => replay::run(args),

@@ -8,12 +8,14 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use super::console::ConsoleArgs;
+use super::reopen::StoreArgs;
 use super::{Failure, arg};
 use crate::ft::settings::BACKUPS_MAX;
 use crate::ft::{Arbiter, Halt, Node, Settings};
 use crate::host::arbiter::Place;
 use crate::host::disk::Disks;
 use crate::host::driver::{Driver, DriverError, Lived, Wiring, plain};
+use crate::host::node_store::StorePlace;
 use crate::host::say::say;
 use crate::host::terminal;
 use crate::machine::Exit;
@@ -60,6 +62,8 @@ pub struct Site {
     #[arg(long)]
     pub once: bool,
     #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
     pub console: ConsoleArgs,
     /// Compare a digest of the state at each multiple of so many instructions; 0 for none but those
     /// of a guest that computes little, once a second.
@@ -79,6 +83,8 @@ impl Site {
             heartbeat_ns,
             digest_instructions,
             backups_max,
+            checkpoint_ns: self.store.checkpoint_every.saturating_mul(1_000_000_000),
+            stores: self.store.store.is_some(),
             ..settings
         })
     }
@@ -87,6 +93,15 @@ impl Site {
     pub fn open(&self) -> Result<(TcpListener, Box<dyn Arbiter>), Failure> {
         arg::record(self.record.as_deref())?;
         Ok((arg::listen(self.listen)?, arg::arbiter(&self.arbiter)?))
+    }
+
+    /// A recording begins with the state that a life or a role begins with; a store has that already.
+    pub fn records_no_restart(&self) -> Result<(), Failure> {
+        match self.record {
+            None => Ok(()),
+            Some(_) => Err(Failure::new("a node that goes on from a store does not record beside it")
+                .fix("leave out --record: `lockstep store export` makes a recording of a store")),
+        }
     }
 
     /// What people find in the arbiter's record of a claim.
@@ -100,6 +115,7 @@ impl Site {
         listener: TcpListener,
         arbiter: Box<dyn Arbiter>,
         disks: Disks,
+        store: Option<StorePlace>,
     ) -> Result<Wiring, Failure> {
         Ok(Wiring {
             listener: Some(listener),
@@ -111,6 +127,7 @@ impl Site {
             record_max: self.record_max,
             record_first: false,
             disks,
+            store,
             console: self.console.open(false)?,
             ends_with_console: false,
             narrates: true,
@@ -295,6 +312,11 @@ fn report(lived: &Lived, name: &str, record: Option<&Path>) -> u8 {
                 "lockstep {name}: disk {disk} of this node failed request {tag}: this node has left, and the other \
                  one carries the guest on with its own disk"
             );
+            1
+        }
+        Halt::StoreFailed { why } => {
+            say!("lockstep {name}: its store failed, and the log counts there: {}", plain(why));
+            say!("  another node carries the guest on; fix the disk, and join again with `lockstep backup`");
             1
         }
         Halt::Quit => 0,

@@ -1,17 +1,24 @@
 //! `lockstep primary`: a guest under fault tolerance.
 
+use std::path::Path;
+
 use super::Failure;
 use super::arg;
 use super::disk::DiskArgs;
 use super::guest::GuestArgs;
 use super::node::{self, Site};
+use super::reopen::{self, AckArg, Reopened};
 use crate::base::{Generation, Icount, NodeId};
-use crate::ft::{Arbiter, Bid, Boot, Claim, Holder, Node};
+use crate::ft::{Ack, Arbiter, Bid, Boot, Claim, GIVEN_MAX, Holder, Node, Settings};
 use crate::host::arbiter::Place;
 use crate::host::driver::Driver;
 use crate::host::os::draw_u64;
 
 #[derive(clap::Args)]
+#[command(
+    after_help = "With --store and without a guest the node goes on from what the store holds: if another node \
+                        carries the guest on, it joins that; if another must hold more, it waits and says for whom."
+)]
 pub struct Args {
     #[command(flatten)]
     guest: GuestArgs,
@@ -22,12 +29,41 @@ pub struct Args {
     /// Begin a new life of the guest although an earlier one was never ended: its state is given up.
     #[arg(long)]
     fresh: bool,
+    /// When an entry of the log counts, and the output behind it may leave: in the memory of all nodes that count
+    /// (`memory`: a loss of all nodes at once loses what was acknowledged last), or synced in the stores of all of them
+    /// (`disk`, which takes as long as a disk takes) [default: memory; going on from a store: as before].
+    #[arg(long, value_name = "WHERE", value_enum)]
+    ack: Option<AckArg>,
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
+    match (args.site.store.there(), args.guest.is_named()) {
+        (Some(dir), false) => go_on(args, dir),
+        (Some(dir), true) if !args.fresh => Err(Failure::new(format!(
+            "the store {} holds a life of a guest already, and a guest is named",
+            dir.display()
+        ))
+        .fix(
+            "leave the guest out to go on from the store; give another --store for another guest; or --fresh to begin a \
+             new life and give up what the store holds",
+        )),
+        (None, false) if args.site.store.store.is_some() => Err(Failure::new("no guest, and no store to go on from").fix(
+            "name a guest to begin its life, or give the --store of a life that goes on",
+        )),
+        _ => begin(args),
+    }
+}
+
+/// Begins a life of the guest.
+fn begin(args: &Args) -> Result<u8, Failure> {
     let site = &args.site;
     let (listener, mut arbiter) = site.open()?;
     let id = NodeId(draw_u64());
+    let ack = args.ack.map_or(Ack::Memory, Ack::from);
+    if ack == Ack::Disk && site.store.store.is_none() {
+        return Err(Failure::new("--ack disk needs a store")
+            .fix("give this node, and each of its backups, a --store"));
+    }
     let (generation, last) = next_life(&mut *arbiter, &site.arbiter, &site.vm, args.fresh)?;
     let disks = args.disks.open(&site.vm, id, last.as_ref(), true)?;
     let machine = args.guest.boot(&site.vm, disks.specs.clone(), disks.board)?;
@@ -36,13 +72,50 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let after = last.map(|last| last.bid.node);
     let bid = Bid { generation, node: id, keeps: Vec::new(), after, wherefrom: site.wherefrom("primary") };
     claim_life(&mut *arbiter, &site.arbiter, &site.vm, &bid)?;
-    let driver = Driver::new(site.wiring("primary", listener, arbiter, disks)?)?;
+    let driver = Driver::new(site.wiring("primary", listener, arbiter, disks, site.store.place())?)?;
     let boot = Boot { machine, generation, life: draw_u64(), limit: Icount::MAX };
-    let mut node = Node::primary(id, &site.vm, boot, site.settings(), driver.now_ns());
+    let settings = Settings { ack, ..site.settings() };
+    let node = Node::primary(id, &site.vm, boot, settings, driver.now_ns());
+    live(args, driver, node)
+}
+
+/// Goes on from the store in `dir`.
+fn go_on(args: &Args, dir: &Path) -> Result<u8, Failure> {
+    let site = &args.site;
+    site.records_no_restart()?;
+    let Reopened { mut place, mut restart } =
+        site.store.reopen(dir, &site.vm).map_err(|refusal| refusal.failure)?;
+    let (listener, mut arbiter) = site.open()?;
+    if let Some(ack) = args.ack {
+        restart.ack = ack.into();
+    }
+    let last = arbiter.holder(&site.vm).map_err(|error| arg::arbiter_failed(&site.arbiter, error))?;
+    if let Some(Holder { bid, ended: true }) = &last {
+        return Err(Failure::new(format!(
+            "the guest of the vm {:?} has ended, in generation {}",
+            site.vm, bid.generation
+        ))
+        .fix("name a guest to begin another life, with another --store or with --fresh"));
+    }
+    let id = NodeId(draw_u64());
+    // A claim under this identity is recognised as this store's, whenever this process dies.
+    place.replica.standing.is_known_as(id);
+    restart.standing.is_known_as(id);
+    place.replica.write(dir).map_err(reopen::failure)?;
+    let mut known = std::mem::take(&mut place.replica.known);
+    known.truncate(GIVEN_MAX);
+    let disks = args.disks.reopen(&site.vm, id, last.as_ref(), &restart)?;
+    let driver = Driver::new(site.wiring("primary", listener, arbiter, disks, Some(place))?)?;
+    let node = Node::restarting(id, &site.vm, restart, known, site.settings(), driver.now_ns());
+    live(args, driver, node)
+}
+
+fn live(args: &Args, driver: Driver, mut node: Node) -> Result<u8, Failure> {
+    let site = &args.site;
     if !site.once {
         node.rejoins();
     }
-    if site.record.is_none() {
+    if site.record.is_none() && site.store.store.is_none() {
         node.does_not_record();
     }
     node::live(driver, node, "primary", site.record.as_deref())

@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         return Ok(u8::from(outcome.failure.is_some()));
     }
     let started = Instant::now();
-    let mut total = [0u64; 7];
+    let mut total = [0u64; 10];
     let mut failed = 0;
     for seed in args.first..args.first.saturating_add(args.seeds) {
         let outcome = sim::run(&guest, Plan::from_seed(seed), None);
@@ -77,15 +77,30 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
             outcome.partitions,
             outcome.frames_fenced,
             outcome.rejoins,
+            outcome.total_losses,
+            outcome.restarts,
+            outcome.checkpoints,
         ];
         for (sum, count) in total.iter_mut().zip(counts) {
             *sum += count;
         }
     }
-    let [acknowledged, crashes, takeovers, pauses, partitions, fenced, rejoins] = total;
+    let [
+        acknowledged,
+        crashes,
+        takeovers,
+        pauses,
+        partitions,
+        fenced,
+        rejoins,
+        losses,
+        restarts,
+        checkpoints,
+    ] = total;
     say!(
         "{} seeds in {:.1} s: {failed} failed; {acknowledged} answers checked, {crashes} crashes, {pauses} pauses, \
-         {partitions} partitions, {takeovers} generations after the first, {fenced} frames fenced, {rejoins} rejoins",
+         {partitions} partitions, {takeovers} generations after the first, {fenced} frames fenced, {rejoins} rejoins, \
+         {losses} losses of all nodes, {restarts} restarts from stores, {checkpoints} checkpoints",
         args.seeds,
         started.elapsed().as_secs_f64()
     );

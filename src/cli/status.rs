@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Failure;
 use super::tool::Asking;
 use crate::ft::detector::Watch;
-use crate::ft::{FollowerStatus, Message, NodeStatus};
+use crate::ft::{Ack, FollowerStatus, Message, NodeStatus};
 use crate::host::driver::plain;
 use crate::host::link::{self, LinkError};
 use crate::host::say::put;
@@ -69,6 +69,10 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     }
     let ended = status.recording_trouble.as_ref().map_or(String::new(), |why| format!(": {}", plain(why)));
     put!("recording   {}{ended}", plain(&status.recording))?;
+    put!("log counts  {}", counts(&status))?;
+    if let Some(store) = stored(&status) {
+        put!("store       {store}")?;
+    }
     let why = status.switch_trouble.as_ref().map_or(String::new(), |why| format!(": {}", plain(why)));
     put!("switch      {}{why}", plain(&status.switch))?;
     put!("position    {} (log entry {})", status.icount, status.log_seq)?;
@@ -90,6 +94,30 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         if troubles.is_empty() { "yes".to_owned() } else { format!("no: {}", plain(&troubles.join("; "))) };
     put!("well        {well}")?;
     Ok(code)
+}
+
+/// When an entry counts.
+fn counts(status: &NodeStatus) -> &'static str {
+    match status.ack {
+        Ack::Memory => "in the memory of those who count",
+        Ack::Disk => "on the disks of those who count",
+    }
+}
+
+/// What the node's store holds; none without one.
+fn stored(status: &NodeStatus) -> Option<String> {
+    if let Some(why) = &status.store_trouble {
+        return Some(format!("ended: {}", plain(why)));
+    }
+    let holds = status.store?;
+    let checkpoint = status.checkpoint.map_or_else(
+        || "no checkpoint since this process began".to_owned(),
+        |kept| format!("last checkpoint at {}, {:.0} s ago", kept.icount, kept.age_s),
+    );
+    Some(format!(
+        "{} bytes, durable up to entry {}, goes back to entry {}; {checkpoint}",
+        holds.bytes, holds.durable, holds.oldest
+    ))
 }
 
 /// One of the nodes that follow a primary.

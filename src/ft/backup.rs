@@ -22,7 +22,7 @@
 use core::fmt::Display;
 use std::collections::VecDeque;
 
-use super::arbiter::{ArbiterError, Claim};
+use super::arbiter::{ArbiterError, Claim, Holder};
 use super::claim::Claiming;
 use super::clock::TICK_NS;
 use super::command::{Command, Halt, Plug};
@@ -31,12 +31,14 @@ use super::detector::Detector;
 use super::disk::DiskWorked;
 use super::event::Event;
 use super::fetch::DiskFetch;
-use super::handover::{Follows, Inheritance, Next, Yield};
+use super::handover::{Follows, Inheritance, Next, Restart, Yield};
 use super::kept::KeptOutputs;
 use super::link::LinkId;
 use super::message::{Audit, Message};
 use super::mirror::{Ended, Mirror};
+use super::own_store::{Ack, StoreState};
 use super::seek::Looking;
+use super::standing::Standing;
 use super::status::{DiskStanding, NodeStatus};
 use super::world::{Pace, World};
 use crate::base::{Generation, Icount, NodeId, Sabotage, Seq};
@@ -55,6 +57,13 @@ const ANSWER_NS: u64 = 3_000_000_000;
 /// The most chunks that a snapshot of that much RAM takes.
 const CHUNKS_MAX: u32 = 1 << 18;
 
+/// Log of its own store that a node reads ahead of its machine.
+const STORED_BYTES_AHEAD: usize = 8 << 20;
+/// An arbiter that has not answered is asked again.
+const HOLDER_AGAIN_NS: u64 = 5_000_000_000;
+/// A node that must not go on alone looks so long for another before it asks again whether it may.
+const WAIT_FOR_NEWER_NS: u64 = 30_000_000_000;
+
 enum State {
     /// `Join` is sent.
     Asking,
@@ -70,9 +79,16 @@ enum State {
     Following(Box<Replayer>),
 }
 
-/// Looking for the primary with a machine in hand.
+/// Without a primary, with a machine in hand.
 #[derive(Debug)]
 enum Away {
+    /// It reads the log behind a checkpoint from its own store.
+    Reading,
+    /// The arbiter is asked who holds the newest generation: this node may carry the guest on itself. If there is no
+    /// answer, it is asked again at this time.
+    AskingHolder {
+        again_ns: u64,
+    },
     Looking(Looking),
     /// The present connection is to a node that was asked for the log.
     Asked,
@@ -106,6 +122,8 @@ pub(super) struct Backup {
     bid: Option<Bid>,
     /// It follows no primary, and looks for one that its machine can go on with.
     away: Option<Away>,
+    /// It has come from its own store and found no primary: from this time on it may be one itself.
+    alone_ns: Option<u64>,
     /// No primary can go on from its machine: it has to join anew.
     outdated: bool,
     /// The primary is stopped at `SwitchOver`, and so is this machine: once all earlier output has left, this
@@ -151,6 +169,142 @@ impl Backup {
         Self::with(common, link, NodeId::ZERO, Generation::ZERO, 0, State::Asking, now_ns)
     }
 
+    /// A node that goes on from a checkpoint in its own store: the log behind it comes as [`Event::Stored`].
+    pub fn restart(common: &mut Common, restart: Restart, now_ns: u64) -> Self {
+        let Restart { mut machine, seq_next, generation, life, .. } = restart;
+        (common.ack, common.standing) = (restart.ack, restart.standing);
+        common.store.begins();
+        common.log_begins(seq_next, generation);
+        common.terminals.machine_stands_at(machine.console_bytes());
+        common.terminals.settle(false, life, &mut common.commands);
+        let plug = Plug::of(&machine, life, generation, true);
+        common.commands.extend(plug.map(Command::PlugIn));
+        common.tell(format!("going on from a checkpoint at {}: reading the log behind it", machine.icount()));
+        let link = LinkId::NONE;
+        let mut mirror = Mirror::default();
+        mirror.reissue(common, Seq(seq_next.get() - 1), &mut machine);
+        let console_released = machine.console_bytes();
+        let state = State::Following(Box::new(Replayer::new(machine, seq_next)));
+        let mut backup = Self::with(common, link, NodeId::ZERO, generation, life, state, now_ns);
+        (backup.linked, backup.mirror, backup.console_released) = (false, mirror, console_released);
+        backup.away = Some(Away::Reading);
+        backup.alone_ns = Some(now_ns.saturating_add(restart.wait_ns));
+        backup
+    }
+
+    /// Whether it is to be given the next frame of its store.
+    pub fn takes_stored(&self) -> bool {
+        matches!(self.away, Some(Away::Reading)) && self.backlog_bytes < STORED_BYTES_AHEAD
+    }
+
+    /// A frame of its own store, or the reason why there is none.
+    fn stored(&mut self, common: &mut Common, frame: Vec<u8>, now_ns: u64) -> Next {
+        if !matches!(self.away, Some(Away::Reading)) {
+            return Next::Stay;
+        }
+        match self.log(common, frame, now_ns) {
+            Ok(()) => Next::Stay,
+            Err(why) => {
+                let why = format!("the log in this node's store does not go on from its checkpoint: {why}");
+                self.outdated = true;
+                Next::Halt(Halt::NotJoined { why, for_good: false })
+            }
+        }
+    }
+
+    /// Its own store has no more: it looks for a primary, or asks whether it may be that.
+    fn stored_all(&mut self, common: &mut Common) {
+        if matches!(self.away, Some(Away::Reading)) {
+            let last = common.tail.last();
+            common.tell(format!("the store's log ends with entry {last}, of generation {}", self.generation));
+            self.away = Some(Away::Looking(Looking::Resting { until_ns: common.now_ns }));
+        }
+    }
+
+    /// Asks the arbiter whether this node may carry the guest on, once it has looked long enough for another.
+    fn ask_to_go_on(&mut self, common: &mut Common, now_ns: u64) {
+        let is_due = match &self.away {
+            Some(Away::Looking(Looking::Resting { .. })) => self.alone_ns.is_some_and(|at| at <= now_ns),
+            Some(Away::AskingHolder { again_ns }) => *again_ns <= now_ns,
+            _ => false,
+        };
+        if is_due {
+            self.alone_ns = None;
+            common.commands.push(Command::AskHolder);
+            let again_ns = now_ns.saturating_add(HOLDER_AGAIN_NS);
+            self.away = Some(Away::AskingHolder { again_ns });
+        }
+    }
+
+    pub fn awaits_holder(&self) -> bool {
+        matches!(self.away, Some(Away::AskingHolder { .. }))
+    }
+
+    /// The arbiter's newest record: this node carries the guest on if nothing acknowledged can be missing here.
+    pub fn holder_seen(&mut self, common: &mut Common, seen: Result<Option<Holder>, ArbiterError>) -> Next {
+        let bid = match seen {
+            Ok(Some(Holder { bid, .. })) => bid,
+            Ok(None) => {
+                let why = format!(
+                    "the arbiter knows nothing of the vm {:?}, whose log this node's store has up to generation {}: it is \
+                     another arbiter, or has lost its records; give the one that the vm had",
+                    common.vm, self.generation
+                );
+                return Next::Halt(Halt::NotJoined { why, for_good: true });
+            }
+            Err(error) => {
+                common.arbiter_is(Some(format!("not going on from the store: {error}")));
+                let again_ns = common.now_ns.saturating_add(common.settings.claim_retry_ns);
+                self.away = Some(Away::AskingHolder { again_ns });
+                return Next::Stay;
+            }
+        };
+        common.arbiter_is(None);
+        if !common.standing.may_go_on_after(&bid) {
+            let kept: Vec<String> = bid.keeps.iter().map(NodeId::to_string).collect();
+            let or_kept = if kept.is_empty() { String::new() } else { format!(", or {}", kept.join(", ")) };
+            common.tell(format!(
+                "not going on alone: what was acknowledged in generation {} may be missing here, where the log ends in \
+                     generation {}; waiting for node {}{or_kept} ({}), or for one that counted there",
+                bid.generation, self.generation, bid.node, bid.wherefrom
+            ));
+            // "primary at ADDR, process N": where the holder ran.
+            if let Some(address) = bid.wherefrom.split(" at ").nth(1).and_then(|rest| rest.split(',').next())
+            {
+                common.learn(address);
+            }
+            // Whoever it is may have gone on by then.
+            self.alone_ns = Some(common.now_ns.saturating_add(WAIT_FOR_NEWER_NS));
+            self.away = Some(Away::Looking(Looking::Resting { until_ns: common.now_ns }));
+            return Next::Stay;
+        }
+        let last = common.tail.last();
+        common.tell(match common.ack {
+            Ack::Disk => format!("going on from entry {last}: nothing that was acknowledged is missing"),
+            Ack::Memory => format!(
+                "going on from entry {last}: what was acknowledged later, in the memory of nodes that are lost, is \
+                     missing (the log counts in memory: --ack disk excludes that)"
+            ),
+        });
+        (self.away, self.counting) = (None, true);
+        // Whenever this process dies, its store knows the claim for its own.
+        common.standing.is_known_as(common.id);
+        let claiming = Claiming::begin(common, bid.generation.next(), Vec::new(), bid.node);
+        self.bid = Some(Bid { claiming, won: false, planned: false });
+        Next::Stay
+    }
+
+    /// This node's store has failed. Where the log counts on it, the node is none of those who count any more.
+    fn store_failed(&mut self, common: &mut Common, why: String) -> Next {
+        if common.ack == Ack::Memory {
+            return Next::Stay;
+        }
+        if self.linked {
+            common.send(self.link, Message::Bye { why: format!("the backup's store failed: {why}") });
+        }
+        Next::Halt(Halt::StoreFailed { why })
+    }
+
     /// The old primary after a planned switch-over: its machine stands exactly where the new
     /// generation's log begins.
     pub fn after_switch_over(common: &mut Common, to: Yield, follows: Follows) -> Result<Self, Halt> {
@@ -167,6 +321,7 @@ impl Backup {
         backup.counting = true;
         backup.in_step = true;
         backup.detector = common.settings.detector(to.now_ns);
+        common.standing.counts_as(common.id, follows.generation);
         backup.answer_to = to.asked_by;
         for ended in backup.mirror.take_over(follows.disks) {
             match ended {
@@ -205,6 +360,7 @@ impl Backup {
             is_answered: false,
             bid: None,
             away: None,
+            alone_ns: None,
             outdated: false,
             handed_over: false,
             kept: KeptOutputs::of_a_primary_with(settings),
@@ -255,6 +411,13 @@ impl Backup {
 
     pub fn disk_standing(&self) -> DiskStanding {
         if self.in_step { DiskStanding::Replica(self.generation) } else { DiskStanding::Behind }
+    }
+
+    fn machine_mut(&mut self) -> Option<&mut Machine> {
+        match &mut self.state {
+            State::Following(replayer) => Some(replayer.machine_mut()),
+            State::Asking | State::Receiving { .. } => None,
+        }
     }
 
     /// The machine, once it is here.
@@ -309,7 +472,25 @@ impl Backup {
             // The switch sends to a backup only after its go-live; the console is the primary's.
             Event::DiskDone(done) => self.disk_done(common, &done),
             Event::DiskWorked(worked) => self.disk_worked(common, worked, now_ns),
-            Event::Frame { .. }
+            Event::Durable { .. } => {
+                self.ack_due |= common.ack == Ack::Disk;
+                Next::Stay
+            }
+            Event::Stored(frame) => self.stored(common, frame, now_ns),
+            Event::StoredAll => {
+                self.stored_all(common);
+                Next::Stay
+            }
+            Event::Checkpointed { seq, outcome } => {
+                let machine = self.machine_mut();
+                common.with_checkpoints(|checkpoints, common| {
+                    checkpoints.ended(common, machine, seq, outcome, now_ns);
+                });
+                Next::Stay
+            }
+            Event::Store(StoreState::Ended { why }) => self.store_failed(common, why),
+            Event::Store(_)
+            | Event::Frame { .. }
             | Event::ConsoleInput(_)
             | Event::ConsoleSize { .. }
             | Event::ArbiterSeen { .. }
@@ -359,7 +540,11 @@ impl Backup {
     /// A message from the primary; an error is a reason to drop it.
     fn message(&mut self, common: &mut Common, message: Message, now_ns: u64) -> Result<Next, String> {
         match (message, &mut self.state) {
-            (Message::Offer { generation, node, seq_next, at, chunks, life }, State::Asking) => {
+            (Message::Offer { generation, node, seq_next, at, chunks, life, ack }, State::Asking) => {
+                if let Some(why) = self.cannot_count(common, ack) {
+                    return Ok(Next::Halt(Halt::NotJoined { why, for_good: true }));
+                }
+                common.ack = ack;
                 if chunks == 0 || chunks > CHUNKS_MAX {
                     return Err(format!("a snapshot of {chunks} chunks was announced"));
                 }
@@ -464,6 +649,14 @@ impl Backup {
         self.fetch.as_mut().ok_or_else(|| "it refers to disks that it has not named".into())
     }
 
+    /// Why this node cannot be one of those who count, if entries count as `ack` says.
+    fn cannot_count(&self, common: &Common, ack: Ack) -> Option<String> {
+        (ack == Ack::Disk && !common.settings.stores).then(|| {
+            "the log of this vm counts on disk (--ack disk), and this backup has no store: give it one with --store"
+                .to_owned()
+        })
+    }
+
     /// A disk has done, or has not, what the log made the machine ask of it.
     fn disk_done(&mut self, common: &mut Common, done: &DiskDone) -> Next {
         match self.mirror.ended(done) {
@@ -484,6 +677,10 @@ impl Backup {
     }
 
     fn disk_worked(&mut self, common: &mut Common, worked: DiskWorked, now_ns: u64) -> Next {
+        let machine = self.machine_mut();
+        if common.with_checkpoints(|checkpoints, common| checkpoints.disk_worked(common, machine, &worked)) {
+            return Next::Stay;
+        }
         let Some(fetch) = &mut self.fetch else { return Next::Stay };
         if let Err(why) = fetch.worked(common, worked) {
             // Nothing is wrong with the primary: it learns why this node goes.
@@ -542,12 +739,19 @@ impl Backup {
         if common.records {
             let base = Box::new(machine.save());
             let generation = self.generation;
-            common.commands.push(Command::StartRecording { base, seq_next, generation });
+            let life = self.life;
+            common.commands.push(Command::StartRecording { base, seq_next, generation, life });
+        }
+        let mark = Seq(seq_next.get() - 1);
+        if common.settings.stores {
+            common.store.begins();
+            // Of what it was before, the new store knows nothing.
+            common.standing = Standing::default();
         }
         let plug = Plug::of(&machine, self.life, self.generation, true);
         common.commands.extend(plug.map(Command::PlugIn));
         // Whether these were done before the disks were copied is unknown; they are idempotent.
-        self.mirror.reissue(common, &mut machine);
+        self.mirror.reissue(common, mark, &mut machine);
         common.log_begins(seq_next, self.generation);
         common.terminals.machine_stands_at(machine.console_bytes());
         self.state = State::Following(Box::new(Replayer::new(machine, seq_next)));
@@ -589,11 +793,16 @@ impl Backup {
         }
         self.log_bytes += bytes.len() as u64;
         common.tail.push(first, last, &bytes);
-        common.commands.push(Command::Append { bytes });
+        if !matches!(self.away, Some(Away::Reading)) {
+            common.commands.push(Command::Append { bytes });
+        }
         self.ack_due = true;
         for (seq, generation, node) in generations {
             common.tail.begin(seq, generation);
             (self.generation, self.holder) = (generation, node);
+            if self.counting {
+                common.standing.counts_as(common.id, generation);
+            }
             if let Some(link) = self.answer_to.take() {
                 let json = serde_json::json!({ "switched_over": true, "generation": generation }).to_string();
                 common.send(link, Message::Answer { json });
@@ -601,8 +810,9 @@ impl Backup {
                 common.tell(format!("switched over: generation {generation} is current, this node follows"));
             }
         }
-        if joined && !self.counting {
+        if joined && !self.counting && self.away.is_none() {
             self.counting = true;
+            common.standing.counts_as(common.id, self.generation);
             common.seek.is_member_now();
             self.detector = common.settings.detector(now_ns);
             common.tell("this backup counts");
@@ -714,6 +924,7 @@ impl Backup {
         ));
         (self.linked, self.counting, self.in_step, self.handed_over) = (false, false, false, false);
         (self.bid, self.answer_to) = (None, None);
+        self.alone_ns = common.settings.stores.then(|| common.now_ns.saturating_add(WAIT_FOR_NEWER_NS));
         self.away = Some(Away::Looking(Looking::Resting { until_ns: common.now_ns }));
     }
 
@@ -742,11 +953,13 @@ impl Backup {
     /// What the node that was asked for the log says first.
     fn answered(&mut self, common: &mut Common, message: Message, now_ns: u64) -> Next {
         match message {
-            Message::Resumed { generation, node } => {
+            Message::Resumed { generation, node, ack } => {
+                common.ack = ack;
                 if common.seek.is_replaced(self.life, generation) {
                     let why = format!("generation {generation} is not the newest that this node knows of");
                     return self.lose_primary(common, &why);
                 }
+                self.alone_ns = None;
                 let held = common.tail.last();
                 common.tell(format!("node {node} goes on with this node's machine, from entry {held}"));
                 (self.generation, self.primary, self.holder) = (generation, node, node);
@@ -789,9 +1002,13 @@ impl Backup {
         if let Some(bid) = &mut self.bid {
             bid.claiming.ask_again(common, now_ns);
         }
+        self.ask_to_go_on(common, now_ns);
         let look_ns = match &mut self.away {
-            Some(Away::Looking(looking)) => common.look(looking, world),
-            Some(Away::Asked) | None => u64::MAX,
+            Some(Away::Looking(looking)) => {
+                common.look(looking, world).min(self.alone_ns.unwrap_or(u64::MAX))
+            }
+            Some(Away::AskingHolder { again_ns }) => *again_ns,
+            Some(Away::Reading | Away::Asked) | None => u64::MAX,
         };
         if self.linked
             && let Some(suspicion) = self.detector.suspects(now_ns, world.signs(self.link))
@@ -809,7 +1026,10 @@ impl Backup {
         if self.told_last {
             return (Next::Stay, Pace::Now);
         }
-        let drained = match self.replay(common) {
+        if self.draw_checkpoint(common, world) {
+            return (Next::Stay, Pace::Now);
+        }
+        let drained = match self.replay(common, world) {
             Ok(drained) => drained,
             Err(divergence) => {
                 if self.linked {
@@ -834,13 +1054,23 @@ impl Backup {
             self.ack_due = true;
             self.acknowledge(common, now_ns);
         }
-        let next_ns = self.next_look_ns().min(look_ns);
+        let next_ns = self.next_look_ns().min(look_ns).min(common.checkpoints.next_look_ns(now_ns));
         let pace = if drained || stalled { Pace::At(next_ns) } else { Pace::Now };
         (Next::Stay, pace)
     }
 
+    /// Goes on with the checkpoint under way; true when the machine must not move before more of it is drawn.
+    fn draw_checkpoint<W: World>(&mut self, common: &mut Common, world: &mut W) -> bool {
+        if !common.checkpoints.is_under_way() {
+            return false;
+        }
+        let console_out = self.console_released;
+        let Some(machine) = self.machine_mut() else { return false };
+        common.with_checkpoints(|checkpoints, common| checkpoints.draw(common, machine, console_out, world))
+    }
+
     /// Obeys the log for a while; true when everything received is obeyed.
-    fn replay(&mut self, common: &mut Common) -> Result<bool, Divergence> {
+    fn replay<W: World>(&mut self, common: &mut Common, world: &mut W) -> Result<bool, Divergence> {
         let State::Following(replayer) = &mut self.state else { return Ok(true) };
         if self.mirror.is_full() {
             // The end of a request wakes this node.
@@ -849,6 +1079,15 @@ impl Backup {
         let slice = common.settings.replay_slice(replayer.machine().clock_rate());
         let stop = replayer.run(slice, &mut self.followed)?;
         let done = replayer.done();
+        if stop == ReplayStop::Checkpoint && !matches!(self.away, Some(Away::Reading)) {
+            let generation = common.tail.generation_of(done).unwrap_or(self.generation);
+            let machine = replayer.machine_mut();
+            common.with_checkpoints(|checkpoints, common| {
+                checkpoints.begin(common, machine, (done, generation), Vec::new(), world);
+            });
+        }
+        // What the machine did behind that entry, the next one determines.
+        let mark = if stop == ReplayStop::Budget { done.next() } else { done };
         while let Some((_, bytes)) = self.backlog.front().filter(|(last, _)| *last <= done) {
             self.backlog_bytes -= bytes;
             self.backlog.pop_front();
@@ -859,7 +1098,7 @@ impl Backup {
                     common.terminals.heard(&output);
                     self.kept.keep(output);
                 }
-                Followed::Disk(request) => self.mirror.issue(common, request),
+                Followed::Disk(request) => self.mirror.issue(common, mark, request),
                 Followed::Agreed { at, digest } => {
                     self.audit = Some(Audit { icount: at, digest });
                     self.last_audit = self.audit;
@@ -918,7 +1157,8 @@ impl Backup {
         self.ack_executed = executed;
         self.detector.spoke(now_ns);
         let received = Seq(replayer.seq_next().get() - 1);
-        common.send(self.link, Message::Ack { received, executed, audited: self.audit.take() });
+        let durable = common.store.durable().unwrap_or_default().min(received);
+        common.send(self.link, Message::Ack { received, durable, executed, audited: self.audit.take() });
         true
     }
 
@@ -969,6 +1209,7 @@ impl Backup {
             State::Following(replayer) => {
                 status.phase = match (&self.bid, &self.away) {
                     (Some(_), _) => "claiming",
+                    (None, Some(Away::Reading)) => "reading",
                     (None, Some(_)) => "seeking",
                     (None, None) => "following",
                 }
@@ -1025,6 +1266,7 @@ fn name(message: &Message) -> &'static str {
         Message::Resumed { .. } => "Resumed",
         Message::Anew { .. } => "Anew",
         Message::Leave => "Leave",
+        Message::Checkpoint => "Checkpoint",
     }
 }
 

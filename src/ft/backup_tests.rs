@@ -177,11 +177,11 @@ impl Scene {
 
 fn offer(chunks: u32, seq_next: Seq) -> Message {
     let (generation, node, at) = (Generation(1), PRIMARY, Icount(0));
-    Message::Offer { generation, node, seq_next, at, chunks, life: 5 }
+    Message::Offer { generation, node, seq_next, at, chunks, life: 5, ack: Ack::Memory }
 }
 
 fn ack(received: u64, executed: u64) -> String {
-    format!("20 Ack {{ received: #{received}, executed: @{executed}, audited: None }}")
+    format!("20 Ack {{ received: #{received}, durable: #0, executed: @{executed}, audited: None }}")
 }
 
 fn specs() -> Vec<DiskSpec> {
@@ -485,7 +485,11 @@ fn what_was_typed_is_known_to_a_successor() {
 fn a_winner_goes_live_only_with_level_disks() {
     let mut scene = Scene::counting();
     scene.turn(0);
-    scene.backup.mirror.issue(&mut scene.common, DiskRequest { disk: 0, tag: 1, op: DiskOp::Flush });
+    scene.backup.mirror.issue(
+        &mut scene.common,
+        Seq::ZERO,
+        DiskRequest { disk: 0, tag: 1, op: DiskOp::Flush },
+    );
     scene.backup.bid(&mut scene.common, false);
     scene.event(Event::Claimed { generation: Generation(3), outcome: Ok(Claim::Won) });
     scene.turn(0);
@@ -536,7 +540,7 @@ fn an_agreement_is_reported_with_the_next_acknowledgement() {
     assert_eq!(status.audits_agreed, 1);
     assert_eq!(status.last_audit, Some(Audit { icount: Icount(0), digest }));
     let audited = format!(
-        "20 Ack {{ received: #2, executed: @0, audited: Some(Audit {{ icount: @0, digest: {digest:?} }}) }}"
+        "20 Ack {{ received: #2, durable: #0, executed: @0, audited: Some(Audit {{ icount: @0, digest: {digest:?} }}) }}"
     );
     assert_eq!(scene.turn(0).1, [audited]);
     assert_eq!(scene.turn(0).1, NOTHING);
@@ -762,7 +766,10 @@ fn others_are_sent_on_to_the_primary() {
         says(Message::SwitchOver),
         ["30 Refuse { why: \"this node is the backup; ask its primary\" }", "30 closed"]
     );
-    assert_eq!(says(Message::Ack { received: Seq(1), executed: Icount(1), audited: None }), ["30 closed"]);
+    assert_eq!(
+        says(Message::Ack { received: Seq(1), durable: Seq::ZERO, executed: Icount(1), audited: None }),
+        ["30 closed"]
+    );
 }
 
 #[test]
@@ -855,7 +862,7 @@ fn a_backups_disk_reports_a_flush_and_its_failure_ends_the_node() {
     let done = |status| Event::DiskDone(DiskDone { disk: 0, tag: 1, status, data: vec![] });
     let asked = |op| {
         let mut scene = Scene::counting();
-        scene.backup.mirror.issue(&mut scene.common, DiskRequest { disk: 0, tag: 1, op });
+        scene.backup.mirror.issue(&mut scene.common, Seq::ZERO, DiskRequest { disk: 0, tag: 1, op });
         scene
     };
     assert_eq!(asked(DiskOp::Flush).event(done(DiskStatus::Ok)), ["20 Flushed { disk: 0, tag: 1 }"]);
@@ -881,7 +888,7 @@ fn replay_waits_for_a_disk_that_is_behind_and_wakes_by_its_end() {
     scene.turn(0);
     for tag in 1..=256 {
         let request = DiskRequest { disk: 0, tag, op: DiskOp::Flush };
-        scene.backup.mirror.issue(&mut scene.common, request);
+        scene.backup.mirror.issue(&mut scene.common, Seq::ZERO, request);
     }
     let frame = scene.log_to(1000);
     scene.says(Message::Log(frame));
@@ -1006,7 +1013,7 @@ fn a_backup_that_lost_its_place_asks_for_the_log_behind_its_own() {
     scene.backup.mirror.take_over(vec![Left::Flushed { disk: 1, tag: 6 }]);
     assert_eq!(scene.backup.generation_and_holder(), None, "it is nobody's yet");
     assert!(!scene.status().protected && scene.backup.disk_standing() == DiskStanding::Behind);
-    let resumed = Message::Resumed { generation: Generation(3), node: NodeId(9) };
+    let resumed = Message::Resumed { generation: Generation(3), node: NodeId(9), ack: Ack::Memory };
     assert_eq!(
         scene.event(answer(resumed)),
         [
@@ -1017,7 +1024,7 @@ fn a_backup_that_lost_its_place_asks_for_the_log_behind_its_own() {
     );
     assert_eq!(scene.backup.generation_and_holder(), Some((Generation(3), NodeId(9))));
     let (_, said) = scene.turn(5);
-    assert_eq!(said, ["21 Ack { received: #1, executed: @0, audited: None }"]);
+    assert_eq!(said, ["21 Ack { received: #1, durable: #0, executed: @0, audited: None }"]);
 }
 
 #[test]
@@ -1044,7 +1051,7 @@ fn a_backup_that_gets_no_log_asks_on_and_one_whose_machine_is_outdated_does_not(
     // A generation that is known to be replaced is not followed.
     let mut scene = asked();
     scene.common.seek.has_seen(5, Generation(4));
-    let resumed = Message::Resumed { generation: Generation(3), node: NodeId(9) };
+    let resumed = Message::Resumed { generation: Generation(3), node: NodeId(9), ack: Ack::Memory };
     scene.event(answer(resumed));
     assert!(scene.backup.is_away());
 }

@@ -5,7 +5,7 @@ use super::link::LinkId;
 use super::message::Message;
 use crate::base::{Generation, NodeId, Seq};
 use crate::devices::disk::DiskRequest;
-use crate::machine::{Exit, Machine, Output, Saved};
+use crate::machine::{Exit, Machine, Output, Piece, Saved, SavedHead};
 use crate::replay::Divergence;
 
 /// What a node wants done.
@@ -41,7 +41,7 @@ pub enum Command {
         /// That generation.
         generation: Generation,
     },
-    /// A recording, if there is one, starts from this state.
+    /// A recording, if there is one, starts from this state, and so does a store that has no other.
     StartRecording {
         /// The state.
         base: Box<Saved>,
@@ -49,12 +49,33 @@ pub enum Command {
         seq_next: Seq,
         /// The generation that it is of.
         generation: Generation,
+        /// The number of the guest's life.
+        life: u64,
     },
-    /// The next frame of the log, for the recording if there is one.
+    /// The next frame of the log, for the recording and the store, if there are any.
     Append {
         /// The frame as it is stored and sent.
         bytes: Vec<u8>,
     },
+    /// The store begins to save the state after entry `seq`; pieces follow.
+    SaveCheckpoint {
+        /// The last entry that the state contains.
+        seq: Seq,
+        /// The generation after it.
+        generation: Generation,
+        /// The state but its memory.
+        head: Box<SavedHead>,
+    },
+    /// The next piece of that.
+    CheckpointPiece(Piece),
+    /// That was all of it, and nothing from before it is needed any more; [`Event::Checkpointed`](super::Event::Checkpointed)
+    /// follows.
+    KeepCheckpoint {
+        /// As in `SaveCheckpoint`.
+        seq: Seq,
+    },
+    /// The state that is being saved is not wanted any more.
+    DropCheckpoint,
     /// The output may leave.
     Release(Output),
     /// The guest wants this of a disk; its end comes back as [`Event::DiskDone`](super::Event::DiskDone), in order.
@@ -159,6 +180,11 @@ pub enum Halt {
         /// The number of the request that failed.
         tag: u64,
     },
-    /// The operator asked.
+    /// The store failed, on which the log of this vm counts; another node carries the guest on.
+    StoreFailed {
+        /// The reason, for the operator.
+        why: String,
+    },
+    /// The operator asked. With a store the guest can go on from there.
     Quit,
 }

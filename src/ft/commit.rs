@@ -1,4 +1,4 @@
-//! How far the log is committed: safe on every replica that counts.
+//! How far the log is committed: safe on every replica that counts, the primary included where entries count on disk.
 //!
 //! Everything that may not be undone asks here: outputs, confirmations to the switch and to terminals, and the ends of
 //! flushes.
@@ -25,9 +25,21 @@ struct Member {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Commit {
     members: BTreeMap<NodeId, Member>,
+    /// What is durable on the primary itself, where that is asked for.
+    own: Option<Seq>,
 }
 
 impl Commit {
+    /// Entries count on disk, and the primary's own has them up to `durable`.
+    pub fn own_is(&mut self, durable: Seq) {
+        self.own = Some(durable.max(self.own.unwrap_or_default()));
+    }
+
+    /// Whether anybody is waited for.
+    pub fn waits(&self) -> bool {
+        self.is_guarded() || self.own.is_some()
+    }
+
     /// From here on `node` counts; it holds the log up to `acked`.
     pub fn add(&mut self, node: NodeId, acked: Seq, flushed: [u64; DISKS_MAX]) {
         self.members.insert(node, Member { acked, flushed });
@@ -63,9 +75,9 @@ impl Commit {
         self.members.keys().copied()
     }
 
-    /// The last entry that every replica that counts holds; [`Seq::MAX`] while none counts.
+    /// The last entry that every replica that counts holds; [`Seq::MAX`] while nobody is waited for.
     pub fn upto(&self) -> Seq {
-        let acked = self.members.values().map(|member| member.acked);
+        let acked = self.members.values().map(|member| member.acked).chain(self.own);
         let upto = if Sabotage::AnyAck.is_on() { acked.max() } else { acked.min() };
         upto.unwrap_or(Seq::MAX)
     }
@@ -104,6 +116,21 @@ mod tests {
         assert_eq!(commit.upto(), Seq(10));
         commit.remove(NodeId(2));
         assert_eq!(commit.upto(), Seq::MAX);
+    }
+
+    #[test]
+    fn on_disk_the_primary_itself_is_one_of_those_who_hold_the_log() {
+        let mut commit = Commit::default();
+        assert!(!commit.waits());
+        commit.own_is(Seq(4));
+        assert_eq!((commit.upto(), commit.waits(), commit.is_guarded()), (Seq(4), true, false));
+        commit.add(NodeId(1), Seq(9), NONE);
+        assert_eq!(commit.upto(), Seq(4));
+        commit.own_is(Seq(12));
+        commit.own_is(Seq(11));
+        assert_eq!(commit.upto(), Seq(9));
+        commit.remove(NodeId(1));
+        assert_eq!(commit.upto(), Seq(12), "what is durable stays so");
     }
 
     #[test]

@@ -1,16 +1,21 @@
 //! What all roles of a node need and none owns.
 
+use super::checkpoint::Checkpoints;
 use super::command::Command;
+use super::disk::DiskJob;
 use super::event::Recording;
 use super::link::LinkId;
 use super::message::Message;
+use super::own_store::{Ack, OwnStore};
 use super::seek::{Looking, Seek};
 use super::settings::{SCROLLBACK_BYTES_MAX, Settings};
+use super::standing::Standing;
 use super::switch_state::SwitchState;
 use super::terminals::Terminals;
 use super::world::World;
-use crate::base::{Generation, NodeId, Seq};
+use crate::base::{Generation, NodeId, Sabotage, Seq};
 use crate::cpu::Stuck;
+use crate::devices::disk::DiskRequest;
 use crate::log::Tail;
 use crate::machine::{Machine, MachineConfig};
 
@@ -43,9 +48,15 @@ pub(super) struct Common {
     pub version: &'static str,
     pub takeovers: u64,
     pub recording: Recording,
+    pub store: OwnStore,
+    /// When an entry of this vm's log counts.
+    pub ack: Ack,
+    pub checkpoints: Checkpoints,
+    /// What this node's store may permit after a loss of all nodes.
+    pub standing: Standing,
     /// When the operator was last refused to end this node.
     quit_refused_ns: Option<u64>,
-    /// Whether a recording wants the log, and the state that it begins with.
+    /// Whether a recording or a store wants the log, and the state that it begins with.
     pub records: bool,
     /// The machine that a joiner is configured to expect.
     pub expects: Option<Box<MachineConfig>>,
@@ -77,6 +88,10 @@ impl Common {
             version: "",
             takeovers: 0,
             recording: Recording::None,
+            store: OwnStore::default(),
+            ack: settings.ack,
+            checkpoints: Checkpoints::default(),
+            standing: Standing::default(),
             quit_refused_ns: None,
             records: true,
             expects: None,
@@ -139,6 +154,41 @@ impl Common {
 
     pub fn learn_all(&mut self, addresses: &[String]) {
         addresses.iter().take(super::seek::TOLD_MAX).for_each(|address| self.learn(address));
+    }
+
+    /// The last entry that may count on this node: of those up to `last`, which it holds.
+    pub fn counted_here(&self, last: Seq) -> Seq {
+        match self.ack {
+            Ack::Memory => last,
+            Ack::Disk if Sabotage::DurableUnawaited.is_on() => last,
+            Ack::Disk => self.store.durable().unwrap_or_default().min(last),
+        }
+    }
+
+    /// Works on the checkpoints, which need the rest.
+    pub fn with_checkpoints<T>(&mut self, work: impl FnOnce(&mut Checkpoints, &mut Self) -> T) -> T {
+        let mut checkpoints = std::mem::take(&mut self.checkpoints);
+        let done = work(&mut checkpoints, self);
+        self.checkpoints = checkpoints;
+        done
+    }
+
+    /// What was under way of a role that is over is not wanted any more.
+    pub fn role_is_over(&mut self) {
+        self.store.forget();
+        self.with_checkpoints(|checkpoints, common| {
+            checkpoints.give_up(common, None, "the node's role is over")
+        });
+    }
+
+    /// Asks a disk of this node once entry `mark`, which determines the request, is durable here.
+    pub fn ask_disk(&mut self, mark: Seq, request: DiskRequest) {
+        self.store.ask(mark, Command::Disk(request), &mut self.commands);
+    }
+
+    /// Asks a disk of this node for part of a state transfer, after everything asked of it before.
+    pub fn ask_disk_work(&mut self, job: DiskJob) {
+        self.store.ask(Seq::ZERO, Command::DiskWork(job), &mut self.commands);
     }
 
     /// This node has a machine, and its log goes on with entry `next`, of `generation`.

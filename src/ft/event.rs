@@ -4,8 +4,9 @@ use super::arbiter::{ArbiterError, Claim, Holder};
 use super::disk::DiskWorked;
 use super::link::LinkId;
 use super::message::Message;
+use super::own_store::StoreState;
 use super::switch_state::SwitchState;
-use crate::base::{Generation, NodeId};
+use crate::base::{Generation, NodeId, Seq};
 use crate::devices::disk::DiskDone;
 
 /// What happens to a node.
@@ -79,6 +80,24 @@ pub enum Event {
     },
     /// The recording is in another state.
     Recording(Recording),
+    /// The store is in another state.
+    Store(StoreState),
+    /// The store has all entries up to here for good.
+    Durable {
+        /// The last of them.
+        upto: Seq,
+    },
+    /// The store has saved the state after entry `seq`, or not.
+    Checkpointed {
+        /// As in [`Command::SaveCheckpoint`](super::Command::SaveCheckpoint).
+        seq: Seq,
+        /// The length of its file in bytes, or why there is none.
+        outcome: Result<u64, String>,
+    },
+    /// The next frame of this node's own store, for a node that goes on from there.
+    Stored(Vec<u8>),
+    /// The store has no more.
+    StoredAll,
     /// The operator wants this node to end. A node whose guest another node has leaves. One that is alone
     /// with its guest refuses, and reports what would be lost; asked again within a minute it ends its
     /// guest's life.

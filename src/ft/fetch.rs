@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 
-use super::command::Command;
 use super::common::Common;
 use super::disk::{DIGESTS_MAX, DiskJob, DiskWorked, Work, Worked, chunk_bytes, chunk_count, unpack};
 use super::link::LinkId;
@@ -72,7 +71,7 @@ impl DiskFetch {
             return Err("it sends more chunks at once than this node may hold".into());
         }
         fetched.pending.push_back(pending);
-        common.commands.push(Command::DiskWork(DiskJob { link, disk, work }));
+        common.ask_disk_work(DiskJob { link, disk, work });
         Ok(())
     }
 

@@ -2,6 +2,8 @@
 
 use super::command::Halt;
 use super::link::LinkId;
+use super::own_store::Ack;
+use super::standing::Standing;
 use crate::base::{Generation, Icount, NodeId, Seq};
 use crate::machine::{Machine, Output};
 
@@ -25,6 +27,24 @@ pub struct Boot {
     pub life: u64,
     /// Stop here, [`Icount::MAX`] for never.
     pub limit: Icount,
+}
+
+/// The machine of a checkpoint in this node's own store, and what the node may do when it has read the log behind.
+pub struct Restart {
+    /// At the checkpoint.
+    pub machine: Machine,
+    /// The number of the first entry behind it.
+    pub seq_next: Seq,
+    /// The generation of the entry before.
+    pub generation: Generation,
+    /// Names the guest's life.
+    pub life: u64,
+    /// When an entry counts.
+    pub ack: Ack,
+    /// What the replica was to its group.
+    pub standing: Standing,
+    /// How long to look for a node that carries the guest on, before this one does; 0 to do so at once.
+    pub wait_ns: u64,
 }
 
 /// A primary's order to itself to follow its peer, whose generation has begun with `log`.

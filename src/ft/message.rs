@@ -16,6 +16,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::own_store::Ack;
 use crate::base::{Digest, Generation, Icount, NodeId, Seq, blob};
 use crate::devices::disk::DiskSpec;
 use crate::replay::Divergence;
@@ -23,7 +24,7 @@ use crate::replay::Divergence;
 /// What a connection between nodes begins with.
 pub const PREAMBLE_MAGIC: &[u8; 8] = b"LKSTPEER";
 /// Moves with every change of a message's meaning or encoding.
-pub const PROTOCOL_VERSION: u16 = 5;
+pub const PROTOCOL_VERSION: u16 = 6;
 /// Bytes of the preamble: the magic and the protocol version.
 pub const PREAMBLE_BYTES: usize = 10;
 /// Bytes of a message's header: length and checksum.
@@ -60,6 +61,8 @@ pub enum Message {
         chunks: u32,
         /// The number of the guest's life, by which the switch knows its nodes.
         life: u64,
+        /// When an entry counts.
+        ack: Ack,
     },
     /// The next chunk of the snapshot.
     Chunk(#[serde(with = "blob")] Vec<u8>),
@@ -69,6 +72,8 @@ pub enum Message {
     Ack {
         /// The last entry in memory.
         received: Seq,
+        /// The last entry in its store, synced; 0 without a store.
+        durable: Seq,
         /// The position of the backup's machine.
         executed: Icount,
         /// The last position at which the digests agreed.
@@ -281,6 +286,8 @@ pub enum Message {
         generation: Generation,
         /// The primary.
         node: NodeId,
+        /// When an entry counts.
+        ack: Ack,
     },
     /// The primary cannot go on from what the node holds: it may `Join`. The connection ends.
     Anew {
@@ -290,6 +297,8 @@ pub enum Message {
     /// A tool wants this node to leave the guest to the others and end; answered by `Answer`, or by `Refuse` where the
     /// guest would be lost.
     Leave,
+    /// A tool wants a checkpoint now; answered by `Answer` once this node's store has it, or by `Refuse`.
+    Checkpoint,
 }
 
 /// A position at which the digests of both sides agreed.
@@ -437,6 +446,7 @@ impl Message {
             | Message::ConsoleSize { .. }
             | Message::SwitchOver
             | Message::Leave
+            | Message::Checkpoint
             | Message::DiskStored { .. }
             | Message::DisksComplete
             | Message::Flushed { .. }
@@ -484,6 +494,7 @@ mod tests {
             Message::Log(vec![1, 2, 3]),
             Message::Ack {
                 received: Seq(9),
+                durable: Seq(8),
                 executed: Icount(1 << 40),
                 audited: Some(Audit { icount: Icount(5), digest: Digest(1 << 100) }),
             },
@@ -507,9 +518,10 @@ mod tests {
                 held: Seq(9),
                 generation: Generation(2),
             },
-            Message::Resumed { generation: Generation(3), node: NodeId(8) },
+            Message::Resumed { generation: Generation(3), node: NodeId(8), ack: Ack::Disk },
             Message::Anew { why: "too old".into() },
             Message::Leave,
+            Message::Checkpoint,
             Message::Refuse { why: "no".into() },
             Message::Offer {
                 generation: Generation(1),
@@ -518,6 +530,7 @@ mod tests {
                 at: Icount(4),
                 chunks: 5,
                 life: 6,
+                ack: Ack::Memory,
             },
             Message::Chunk(vec![4, 5]),
             Message::Diverged(Box::new(Divergence {
@@ -555,7 +568,7 @@ mod tests {
     }
 
     /// How many kinds of messages there are.
-    const MESSAGES: usize = 38;
+    const MESSAGES: usize = 39;
 
     /// Nodes of two versions that speak the same protocol version must understand each other.
     #[test]
@@ -571,7 +584,7 @@ mod tests {
         let digest = crate::base::digest_bytes(&bytes, 0);
         assert_eq!(
             (PROTOCOL_VERSION, digest.to_string().as_str()),
-            (5, "a1ec73af50e893072f0391a3a4c855f0"),
+            (6, "e9b7f03590ac9d1e70ec416e836bbab9"),
             "a message is encoded otherwise than in the last version: PROTOCOL_VERSION has to move"
         );
     }

@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 
-use super::command::Command;
 use super::common::Common;
 use super::handover::Left;
+use crate::base::Seq;
 use crate::devices::disk::{DISKS_MAX, DiskDone, DiskOp, DiskRequest, DiskStatus};
 use crate::machine::Machine;
 
@@ -44,22 +44,22 @@ pub(super) struct Mirror {
 }
 
 impl Mirror {
-    /// Asks for it here, as the guest does there.
-    pub fn issue(&mut self, common: &mut Common, request: DiskRequest) {
+    /// Asks for it here, as the guest does there; entry `mark` determines it.
+    pub fn issue(&mut self, common: &mut Common, mark: Seq, request: DiskRequest) {
         let bytes = match &request.op {
             DiskOp::Read { .. } => return,
             DiskOp::Write { data, .. } => data.len(),
             DiskOp::Flush => 0,
         };
         self.under_way(request.disk, request.tag, request.op == DiskOp::Flush, bytes);
-        common.commands.push(Command::Disk(request));
+        common.ask_disk(mark, request);
     }
 
-    /// Asks for everything that was under way at the machine's position.
-    pub fn reissue(&mut self, common: &mut Common, machine: &mut Machine) {
+    /// Asks for everything that was under way at the machine's position, to which the log up to `mark` led.
+    pub fn reissue(&mut self, common: &mut Common, mark: Seq, machine: &mut Machine) {
         machine.take_disk_requests();
         for request in machine.disk_in_flight() {
-            self.issue(common, request);
+            self.issue(common, mark, request);
         }
     }
 
@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn issue(mirror: &mut Mirror, common: &mut Common, tag: u64, op: DiskOp) {
-        mirror.issue(common, DiskRequest { disk: 2, tag, op });
+        mirror.issue(common, Seq::ZERO, DiskRequest { disk: 2, tag, op });
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
         }
         // A read that is under way is asked of the primary's disk alone.
         let (mut mirror, mut common) = (Mirror::default(), common());
-        mirror.reissue(&mut common, &mut machine);
+        mirror.reissue(&mut common, Seq::ZERO, &mut machine);
         assert!(common.commands.is_empty() && !machine.disk_requests_waiting());
     }
 }

@@ -30,6 +30,7 @@
 pub(crate) mod arbiter;
 pub(crate) mod backup;
 pub(crate) mod beat;
+mod checkpoint;
 mod claim;
 pub(crate) mod clock;
 mod command;
@@ -47,14 +48,18 @@ mod link;
 pub mod message;
 mod mirror;
 pub mod node;
+pub(crate) mod own_store;
 #[cfg(test)]
 pub(crate) mod pair_tests;
 pub(crate) mod primary;
+#[cfg(test)]
+mod restart_tests;
 pub(crate) mod scrollback;
 mod seek;
 #[cfg(test)]
 mod seek_tests;
 pub(crate) mod settings;
+mod standing;
 mod status;
 mod switch_state;
 mod terminals;
@@ -65,12 +70,14 @@ mod world;
 pub use arbiter::{Arbiter, ArbiterError, Bid, Claim, Holder};
 pub use command::{Command, Halt, Plug};
 pub use event::{Event, Recording};
-pub use handover::Boot;
+pub use handover::{Boot, Restart};
 pub use link::LinkId;
 pub use message::Message;
 pub use node::Node;
+pub use own_store::{Ack, StoreHolds, StoreState};
 pub(crate) use seek::GIVEN_MAX;
 pub use settings::Settings;
+pub use standing::Standing;
 pub use status::{DiskStanding, FollowerStatus, NodeStatus};
 pub use switch_state::SwitchState;
 pub use world::{Pace, World};

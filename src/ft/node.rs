@@ -9,13 +9,15 @@ use super::backup::Backup;
 use super::command::{Command, Halt};
 use super::common::Common;
 use super::event::{Event, Recording};
-use super::handover::{Boot, Next};
+use super::handover::{Boot, Next, Restart};
 use super::link::LinkId;
 use super::message::Message;
+use super::own_store::{Ack, StoreState};
 use super::primary::Primary;
 use super::seek::{Looking, Seek, Seeking};
 use super::settings::Settings;
-use super::status::{DiskStanding, NodeStatus};
+use super::standing::Standing;
+use super::status::{CheckpointStatus, DiskStanding, NodeStatus};
 use super::switch_state::SwitchState;
 use super::world::{Pace, World};
 use crate::base::{Generation, Icount, NodeId, Seq};
@@ -84,6 +86,45 @@ impl Node {
         common.born_ns = now_ns;
         common.seek = Seek::starting(addresses, wait_ns, now_ns);
         Self { common, role: Role::Seeking(Seeking::Looking(Looking::Resting { until_ns: now_ns })) }
+    }
+
+    /// A node that goes on from its own store: it is to be given the log behind the checkpoint as [`Event::Stored`].
+    /// It looks for the primary at `addresses`, if there are any, and carries the guest on itself if it may and
+    /// nobody else does.
+    pub fn restarting(
+        id: NodeId,
+        vm: &str,
+        restart: Restart,
+        addresses: Vec<String>,
+        settings: Settings,
+        now_ns: u64,
+    ) -> Self {
+        let mut common = Common::new(id, vm, settings);
+        common.born_ns = now_ns;
+        common.seek = Seek::starting(addresses, restart.wait_ns, now_ns);
+        common.seek.is_member_now();
+        let backup = Backup::restart(&mut common, restart, now_ns);
+        Self { common, role: Role::Backup(Box::new(backup)) }
+    }
+
+    /// Whether it is to be given the next frame of its store.
+    pub fn takes_stored(&self) -> bool {
+        matches!(&self.role, Role::Backup(backup) if backup.takes_stored())
+    }
+
+    /// What its store may permit after a loss of all nodes.
+    pub fn standing(&self) -> &Standing {
+        &self.common.standing
+    }
+
+    /// When an entry of this vm's log counts.
+    pub fn ack(&self) -> Ack {
+        self.common.ack
+    }
+
+    /// Where other nodes of this vm listen, as far as this one knows.
+    pub fn known(&self) -> Vec<String> {
+        self.common.seek.known()
     }
 
     /// Has this node look for the primary, to become its backup, when it loses its place in the pair without a
@@ -165,6 +206,15 @@ impl Node {
         {
             return self.leave(link, now_ns);
         }
+        if let Event::Message { link, message: Message::Checkpoint } = event
+            && !self.role.is_peer(link)
+            && !self.common.terminals.is_terminal(link)
+        {
+            return match &mut self.role {
+                Role::Primary(primary) => primary.ask_checkpoint(&mut self.common, link),
+                _ => self.common.refuse(link, "this node is not the primary; ask that"),
+            };
+        }
         if let Event::ArbiterSeen { generation, seen } = event {
             self.arbiter_seen(generation, seen);
             return;
@@ -182,6 +232,15 @@ impl Node {
                 self.common.recording = recording.clone();
                 return;
             }
+            Event::Durable { upto } => {
+                let Common { store, commands, .. } = &mut self.common;
+                store.is_durable(*upto, commands);
+            }
+            Event::Store(StoreState::Ended { why }) => {
+                let Common { store, commands, .. } = &mut self.common;
+                store.ends(why.clone(), commands);
+            }
+            Event::Store(state) => self.common.store.state = state.clone(),
             Event::Fenced { current } => self.common.switch = SwitchState::Fenced { by: *current },
             _ => {}
         }
@@ -338,6 +397,7 @@ impl Node {
             self.common.terminals.leave();
         }
         self.vacate();
+        self.common.role_is_over();
         let common = &mut self.common;
         (common.switch, common.fence_told, common.arbiter_trouble) = (SwitchState::None, false, None);
         common.commands.push(Command::LeaveRole { halt });
@@ -358,6 +418,13 @@ impl Node {
         {
             let why = format!("the guest has ended, in generation {}", bid.generation);
             self.follow(Next::Halt(Halt::NotJoined { why, for_good: true }));
+            return;
+        }
+        if let Role::Backup(backup) = &mut self.role
+            && backup.awaits_holder()
+        {
+            let next = backup.holder_seen(&mut self.common, seen);
+            self.follow(next);
             return;
         }
         // A claim that is under way decides.
@@ -497,6 +564,7 @@ impl Node {
             self.seek(halt);
         } else {
             self.vacate();
+            self.common.role_is_over();
             self.farewell(&halt);
             self.common.commands.push(Command::Halt(halt));
         }
@@ -520,6 +588,7 @@ impl Node {
             }
             Halt::Diverged(_) => Message::Bye { why: "this node has diverged".into() },
             Halt::DiskFailed { .. } => Message::Bye { why: "this node has lost a disk".into() },
+            Halt::StoreFailed { .. } => Message::Bye { why: "this node has lost its store".into() },
         };
         let Common { terminals, commands, .. } = &mut self.common;
         terminals.finish(&last, commands);
@@ -675,6 +744,21 @@ impl Node {
             console_bytes: self.common.terminals.scrollback().end(),
             followers: Vec::new(),
             committed: None,
+            ack: self.common.ack,
+            store: match &self.common.store.state {
+                StoreState::On(holds) => Some(*holds),
+                StoreState::None | StoreState::Ended { .. } => None,
+            },
+            checkpoint: self.common.checkpoints.last.map(|kept| CheckpointStatus {
+                icount: kept.at,
+                entry: kept.seq,
+                age_s: now_ns.saturating_sub(kept.since_ns) as f64 / 1e9,
+                pause_us: kept.pause_ns as f64 / 1e3,
+            }),
+            store_trouble: match &self.common.store.state {
+                StoreState::Ended { why } => Some(why.clone()),
+                StoreState::None | StoreState::On(_) => None,
+            },
         };
         match &self.role {
             Role::Primary(primary) => primary.fill_status(&mut status, now_ns),

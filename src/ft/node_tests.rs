@@ -464,6 +464,7 @@ fn a_backup_whose_arbiter_names_another_holder_is_warned() {
         at: Icount(0),
         chunks: 2,
         life: 5,
+        ack: Ack::Memory,
     };
     says(&mut node, message(LINK, offer), 0);
     let seen = |node| Event::ArbiterSeen { generation: Generation(4), seen: Ok(NodeId(node)) };
@@ -561,7 +562,15 @@ fn a_node_that_leaves_knows_the_newest_generation() {
         if offered {
             let (seq_next, at) = (Seq(1), Icount(0));
             let generation = Generation(4);
-            let offer = Message::Offer { generation, node: NodeId(1), seq_next, at, chunks: 2, life: 5 };
+            let offer = Message::Offer {
+                generation,
+                node: NodeId(1),
+                seq_next,
+                at,
+                chunks: 2,
+                life: 5,
+                ack: Ack::Memory,
+            };
             says(&mut node, message(LINK, offer), 0);
         }
         node

@@ -153,8 +153,10 @@ fn a_frame_is_acknowledged_before_the_machine_obeys_it_and_a_stream_of_them_does
         }
         pair.backup.run(&mut pair.host);
         let commands = pair.backup.take_commands();
-        let [Command::Append { .. }, Command::Send { message: Message::Ack { received, executed, .. }, .. }] =
-            &commands[..]
+        let [
+            Command::Append { .. },
+            Command::Send { message: Message::Ack { received, durable: Seq::ZERO, executed, .. }, .. },
+        ] = &commands[..]
         else {
             panic!("one frame with question and answer, and one acknowledgement: {commands:?}");
         };
@@ -338,7 +340,7 @@ fn from_anyone() -> Vec<Message> {
         context: Vec::new(),
     };
     vec![
-        Message::Ack { received: Seq::MAX, executed: Icount::MAX, audited: None },
+        Message::Ack { received: Seq::MAX, durable: Seq::ZERO, executed: Icount::MAX, audited: None },
         Message::Heartbeat { ticks: 0, console_released: 0 },
         Message::Flushed { disk: 0, tag: 1 },
         Message::MemoryTaken { chunks: 0 },

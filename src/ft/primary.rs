@@ -16,6 +16,7 @@
 //! `switch_over`, `running` (a slice of the guest and what is due around it).
 
 mod check;
+mod checkpoints;
 mod copy;
 mod disks;
 mod follower;
@@ -38,6 +39,7 @@ use super::handover::{Boot, Inheritance, Next};
 use super::lag::Brake;
 use super::link::LinkId;
 use super::message::{Audit, Message};
+use super::own_store::{Ack, StoreState};
 use super::status::NodeStatus;
 use super::world::World;
 use crate::base::{Generation, Icount, NodeId, Sabotage, Seq};
@@ -48,6 +50,8 @@ use crate::replay::Recorder;
 use copy::DiskCopy;
 use disks::GuestDisks;
 use follower::{Follower, Joining};
+#[cfg(test)]
+pub(crate) use membership::tests as members;
 use running::Live;
 #[cfg(test)]
 pub(crate) use running::tests as scenarios;
@@ -98,6 +102,11 @@ pub(super) struct Primary {
     paused_ns: Option<u64>,
     /// How long the guest stood still for it, then.
     pause_ns: Option<u64>,
+    /// When and where the last checkpoint was written, and who waits for the next.
+    checkpointed: (u64, Icount),
+    checkpoint_asked: Vec<LinkId>,
+    /// Why this node's store has ended, where the log counts on it.
+    store_failed: Option<String>,
     log_bytes: u64,
     outputs_released: u64,
     inputs_dropped: u64,
@@ -109,7 +118,7 @@ impl Primary {
         let Boot { mut machine, generation, life, limit } = boot;
         common.commands.extend(Plug::of(&machine, life, generation, false).map(Command::PlugIn));
         let base = Box::new(machine.save());
-        common.commands.push(Command::StartRecording { base, seq_next: Seq(1), generation });
+        common.commands.push(Command::StartRecording { base, seq_next: Seq(1), generation, life });
         let ticks = machine.time();
         let mut primary = Self::with(
             Recorder::new(machine, Seq(1)),
@@ -121,10 +130,15 @@ impl Primary {
         primary.recorder.digest_every(common.settings.digest_instructions);
         primary.limit = limit;
         common.log_begins(Seq(1), generation);
+        if common.settings.stores {
+            common.store.begins();
+        }
+        primary.counts_on_disk(common);
         common.terminals.machine_stands_at(primary.recorder.machine().console_bytes());
         common.terminals.settle(true, life, &mut common.commands);
         primary.recorder.record(log::Event::Generation { generation, node: common.id, why: Start::Boot });
         primary.activate(common);
+        common.standing.counts_as(common.id, generation);
         // A machine that starts from a saved state may have left requests under way.
         primary.recorder.take_disk_requests();
         for request in primary.recorder.machine().disk_in_flight() {
@@ -165,6 +179,9 @@ impl Primary {
             console_told: 0,
             paused_ns: None,
             pause_ns: None,
+            checkpointed: (now_ns, icount),
+            checkpoint_asked: Vec::new(),
+            store_failed: None,
             log_bytes: 0,
             outputs_released: 0,
             inputs_dropped: 0,
@@ -191,12 +208,19 @@ impl Primary {
             primary.followers.insert(link, Follower::counting(link, node, detector, at, acked));
         }
         primary.recorder.digest_every(common.settings.digest_instructions);
+        primary.counts_on_disk(common);
         primary.ended = ended.map(|exit| (exit, seq));
         primary.console_released = from.console_released;
         primary.activate(common);
+        common.standing.counts_as(common.id, generation);
         common.terminals.settle(true, life, &mut common.commands);
+        // They may have left before, with the log that explains them on the disks of others alone.
+        let explained = Seq(seq.get() - 1);
         for output in from.kept {
-            primary.let_go(common, output);
+            match primary.commit.upto() >= explained {
+                true => primary.let_go(common, output),
+                false => primary.gate.hold(explained, output),
+            }
         }
         // What was not kept has left long ago.
         primary.console_released = primary.recorder.machine().console_bytes();
@@ -208,6 +232,19 @@ impl Primary {
             primary.lose(common, link, "it was lost during the switch-over");
         }
         primary
+    }
+
+    /// Where entries count on disk, this node's own disk is one of those that are waited for.
+    fn counts_on_disk(&mut self, common: &Common) {
+        if common.ack == Ack::Disk {
+            self.commit.own_is(common.counted_here(Seq(self.recorder.seq_next().get() - 1)));
+        }
+    }
+
+    /// This node's own store has more of the log.
+    fn durable(&mut self, common: &mut Common) {
+        self.counts_on_disk(common);
+        self.release(common);
     }
 
     pub fn generation(&self) -> Generation {
@@ -265,8 +302,25 @@ impl Primary {
             }
             Event::DiskDone(done) => self.disks.ended(done),
             Event::DiskWorked(worked) => self.disk_worked(common, worked),
+            Event::Durable { .. } => self.durable(common),
+            Event::Checkpointed { seq, outcome } => {
+                let machine = self.recorder.machine_mut();
+                common.with_checkpoints(|checkpoints, common| {
+                    checkpoints.ended(common, Some(machine), seq, outcome, now_ns);
+                });
+            }
+            Event::Store(StoreState::Ended { why }) if common.ack == Ack::Disk => {
+                common.tell(format!(
+                    "this node's store has ended, and the log counts there: what the guest outputs waits until a backup \
+                     can carry it on ({why})"
+                ));
+                self.store_failed = Some(why);
+            }
             // The node has taken it in.
-            Event::ConsoleSize { .. }
+            Event::Store(_)
+            | Event::Stored(_)
+            | Event::StoredAll
+            | Event::ConsoleSize { .. }
             | Event::ArbiterSeen { .. }
             | Event::HolderSeen(_)
             | Event::Switch(_)
@@ -327,8 +381,8 @@ impl Primary {
                 self.resume(common, link, (&vm, life), node, (held, generation), now_ns);
             }
             Message::SwitchOver if !from_peer => self.ask_switch_over(common, link),
-            Message::Ack { received, executed, audited } if from_peer => {
-                self.acked(common, link, (received, executed), audited, now_ns);
+            Message::Ack { received, durable, executed, audited } if from_peer => {
+                self.acked(common, link, (received, durable, executed), audited, now_ns);
             }
             Message::Heartbeat { .. } if from_peer => {}
             Message::Flushed { disk, tag } if from_peer => self.peer_flushed(link, disk, tag),
@@ -371,7 +425,8 @@ impl Primary {
 
     fn quit(&mut self, common: &mut Common, now_ns: u64) -> Next {
         let backup = self.counting().next().map(|follower| follower.node);
-        if self.is_last() {
+        let keeps = common.store.durable().is_some() && self.ended.is_none();
+        if self.is_last() && !keeps {
             let lost = format!(
                 "no backup counts, and with this node the guest would be lost: its memory, and what it has done since \
                  its start ({} instructions ago) and not written to a disk",
@@ -383,6 +438,12 @@ impl Primary {
         }
         common.tell(match backup {
             Some(node) => format!("ending as asked: the backup {node} carries the guest on"),
+            None if keeps => {
+                format!(
+                    "suspended at {}: `lockstep primary` with this node's --store goes on from there",
+                    self.icount()
+                )
+            }
             None => "ending as asked: the guest's life ends with this node".into(),
         });
         self.take_outputs(common);
@@ -394,10 +455,22 @@ impl Primary {
             common.send(*link, Message::Bye { why: why.clone() });
         }
         // What a claim that is under way decides is not this node's any more.
-        if backup.is_none() && self.claiming.is_none() {
+        if backup.is_none() && self.claiming.is_none() && !keeps {
             self.end_life(common);
         }
         Next::Halt(Halt::Quit)
+    }
+
+    /// Leaves the guest to the backups once this node's store has failed, and one of them can carry it on.
+    fn leave_if_store_failed(&mut self, common: &mut Common, now_ns: u64) -> Option<Next> {
+        let can_go_on = self.claiming.is_none() && self.counting().any(Follower::knows_that_it_counts);
+        let why = self.store_failed.take_if(|_| can_go_on)?;
+        self.take_outputs(common);
+        self.flush(common, now_ns, true);
+        for link in self.followers.keys() {
+            common.send(*link, Message::Bye { why: format!("the primary's store failed: {why}") });
+        }
+        Some(Next::Halt(Halt::StoreFailed { why }))
     }
 
     fn end_life(&self, common: &mut Common) {

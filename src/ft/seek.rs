@@ -144,6 +144,7 @@ impl Seek {
             | Halt::LimitReached
             | Halt::Diverged(_)
             | Halt::DiskFailed { .. }
+            | Halt::StoreFailed { .. }
             | Halt::Quit => false,
         }
     }

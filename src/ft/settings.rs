@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::detector::Detector;
+use super::own_store::Ack;
 use crate::devices::timebase::RATE_INSTRUCTIONS;
 use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
 
@@ -61,6 +62,14 @@ pub struct Settings {
     /// Log that a node keeps for others that missed it, in bytes: a follower whose connection breaks goes on from
     /// there, if it comes back in time, instead of taking the whole state anew.
     pub tail_bytes_max: usize,
+    /// While there is a store, a checkpoint is written this often, if the guest computes at all.
+    pub checkpoint_ns: u64,
+    /// The fewest instructions between two checkpoints that nobody asked for: those of an idle guest are worth little.
+    pub checkpoint_instructions: u64,
+    /// This node keeps the log in a store.
+    pub stores: bool,
+    /// When an entry counts, of a vm that begins here.
+    pub ack: Ack,
     /// Backups that a primary takes. Each output waits for all of them; more survive more losses.
     pub backups_max: usize,
 }
@@ -147,6 +156,10 @@ impl Default for Settings {
             lone_flush_ns: 100 * MS,
             scrollback_bytes: SCROLLBACK_BYTES,
             tail_bytes_max: 32 << 20,
+            checkpoint_ns: 60_000 * MS,
+            checkpoint_instructions: 200_000_000,
+            stores: false,
+            ack: Ack::Memory,
             backups_max: BACKUPS_MAX,
         }
     }

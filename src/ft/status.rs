@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::detector::Watch;
 use super::message::Audit;
+use super::own_store::{Ack, StoreHolds};
 use crate::base::{Generation, Icount, Seq};
 
 /// One object for `lockstep status`.
@@ -100,6 +101,32 @@ pub struct NodeStatus {
     /// The last entry that every backup which counts holds; none at a backup, which is not told.
     #[serde(default)]
     pub committed: Option<Seq>,
+    /// When an entry counts: in the `memory` of those who count, or on their `disk`.
+    #[serde(default)]
+    pub ack: Ack,
+    /// What this node's store holds, while it goes on.
+    #[serde(default)]
+    pub store: Option<StoreHolds>,
+    /// The last checkpoint that it has.
+    #[serde(default)]
+    pub checkpoint: Option<CheckpointStatus>,
+    /// Why it does not.
+    #[serde(default)]
+    pub store_trouble: Option<String>,
+}
+
+/// A checkpoint in a node's store.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointStatus {
+    /// The position of its state.
+    pub icount: Icount,
+    /// The log's entry there.
+    pub entry: Seq,
+    /// Since it was whole, in seconds.
+    pub age_s: f64,
+    /// How long the machine stood still where it began, in microseconds.
+    #[serde(default)]
+    pub pause_us: f64,
 }
 
 /// One node that follows a primary, as the primary sees it.
@@ -111,8 +138,11 @@ pub struct FollowerStatus {
     pub addr: Option<String>,
     /// `joining`, or `counting`.
     pub phase: String,
-    /// The last entry that it holds.
+    /// The last entry that it holds: in memory, or on disk where entries count there.
     pub acked: Seq,
+    /// The last entry in its store; 0 without one.
+    #[serde(default)]
+    pub durable: Seq,
     /// The position of its machine.
     pub executed: Icount,
     /// How far its machine is behind the primary's, in milliseconds.
@@ -133,6 +163,9 @@ impl NodeStatus {
         }
         if let Some(trouble) = &self.recording_trouble {
             troubles.push(format!("the recording has ended: {trouble}"));
+        }
+        if let Some(trouble) = &self.store_trouble {
+            troubles.push(format!("the store has ended: {trouble}"));
         }
         if let Some(trouble) = &self.arbiter_trouble {
             troubles.push(format!("arbiter: {trouble}"));

@@ -19,6 +19,14 @@ pub trait World {
     fn outputs_blocked(&mut self) -> bool;
     /// Console bytes released and not yet written: they would die with this process.
     fn console_pending(&mut self) -> u64;
+    /// Whether the store takes another piece of a checkpoint.
+    fn checkpoint_takes(&mut self) -> bool {
+        true
+    }
+    /// The last of the guest's frames that the switch is known to have accepted; all of them without a switch.
+    fn net_accepted(&mut self) -> u64 {
+        u64::MAX
+    }
     /// What is known of the peer at `link` besides its messages; None in a world where messages are all.
     fn signs(&mut self, _link: LinkId) -> Option<Signs> {
         None

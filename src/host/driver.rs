@@ -23,18 +23,20 @@ use super::keys::{HELP, Key};
 use super::link::{self, LinkEvent, LinkNumbers, Links, Reception, Sink};
 use super::logdir::{BackgroundWriter, Ended, LogError, LogWriter};
 use super::mailbox::{Inbox, Mailbox, mailbox};
+use super::node_store::{NodeStore, Report, StorePlace};
 use super::os::{fill_entropy, look, wall_clock_ns, wall_clock_text};
 use super::port::{Port, PortEvent, SendRefused};
 use super::pulse::Pulse;
 use super::recording::NodeRecording;
 use super::say::{self, say};
+use super::store::StoreEvent;
 use super::terminal;
 use crate::base::{Generation, NodeId, Seq};
 use crate::ft::Pace;
 use crate::ft::arbiter::{Arbiter, ArbiterError};
 use crate::ft::detector::Signs;
 use crate::ft::{
-    Bid, Claim, Command, Event, Halt, LinkId, Message, Node, Plug, Recording, SwitchState, World,
+    Bid, Claim, Command, Event, Halt, LinkId, Message, Node, Plug, Recording, StoreState, SwitchState, World,
 };
 use crate::log::Lineage;
 use crate::machine::Output;
@@ -63,6 +65,10 @@ const LINGER: Duration = Duration::from_secs(1);
 const DISK_LINGER: Duration = Duration::from_secs(30);
 /// How long a node that has lost its role waits for its disks before it joins another primary.
 const DISK_LEAVE: Duration = Duration::from_secs(3600);
+/// Frames of its own store that a node is given before it works again.
+const STORED_A_TURN: usize = 64;
+/// How often a node is told what its store holds.
+const STORE_TOLD_EVERY: Duration = Duration::from_millis(500);
 /// Recordings of one process, side by side.
 const RECORDINGS_MAX: u32 = 10_000;
 
@@ -84,6 +90,8 @@ pub struct Wiring {
     pub record_max: Option<u64>,
     /// What leaves the guest waits until the recording has all that led to it.
     pub record_first: bool,
+    /// Keep the log and checkpoints here.
+    pub store: Option<StorePlace>,
     pub disks: Disks,
     /// Where the guest's console input comes from.
     pub console: ConsoleIn,
@@ -123,6 +131,8 @@ enum HostEvent {
     ConsoleGone,
     /// The recording has what was waited for, or has ended.
     Recorded,
+    /// Of the `n`-th store of this process.
+    Store(u64, Report),
     /// The operator asks at the terminal how the node is.
     AskStatus,
 }
@@ -139,6 +149,8 @@ struct Here<'a> {
     pulse: &'a Pulse,
     console: &'a ConsoleOut,
     recording: &'a NodeRecording,
+    store: &'a NodeStore,
+    port: Option<&'a Port>,
     /// Frames that the port would not take.
     refused: usize,
 }
@@ -165,11 +177,19 @@ impl World for Here<'_> {
     }
 
     fn outputs_blocked(&mut self) -> bool {
-        self.console.is_full() || self.refused > 0 || self.recording.is_full()
+        self.console.is_full() || self.refused > 0 || self.recording.is_full() || self.store.is_full()
     }
 
     fn console_pending(&mut self) -> u64 {
         self.console.pending()
+    }
+
+    fn checkpoint_takes(&mut self) -> bool {
+        self.store.takes_piece()
+    }
+
+    fn net_accepted(&mut self) -> u64 {
+        self.port.map_or(u64::MAX, Port::accepted)
     }
 
     fn signs(&mut self, link: LinkId) -> Option<Signs> {
@@ -352,6 +372,12 @@ impl Driver {
             // A node with a full queue is awake.
             Ok(()) | Err(_) => {}
         })?;
+        let reports = events.clone();
+        let report = Arc::new(move |number, report| match reports.send(HostEvent::Store(number, report)) {
+            // The node has ended.
+            Ok(()) | Err(_) => {}
+        });
+        let store = NodeStore::new(wiring.store.take(), report);
         let mut running = Running {
             started,
             node,
@@ -374,6 +400,8 @@ impl Driver {
             looks,
             generation,
             recording: NodeRecording::new(wiring.record_first),
+            store,
+            stored_told: Instant::now(),
             wiring,
             disks,
             life_ended: false,
@@ -385,6 +413,7 @@ impl Driver {
         }
         running.linger();
         let halt = running.finish_recording(halt);
+        running.close_store();
         let left = how_disks_are_left(&halt, running.life_ended);
         let Running {
             node, console, claims, looks, mut recording, disks, leaving, queue, mut wiring, ..
@@ -449,6 +478,7 @@ fn how_disks_are_left(halt: &Result<Halt, DriverError>, life_ended: bool) -> Opt
             | Halt::LostClaim { .. }
             | Halt::NotJoined { .. }
             | Halt::NoPrimary { .. }
+            | Halt::StoreFailed { .. }
             | Halt::Quit,
         )
         | Err(_) => Some(State::Closed),
@@ -563,6 +593,9 @@ struct Running {
     generation: Arc<AtomicU64>,
     wiring: Wiring,
     recording: NodeRecording,
+    store: NodeStore,
+    /// When the node was told last what its store holds.
+    stored_told: Instant,
     disks: Rack,
     /// The guest's life was ended by this node.
     life_ended: bool,
@@ -598,6 +631,8 @@ impl Running {
                 pulse: &self.pulse,
                 console: &self.console,
                 recording: &self.recording,
+                store: &self.store,
+                port: self.port.as_ref(),
                 refused: self.refused.len(),
             };
             let pace = self.node.run(&mut here);
@@ -606,10 +641,13 @@ impl Running {
             if let Some(halt) = self.carry_out()? {
                 return Ok(halt);
             }
+            self.feed_stored();
+            self.store.note(&self.node);
             self.beat();
             self.pump();
             if let Pace::At(at_ns) = pace
                 && !self.recording.is_due()
+                && !self.node.takes_stored()
             {
                 self.wait(at_ns);
             }
@@ -701,6 +739,11 @@ impl Running {
             // They only wake: the console and the recording know.
             HostEvent::ConsoleGone | HostEvent::Recorded => {}
             HostEvent::AskStatus => self.say_status(),
+            HostEvent::Store(number, report) => {
+                if self.store.is_present(number) {
+                    self.store_report(report);
+                }
+            }
             HostEvent::Link(event) => {
                 if let LinkEvent::Message { message, .. } = &event {
                     self.message_bytes.fetch_sub(message.payload_bytes(), Ordering::Relaxed);
@@ -730,6 +773,86 @@ impl Running {
                 let outcome = outcome.map(|()| link).map_err(|error| error.to_string());
                 self.node.step(Event::Dialed { address, outcome }, now_ns);
             }
+        }
+    }
+
+    /// Gives a node that goes on from its store the next of its log.
+    fn feed_stored(&mut self) {
+        for _ in 0..STORED_A_TURN {
+            if !self.node.takes_stored() {
+                return;
+            }
+            let now_ns = self.now_ns();
+            match self.store.next_stored() {
+                Some(Ok(frame)) => self.node.step(Event::Stored(frame), now_ns),
+                Some(Err(error)) => {
+                    // The rest may be had from another node.
+                    say::unless_blocked(format_args!("lockstep: {}", plain(&error.line())));
+                    self.node.step(Event::StoredAll, now_ns);
+                }
+                None => {
+                    self.store_holds(true);
+                    self.node.step(Event::StoredAll, now_ns);
+                }
+            }
+        }
+    }
+
+    fn store_report(&mut self, report: Report) {
+        match report {
+            Report::Opened(opened) => match self.store.opened(*opened) {
+                Ok(()) => self.store_holds(true),
+                Err(why) => self.store_ended(why),
+            },
+            Report::Event(StoreEvent::Durable { upto }) => {
+                let now_ns = self.now_ns();
+                self.node.step(Event::Durable { upto }, now_ns);
+                self.store_holds(false);
+            }
+            Report::Event(StoreEvent::Full { why } | StoreEvent::Failed { why }) => {
+                self.store.ends();
+                self.store_ended(why);
+            }
+            Report::Event(StoreEvent::CheckpointSaved { seq, bytes }) => {
+                let now_ns = self.now_ns();
+                self.node.step(Event::Checkpointed { seq, outcome: Ok(bytes) }, now_ns);
+                self.store_holds(true);
+            }
+            Report::Event(StoreEvent::CheckpointFailed { seq, why }) => {
+                let now_ns = self.now_ns();
+                self.node.step(Event::Checkpointed { seq, outcome: Err(why) }, now_ns);
+            }
+            Report::Event(StoreEvent::Pruned(_)) => self.store_holds(true),
+            Report::Event(StoreEvent::PruneFailed { why }) => {
+                self.tell(&format!("the store keeps more than it should: {why}"));
+            }
+        }
+    }
+
+    /// Tells the node what its store holds: at once, or now and then.
+    fn store_holds(&mut self, at_once: bool) {
+        if !at_once && self.stored_told.elapsed() < STORE_TOLD_EVERY {
+            return;
+        }
+        self.stored_told = Instant::now();
+        if let Some(holds) = self.store.holds() {
+            let now_ns = self.now_ns();
+            self.node.step(Event::Durable { upto: holds.durable }, now_ns);
+            self.node.step(Event::Store(StoreState::On(holds)), now_ns);
+        }
+    }
+
+    fn store_ended(&mut self, why: String) {
+        let line = format!("the store has ended: {why}");
+        say::unless_blocked(format_args!("lockstep: {}", plain(&line)));
+        let now_ns = self.now_ns();
+        self.node.step(Event::Store(StoreState::Ended { why }), now_ns);
+    }
+
+    /// Brings what the node has written to its store's disk, before it ends.
+    fn close_store(&mut self) {
+        if let Err(error) = self.store.close() {
+            say!("lockstep: the end of the store may not be on the disk: {}", error.line());
         }
     }
 
@@ -953,6 +1076,9 @@ impl Running {
             Command::Send { link, message } => self.send(link, &message),
             Command::Close { link } => self.links.close(link),
             Command::Claim { generation, keeps, after } => {
+                if let Err(why) = self.store.is_known_as(self.node.id()) {
+                    self.tell(&format!("the store does not know of this claim: {why}"));
+                }
                 let (node, wherefrom) = (self.node.id(), self.wiring.wherefrom.clone());
                 let bid = Bid { generation, node, keeps, after: Some(after), wherefrom };
                 self.arbitrate(ArbiterJob::Claim(bid), generation);
@@ -970,7 +1096,8 @@ impl Running {
                 let node = self.node.id();
                 self.arbitrate(ArbiterJob::End(generation, node), generation);
             }
-            Command::StartRecording { base, seq_next, generation } => {
+            Command::StartRecording { base, seq_next, generation, life } => {
+                self.store.begin(self.node.vm(), &base, seq_next, generation, life);
                 if let Some(dir) = &self.wiring.record {
                     let lineage = Lineage::of(self.node.vm(), &base, Seq(seq_next.get() - 1));
                     let (base, waker) = (snapshot::Encoder::new(*base), self.events.clone());
@@ -983,7 +1110,21 @@ impl Running {
                     self.begin_recording(writer)?;
                 }
             }
-            Command::Append { bytes } => self.recording.append(self.node.generation(), bytes),
+            Command::Append { bytes } => {
+                if let Err(why) = self.store.append(&bytes) {
+                    self.store_ended(why);
+                }
+                self.recording.append(self.node.generation(), bytes);
+            }
+            Command::SaveCheckpoint { seq, generation, head } => {
+                if let Err(why) = self.store.save(seq, generation, *head) {
+                    let now_ns = self.now_ns();
+                    self.node.step(Event::Checkpointed { seq, outcome: Err(why) }, now_ns);
+                }
+            }
+            Command::CheckpointPiece(piece) => self.store.piece(piece),
+            Command::KeepCheckpoint { .. } => self.store.end_saving(true),
+            Command::DropCheckpoint => self.store.end_saving(false),
             Command::Release(Output::Console { bytes, .. }) => self.console.write(bytes),
             Command::Release(Output::Net { seq, frame }) => {
                 if self.refused.is_empty() {

@@ -23,6 +23,7 @@ pub(crate) mod listeners;
 pub mod logdir;
 pub(crate) mod mailbox;
 pub(crate) mod mortal;
+pub(crate) mod node_store;
 pub mod os;
 mod places;
 pub mod port;

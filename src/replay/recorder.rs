@@ -133,6 +133,12 @@ impl Recorder {
         self.seq_next
     }
 
+    /// The entry that determines everything up to here: the last one, or the horizon that a flush writes next.
+    pub fn determined_by(&self) -> Seq {
+        let is_behind = self.machine.icount() > self.recorded_to;
+        if is_behind { self.seq_next } else { Seq(self.seq_next.get() - 1) }
+    }
+
     /// Writes `event` down at the current position.
     pub fn record(&mut self, event: Event) -> Seq {
         let seq = self.seq_next;

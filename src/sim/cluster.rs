@@ -8,6 +8,7 @@ mod disks;
 mod faults;
 mod links;
 mod processes;
+mod stores;
 mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,19 +18,22 @@ use super::client::{Client, TIMEOUT_NS};
 use super::disk::{self, Answered, Asked, SimDisk};
 use super::oracle::{self, Chronicle};
 use super::plan::{Fault, Plan};
+use super::store::SimStore;
 use super::wire;
-use crate::base::{Generation, Icount, NodeId, Prng, Sabotage};
+use crate::base::{Generation, Icount, NodeId, Prng, Sabotage, Seq};
 use crate::devices::disk::{DISKS_MAX, DiskOp, DiskRequest, DiskSpec, SECTOR_BYTES};
+use crate::ft::DiskStanding;
 use crate::ft::NodeStatus;
 use crate::ft::Pace;
 use crate::ft::arbiter::{ArbiterError, Bid, Claim, Holder};
 use crate::ft::beat::{BEAT_BYTES, Beat};
 use crate::ft::detector::Signs;
 use crate::ft::disk::{DiskJob, Work};
-use crate::ft::{Boot, Command, Event, Halt, LinkId, Message, Node, Settings, World};
+use crate::ft::{Ack, Boot, Command, Event, Halt, LinkId, Message, Node, Restart, Settings, World};
 use crate::log::{self, frame::decode_frame};
-use crate::machine::{Input, Machine, Output, Saved};
+use crate::machine::{Input, Machine, Output, Piece, Saved, SavedHead};
 use crate::net::{PeerId, Switch, SwitchConfig};
+use crate::snapshot;
 use beats::Heart;
 use switch::{Net, Port};
 
@@ -125,6 +129,20 @@ enum Happening {
     Start {
         slot: usize,
     },
+    /// The checkpoint after entry `seq` is durable in the store with that number.
+    Checkpointed {
+        slot: usize,
+        number: u64,
+        seq: Seq,
+        generation: Generation,
+        state: Box<Saved>,
+    },
+    /// The store with that number has so many frames synced; none yet once its base is.
+    Synced {
+        slot: usize,
+        number: u64,
+        count: usize,
+    },
     /// A pause of so long ends.
     Resume {
         slot: usize,
@@ -178,6 +196,14 @@ struct Slot {
     disk_failed: bool,
     /// They outlive the processes.
     disks: Vec<SimDisk>,
+    store: Option<SimStore>,
+    /// The disks hold what the machine in the store takes for done.
+    disks_go_with_store: bool,
+    /// The checkpoint that is being saved, and its pieces.
+    saving: Option<(Seq, Generation, SavedHead)>,
+    pieces: Vec<Piece>,
+    /// So many frames of the store were given to the process that goes on from it.
+    given: usize,
     /// What a disk was asked earlier it does earlier.
     disk_at: [u64; DISKS_MAX],
     /// From then on this process' disks have to have what is acknowledged.
@@ -209,6 +235,7 @@ pub struct Cluster<'a> {
     slots: Vec<Slot>,
     ends: BTreeMap<LinkId, End>,
     links_next: u64,
+    stores_begun: u64,
     /// The holder of each generation, and the node that it keeps as its backup.
     claims: BTreeMap<Generation, (NodeId, Vec<NodeId>)>,
     arbiter_back_at: u64,
@@ -236,6 +263,7 @@ struct Window<'a> {
     prng: &'a mut Prng,
     host: u64,
     signs: BTreeMap<LinkId, Signs>,
+    net_accepted: u64,
 }
 
 impl World for Window<'_> {
@@ -268,6 +296,10 @@ impl World for Window<'_> {
         0
     }
 
+    fn net_accepted(&mut self) -> u64 {
+        self.net_accepted
+    }
+
     fn signs(&mut self, link: LinkId) -> Option<Signs> {
         self.signs.get(&link).copied()
     }
@@ -296,6 +328,11 @@ impl<'a> Cluster<'a> {
         };
         let slots = (0..SLOTS).map(|slot| Slot {
             disks: disks(slot),
+            store: None,
+            disks_go_with_store: true,
+            saving: None,
+            pieces: Vec::new(),
+            given: 0,
             disk_at: [0; DISKS_MAX],
             answerable_from: None,
             node: None,
@@ -335,6 +372,9 @@ impl<'a> Cluster<'a> {
             disks_compared: 0,
             turns: 0,
             rejoins: 0,
+            total_losses: 0,
+            checkpoints: 0,
+            restarts: 0,
         };
         let gateway = plan.gateway && specs.is_empty();
         let net = Net::new(gateway, plan.switch_asks_arbiter);
@@ -348,6 +388,7 @@ impl<'a> Cluster<'a> {
             slots,
             ends: BTreeMap::new(),
             links_next: 1,
+            stores_begun: 0,
             claims: BTreeMap::new(),
             arbiter_back_at: 0,
             partition_until: 0,
@@ -405,6 +446,10 @@ impl<'a> Cluster<'a> {
             slice_instructions_max,
             replay_instructions,
             backups_max: self.plan.backups,
+            stores: self.plan.stores,
+            checkpoint_ns: self.plan.checkpoint_ns,
+            checkpoint_instructions: 1,
+            ack: if self.plan.stores { Ack::Disk } else { Ack::Memory },
             ..Settings::default()
         }
     }
@@ -596,6 +641,10 @@ impl<'a> Cluster<'a> {
             Happening::Fault(_) if self.rests_until.is_some() => {}
             Happening::Fault(fault) => self.fault(fault),
             Happening::Start { slot } => self.start(slot),
+            Happening::Synced { slot, number, count } => self.synced(slot, number, count),
+            Happening::Checkpointed { slot, number, seq, generation, state } => {
+                self.checkpointed(slot, number, (seq, generation), *state);
+            }
             Happening::Resume { slot, paused_ns } => self.resume(slot, paused_ns),
             Happening::Recovers { slot, epoch } => {
                 if self.slots[slot].epoch == epoch {

@@ -7,7 +7,7 @@
 //! the switch break, and its process is killed and starts again. A node that loses its place looks for another by
 //! itself, or is replaced by a new process.
 //!
-//! Reading order: `plan` (what goes wrong, by seed), `wire` (the client's packets), `client`, `disk`,
+//! Reading order: `plan` (what goes wrong, by seed), `wire` (the client's packets), `client`, `disk`, `store`,
 //! `cluster` (slots, links, switch, arbiter, time), `oracle` (what must hold), [`run`].
 
 pub(crate) mod client;
@@ -15,6 +15,7 @@ pub(crate) mod cluster;
 pub(crate) mod disk;
 pub(crate) mod oracle;
 pub(crate) mod plan;
+pub(crate) mod store;
 pub(crate) mod wire;
 
 #[cfg(test)]
@@ -53,6 +54,12 @@ pub struct Outcome {
     pub disks_compared: u64,
     /// How often a node was run: an idle one must sleep.
     pub turns: u64,
+    /// How often all processes were lost at once, and began again from their stores.
+    pub total_losses: u64,
+    /// Checkpoints that stores had whole.
+    pub checkpoints: u64,
+    /// How often a process went on from its store.
+    pub restarts: u64,
     /// How often a process that had lost its place looked for another by itself.
     pub rejoins: u64,
 }

@@ -38,6 +38,10 @@ pub struct Plan {
     pub spare: bool,
     /// Backups that a primary takes: with one, the third node stays a spare until there is a place.
     pub backups: usize,
+    /// Between two checkpoints, in nanoseconds.
+    pub checkpoint_ns: u64,
+    /// Nodes keep the log in stores, and an entry counts once it is synced there.
+    pub stores: bool,
     /// Of 1000 frames from the switch, this many come twice.
     pub repeated_permille: u64,
     /// Of 1000 requests of a disk that can be done without, this many fail.
@@ -106,6 +110,10 @@ pub enum Fault {
     },
     /// The primary changes places with its backup.
     SwitchOver,
+    /// All processes are killed, `power` with their hosts, and each starts again later.
+    LoseAll {
+        power: bool,
+    },
 }
 
 const MS: u64 = 1_000_000;
@@ -130,6 +138,12 @@ impl Plan {
             let at_ns = apart.between(5, until_ms) * MS + apart.below(MS);
             faults.push((at_ns, draw_apart(&mut apart)));
         }
+        let mut stores = Prng::new(seed ^ 0x0073_746f_7265);
+        let has_stores = stores.chance(1, 3);
+        for _ in 0..if has_stores { stores.below(3) } else { 0 } {
+            let at_ns = stores.between(5, until_ms) * MS + stores.below(MS);
+            faults.push((at_ns, Fault::LoseAll { power: stores.chance(1, 2) }));
+        }
         let restarts = faults.iter().any(|(_, fault)| matches!(fault, Fault::RestartSwitch { .. }));
         faults.sort_by_key(|(at_ns, _)| *at_ns);
         let slow = prng.chance(1, 5);
@@ -151,6 +165,8 @@ impl Plan {
             rejoins: apart.chance(1, 2),
             spare: apart.chance(1, 3),
             backups: if group.chance(1, 3) { 1 } else { 2 },
+            checkpoint_ns: stores.between(10, 400) * MS,
+            stores: has_stores,
             repeated_permille: prng.below(40),
             disk_fails_permille: if seed.is_multiple_of(3) { 2 + seed % 7 } else { 0 },
         }

@@ -8,8 +8,9 @@ use crate::base::sabotage::during;
 use crate::base::{Icount, Sabotage, Seq};
 use crate::cli;
 use crate::engine::Engine;
+use crate::ft::own_store;
 use crate::ft::pair_tests;
-use crate::ft::primary::scenarios;
+use crate::ft::primary::{members, scenarios};
 use crate::host::store::{power_tests, prune_tests};
 use crate::log::{Entry, Event};
 use crate::machine::{Machine, Saved};
@@ -40,8 +41,13 @@ const fn detector(sabotage: Sabotage) -> Detector {
         | Sabotage::FenceOpen
         | Sabotage::KeptForgotten
         | Sabotage::InboundNotResent => Detector::Seeds(300),
-        // It takes a restart of the switch, too.
-        Sabotage::ActivatedAhead => Detector::Seeds(1000),
+        Sabotage::ActivatedAhead => {
+            Detector::Scenario(members::the_switch_keeps_what_the_backup_that_is_left_may_not_have)
+        }
+        Sabotage::DurableUnawaited | Sabotage::RestartUnchecked => Detector::Seeds(300),
+        Sabotage::CheckpointEarly => Detector::Seeds(1000),
+        Sabotage::CheckpointUnsynced => Detector::DiskSeeds(600),
+        Sabotage::DiskAheadOfStore => Detector::Scenario(own_store::tests::a_disk_waits_for_the_log),
         Sabotage::LiveUnlevel | Sabotage::FlushAlone | Sabotage::DirtyForgotten => Detector::DiskSeeds(200),
         Sabotage::ResumeUnchecked => Detector::Scenario(pair_tests::another_history_is_not_resumed),
         Sabotage::ResumedEarly => {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use lockstep::base::{Digest, Generation, Icount, NodeId, Prng, Seq};
 use lockstep::cli::arg;
+use lockstep::ft::Ack;
 use lockstep::ft::Message;
 use lockstep::ft::message::{self, PREAMBLE_BYTES};
 use lockstep::lab::cluster::{Cluster, Process};
@@ -81,7 +82,12 @@ fn attacks() -> Vec<(String, Vec<u8>)> {
         ("log from nowhere".into(), opening(&[Message::Log(vec![0xa7; 100])])),
         (
             "an acknowledgement from nowhere".into(),
-            opening(&[Message::Ack { received: Seq::MAX, executed: Icount::MAX, audited: None }]),
+            opening(&[Message::Ack {
+                received: Seq::MAX,
+                durable: Seq::ZERO,
+                executed: Icount::MAX,
+                audited: None,
+            }]),
         ),
     ];
     for seed in 0..12 {
@@ -215,7 +221,7 @@ fn joiners_that_lie_or_leave_cost_the_primary_nothing() {
     // Gone at once; garbage; a lie; a second Join; a claim to be the primary.
     drop(joined(&primary));
     alone(&cluster, &mut primary);
-    let ack = |received| Message::Ack { received, executed: Icount(0), audited: None };
+    let ack = |received| Message::Ack { received, durable: Seq::ZERO, executed: Icount(0), audited: None };
     let lies: Vec<Vec<u8>> = [
         ack(Seq::MAX),
         join("kv"),
@@ -327,7 +333,15 @@ impl Victim {
 }
 
 fn offer(seq_next: Seq, at: Icount, chunks: u32) -> Message {
-    Message::Offer { generation: Generation(1), node: NodeId(5), seq_next, at, chunks, life: 9 }
+    Message::Offer {
+        generation: Generation(1),
+        node: NodeId(5),
+        seq_next,
+        at,
+        chunks,
+        life: 9,
+        ack: Ack::Memory,
+    }
 }
 
 fn saved() -> Saved {

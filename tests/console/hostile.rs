@@ -37,7 +37,15 @@ fn hostile_terminals_are_cut_while_the_guest_talks_on() {
         vec![attach(3), input(0, 3), input(9, 1)],
         vec![attach(4), attach(4)],
         vec![attach(5), Message::Log(vec![1; 100])],
-        vec![attach(6), Message::Ack { received: Seq::MAX, executed: Default::default(), audited: None }],
+        vec![
+            attach(6),
+            Message::Ack {
+                received: Seq::MAX,
+                durable: Seq::ZERO,
+                executed: Default::default(),
+                audited: None,
+            },
+        ],
         vec![attach(7), Message::Join { vm: "kv".into(), node: NodeId(9) }],
         vec![attach(8), Message::ConsoleEnd { status: 0, how: "\x1b[2J".into() }],
         vec![Message::ConsoleInput { seq: 0, bytes: b"quit\n".to_vec() }],

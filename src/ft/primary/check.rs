@@ -21,7 +21,7 @@ impl Primary {
         let is_here = |node| self.counting().any(|follower| follower.node == node);
         let all_here = self.commit.members().all(is_here);
         holds(all_here || self.claiming.is_some(), "a backup that counts is lost, and nothing is claimed")?;
-        holds(self.gate.is_empty() || self.commit.is_guarded(), "an output waits for nobody")?;
+        holds(self.gate.is_empty() || self.commit.waits(), "an output waits for nobody")?;
         if let Some(claiming) = &self.claiming {
             let counts = |node: &NodeId| self.commit.acked(*node).is_some();
             holds(claiming.keeps.iter().all(counts), "a claim keeps a node that does not count")?;

@@ -18,7 +18,6 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::super::command::Command;
 use super::super::common::Common;
 use super::super::disk::{
     CHUNK_BYTES, DIGESTS_MAX, DiskJob, DiskWorked, Work, Worked, chunk_bytes, chunk_count, pack,
@@ -121,7 +120,7 @@ impl DiskCopy {
     }
 
     fn job(&self, common: &mut Common, disk: u8, work: Work) {
-        common.commands.push(Command::DiskWork(DiskJob { link: self.link, disk, work }));
+        common.ask_disk_work(DiskJob { link: self.link, disk, work });
     }
 
     fn all(&self, common: &mut Common, work: impl Fn() -> Work) {
@@ -289,6 +288,7 @@ mod tests {
     use super::*;
     use crate::base::{Digest, NodeId};
     use crate::ft::Settings;
+    use crate::ft::command::Command;
     use crate::ft::fetch::DiskFetch;
 
     /// A primary's disk and a joiner's, by what is in each chunk, and both ends of the copying between.

@@ -33,8 +33,10 @@ pub(super) struct Follower {
     pub address: Option<String>,
     pub detector: Detector,
     pub lag: LagMeter,
-    /// It holds the log up to here, by its last report.
+    /// It holds the log up to here, by its last report: in memory, or on disk where entries count there.
     pub acked: Option<Seq>,
+    /// Its store has the log up to here; 0 without one.
+    pub durable: Seq,
     /// The position of its machine at its last report.
     pub executed: Icount,
     /// By disk: the last request up to which its disk is flushed.
@@ -69,6 +71,8 @@ pub(super) struct Joining {
     pub offer_due: Option<BTreeSet<u32>>,
     /// The state, once it is offered; the log goes with it.
     pub encoder: Option<snapshot::Encoder<Saved>>,
+    /// The last entry that led to the state which it begins with.
+    pub base: Seq,
     /// It has a machine, and is sent only the log that it lacks.
     pub resumed: bool,
     /// Where this primary's machine was then: until it gets there, it is behind by what it missed.
@@ -101,6 +105,7 @@ impl Follower {
             detector,
             lag: LagMeter::starting(at),
             acked: None,
+            durable: Seq::ZERO,
             executed: Icount::ZERO,
             flushed: [0; DISKS_MAX],
             stage: Stage::Joining(Box::new(Joining {
@@ -128,6 +133,7 @@ impl Follower {
             addr: self.address.clone(),
             phase: if self.counts() { "counting" } else { "joining" }.into(),
             acked: self.acked.unwrap_or_default(),
+            durable: self.durable,
             executed: self.executed,
             lag_ms: self.lag.ns(now_ns) as f64 / 1e6,
         }

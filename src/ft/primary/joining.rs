@@ -73,7 +73,7 @@ impl Primary {
         common.tell(format!(
             "backup {node} goes on from entry {held} of {last}: the log behind it, and no state, are sent"
         ));
-        common.send(link, Message::Resumed { generation: self.generation, node: common.id });
+        common.send(link, Message::Resumed { generation: self.generation, node: common.id, ack: common.ack });
         common.say_whereabouts(link);
         common.say_known(link);
         let detector = common.settings.detector_of_joining(now_ns);
@@ -81,7 +81,7 @@ impl Primary {
         let mut follower = Follower::joining(link, node, detector, Icount::ZERO, now_ns);
         follower.lag.advance(at, now_ns);
         if let Some(joining) = follower.joining_mut() {
-            (joining.resumed, joining.sent, joining.level_at) = (true, Some(held), at);
+            (joining.resumed, joining.sent, joining.level_at, joining.base) = (true, Some(held), at, held);
         }
         self.followers.insert(link, follower);
     }
@@ -220,11 +220,13 @@ impl Primary {
                 at,
                 chunks: encoder.chunks_total(),
                 life: self.life,
+                ack: common.ack,
             },
         );
         common.send(link, common.terminals.past());
         common.say_whereabouts(link);
         joining.encoder = Some(encoder);
+        joining.base = Seq(seq_next.get() - 1);
         if let Some(copy) = &mut joining.copy {
             let ((_, copied, chunks), rounds) = (copy.progress(), copy.rounds());
             common.tell(format!("disks: {copied} of {chunks} chunks copied, {rounds} more rounds"));
@@ -251,6 +253,12 @@ impl Primary {
     }
 
     pub(super) fn disk_worked(&mut self, common: &mut Common, worked: DiskWorked) {
+        let machine = self.recorder.machine_mut();
+        if common
+            .with_checkpoints(|checkpoints, common| checkpoints.disk_worked(common, Some(machine), &worked))
+        {
+            return;
+        }
         // An answer for a joiner that is gone is dropped.
         let link = worked.link;
         if self.copying(common, link, |common, copy| copy.worked(common, worked)) == Some(Due::Offer) {
@@ -336,9 +344,9 @@ impl Primary {
             let is_late = follower.lag.ns(now_ns) > JOIN_LAG_NS && !Sabotage::JoinLagUnlimited.is_on();
             let has_all = |joining: &Joining| {
                 let is_level = follower.executed >= joining.level_at || Sabotage::ResumedEarly.is_on();
-                joining.is_sent() && is_level
+                joining.is_sent() && is_level && follower.acked >= Some(joining.base)
             };
-            follower.acked.is_some() && !is_late && follower.joining_now().is_some_and(has_all)
+            !is_late && follower.joining_now().is_some_and(has_all)
         };
         let Some(link) = self.followers.values().find(is_close).map(|follower| follower.link) else { return };
         self.take_outputs(common);

@@ -13,6 +13,7 @@ use crate::ft::common::Common;
 use crate::ft::handover::Next;
 use crate::ft::link::LinkId;
 use crate::ft::message::Audit;
+use crate::ft::own_store::Ack;
 use crate::log::{self, Start};
 
 impl Primary {
@@ -109,6 +110,7 @@ impl Primary {
     /// The claim of `generation` is won, in which of the backups only `keeps` count.
     fn go_on_with(&mut self, common: &mut Common, generation: Generation, keeps: &[NodeId], now_ns: u64) {
         self.generation = generation;
+        common.standing.counts_as(common.id, generation);
         // A planned switch-over is of the generation before.
         if let Some(asked_by) = self.switching.take().and_then(|switching| switching.asked_by) {
             common.refuse(asked_by, "a backup was lost during the switch-over");
@@ -149,7 +151,7 @@ impl Primary {
         &mut self,
         common: &mut Common,
         link: LinkId,
-        (received, executed): (Seq, Icount),
+        (received, durable, executed): (Seq, Seq, Icount),
         audited: Option<Audit>,
         now_ns: u64,
     ) {
@@ -163,12 +165,21 @@ impl Primary {
             self.lose(common, link, "it acknowledged before it was offered anything");
             return;
         }
-        follower.acked = Some(received.max(follower.acked.unwrap_or_default()));
+        if durable > received {
+            self.lose(common, link, "it acknowledged on its disk what it does not have");
+            return;
+        }
+        let counted = match common.ack {
+            Ack::Memory => received,
+            Ack::Disk => durable,
+        };
+        follower.acked = Some(counted.max(follower.acked.unwrap_or_default()));
+        follower.durable = durable.max(follower.durable);
         follower.executed = executed.max(follower.executed);
         follower.lag.executed(executed);
         match &mut follower.stage {
             Stage::Joining(joining) => _ = joining.restored_ns.get_or_insert(now_ns),
-            Stage::Counting { .. } => self.commit.acknowledge(follower.node, received),
+            Stage::Counting { .. } => self.commit.acknowledge(follower.node, counted),
         }
         if let Some(audit) = audited.filter(|audit| follower.agrees(*audit)) {
             self.last_audit = Some(audit);
@@ -191,4 +202,4 @@ impl Primary {
 
 #[cfg(test)]
 #[path = "membership_tests.rs"]
-mod tests;
+pub(crate) mod tests;

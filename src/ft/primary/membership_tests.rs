@@ -47,7 +47,7 @@ fn join() -> Message {
 }
 
 fn ack(received: Seq, executed: Icount) -> Message {
-    Message::Ack { received, executed, audited: None }
+    Message::Ack { received, durable: Seq::ZERO, executed, audited: None }
 }
 
 fn status(primary: &Primary, now_ns: u64) -> NodeStatus {
@@ -193,7 +193,7 @@ fn a_state_is_offered_with_where_the_log_goes_on() {
         said[1],
         format!(
             "9 Offer {{ generation: g1, node: n0000000000000001, seq_next: {seq_next:?}, at: {at:?}, chunks: {chunks}, \
-             life: 1 }}"
+             life: 1, ack: Memory }}"
         )
     );
     assert!(said[2].starts_with("9 Scrollback { offset: 0"), "{said:?}");
@@ -521,6 +521,20 @@ fn a_primary_that_loses_one_of_two_backups_claims_with_the_other_and_stays_guard
     assert_eq!(shown(&mut common.commands), NOTHING);
     let mark = last(&primary).get();
     assert_eq!(event(&mut primary, &mut common, acks(OTHER, mark)).len(), 1);
+}
+
+/// Going on with the other of two backups, a primary asks the switch for what that one may not have.
+pub(crate) fn the_switch_keeps_what_the_backup_that_is_left_may_not_have() -> Result<(), String> {
+    let (mut common, mut primary) = two_count();
+    primary.frames_safe = 7;
+    let entry = primary.recorder.record(log::Event::Horizon);
+    primary.frames_unsafe.push_back((entry, 8));
+    event(&mut primary, &mut common, closed(PEER));
+    let said = event(&mut primary, &mut common, won(2));
+    match said.iter().any(|command| command == "Activate { generation: g2, rx_seq: 7 }") {
+        true => Ok(()),
+        false => Err(format!("the switch was told: {said:?}")),
+    }
 }
 
 #[test]

@@ -61,10 +61,15 @@ impl Primary {
         self.watch(common, world, now_ns);
         let busy = self.transfer(common, world);
         self.count_in(common, now_ns);
+        let is_short = self.checkpoint(common, world, now_ns);
         let mut pace = match self.hindrance(common, world, now_ns) {
+            _ if is_short => Pace::At(now_ns + POLL_NS / 4),
             Some(until_ns) => Pace::At(until_ns),
             None => self.run_slice(common, world, now_ns),
         };
+        if let Some(next) = self.leave_if_store_failed(common, now_ns) {
+            return (next, Pace::Now);
+        }
         if let Some(next) = self.finish(common) {
             return (next, Pace::Now);
         }
@@ -72,7 +77,7 @@ impl Primary {
             if let Some(memory) = self.memory_copy() {
                 memory.guest_rests();
             }
-            let mut at = at.min(self.next_look_ns());
+            let mut at = at.min(self.next_look_ns()).min(common.checkpoints.next_look_ns(now_ns));
             if busy {
                 at = at.min(now_ns + POLL_NS / 4);
             }
@@ -169,12 +174,15 @@ impl Primary {
         // A guest that comes to rest right behind a frame has nothing to report but how far it got: that goes with
         // the next heartbeat.
         let rests_with_entries = quiet && waiting_bytes > 0;
-        if said || rests_with_entries || elapsed_ns >= period_ns || waiting_bytes >= FRAME_BYTES_SOFT {
+        // Disks wait for the entry behind this stretch.
+        let asked = common.store.is_waited_for();
+        if said || asked || rests_with_entries || elapsed_ns >= period_ns || waiting_bytes >= FRAME_BYTES_SOFT
+        {
             if followed {
                 self.audit(&settings, now_ns);
             }
             // An idle guest's last stretch is worth a horizon only if a node follows it.
-            self.flush(common, now_ns, followed || elapsed_ns >= period_ns);
+            self.flush(common, now_ns, followed || asked || elapsed_ns >= period_ns);
         }
         self.release(common);
         match stop {
@@ -268,7 +276,7 @@ impl Primary {
 
     pub(super) fn ask_disk(&mut self, common: &mut Common, request: DiskRequest) {
         self.disks.issued(&request);
-        common.commands.push(Command::Disk(request));
+        common.ask_disk(self.recorder.determined_by(), request);
     }
 
     /// Delivers what terminals have typed, each piece with an entry that names its session: both are

@@ -69,7 +69,8 @@ fn a_joiner_that_was_not_sent_everything_does_not_count_whatever_it_says() {
                 }
                 Message::Offer { seq_next, .. } => {
                     let received = Seq(seq_next.get() - 1);
-                    let ack = Message::Ack { received, executed: Icount::MAX, audited: None };
+                    let ack =
+                        Message::Ack { received, durable: Seq::ZERO, executed: Icount::MAX, audited: None };
                     say(&mut primary, &mut common, ack);
                     (offered, host.unsent) = (Some(turn), usize::MAX);
                 }
@@ -176,13 +177,13 @@ pub(crate) fn a_joiner_far_behind_does_not_count() -> Result<(), String> {
     let received = received.ok_or("nothing was offered")?;
     follower(&mut primary).lag.advance(Icount(u64::MAX - 1), host.now_ns);
     host.now_ns += 21_000_000;
-    let behind = Message::Ack { received, executed: Icount(1), audited: None };
+    let behind = Message::Ack { received, durable: Seq::ZERO, executed: Icount(1), audited: None };
     say(&mut primary, &mut common, behind, host.now_ns);
     primary.count_in(&mut common, host.now_ns);
     if guards(&primary) {
         return Err("a joiner that is 21 ms behind counts".into());
     }
-    let level = Message::Ack { received, executed: Icount(u64::MAX - 1), audited: None };
+    let level = Message::Ack { received, durable: Seq::ZERO, executed: Icount(u64::MAX - 1), audited: None };
     say(&mut primary, &mut common, level, host.now_ns);
     primary.count_in(&mut common, host.now_ns);
     match guards(&primary) {

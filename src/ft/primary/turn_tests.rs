@@ -66,7 +66,7 @@ fn last(primary: &Primary) -> Seq {
 }
 
 fn acks(primary: &mut Primary, common: &mut Common, received: Seq) {
-    let message = Message::Ack { received, executed: primary.icount(), audited: None };
+    let message = Message::Ack { received, durable: Seq::ZERO, executed: primary.icount(), audited: None };
     say(primary, common, PEER, message);
 }
 
@@ -524,7 +524,7 @@ fn an_agreement_settles_its_digest_and_older_ones() {
     let received = last(&primary);
     let mut agrees = |icount, digest| {
         let audited = Some(Audit { icount: Icount(icount), digest: Digest(digest) });
-        let message = Message::Ack { received, executed: Icount(0), audited };
+        let message = Message::Ack { received, durable: Seq::ZERO, executed: Icount(0), audited };
         say(&mut primary, &mut common, PEER, message);
         let left: Vec<u64> = follower(&mut primary).audits.iter().map(|(icount, _)| icount.get()).collect();
         (left, primary.audits_agreed, primary.last_audit.map(|audit| audit.icount.get()))

@@ -56,6 +56,10 @@ pub enum DiskError {
         last_node: NodeId,
         wherefrom: String,
     },
+    #[error("the disk {} was last used by node {node}, which is not the one that wrote this store", path.display())]
+    OtherReplica { path: PathBuf, node: NodeId },
+    #[error("the disk {} is not known to be the one of the node that wrote this store", path.display())]
+    NoReplica { path: PathBuf },
     #[error("the disk {} has been replaced or changed since the vm {vm:?} last used it: {why}", path.display())]
     Replaced { path: PathBuf, vm: String, why: String },
     #[error(
@@ -135,6 +139,11 @@ impl DiskError {
             Self::Older { .. } => "start from that node's disk, and let this one join with `lockstep backup`; or give \
                  --disk-reset to go back to it, and lose what was written since"
                 .into(),
+            Self::OtherReplica { .. } | Self::NoReplica { .. } => {
+                "name the disk that this node had when it wrote the store; or put the store aside, and let the node join \
+                 anew with `lockstep backup`"
+                    .into()
+            }
             Self::Replaced { .. } => {
                 "bring back the disk that it was; or give --disk-reset to take it as it is now".into()
             }

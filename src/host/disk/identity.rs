@@ -105,6 +105,8 @@ pub struct Claimant<'a> {
     pub node: NodeId,
     /// The vm's last generation; none outside fault tolerance, or for its first life.
     pub last: Option<&'a Holder>,
+    /// The identities of the replica whose store the machine comes from; none for a life that begins.
+    pub replica: Option<&'a [NodeId]>,
     /// False for `lockstep run`: no other node has a copy, and no arbiter knows of it.
     pub fault_tolerant: bool,
 }
@@ -180,6 +182,9 @@ impl Identity {
         }
         if self.role == Role::Behind {
             return Err(DiskError::Partial { path });
+        }
+        if claimant.replica.is_some_and(|nodes| !nodes.contains(&self.node)) {
+            return Err(DiskError::OtherReplica { path, node: self.node });
         }
         if let Some(last) = claimant.last.filter(|_| claimant.fault_tolerant)
             && !self.saw(last)
@@ -273,7 +278,7 @@ mod tests {
     }
 
     fn check(identity: &Identity, last: Option<&Holder>, found: Stamp) -> Result<Option<String>, DiskError> {
-        let claimant = Claimant { vm: "db", node: NodeId(9), last, fault_tolerant: true };
+        let claimant = Claimant { vm: "db", node: NodeId(9), last, replica: None, fault_tolerant: true };
         identity.check_boot(Path::new("d.img"), &claimant, found)
     }
 
@@ -314,7 +319,7 @@ mod tests {
         assert!(check(&killed, Some(&last), touched).is_ok());
         // Moved to another host with its times and identity.
         assert!(check(&closed, Some(&last), other_file).is_ok());
-        let run = Claimant { vm: "db", node: NodeId(9), last: None, fault_tolerant: false };
+        let run = Claimant { vm: "db", node: NodeId(9), last: None, replica: None, fault_tolerant: false };
         let told = killed.check_boot(Path::new("d.img"), &run, other_file).unwrap();
         assert!(told.unwrap().contains("replaced"));
     }
@@ -322,7 +327,8 @@ mod tests {
     #[test]
     fn another_vms_living_disk_is_neither_booted_nor_overwritten() {
         let theirs = identity(3, 1, Role::Primary, State::Open);
-        let claimant = Claimant { vm: "web", node: NodeId(9), last: None, fault_tolerant: false };
+        let claimant =
+            Claimant { vm: "web", node: NodeId(9), last: None, replica: None, fault_tolerant: false };
         let disk = Path::new("d.img");
         assert!(matches!(theirs.check_boot(disk, &claimant, STAMP), Err(DiskError::OtherVm { .. })));
         assert!(matches!(theirs.check_join(disk, "web"), Err(DiskError::OtherVm { .. })));

@@ -66,6 +66,9 @@ pub fn open_boot(place: &DiskPlace, number: u8, claimant: &Claimant) -> Result<O
     let mut guard_of = |path: &Path, file: &File, bytes: u64| -> Result<Guard, DiskError> {
         let found = stamp_of(path, file, bytes)?;
         let known = if place.reset { None } else { Identity::read(path)? };
+        if known.is_none() && claimant.replica.is_some() && !place.reset {
+            return Err(DiskError::NoReplica { path: path.to_owned() });
+        }
         if let Some(known) = &known {
             notes.extend(known.check_boot(path, claimant, found)?);
         }

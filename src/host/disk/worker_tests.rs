@@ -35,7 +35,7 @@ fn carry_out(disk: Option<OpenDisk>, place: Option<DiskPlace>, jobs: Vec<Job>) -
 }
 
 fn boot(path: &Path) -> OpenDisk {
-    let claimant = Claimant { vm: VM, node: NodeId(1), last: None, fault_tolerant: true };
+    let claimant = Claimant { vm: VM, node: NodeId(1), last: None, replica: None, fault_tolerant: true };
     open_boot(&place(path), 0, &claimant).unwrap()
 }
 
@@ -246,7 +246,7 @@ fn a_joiner_makes_a_missing_file_and_calls_it_behind_until_it_counts() {
     let copied = join(vec![open(), job(Work::Write { chunk: 1, bytes: vec![9; 36 << 10] })]);
     assert_eq!(copied, [Ok(Worked::Done), Ok(Worked::Done)]);
     assert_eq!(Identity::read(&path).unwrap().unwrap().role, Role::Behind);
-    let claimant = Claimant { vm: VM, node: NodeId(1), last: None, fault_tolerant: true };
+    let claimant = Claimant { vm: VM, node: NodeId(1), last: None, replica: None, fault_tolerant: true };
     assert!(matches!(open_boot(&place(&path), 0, &claimant), Err(DiskError::Partial { .. })));
     let generation = Generation(4);
     let counts = Job::Mark { role: Role::Replica, generation };
@@ -326,7 +326,7 @@ fn a_read_only_disk_is_copied_where_it_is_missing_and_compared_where_it_is_not()
 fn one_file_has_one_writer() {
     let dir = TempDir::new().unwrap();
     let path = image(&dir, "d.img", &[0; 4096]);
-    let claimant = Claimant { vm: VM, node: NodeId(1), last: None, fault_tolerant: true };
+    let claimant = Claimant { vm: VM, node: NodeId(1), last: None, replica: None, fault_tolerant: true };
     let reader = DiskPlace { read_only: true, ..place(&path) };
     let first = boot(&path);
     for place in [&place(&path), &reader] {

@@ -122,6 +122,7 @@ mod tests {
                 at: crate::base::Icount(5),
                 chunks: 1,
                 life: 4,
+                ack: crate::ft::Ack::Disk,
             },
         ];
         let mut bytes = preamble().to_vec();

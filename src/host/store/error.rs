@@ -248,8 +248,47 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(super) fn io(what: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+    pub(in crate::host) fn io(what: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         move |why| Self::Io { what, path: path.as_ref().to_owned(), why }
+    }
+
+    /// The error and what to do about it, in one line.
+    pub fn line(&self) -> String {
+        self.fix().map_or_else(|| self.to_string(), |fix| format!("{self}; fix: {fix}"))
+    }
+
+    /// Whether the files are not what was written.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            StoreError::Unfinished { .. }
+            | StoreError::NoIdentity { .. }
+            | StoreError::BadIdentity { .. }
+            | StoreError::NoCheckpoint { .. }
+            | StoreError::BadCheckpoint { .. }
+            | StoreError::BadSegment { .. }
+            | StoreError::Misnamed { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::OtherGeneration { .. }
+            | StoreError::Missing { .. }
+            | StoreError::Rot { .. }
+            | StoreError::BadFrame { .. }
+            | StoreError::ReadBack { .. } => true,
+            StoreError::Io { .. }
+            | StoreError::Occupied { .. }
+            | StoreError::InUse { .. }
+            | StoreError::NoStore { .. }
+            | StoreError::BadVersion { .. }
+            | StoreError::NotHere { .. }
+            | StoreError::NoSuchCheckpoint { .. }
+            | StoreError::NotAFrame { .. }
+            | StoreError::OutOfSequence { .. }
+            | StoreError::NotASnapshot { .. }
+            | StoreError::Busy { .. }
+            | StoreError::Recording { .. }
+            | StoreError::OnlyWayBack { .. }
+            | StoreError::LeftUnsound { .. }
+            | StoreError::Broken { .. } => false,
+        }
     }
 
     /// Whether what failed was a write for which the disk, a quota or a limit has no room.

@@ -25,6 +25,7 @@ use super::frames::Frames;
 use super::identity::{self, Identity};
 use super::keep::Keep;
 use super::keeper::{Keeper, Pruned};
+use super::replica;
 use super::survey::{Check, Survey, is_ours, survey};
 use super::writer::{self, Writer};
 use crate::base::{Generation, Seq};
@@ -253,6 +254,43 @@ impl Store {
         Self::start(files, Some(lock), settings, Box::new(on_event))
     }
 
+    /// Begins a store as [`Store::create`] does, in place of one that is there: what that holds is given up.
+    pub fn replace(
+        dir: &Path,
+        identity: &Identity,
+        base: CheckpointMeta,
+        chunks: impl IntoIterator<Item = Vec<u8>>,
+        settings: Settings,
+        on_event: impl FnMut(StoreEvent) + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        if dir.join(identity::NAME).exists() {
+            let _lock = lock(dir, File::try_lock)?;
+            let files = HostFiles::new(dir);
+            // From here on it is a creation that was cut off.
+            let path = files.path(identity::NAME);
+            files.rename(identity::NAME, identity::NAME_NEW).map_err(StoreError::io("rename", &path))?;
+            match files.remove(replica::NAME) {
+                Err(why) if why.kind() != io::ErrorKind::NotFound => {
+                    return Err(StoreError::io("remove", files.path(replica::NAME))(why));
+                }
+                Ok(()) | Err(_) => {}
+            }
+            files.sync_dir().map_err(StoreError::io("sync the directory of", &path))?;
+        }
+        Self::create(dir, identity, base, chunks, settings, on_event)
+    }
+
+    /// From here on its events go to `on_event`.
+    pub fn report_to(&self, on_event: impl FnMut(StoreEvent) + Send + 'static) {
+        *self.shared.on_event.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(on_event);
+    }
+
+    /// Bytes of frames that wait for the disk.
+    pub fn waiting(&self) -> u64 {
+        let queue = self.shared.queue();
+        queue.frames.len() as u64 + queue.writing
+    }
+
     /// Opens the store in `dir`: looks through it, cuts a torn tail, and gets ready to go on.
     pub fn open(
         dir: &Path,
@@ -323,10 +361,7 @@ impl Store {
 
     /// What is there now.
     pub fn status(&self) -> Status {
-        let waiting = {
-            let queue = self.shared.queue();
-            queue.frames.len() as u64 + queue.writing
-        };
+        let waiting = self.waiting();
         let held = self.shared.catalog.lock();
         let log: u64 = held.segments.iter().map(|(_, bytes)| bytes).sum();
         Status {
@@ -465,6 +500,11 @@ pub(super) fn resume(
         Writer::resume(Arc::clone(files), Arc::clone(&catalog), identity, &found.tail, segment_bytes)?;
     catalog.lock().spares = found.spares.clone();
     Ok((found, catalog, writer))
+}
+
+/// Whether `dir` holds a store, whole or not.
+pub fn is_there(dir: &Path) -> bool {
+    dir.join(identity::NAME).exists()
 }
 
 /// Makes a store's files. The last one is the identity: until it has its name, there is no store.

@@ -7,6 +7,7 @@
 //! 00000000000000000000.ckpt  checkpoints, each named by the last entry that its state contains
 //! 00000000000000180003.ckpt  ...
 //! 00000000000000000877.spare a file for a later segment
+//! replica                    what the replica was to its group: JSON
 //! ```
 //!
 //! Promises: an entry that was reported durable is there after any crash, with all before it, back to the
@@ -35,6 +36,7 @@ mod keep;
 mod keeper;
 mod prune;
 mod reader;
+mod replica;
 mod segment;
 mod survey;
 mod writer;
@@ -42,12 +44,13 @@ mod writer;
 pub use checkpoint::{CheckpointInfo, CheckpointMeta, Chunks};
 pub use error::StoreError;
 pub use frames::{Entries, Frames};
-pub use handle::{Appended, Settings, Status, Store, StoreEvent, Sync};
+pub use handle::{Appended, Settings, Status, Store, StoreEvent, Sync, is_there};
 pub use identity::{Identity, NAME as IDENTITY_NAME};
 pub use keep::Keep;
 pub use keeper::Pruned;
 pub use prune::{PruneReport, prune};
 pub use reader::StoreReader;
+pub use replica::Replica;
 pub use segment::Progress;
 pub use survey::{Check, Findings, Survey, Tail, is_begun_in};
 

@@ -6,6 +6,10 @@ impl Cluster<'_> {
     /// Would the guest survive the end of the process in `victim`? It would if another process holds the
     /// newest generation, or follows it and counts, or has just handed it over and can take it back.
     pub(super) fn is_expendable(&self, victim: usize) -> bool {
+        // What was acknowledged is in a store that outlives the process.
+        if self.plan.stores && self.slots[victim].store.as_ref().is_some_and(|store| store.is_whole) {
+            return true;
+        }
         let (newest, owner, keeps) = self.newest();
         (0..self.slots.len()).filter(|slot| *slot != victim).any(|slot| {
             let Some(node) = &self.slots[slot].node else { return false };
@@ -79,6 +83,7 @@ impl Cluster<'_> {
             Fault::ArbiterGone { for_ns } => {
                 self.arbiter_back_at = self.arbiter_back_at.max(self.now_ns + for_ns);
             }
+            Fault::LoseAll { power } => self.lose_all(power),
             Fault::SwitchOver => {
                 if let Some(slot) = self.primary() {
                     let link = LinkId(self.links_next);

@@ -20,13 +20,19 @@ impl Cluster<'_> {
         let ahead_ns = clock_ns - self.now_ns;
         let slowness = self.slots[slot].slowness;
         let signs = self.signs(slot);
+        let net_accepted = self.slots[slot].port.as_ref().map_or(u64::MAX, |port| port.endpoint.accepted());
         let Some(node) = &mut self.slots[slot].node else { return };
         self.outcome.turns += 1;
         let before = node.icount();
-        let mut window = Window { now_ns: clock_ns, prng: &mut self.prng, host: slot as u64 + 1, signs };
+        let mut window =
+            Window { now_ns: clock_ns, prng: &mut self.prng, host: slot as u64 + 1, signs, net_accepted };
         let pace = node.run(&mut window);
+        let takes_stored = node.takes_stored();
         let spent_ns = (US + node.icount().since(before) * INSTRUCTION_NS) * slowness;
         self.carry_out(slot);
+        if takes_stored {
+            return self.give_stored(slot, spent_ns);
+        }
         match pace {
             Pace::Now => self.turn_by(slot, self.now_ns + spent_ns),
             Pace::At(at_ns) => {
@@ -41,6 +47,7 @@ impl Cluster<'_> {
         }
         let epoch = self.slots[slot].epoch;
         let commands = self.slots[slot].node.as_mut().map_or(Vec::new(), Node::take_commands);
+        self.note_standing(slot);
         for command in commands {
             match self.slots[slot].dies_in {
                 // What was expendable when the fault was planned may be all that is left by now.
@@ -85,17 +92,19 @@ impl Cluster<'_> {
             Command::Send { link, message } => self.send(slot, link, message),
             Command::Close { link } => self.close(link),
             Command::Claim { generation, keeps, after } => {
+                self.is_known(slot);
                 self.claim(slot, generation, keeps, after);
             }
             Command::EndLife { .. } => {}
             Command::AskHolder => self.answer_holder(slot),
-            Command::StartRecording { base, seq_next, generation } => {
+            Command::StartRecording { base, seq_next, generation, life } => {
                 self.note(|| format!("{slot}: has the state at {} (g{generation})", base.icount));
                 let ours = self.slots[slot].node.as_ref().and_then(|node| node.peer_links().next());
                 let theirs =
                     ours.and_then(|link| self.ends.get(&link)).and_then(|end| self.ends.get(&end.other));
                 let from = theirs.map(|end| (end.slot, end.role));
                 self.chronicle.begin((slot, self.slots[slot].roles), from, seq_next);
+                self.begin_store(slot, &base, seq_next, generation, life);
             }
             Command::Append { bytes } => {
                 let (entries, _) = decode_frame(&bytes).expect("a node appends what it can decode");
@@ -113,7 +122,14 @@ impl Cluster<'_> {
                     }
                 }
                 self.chronicle.append((slot, self.slots[slot].roles), entries);
+                self.append_to_store(slot, bytes);
             }
+            Command::SaveCheckpoint { seq, generation, head } => {
+                self.save_checkpoint(slot, seq, generation, *head)
+            }
+            Command::CheckpointPiece(piece) => self.slots[slot].pieces.push(piece),
+            Command::KeepCheckpoint { seq } => self.keep_checkpoint(slot, seq),
+            Command::DropCheckpoint => self.slots[slot].saving = None,
             Command::Release(Output::Net { seq, frame }) => {
                 let mut refused = Ok(());
                 self.at_port(slot, |end| refused = end.send(seq, &frame));
@@ -153,6 +169,7 @@ impl Cluster<'_> {
             Halt::LostClaim { .. }
             | Halt::NotJoined { .. }
             | Halt::NoPrimary { .. }
+            | Halt::StoreFailed { .. }
             | Halt::DiskFailed { .. } => {
                 self.empty(slot);
                 let after = self.prng.between(5, 60) * MS;
@@ -175,6 +192,8 @@ impl Cluster<'_> {
         self.slots[slot].mute_until = 0;
         self.slots[slot].paused_until = 0;
         self.slots[slot].heart = Heart::default();
+        self.slots[slot].saving = None;
+        self.store_process_died(slot);
         self.end_role(slot);
         let links: Vec<LinkId> =
             self.ends.iter().filter(|(_, end)| end.slot == slot && end.open).map(|(link, _)| *link).collect();
@@ -221,7 +240,7 @@ impl Cluster<'_> {
     }
 
     /// The host is gone: its connections end without a word, and disks lose what was not flushed.
-    fn lose_host(&mut self, slot: usize) {
+    pub(super) fn lose_host(&mut self, slot: usize) {
         self.lose_port(slot);
         for end in self.ends.values_mut().filter(|end| end.slot == slot) {
             end.open = false;
@@ -232,7 +251,7 @@ impl Cluster<'_> {
         self.end_process(slot);
     }
 
-    fn end_process(&mut self, slot: usize) {
+    pub(super) fn end_process(&mut self, slot: usize) {
         self.outcome.crashes += 1;
         self.empty(slot);
         let after = self.prng.between(5, 80) * MS;
@@ -248,7 +267,10 @@ impl Cluster<'_> {
         let id = self.new_id(slot);
         let now_ns = self.clock_ns(slot);
         let addresses = (0..SLOTS).filter(|other| *other != slot).map(address).collect();
-        let mut node = Node::seeking(id, "kv", addresses, WAIT_NS, self.settings(), now_ns);
+        let mut node = match self.restart(slot) {
+            Some(restart) => Node::restarting(id, "kv", restart, addresses, self.settings(), now_ns),
+            None => Node::seeking(id, "kv", addresses, WAIT_NS, self.settings(), now_ns),
+        };
         self.introduce(slot, &mut node);
         self.slots[slot].node = Some(node);
         self.start_beats(slot);

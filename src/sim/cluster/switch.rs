@@ -54,7 +54,7 @@ struct Conn {
 
 /// A process' port.
 pub(super) struct Port {
-    endpoint: Endpoint,
+    pub endpoint: Endpoint,
     peer: Option<PeerId>,
     connecting: bool,
     heard_ns: u64,

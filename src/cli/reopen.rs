@@ -1,0 +1,169 @@
+//! `--store DIR`: a node's log and checkpoints on disk, and a node that goes on from them.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::Failure;
+use crate::ft::{Ack, Restart};
+use crate::host::node_store::StorePlace;
+use crate::host::say::say;
+use crate::host::store::{self, Check, CheckpointInfo, Keep, Replica, Store, StoreError};
+use crate::machine::Machine;
+
+/// So long a store that is in use is tried again.
+const LET_GO_WITHIN: Duration = Duration::from_secs(3);
+
+/// The same for `primary` and `backup`.
+#[derive(clap::Args, Clone)]
+pub struct StoreArgs {
+    /// Keep the log and checkpoints in this directory: after a loss of all nodes the guest goes on from there. It is
+    /// made if it is missing; if it holds a store of this vm, this node goes on from that.
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Write a checkpoint every so many seconds, if the guest computes at all. A restart executes what came after the
+    /// last one again.
+    #[arg(long, value_name = "S", requires = "store", default_value_t = 60,
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub checkpoint_every: u64,
+    /// How far back the store goes: limits separated by commas, of time (2h), bytes (10G) and number of checkpoints
+    /// (3). The newest checkpoint and the log behind it stay in any case.
+    #[arg(long, value_name = "LIMITS", requires = "store", default_value = "10G")]
+    keep: Keep,
+}
+
+/// When an entry counts, for `primary`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum AckArg {
+    /// In the memory of all nodes that count.
+    Memory,
+    /// Synced in the stores of all nodes that count.
+    Disk,
+}
+
+impl From<AckArg> for Ack {
+    fn from(arg: AckArg) -> Self {
+        match arg {
+            AckArg::Memory => Ack::Memory,
+            AckArg::Disk => Ack::Disk,
+        }
+    }
+}
+
+/// Why a store is none to go on from.
+pub struct Refusal {
+    pub failure: Failure,
+    /// It is broken, and no other is to be looked for: what it held can only come from another node.
+    pub is_damage: bool,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self { failure, is_damage: false }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self { is_damage: error.is_damage(), failure: failure(error) }
+    }
+}
+
+/// A store that a node goes on from.
+pub struct Reopened {
+    pub place: StorePlace,
+    pub restart: Restart,
+}
+
+impl StoreArgs {
+    /// The directory of a store that is there.
+    pub fn there(&self) -> Option<&Path> {
+        self.store.as_deref().filter(|dir| store::is_there(dir))
+    }
+
+    /// Where a new store is to be, if one is wanted.
+    pub fn place(&self) -> Option<StorePlace> {
+        let dir = self.store.clone()?;
+        Some(StorePlace { dir, settings: self.settings(), replica: Replica::default(), resumed: None })
+    }
+
+    fn settings(&self) -> store::Settings {
+        store::Settings { keep: self.keep, check: Check::SinceNewest, ..store::Settings::default() }
+    }
+
+    /// Opens the store in `dir`. A process that was killed takes a moment to let go of it.
+    fn open(&self, dir: &Path) -> Result<Store, StoreError> {
+        let until = Instant::now() + LET_GO_WITHIN;
+        loop {
+            match Store::open(dir, self.settings(), |_| ()) {
+                Err(StoreError::InUse { .. }) if Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(10))
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    /// Opens the store of `vm` in `dir`, and restores its newest checkpoint that can be read.
+    pub fn reopen(&self, dir: &Path, vm: &str) -> Result<Reopened, Refusal> {
+        let opened = self.open(dir)?;
+        let identity = opened.identity().clone();
+        if identity.vm != vm {
+            return Err(Failure::new(format!(
+                "the store {} is of the vm {:?}, not {vm:?}",
+                dir.display(),
+                identity.vm
+            ))
+            .fix("give the directory of this vm's store, or another --vm")
+            .into());
+        }
+        let replica = Replica::read(dir)?.unwrap_or_else(|| {
+            say!("lockstep: {} does not say what its node was to its group: others go first", dir.display());
+            Replica::default()
+        });
+        let (info, machine) = newest(&opened)?;
+        let frames = opened.frames_after(info.meta.seq)?;
+        let restart = Restart {
+            machine,
+            seq_next: info.meta.seq.next(),
+            generation: info.meta.generation,
+            life: identity.life,
+            ack: replica.ack,
+            standing: replica.standing.clone(),
+            wait_ns: 0,
+        };
+        let resumed = Some((opened, frames));
+        let place = StorePlace { dir: dir.to_owned(), settings: self.settings(), replica, resumed };
+        Ok(Reopened { place, restart })
+    }
+}
+
+/// The machine of the newest checkpoint that can be read: the log behind an older one is kept, too.
+fn newest(store: &Store) -> Result<(CheckpointInfo, Machine), Refusal> {
+    let mut first = None;
+    for info in store.status().checkpoints.into_iter().rev() {
+        let saved = store.read_checkpoint(info.meta.seq).and_then(|chunks| chunks.saved());
+        let error = match saved {
+            Ok(saved) => match Machine::restore(saved) {
+                Ok(machine) => return Ok((info, machine)),
+                Err(error) => Refusal {
+                    failure: Failure::new(format!(
+                        "the checkpoint at {} is unusable: {error}",
+                        info.meta.icount
+                    )),
+                    is_damage: true,
+                },
+            },
+            Err(error) => error.into(),
+        };
+        say!("lockstep: {}", error.failure.what);
+        first.get_or_insert(error);
+    }
+    Err(first.unwrap_or_else(|| Failure::new("the store has no checkpoint").into()))
+}
+
+/// An error of a store, and what to do about it.
+pub fn failure(error: StoreError) -> Failure {
+    let fix = error.fix();
+    let failure = Failure::new(error);
+    fix.into_iter().fold(failure, Failure::fix)
+}

@@ -1,0 +1,253 @@
+//! Checkpoints: at the log's entry `Checkpoint` every replica with a store saves the same state, while its machine runs
+//! on.
+//!
+//! ```text
+//! entry --> drawing pieces --> last piece given, disks synced, what left before is where it is to be --> kept
+//!               |                                                                                    |
+//!               +------------ role or store lost --> dropped                       the store: saved, or not
+//! ```
+//!
+//! Promises: the machine stands still only where the save begins and while more waits than may; what a checkpoint takes
+//! for done on the disks survives a loss of the host; a node that goes on from a checkpoint need not repeat anything
+//! from before it: a checkpoint is kept only once the switch has accepted the frames and the console has shown the bytes
+//! from before.
+
+use super::command::Command;
+use super::common::Common;
+use super::disk::{DiskJob, DiskWorked, Work};
+use super::link::LinkId;
+use super::world::World;
+use crate::base::{Generation, Icount, Sabotage, Seq};
+use crate::machine::{Machine, SaveStep};
+
+/// Pages that are drawn at a time.
+const PAGES_A_PIECE: usize = 8;
+/// Of the time, drawing takes one part in so many while the guest runs.
+const REST_PARTS: u64 = 24;
+/// Pages that were written before they were drawn may take so much memory.
+const ASIDE_BYTES_MAX: u64 = 64 << 20;
+/// Pieces that are drawn before the guest runs on when that is exceeded.
+const PIECES_IN_A_ROW: usize = 64;
+
+/// A checkpoint under way.
+#[derive(Debug)]
+struct Saving {
+    seq: Seq,
+    at: Icount,
+    generation: Generation,
+    /// The last frame, and the console's end, from before.
+    net_before: u64,
+    console_before: u64,
+    /// The last piece was given.
+    is_drawn: bool,
+    /// Disks that are not synced yet.
+    syncs: usize,
+    /// The store was told to keep it.
+    is_kept: bool,
+    asked_by: Vec<LinkId>,
+    /// How long the machine stood still to begin it.
+    pause_ns: u64,
+}
+
+/// A checkpoint that the store has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    pub seq: Seq,
+    pub at: Icount,
+    pub since_ns: u64,
+    pub pause_ns: u64,
+}
+
+/// The checkpoints of a node.
+#[derive(Debug, Default)]
+pub(super) struct Checkpoints {
+    saving: Option<Saving>,
+    /// The last one that the store has.
+    pub last: Option<Kept>,
+    /// When the next piece may be drawn.
+    next_ns: u64,
+}
+
+impl Checkpoints {
+    /// Begins to save `machine`, which stands at entry `seq`; not while another save is under way.
+    pub fn begin<W: World>(
+        &mut self,
+        common: &mut Common,
+        machine: &mut Machine,
+        (seq, generation): (Seq, Generation),
+        asked_by: Vec<LinkId>,
+        world: &mut W,
+    ) {
+        let begun_ns = world.now_ns();
+        let is_free = common.store.durable().is_some() && self.saving.is_none();
+        if !is_free || machine.begin_save(ASIDE_BYTES_MAX).is_err() {
+            asked_by
+                .into_iter()
+                .for_each(|link| common.refuse(link, "no checkpoint: another is being saved"));
+            return;
+        }
+        let pause_ns = world.now_ns().saturating_sub(begun_ns);
+        let disks = machine.config().disks.iter().filter(|spec| !spec.read_only).count();
+        if !Sabotage::CheckpointUnsynced.is_on() {
+            for (disk, spec) in (0..).zip(&machine.config().disks) {
+                if !spec.read_only {
+                    common.ask_disk_work(DiskJob { link: LinkId::NONE, disk, work: Work::Sync });
+                }
+            }
+        }
+        self.saving = Some(Saving {
+            seq,
+            at: machine.icount(),
+            generation,
+            net_before: machine.tx_seq(),
+            console_before: machine.console_bytes(),
+            is_drawn: false,
+            syncs: if Sabotage::CheckpointUnsynced.is_on() { 0 } else { disks },
+            is_kept: false,
+            asked_by,
+            pause_ns,
+        });
+        self.next_ns = 0;
+    }
+
+    pub fn is_under_way(&self) -> bool {
+        self.saving.is_some()
+    }
+
+    /// Whether there is something to draw.
+    pub fn is_drawing(&self) -> bool {
+        self.saving.as_ref().is_some_and(|saving| !saving.is_drawn)
+    }
+
+    /// Draws what is due; `console_out` bytes of the console are known to have left the primary. True when the machine must not run before more is drawn.
+    pub fn draw<W: World>(
+        &mut self,
+        common: &mut Common,
+        machine: &mut Machine,
+        console_out: u64,
+        world: &mut W,
+    ) -> bool {
+        if self.is_drawing() {
+            let is_short = machine.save_is_short();
+            let started_ns = world.now_ns();
+            if is_short || started_ns >= self.next_ns {
+                let pieces = if is_short { PIECES_IN_A_ROW } else { 1 };
+                for _ in 0..pieces {
+                    if !world.checkpoint_takes() || !self.draw_one(common, machine) {
+                        break;
+                    }
+                }
+                let took_ns = world.now_ns().saturating_sub(started_ns);
+                self.next_ns = started_ns.saturating_add(took_ns.saturating_mul(REST_PARTS));
+            }
+        }
+        self.keep_if_due(common, console_out, world);
+        self.is_drawing() && machine.save_is_short()
+    }
+
+    /// Draws one piece; false after the last.
+    fn draw_one(&mut self, common: &mut Common, machine: &mut Machine) -> bool {
+        let Some(saving) = &mut self.saving else { return false };
+        match machine.save_next(PAGES_A_PIECE) {
+            SaveStep::Working => {}
+            SaveStep::Head(head) => {
+                let (seq, generation) = (saving.seq, saving.generation);
+                common.commands.push(Command::SaveCheckpoint { seq, generation, head });
+            }
+            SaveStep::Piece(piece) => common.commands.push(Command::CheckpointPiece(piece)),
+            SaveStep::End => {
+                saving.is_drawn = true;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Has the store keep it once nothing from before is needed any more.
+    fn keep_if_due<W: World>(&mut self, common: &mut Common, console_out: u64, world: &mut W) {
+        let Some(saving) = &mut self.saving else { return };
+        if saving.is_kept || !saving.is_drawn || saving.syncs > 0 {
+            return;
+        }
+        let is_out = world.net_accepted() >= saving.net_before && console_out >= saving.console_before;
+        if is_out || Sabotage::CheckpointEarly.is_on() {
+            saving.is_kept = true;
+            common.commands.push(Command::KeepCheckpoint { seq: saving.seq });
+        }
+    }
+
+    /// A disk has ended a job for the checkpoint; whether it was one.
+    pub fn disk_worked(
+        &mut self,
+        common: &mut Common,
+        machine: Option<&mut Machine>,
+        worked: &DiskWorked,
+    ) -> bool {
+        if worked.link != LinkId::NONE {
+            return false;
+        }
+        match &worked.outcome {
+            Ok(_) => {
+                if let Some(saving) = &mut self.saving {
+                    saving.syncs = saving.syncs.saturating_sub(1);
+                }
+            }
+            Err(why) => self.give_up(common, machine, &format!("a disk is not synced: {why}")),
+        }
+        true
+    }
+
+    /// The store has the checkpoint after entry `seq`, or not.
+    pub fn ended(
+        &mut self,
+        common: &mut Common,
+        machine: Option<&mut Machine>,
+        seq: Seq,
+        outcome: Result<u64, String>,
+        now_ns: u64,
+    ) {
+        if self.saving.as_ref().is_none_or(|saving| saving.seq != seq) {
+            return;
+        }
+        match outcome {
+            Ok(bytes) => {
+                let Some(saving) = self.saving.take() else { return };
+                let Saving { seq, at, pause_ns, .. } = saving;
+                self.last = Some(Kept { seq, at, since_ns: now_ns, pause_ns });
+                let json =
+                    serde_json::json!({ "checkpoint": saving.at, "entry": saving.seq, "bytes": bytes });
+                for link in saving.asked_by {
+                    common.send(link, super::message::Message::Answer { json: json.to_string() });
+                    common.commands.push(Command::Close { link });
+                }
+            }
+            Err(why) => self.give_up(common, machine, &why),
+        }
+    }
+
+    /// The checkpoint under way comes to nothing.
+    pub fn give_up(&mut self, common: &mut Common, machine: Option<&mut Machine>, why: &str) {
+        let Some(saving) = self.saving.take() else { return };
+        if let Some(machine) = machine {
+            machine.abandon_save();
+        }
+        common.commands.push(Command::DropCheckpoint);
+        common.tell(format!("no checkpoint at {}: {why}", saving.at));
+        for link in saving.asked_by {
+            common.refuse(link, format!("no checkpoint: {why}"));
+        }
+    }
+
+    /// When there is more to draw.
+    pub fn next_look_ns(&self, now_ns: u64) -> u64 {
+        match &self.saving {
+            None => u64::MAX,
+            Some(saving) if saving.is_drawn && saving.is_kept => u64::MAX,
+            Some(saving) if saving.is_drawn => now_ns + LOOK_NS,
+            Some(_) => self.next_ns.max(now_ns + 1),
+        }
+    }
+}
+
+/// How often it is looked whether what was before has left.
+const LOOK_NS: u64 = 5_000_000;

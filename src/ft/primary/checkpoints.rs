@@ -1,0 +1,71 @@
+//! When the primary has every replica save its state.
+
+use super::Primary;
+use crate::base::Seq;
+use crate::ft::common::Common;
+use crate::ft::link::LinkId;
+use crate::ft::world::World;
+use crate::log;
+
+/// Tools that wait for one checkpoint, at most.
+const ASKED_MAX: usize = 64;
+
+impl Primary {
+    /// A tool wants a checkpoint now.
+    pub fn ask_checkpoint(&mut self, common: &mut Common, link: LinkId) {
+        if common.store.durable().is_none() {
+            let why = "this node keeps no store to put a checkpoint into: start it with --store";
+            return common.refuse(link, why);
+        }
+        if self.ended.is_some() {
+            return common.refuse(link, "the guest has ended");
+        }
+        if self.checkpoint_asked.len() >= ASKED_MAX {
+            return common.refuse(link, "too many wait for a checkpoint already");
+        }
+        self.checkpoint_asked.push(link);
+    }
+
+    /// Writes the entry of a checkpoint that is due, and goes on with the one under way. True when the guest must not
+    /// run before more of that is drawn.
+    pub(super) fn checkpoint<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) -> bool {
+        if self.checkpoint_is_due(common, now_ns) {
+            self.write_checkpoint(common, world, now_ns);
+        }
+        if !common.checkpoints.is_under_way() {
+            return false;
+        }
+        let console_out = self.console_released.saturating_sub(world.console_pending());
+        let machine = self.recorder.machine_mut();
+        common.with_checkpoints(|checkpoints, common| checkpoints.draw(common, machine, console_out, world))
+    }
+
+    fn checkpoint_is_due(&self, common: &Common, now_ns: u64) -> bool {
+        let is_stored = common.store.durable().is_some_and(|durable| durable > Seq::ZERO);
+        if !is_stored || common.checkpoints.is_under_way() {
+            return false;
+        }
+        // Behind `SwitchOver` and `End` comes nothing of this generation.
+        if self.switching.is_some() || self.ended.is_some() {
+            return false;
+        }
+        let (at_ns, at) = self.checkpointed;
+        let is_worth_it = self.icount().since(at) >= common.settings.checkpoint_instructions
+            && now_ns.saturating_sub(at_ns) >= common.settings.checkpoint_ns;
+        is_worth_it || !self.checkpoint_asked.is_empty()
+    }
+
+    fn write_checkpoint<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) {
+        self.take_outputs(common);
+        let seq = self.recorder.record(log::Event::Checkpoint);
+        self.flush(common, now_ns, false);
+        // What the guest has asked of its disks up to here comes before they are synced.
+        self.ask_disks(common);
+        self.checkpointed = (now_ns, self.icount());
+        let (generation, asked_by) = (self.generation, std::mem::take(&mut self.checkpoint_asked));
+        let machine = self.recorder.machine_mut();
+        common.with_checkpoints(|checkpoints, common| {
+            checkpoints.begin(common, machine, (seq, generation), asked_by, world);
+        });
+    }
+}

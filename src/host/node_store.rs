@@ -1,0 +1,344 @@
+//! A node's store: created beside the running node, told of every frame, and of what the node is to its group.
+//!
+//! ```text
+//! base --a thread--> Store --Opened--> the node's thread appends what waited, and each frame from then on
+//! standing --another thread--> the file `replica`
+//! ```
+//!
+//! Promises: the node's thread waits for no disk, but before a claim under an identity that is not noted yet; what waits
+//! for a store is bounded ([`is_full`](NodeStore::is_full): the guest should wait); nothing of an earlier store is taken for
+//! the present one's.
+//! *Absent:* what a failure means for the node (`ft`).
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::thread::Builder;
+
+use super::store::{
+    Appended, CheckpointMeta, Frames, Identity, Replica, Settings, Store, StoreError, StoreEvent,
+};
+use crate::base::{Generation, NodeId, Seq};
+use crate::ft::{Node, StoreHolds};
+use crate::machine::{Piece, Saved, SavedHead};
+use crate::snapshot::{self, Packer};
+
+/// Bytes of frames that wait for a store before the guest should.
+const WAITING_BYTES_SOFT: u64 = 16 << 20;
+/// Bytes of frames that wait for a store that is being created, at most.
+const CREATING_BYTES_MAX: u64 = 256 << 20;
+
+/// Pieces of a checkpoint that wait to be packed before no more are drawn.
+const PIECES_WAITING_MAX: usize = 256;
+
+/// What a store's threads report to the node's.
+pub enum Report {
+    /// It is created.
+    Opened(Box<Result<Store, StoreError>>),
+    /// It has something to say.
+    Event(StoreEvent),
+}
+
+/// Takes what the `n`-th store of this process reports.
+pub type Reporter = Arc<dyn Fn(u64, Report) + Send + Sync>;
+
+/// Where a node's store is, and what is in it if there is one already.
+pub struct StorePlace {
+    pub dir: PathBuf,
+    pub settings: Settings,
+    /// What the replica was to its group, as the store says.
+    pub replica: Replica,
+    /// A store to go on with, and the log behind the checkpoint that the node starts from.
+    pub resumed: Option<(Store, Frames)>,
+}
+
+enum State {
+    /// There is no state to begin it with yet, or it has failed.
+    Idle,
+    /// A thread creates it.
+    Creating {
+        waiting: VecDeque<Vec<u8>>,
+        bytes: u64,
+    },
+    Open(Box<Store>),
+}
+
+/// A checkpoint on its way into the store.
+struct Saving {
+    pieces: Sender<Piece>,
+    keep: Sender<()>,
+    /// How many pieces wait.
+    waiting: Arc<AtomicUsize>,
+}
+
+/// The pieces of a checkpoint, as they come.
+struct Pieces {
+    pieces: Receiver<Piece>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Iterator for Pieces {
+    type Item = Piece;
+
+    fn next(&mut self) -> Option<Piece> {
+        let piece = self.pieces.recv().ok()?;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Some(piece)
+    }
+}
+
+/// The chunks of a checkpoint: the last one only once the node wants it kept, so that it is none before.
+struct Chunks {
+    packer: Packer<Pieces>,
+    keep: Receiver<()>,
+}
+
+impl Iterator for Chunks {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let chunk = self.packer.next()?;
+        if self.packer.chunks_done() == self.packer.chunks_total() {
+            self.keep.recv().ok()?;
+        }
+        Some(chunk)
+    }
+}
+
+/// The store of a node, if it has one.
+pub(super) struct NodeStore {
+    place: Option<(PathBuf, Settings)>,
+    state: State,
+    frames: Option<Frames>,
+    saving: Option<Saving>,
+    report: Reporter,
+    /// Counts the stores of this process.
+    number: u64,
+    noted: Replica,
+    notes: Option<SyncSender<Replica>>,
+}
+
+impl NodeStore {
+    pub fn new(place: Option<StorePlace>, report: Reporter) -> Self {
+        let none = Self {
+            place: None,
+            state: State::Idle,
+            frames: None,
+            saving: None,
+            report,
+            number: 0,
+            noted: Replica::default(),
+            notes: None,
+        };
+        let Some(StorePlace { dir, settings, replica, resumed }) = place else { return none };
+        let (state, frames) = match resumed {
+            Some((store, frames)) => {
+                store.report_to(hears(&none.report, 0));
+                (State::Open(Box::new(store)), Some(frames))
+            }
+            None => (State::Idle, None),
+        };
+        Self { place: Some((dir, settings)), state, frames, noted: replica, ..none }
+    }
+
+    /// Begins a store with this state, in place of what is there, if this node has one.
+    pub fn begin(&mut self, vm: &str, base: &Saved, seq_next: Seq, generation: Generation, life: u64) {
+        let Some((dir, settings)) = self.place.clone() else { return };
+        let base = base.clone();
+        self.number += 1;
+        (self.frames, self.saving) = (None, None);
+        let creating = State::Creating { waiting: VecDeque::new(), bytes: 0 };
+        let last = std::mem::replace(&mut self.state, creating);
+        let meta = CheckpointMeta {
+            seq: Seq(seq_next.get() - 1),
+            icount: base.icount,
+            generation,
+            digest: base.digest,
+        };
+        let identity = Identity::new(vm, life, &base.config, &meta);
+        let (number, report) = (self.number, self.report.clone());
+        let create = move || {
+            if let State::Open(store) = last {
+                // What it could not write is of no use any more.
+                store.close().ok();
+            }
+            let chunks = snapshot::Encoder::new(base);
+            let events = hears(&report, number);
+            report(
+                number,
+                Report::Opened(Box::new(Store::replace(&dir, &identity, meta, chunks, settings, events))),
+            );
+        };
+        // Without a thread nobody reports, and the guest waits: the next event is its end.
+        if let Err(why) = Builder::new().name("store-create".into()).spawn(create) {
+            let error = StoreError::io("start a thread for", "the store")(why);
+            (self.report)(self.number, Report::Opened(Box::new(Err(error))));
+        }
+    }
+
+    /// Whether a report of store `number` is of the present one.
+    pub fn is_present(&self, number: u64) -> bool {
+        number == self.number
+    }
+
+    /// The present store is created: it gets what waited.
+    pub fn opened(&mut self, opened: Result<Store, StoreError>) -> Result<(), String> {
+        let State::Creating { waiting, .. } = std::mem::replace(&mut self.state, State::Idle) else {
+            return Ok(());
+        };
+        let store = opened.map_err(|error| error.line())?;
+        self.state = State::Open(Box::new(store));
+        waiting.iter().try_for_each(|frame| self.append(frame))
+    }
+
+    /// Appends a frame to the store, if there is one.
+    pub fn append(&mut self, frame: &[u8]) -> Result<(), String> {
+        let why = match &mut self.state {
+            State::Idle => return Ok(()),
+            State::Creating { waiting, bytes } if *bytes < CREATING_BYTES_MAX => {
+                *bytes += frame.len() as u64;
+                waiting.push_back(frame.to_vec());
+                return Ok(());
+            }
+            State::Creating { .. } => "too much log waits for it to be created".to_owned(),
+            State::Open(store) => match store.append(frame) {
+                Ok(Appended::Taken { .. }) => return Ok(()),
+                Ok(Appended::NoRoom { waiting }) => format!("{waiting} bytes of log wait for its disk"),
+                Err(error) => error.line(),
+            },
+        };
+        self.ends();
+        Err(why)
+    }
+
+    /// Begins to save a checkpoint, while pieces of it come.
+    pub fn save(&mut self, seq: Seq, generation: Generation, head: SavedHead) -> Result<(), String> {
+        let State::Open(store) = &self.state else { return Err("there is no store yet".into()) };
+        let meta = CheckpointMeta { seq, icount: head.icount, generation, digest: head.digest };
+        let ((pieces, coming), (keep, kept)) = (channel(), channel());
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let coming = Pieces { pieces: coming, waiting: waiting.clone() };
+        let chunks = Chunks { packer: Packer::new(head, coming), keep: kept };
+        store.checkpoint(meta, chunks).map_err(|error| error.line())?;
+        self.saving = Some(Saving { pieces, keep, waiting });
+        Ok(())
+    }
+
+    /// Whether another piece had better be drawn.
+    pub fn takes_piece(&self) -> bool {
+        let waiting = self.saving.as_ref().map_or(0, |saving| saving.waiting.load(Ordering::Relaxed));
+        waiting < PIECES_WAITING_MAX
+    }
+
+    /// The next piece of the checkpoint that is being saved.
+    pub fn piece(&mut self, piece: Piece) {
+        if let Some(saving) = &self.saving {
+            saving.waiting.fetch_add(1, Ordering::Relaxed);
+            // A saver that is gone has reported why.
+            saving.pieces.send(piece).ok();
+        }
+    }
+
+    /// The checkpoint that is being saved is whole, and to be kept; or not wanted any more.
+    pub fn end_saving(&mut self, is_kept: bool) {
+        if let Some(saving) = self.saving.take()
+            && is_kept
+        {
+            saving.keep.send(()).ok();
+        }
+    }
+
+    /// True when the guest should wait before it makes more.
+    pub fn is_full(&self) -> bool {
+        match &self.state {
+            State::Idle => false,
+            State::Creating { bytes, .. } => *bytes >= WAITING_BYTES_SOFT,
+            State::Open(store) => store.waiting() >= WAITING_BYTES_SOFT,
+        }
+    }
+
+    /// The next frame for a node that goes on from here; none at the end.
+    pub fn next_stored(&mut self) -> Option<Result<Vec<u8>, StoreError>> {
+        let next = self.frames.as_mut().and_then(Iterator::next);
+        if next.is_none() {
+            self.frames = None;
+        }
+        next
+    }
+
+    /// What it holds now, once it is open.
+    pub fn holds(&self) -> Option<StoreHolds> {
+        let State::Open(store) = &self.state else { return None };
+        let status = store.status();
+        let oldest = status.checkpoints.first().map_or(status.first, |oldest| oldest.meta.seq.next());
+        Some(StoreHolds { bytes: status.bytes, oldest, durable: status.durable })
+    }
+
+    /// It has failed: nothing more is appended.
+    pub fn ends(&mut self) {
+        self.saving = None;
+        if let State::Open(store) = std::mem::replace(&mut self.state, State::Idle) {
+            // Its threads may hang in the disk for long.
+            match Builder::new().name("store-end".into()).spawn(move || drop(store)) {
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Notes what the node is to its group, on a thread, when that has changed.
+    pub fn note(&mut self, node: &Node) {
+        let Some((dir, _)) = &self.place else { return };
+        let is_noted = (&self.noted.standing, self.noted.ack) == (node.standing(), node.ack());
+        if is_noted || !matches!(self.state, State::Open(_)) {
+            return;
+        }
+        let replica = replica_of(node);
+        let notes = self.notes.get_or_insert_with(|| {
+            let (notes, todo) = sync_channel::<Replica>(1);
+            let dir = dir.clone();
+            let write = move || {
+                for replica in todo {
+                    // It permits, and never obliges: a note that is missing costs the permission.
+                    replica.write(&dir).ok();
+                }
+            };
+            match Builder::new().name("store-notes".into()).spawn(write) {
+                Ok(_) | Err(_) => notes,
+            }
+        });
+        match notes.try_send(replica.clone()) {
+            Ok(()) | Err(TrySendError::Disconnected(_)) => self.noted = replica,
+            Err(TrySendError::Full(_)) => {}
+        }
+    }
+
+    /// Makes sure that the store knows the node as `id` before that claims a generation.
+    pub fn is_known_as(&mut self, id: NodeId) -> Result<(), String> {
+        let (Some((dir, _)), State::Open(_)) = (&self.place, &self.state) else { return Ok(()) };
+        if self.noted.standing.nodes.contains(&id) {
+            return Ok(());
+        }
+        self.noted.standing.is_known_as(id);
+        self.noted.write(dir).map_err(|error| error.line())
+    }
+
+    /// Brings everything to the disk and ends.
+    pub fn close(&mut self) -> Result<(), StoreError> {
+        self.saving = None;
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Open(store) => store.close(),
+            State::Idle | State::Creating { .. } => Ok(()),
+        }
+    }
+}
+
+fn replica_of(node: &Node) -> Replica {
+    Replica { standing: node.standing().clone(), ack: node.ack(), known: node.known() }
+}
+
+fn hears(report: &Reporter, number: u64) -> impl FnMut(StoreEvent) + Send + 'static {
+    let report = report.clone();
+    move |event| report(number, Report::Event(event))
+}
