@@ -24,8 +24,12 @@ pub struct Args {
     /// kernels in M-mode and under Sv39: some six minutes of processor time, with --quick one or two.
     #[arg(long, conflicts_with_all = ["only", "linux"])]
     engines: bool,
+    /// Measure only what it costs to keep the log on disk, and how soon a guest is back after all nodes were killed: the
+    /// same as --only store.
+    #[arg(long, conflicts_with_all = ["only", "linux", "engines"])]
+    store: bool,
     /// Only write the made-up log that the part `log` measures into this directory, and keep it.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "quick", "only", "linux", "engines"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "quick", "only", "linux", "engines", "store"])]
     write_log: Option<PathBuf>,
 }
 
@@ -35,6 +39,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         bench::write_log(dir)?;
         return Ok(0);
     }
-    let Args { json, quick, linux, engines, .. } = *args;
-    bench::run(&Plan { json, quick, only: args.only.clone(), linux, engines })
+    let Args { json, quick, linux, engines, store, .. } = *args;
+    let only = if store { vec![Part::Store] } else { args.only.clone() };
+    bench::run(&Plan { json, quick, only, linux, engines })
 }

@@ -9,6 +9,7 @@ mod gateway;
 mod linux;
 mod log;
 mod sheet;
+mod store;
 mod takeovers;
 mod tcp;
 mod traffic;
@@ -47,6 +48,7 @@ pub enum Part {
     Log,
     Takeovers,
     Tcp,
+    Store,
 }
 
 impl Plan {
@@ -110,6 +112,11 @@ pub fn run(plan: &Plan) -> Result<u8, Failure> {
     }
     if plan.wants(Part::Tcp) {
         let (section, nothing_lost) = tcp::measure(&dir.join("tcp"), plan.quick)?;
+        add(section);
+        clean &= nothing_lost;
+    }
+    if plan.wants(Part::Store) {
+        let (section, nothing_lost) = store::measure(&dir.join("store"), plan.quick)?;
         add(section);
         clean &= nothing_lost;
     }

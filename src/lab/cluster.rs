@@ -180,6 +180,10 @@ pub struct Cluster {
     pub silence_ms: Option<u64>,
     /// `--backups` of every node that is started; none leaves it at the default.
     pub backups: Option<usize>,
+    /// Every node keeps its log in a store, of which each address has its own.
+    pub stores: bool,
+    /// `--ack` of a primary that is started; none leaves it at the default.
+    pub ack: Option<&'static str>,
     /// A node that loses its place rejoins, as nodes do by default; here they end.
     pub rejoins: bool,
     /// A node connects to the switch; false for a guest without a network (`--no-net`).
@@ -251,6 +255,8 @@ impl Cluster {
             record: false,
             silence_ms: None,
             backups: None,
+            stores: false,
+            ack: None,
             rejoins: false,
             attaches: true,
             via: Via::default(),
@@ -296,7 +302,23 @@ impl Cluster {
         };
         let mut words = vec!["primary", "--memory", &memory];
         words.extend(guest.iter().map(String::as_str));
+        if let Some(ack) = self.ack {
+            words.extend(["--ack", ack]);
+        }
         self.node("primary", &words)
+    }
+
+    /// A node in the place of `gone`, listening where that did, that goes on from its store: no guest is named.
+    ///
+    /// # Errors
+    /// The process cannot be started.
+    pub fn resumed(&mut self, gone: &Process) -> Result<Process, ClusterError> {
+        self.node_at("primary", gone.address, &["primary"])
+    }
+
+    /// The store of the node that listens at `address`.
+    pub fn store_of(&self, address: SocketAddr) -> PathBuf {
+        self.dir.join(format!("store-{}", address.port()))
     }
 
     /// Starts a backup of `primary`. It may not have joined yet; see
@@ -335,6 +357,7 @@ impl Cluster {
         let silence = self.silence_ms.map(|ms| ms.to_string());
         let backups = self.backups.map(|count| count.to_string());
         let vm = self.vm.clone();
+        let store = self.store_of(address).display().to_string();
         let mut all = arguments.to_vec();
         all.extend(["--vm", &vm, "--listen", &listen, "--arbiter", &arbiter]);
         if self.attaches {
@@ -342,6 +365,9 @@ impl Cluster {
         }
         if self.record {
             all.extend(["--record", &record]);
+        }
+        if self.stores {
+            all.extend(["--store", &store]);
         }
         if !self.rejoins {
             all.push("--once");
