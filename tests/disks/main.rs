@@ -12,5 +12,6 @@ mod common;
 mod faults;
 mod pairs;
 mod rejoin;
+mod stores;
 mod support;
 mod teaching;

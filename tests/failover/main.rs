@@ -22,5 +22,6 @@ mod pauses;
 mod recordings;
 mod rejoin;
 mod scene;
+mod stores;
 mod switchover;
 mod transfer;

@@ -1,0 +1,170 @@
+//! Nodes that keep their log in stores: all of them are killed, and the guest goes on.
+
+use std::time::{Duration, Instant};
+
+use lockstep::ft::{Ack, NodeStatus};
+use lockstep::lab::cluster::Process;
+
+use super::scene::*;
+
+/// A node is back within this, also on a busy host.
+const BACK_WITHIN: Duration = Duration::from_secs(30);
+
+fn told(nodes: &[Process]) -> String {
+    nodes.iter().map(|node| format!("--- {}\n{}", node.name, node.told())).collect()
+}
+
+fn stored(ack: &'static str) -> Scene {
+    let mut scene = Scene::kv();
+    (scene.cluster.stores, scene.cluster.ack, scene.cluster.rejoins) = (true, Some(ack), true);
+    scene
+}
+
+/// Waits until the node's store is whole, and has something.
+fn await_store(scene: &Scene, node: &mut Process) -> NodeStatus {
+    let is_whole = |s: &NodeStatus| s.store.is_some_and(|store| store.durable.get() > 0);
+    scene.cluster.await_status(node, "with a store that is whole", is_whole).unwrap()
+}
+
+/// A primary and a backup that counts, both with a store.
+fn stored_pair(scene: &mut Scene) -> Vec<Process> {
+    let (mut primary, mut backup) = scene.cluster.pair().unwrap();
+    await_store(scene, &mut primary);
+    await_store(scene, &mut backup);
+    vec![primary, backup]
+}
+
+/// Waits until one of `nodes` is primary; which.
+fn await_primary(nodes: &[Process]) -> usize {
+    let until = Instant::now() + BACK_WITHIN;
+    loop {
+        let is_primary = |node: &Process| node.status().is_ok_and(|status| status.role == "primary");
+        if let Some(active) = nodes.iter().position(is_primary) {
+            return active;
+        }
+        assert!(Instant::now() < until, "no primary:\n{}", told(nodes));
+        sleep_ms(5);
+    }
+}
+
+fn await_protected(nodes: &[Process]) -> usize {
+    let until = Instant::now() + BACK_WITHIN;
+    loop {
+        let is_whole = |node: &Process| node.status().is_ok_and(|s| s.role == "primary" && s.protected);
+        if let Some(active) = nodes.iter().position(is_whole) {
+            return active;
+        }
+        assert!(Instant::now() < until, "no pair:\n{}", told(nodes));
+        sleep_ms(5);
+    }
+}
+
+#[test]
+fn a_primary_alone_that_is_killed_goes_on_from_its_store_and_so_does_one_that_is_suspended() {
+    let mut scene = stored("disk");
+    let mut node = scene.cluster.primary().unwrap();
+    scene.await_alone(&mut node);
+    let status = await_store(&scene, &mut node);
+    assert_eq!((status.ack, status.store.is_some()), (Ack::Disk, true), "{status:?}");
+    for round in 0..3 {
+        let set = format!("SET round {round}");
+        assert_eq!(scene.ask(&set), "OK", "{}", node.told());
+        let before = node.status().unwrap();
+        match round {
+            1 => {
+                terminate(&node);
+                assert_eq!(node.wait(PATIENCE), Some(0), "{}", node.told());
+                assert!(node.told().contains("suspended at "), "{}", node.told());
+            }
+            _ => node.kill().unwrap(),
+        }
+        let gone = Instant::now();
+        node = scene.cluster.resumed(&node).unwrap();
+        assert_eq!(scene.ask("GET round"), format!("VALUE {round}"), "{}", node.told());
+        println!("stores: to the first answer of a restarted guest: {:?}", gone.elapsed());
+        let after = node.status().unwrap();
+        assert_eq!(after.generation, before.generation.next(), "{}", node.told());
+        assert!(after.icount >= before.icount, "{before:?}\n{after:?}");
+    }
+}
+
+#[test]
+fn all_nodes_are_killed_under_load_again_and_again_and_nothing_acknowledged_is_lost() {
+    let mut scene = stored("disk");
+    let mut nodes = stored_pair(&mut scene);
+    let mut prng = seeded("all_nodes_are_killed");
+    let load = scene.load(6, 61);
+    let addresses: Vec<_> = nodes.iter().map(|node| node.address).collect();
+    for round in 0..5 {
+        sleep_ms(prng.between(50, 400));
+        nodes.iter().for_each(|node| node.kill_now().unwrap());
+        nodes.iter_mut().for_each(|node| node.kill().unwrap());
+        // Either may go on: both counted.
+        let first = prng.below(2) as usize;
+        nodes[first] = scene.cluster.resumed(&nodes[first]).unwrap();
+        nodes[1 - first] = scene.cluster.restarted(&nodes[1 - first], &addresses[first..=first]).unwrap();
+        await_protected(&nodes);
+        assert!(load.verify_all(), "round {round}: {}", told(&nodes));
+    }
+    assert_clean(&load.stop(), &[&nodes[0], &nodes[1]]);
+    // Each restart of the second one is a catch-up.
+    assert!(!told(&nodes).contains("diverge"), "{}", told(&nodes));
+}
+
+#[test]
+fn a_node_that_must_hold_less_waits_and_says_for_whom_and_joins_who_goes_on() {
+    let mut scene = stored("disk");
+    let mut nodes = stored_pair(&mut scene);
+    let addresses: Vec<_> = nodes.iter().map(|node| node.address).collect();
+    nodes[1].kill().unwrap();
+    scene.await_alone(&mut nodes[0]);
+    assert_eq!(scene.ask("SET only first"), "OK");
+    nodes[0].kill().unwrap();
+    // The backup was given up before that was acknowledged.
+    nodes[1] = scene.cluster.resumed(&nodes[1]).unwrap();
+    let waits = |s: &NodeStatus| s.phase == "seeking";
+    scene.cluster.await_status(&mut nodes[1], "waiting for the other", waits).unwrap();
+    let until = Instant::now() + PATIENCE;
+    while !nodes[1].told().contains("not going on alone") {
+        assert!(Instant::now() < until, "{}", nodes[1].told());
+        sleep_ms(5);
+    }
+    assert!(nodes[1].told().contains(&format!("primary at {}", addresses[0])), "{}", nodes[1].told());
+    nodes[0] = scene.cluster.resumed(&nodes[0]).unwrap();
+    assert_eq!(await_protected(&nodes), 0, "{}", told(&nodes));
+    assert_eq!(scene.ask("GET only"), "VALUE first");
+    assert!(nodes[1].told().contains("goes on with this node's machine"), "{}", told(&nodes));
+}
+
+#[test]
+fn a_restarted_backup_catches_up_from_its_own_store() {
+    let mut scene = stored("memory");
+    let mut nodes = stored_pair(&mut scene);
+    let addresses: Vec<_> = nodes.iter().map(|node| node.address).collect();
+    let load = scene.load(4, 62);
+    for round in 0..3 {
+        nodes[1].kill().unwrap();
+        scene.await_alone(&mut nodes[0]);
+        nodes[1] = scene.cluster.restarted(&nodes[1], &addresses[..1]).unwrap();
+        await_protected(&nodes);
+        let told = nodes[1].told();
+        assert!(told.contains("goes on with this node's machine"), "round {round}: {told}");
+        assert!(!told.contains("the primary sends its state"), "round {round}: {told}");
+        assert!(load.verify_all(), "{told}");
+    }
+    nodes[0].kill().unwrap();
+    assert_eq!(await_primary(&nodes[1..]), 0);
+    assert!(load.verify_all(), "{}", told(&nodes));
+    assert_clean(&load.stop(), &[&nodes[1]]);
+}
+
+#[test]
+fn a_backup_without_a_store_does_not_count_where_the_log_counts_on_disk() {
+    let mut scene = stored("disk");
+    let mut primary = scene.cluster.primary().unwrap();
+    scene.await_alone(&mut primary);
+    scene.cluster.stores = false;
+    let mut backup = scene.cluster.backup(&primary).unwrap();
+    assert_eq!(backup.wait(PATIENCE), Some(2), "{}", backup.told());
+    assert!(backup.told().contains("give it one with --store"), "{}", backup.told());
+}
