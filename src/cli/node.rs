@@ -57,6 +57,10 @@ pub struct Site {
     #[arg(long, default_value_t = Settings::default().backups_max as u64, value_name = "N",
           value_parser = clap::value_parser!(u64).range(1..=BACKUPS_MAX as u64))]
     backups: u64,
+    /// Backups that are to count: while there are fewer, `status` of the primary says that it is degraded, and exits
+    /// with 1.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=BACKUPS_MAX as u64))]
+    wanted: u64,
     /// End when this node loses its place in the pair. Without this it looks for the primary then, and joins it
     /// as its backup under a new identity, for as long as that takes.
     #[arg(long)]
@@ -83,6 +87,7 @@ impl Site {
             heartbeat_ns,
             digest_instructions,
             backups_max,
+            backups_wanted: self.wanted as usize,
             checkpoint_ns: self.store.checkpoint_every.saturating_mul(1_000_000_000),
             stores: self.store.store.is_some(),
             ..settings

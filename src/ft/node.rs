@@ -744,6 +744,7 @@ impl Node {
             console_bytes: self.common.terminals.scrollback().end(),
             followers: Vec::new(),
             committed: None,
+            degraded: false,
             ack: self.common.ack,
             store: match &self.common.store.state {
                 StoreState::On(holds) => Some(*holds),
@@ -780,6 +781,9 @@ impl Node {
             }
             Role::Halted { .. } => {}
         }
+        let counting = status.followers.iter().filter(|follower| follower.phase == "counting").count();
+        let is_guest_of_ours = self.is_primary() && status.generation != Generation::ZERO;
+        status.degraded = is_guest_of_ours && counting < self.common.settings.backups_wanted;
         status.protected &= self.common.switch.serves();
         status
     }

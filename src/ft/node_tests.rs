@@ -46,7 +46,7 @@ fn holder(generation: u64, node: u64, keeps: Option<u64>, ended: bool) -> Event 
 
 fn well() -> NodeStatus {
     let mut status = primary().status(0);
-    (status.protected, status.switch) = (true, "up".into());
+    (status.protected, status.degraded, status.switch) = (true, false, "up".into());
     status
 }
 
@@ -59,6 +59,8 @@ fn a_status_that_is_well_has_no_troubles_and_each_trouble_is_named() {
     assert_eq!(outside.troubles(), NOTHING, "outside fault tolerance");
     let joiner = NodeStatus { role: "backup".into(), ..outside };
     assert_eq!(joiner.troubles(), ["not protected (backup, alone)"]);
+    let degraded = NodeStatus { degraded: true, ..well() };
+    assert_eq!(degraded.troubles(), ["degraded: backups are missing, 0 count"]);
     assert_eq!(NodeStatus { switch: "none".into(), ..well() }.troubles(), NOTHING);
     let mut status = NodeStatus { switch: "fenced by 3".into(), ..well() };
     status.recording_trouble = Some("no space".into());

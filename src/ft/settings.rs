@@ -62,6 +62,8 @@ pub struct Settings {
     /// Log that a node keeps for others that missed it, in bytes: a follower whose connection breaks goes on from
     /// there, if it comes back in time, instead of taking the whole state anew.
     pub tail_bytes_max: usize,
+    /// Backups that are to count: with fewer a primary reports that it is degraded.
+    pub backups_wanted: usize,
     /// While there is a store, a checkpoint is written this often, if the guest computes at all.
     pub checkpoint_ns: u64,
     /// The fewest instructions between two checkpoints that nobody asked for: those of an idle guest are worth little.
@@ -156,6 +158,7 @@ impl Default for Settings {
             lone_flush_ns: 100 * MS,
             scrollback_bytes: SCROLLBACK_BYTES,
             tail_bytes_max: 32 << 20,
+            backups_wanted: 1,
             checkpoint_ns: 60_000 * MS,
             checkpoint_instructions: 200_000_000,
             stores: false,

@@ -101,6 +101,9 @@ pub struct NodeStatus {
     /// The last entry that every backup which counts holds; none at a backup, which is not told.
     #[serde(default)]
     pub committed: Option<Seq>,
+    /// Fewer backups count than this primary is to have ([`Settings::backups_wanted`](super::Settings::backups_wanted)).
+    #[serde(default)]
+    pub degraded: bool,
     /// When an entry counts: in the `memory` of those who count, or on their `disk`.
     #[serde(default)]
     pub ack: Ack,
@@ -157,6 +160,10 @@ impl NodeStatus {
         let outside = self.role == "primary" && self.generation == Generation::ZERO;
         if !self.protected && !outside {
             troubles.push(format!("not protected ({}, {})", self.role, self.phase));
+        }
+        if self.degraded && self.protected {
+            let counting = self.followers.iter().filter(|follower| follower.phase == "counting").count();
+            troubles.push(format!("degraded: backups are missing, {counting} count"));
         }
         if !matches!(self.switch.as_str(), "none" | "up") {
             troubles.push(format!("switch {}", self.switch));

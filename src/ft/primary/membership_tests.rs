@@ -11,8 +11,9 @@ use crate::ft::event::Event;
 use crate::ft::handover::Boot;
 use crate::ft::message::Message;
 use crate::ft::node::Node;
+use crate::ft::settings::Settings;
 use crate::ft::status::NodeStatus;
-use crate::ft::testing::{Host, shown};
+use crate::ft::testing::{Host, boot_kv, shown};
 use crate::machine::{Exit, Output};
 
 const MS: u64 = 1_000_000;
@@ -483,6 +484,15 @@ fn an_output_waits_for_every_backup_that_counts() {
     let two = ("0000000000000002", "counting", Seq(mark));
     assert_eq!(shown, [("0000000000000003", "counting", Seq(mark)), two]);
     assert_eq!(status.committed, Some(Seq(mark)));
+}
+
+#[test]
+fn a_primary_with_fewer_backups_than_wanted_is_degraded() {
+    for (wanted, degraded) in [(0, false), (1, true), (2, true)] {
+        let settings = Settings { backups_wanted: wanted, ..Settings::default() };
+        let node = Node::primary(NodeId(1), "vm", boot_kv(5, Default::default()), settings, 0);
+        assert_eq!(node.status(0).degraded, degraded, "{wanted} wanted");
+    }
 }
 
 #[test]
