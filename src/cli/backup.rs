@@ -49,8 +49,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         there = None;
     }
     let reopened = there.map(|dir| reopen(args, dir)).transpose()?.flatten();
-    if reopened.is_some() {
-        site.records_no_restart()?;
+    match reopened {
+        Some(_) => site.records_no_restart()?,
+        None => site.store.prepare()?,
     }
     let (listener, mut arbiter) = site.open()?;
     let (driver, mut node) = match reopened {

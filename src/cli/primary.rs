@@ -57,6 +57,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
 /// Begins a life of the guest.
 fn begin(args: &Args) -> Result<u8, Failure> {
     let site = &args.site;
+    site.store.prepare()?;
     let (listener, mut arbiter) = site.open()?;
     let id = NodeId(draw_u64());
     let ack = args.ack.map_or(Ack::Memory, Ack::from);

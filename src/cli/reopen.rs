@@ -80,6 +80,23 @@ impl StoreArgs {
         self.store.as_deref().filter(|dir| store::is_there(dir))
     }
 
+    /// Makes the directory of a new store, if one is wanted, and sees that it can be written to: before anything is
+    /// claimed or asked for.
+    pub fn prepare(&self) -> Result<(), Failure> {
+        let Some(dir) = &self.store else { return Ok(()) };
+        let cannot = |what: &str, why: std::io::Error| {
+            Failure::new(format!("cannot {what} the store {}: {why}", dir.display()))
+                .fix("check the path, of which only the last directory is made here, its owner, and the disk's free space")
+        };
+        match std::fs::create_dir(dir) {
+            Err(why) if why.kind() != std::io::ErrorKind::AlreadyExists => return Err(cannot("make", why)),
+            Ok(()) | Err(_) => {}
+        }
+        let probe = dir.join("probe");
+        let written = std::fs::write(&probe, [0; 4096]).and_then(|()| std::fs::remove_file(&probe));
+        written.map_err(|why| cannot("write to", why))
+    }
+
     /// Where a new store is to be, if one is wanted.
     pub fn place(&self) -> Option<StorePlace> {
         let dir = self.store.clone()?;

@@ -168,3 +168,30 @@ fn a_backup_without_a_store_does_not_count_where_the_log_counts_on_disk() {
     assert_eq!(backup.wait(PATIENCE), Some(2), "{}", backup.told());
     assert!(backup.told().contains("give it one with --store"), "{}", backup.told());
 }
+
+#[test]
+fn a_store_that_cannot_be_made_is_refused_before_anything_is_claimed() {
+    let mut scene = stored("disk");
+    scene.cluster.stores = false;
+    let missing = scene.dir.path().join("not").join("there").display().to_string();
+    scene.cluster.arguments = vec!["--store".into(), missing.clone()];
+    let mut primary = scene.cluster.primary().unwrap();
+    assert_eq!(primary.wait(PATIENCE), Some(2), "{}", primary.told());
+    let told = primary.told();
+    assert!(told.contains(&format!("cannot make the store {missing}")) && told.contains("fix: "), "{told}");
+    scene.cluster.arguments = Vec::new();
+    let mut without = scene.cluster.primary().unwrap();
+    assert_eq!(without.wait(PATIENCE), Some(2), "{}", without.told());
+    assert!(without.told().contains("--ack disk needs a store"), "{}", without.told());
+    let mut nothing = scene.cluster.resumed(&without).unwrap();
+    assert_eq!(nothing.wait(PATIENCE), Some(2), "{}", nothing.told());
+    assert!(nothing.told().contains("no guest"), "{}", nothing.told());
+    scene.cluster.stores = true;
+    let mut nothing = scene.cluster.resumed(&without).unwrap();
+    assert_eq!(nothing.wait(PATIENCE), Some(2), "{}", nothing.told());
+    assert!(nothing.told().contains("no guest, and no store to go on from"), "{}", nothing.told());
+    // Nothing was claimed: a life begins.
+    let mut primary = scene.cluster.primary().unwrap();
+    await_store(&scene, &mut primary);
+    assert_eq!(primary.status().unwrap().generation.get(), 1);
+}
