@@ -42,6 +42,8 @@ const IN_SCENES: &[(&str, &str)] = &[
     (README, "guest-programs/linux/build --tiny-only"),
     (GUIDE, "lockstep run guest-programs/hello"),
     (GUIDE, "mkdir -p /tmp/arbiter"),
+    (GUIDE, "lockstep primary guest-programs/kv/kv.elf"),
+    (GUIDE, "lockstep primary --vm kv"),
     (GUIDE, "lockstep attach 127.0.0.1:7100\n"),
     (GUIDE, "guest-programs/linux/build                                   # once: Debian's"),
     (GUIDE, "lockstep status 127.0.0.1:7100"),
@@ -132,6 +134,26 @@ fn a_pair_killed_and_switched_over() {
             Step::Check("command lockstep kill 127.0.0.1:7102"),
             typed(GUIDE, "lockstep backup --vm kv --primary 127.0.0.1:7100,127.0.0.1:7101"),
             Step::Check("eventually command lockstep status 127.0.0.1:7101"),
+        ],
+    );
+}
+
+#[test]
+fn a_pair_whose_nodes_are_all_killed() {
+    run(
+        "stores",
+        &[
+            Step::Check(
+                "mkdir -p /tmp/arbiter; lockstep switch --listen 127.0.0.1:7000 --forward udp:127.0.0.1:9000=9000",
+            ),
+            typed(GUIDE, "lockstep primary guest-programs/kv/kv.elf"),
+            Step::Check("eventually command lockstep status 127.0.0.1:7100"),
+            Step::Check("command lockstep client 127.0.0.1:9000 SET colour green"),
+            Step::Check("command lockstep kill 127.0.0.1:7101; command lockstep kill 127.0.0.1:7100"),
+            typed(GUIDE, "lockstep primary --vm kv"),
+            Step::Check("eventually command lockstep status 127.0.0.1:7100"),
+            Step::Check("[ \"$(command lockstep client 127.0.0.1:9000 GET colour)\" = 'VALUE green' ]"),
+            Step::Check("command lockstep checkpoint 127.0.0.1:7100"),
         ],
     );
 }
