@@ -56,12 +56,26 @@ impl Cluster<'_> {
     }
 
     pub(super) fn lose_a_suffix(&mut self, under_way: impl Fn(&Happening) -> bool) {
-        let keys: Vec<(u64, u64)> =
-            self.queue.iter().filter(|(_, happening)| under_way(happening)).map(|(key, _)| *key).collect();
+        let happenings = self.queue.iter().filter(|(_, happening)| under_way(happening));
+        // What waits for a process that is paused or hangs was sent before what has yet to come.
+        let mut keys: Vec<(bool, (u64, u64))> =
+            happenings.map(|(key, happening)| (!self.waits_for_process(key.0, happening), *key)).collect();
+        keys.sort_unstable();
         let arrive = self.prng.below(keys.len() as u64 + 1) as usize;
-        for key in &keys[arrive..] {
+        for (_, key) in &keys[arrive..] {
             self.queue.remove(key);
         }
+    }
+
+    /// It has arrived at its host, and is taken in when the process there moves again.
+    fn waits_for_process(&self, at_ns: u64, happening: &Happening) -> bool {
+        let slot = match happening {
+            Happening::Arrive { slot, .. } => Some(*slot),
+            Happening::FromSwitch { peer, .. } => self.net.slot_of_conn(*peer),
+            _ => None,
+        };
+        let until = slot.map_or(0, |slot| self.slots[slot].held_until());
+        until > self.now_ns && at_ns >= until
     }
 
     /// The guest's time, as its primary reports it, goes on with the cluster's: a takeover costs at most the

@@ -46,6 +46,8 @@ struct Conn {
     epoch: u64,
     /// The switch has closed it, or knows that it is gone.
     closed: bool,
+    /// It is broken: what is sent from then on arrives nowhere.
+    cut: bool,
     unframer: Unframer,
     /// What was sent earlier arrives earlier.
     to_switch_at: u64,
@@ -61,6 +63,11 @@ pub(super) struct Port {
 }
 
 impl Net {
+    /// Whose connection it is.
+    pub fn slot_of_conn(&self, peer: PeerId) -> Option<usize> {
+        self.conns.get(&peer).map(|conn| conn.slot)
+    }
+
     pub fn new(gateway: bool, asks_arbiter: bool) -> Self {
         let mut net = Self {
             switch: None,
@@ -181,7 +188,8 @@ impl Cluster<'_> {
         port.endpoint.connected();
         let life = self.net.life;
         let unframer = Unframer::default();
-        let conn = Conn { life, slot, epoch, closed: false, unframer, to_switch_at: 0, to_port_at: 0 };
+        let conn =
+            Conn { life, slot, epoch, closed: false, cut: false, unframer, to_switch_at: 0, to_port_at: 0 };
         self.net.conns.insert(peer, conn);
         self.later(PING_NS, Happening::PortLook { peer });
         self.flush_port(slot);
@@ -205,6 +213,9 @@ impl Cluster<'_> {
         let mut bytes = port.endpoint.output().to_vec();
         port.endpoint.sent(bytes.len());
         if bytes.is_empty() {
+            return;
+        }
+        if self.is_cut(peer) {
             return;
         }
         // A stream keeps no boundaries.
@@ -372,8 +383,16 @@ impl Cluster<'_> {
         }
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
+        if self.is_cut(peer) {
+            return;
+        }
         let at_ns = self.arrival_at_port(peer);
         self.at(at_ns, Happening::FromSwitch { peer, bytes });
+    }
+
+    /// Neither end may have noticed; a stream has no holes all the same.
+    fn is_cut(&self, peer: PeerId) -> bool {
+        self.net.conns.get(&peer).is_some_and(|conn| conn.cut)
     }
 
     fn switch_closes(&mut self, peer: PeerId, why: CloseWhy) {
@@ -486,6 +505,9 @@ impl Cluster<'_> {
         self.lose_a_suffix(
             |happening| matches!(happening, Happening::FromSwitch { peer: to, .. } if *to == peer),
         );
+        if let Some(conn) = self.net.conns.get_mut(&peer) {
+            conn.cut = true;
+        }
         let late_ns = self.prng.below(50 * MS);
         self.gone_for_switch(peer, late_ns);
         self.gone_for_port(peer);
