@@ -37,7 +37,7 @@ pub fn measure(dir: &Path, quick: bool) -> Result<(Section, bool), Failure> {
     let (in_memory, on_disk) = (median(&in_memory), median(&on_disk));
     progress(&format!("16 clients: {in_memory:.0} requests/s in memory mode, {on_disk:.0} in disk mode"));
     drop(memory);
-    let saved = disk.checkpoints(long, if quick { 3 } else { 10 })?;
+    let saved = disk.checkpoints(long / 2, if quick { 2 } else { 4 })?;
     let back = disk.kill_all(rounds)?;
     let (ms, per_s) = ("ms", "requests/s");
     let figures = vec![
@@ -137,26 +137,41 @@ impl Pair {
         Ok(load.stop())
     }
 
-    /// Has `count` checkpoints saved, one after another, under load.
-    fn checkpoints(&mut self, long: Duration, count: usize) -> Result<Saved, Failure> {
-        let calm = self.drive(long)?.answers_per_second;
-        let (load, begun) = (self.load()?, Instant::now());
+    /// Has checkpoints saved under load, one after another, in turn with as much time without: `turns` of each.
+    fn checkpoints(&mut self, turn: Duration, turns: usize) -> Result<Saved, Failure> {
+        let load = self.load()?;
+        std::thread::sleep(turn / 2);
         let (mut times, mut pause_us) = (Vec::new(), 0f64);
-        for _ in 0..count {
-            let asked = Instant::now();
-            match link::ask(self.nodes[0].address, &Message::Checkpoint, PATIENCE)
-                .map_err(|error| Failure::new(format!("no checkpoint: {error}")))?
-            {
-                Message::Answer { .. } => times.push(asked.elapsed().as_secs_f64() * 1e3),
-                Message::Refuse { why } => return Err(Failure::new(why)),
-                _ => return Err(Failure::new("a checkpoint was answered with something else")),
+        let (mut calm, mut busy) = (Vec::new(), Vec::new());
+        let rate = |before: u64, begun: Instant| {
+            (load.snapshot().answers - before) as f64 / begun.elapsed().as_secs_f64()
+        };
+        for _ in 0..turns {
+            let (before, begun) = (load.snapshot().answers, Instant::now());
+            std::thread::sleep(turn);
+            calm.push(rate(before, begun));
+            let (before, begun) = (load.snapshot().answers, Instant::now());
+            while begun.elapsed() < turn {
+                let asked = Instant::now();
+                match link::ask(self.nodes[0].address, &Message::Checkpoint, PATIENCE)
+                    .map_err(|error| Failure::new(format!("no checkpoint: {error}")))?
+                {
+                    Message::Answer { .. } => times.push(asked.elapsed().as_secs_f64() * 1e3),
+                    Message::Refuse { why } => return Err(Failure::new(why)),
+                    _ => return Err(Failure::new("a checkpoint was answered with something else")),
+                }
             }
+            busy.push(rate(before, begun));
             let status = self.nodes[0].status().map_err(|error| Failure::new(error.to_string()))?;
             pause_us = pause_us.max(status.checkpoint.map_or(0.0, |checkpoint| checkpoint.pause_us));
         }
-        let seconds = begun.elapsed().as_secs_f64();
-        let busy = load.stop().answers as f64 / seconds;
-        Ok(Saved { ms: median(&times), pause_us, loss_percent: 100.0 * (1.0 - busy / calm) })
+        load.stop();
+        let loss_percent = 100.0 * (1.0 - median(&busy) / median(&calm));
+        progress(&format!(
+            "{} checkpoints, one after another: {loss_percent:.1} % of requests lost",
+            times.len()
+        ));
+        Ok(Saved { ms: median(&times), pause_us, loss_percent })
     }
 
     /// Kills all nodes at random moments under load, and starts them again from their stores.
