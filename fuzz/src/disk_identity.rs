@@ -20,7 +20,8 @@ pub fn run(data: &[u8]) {
                 let bid = Bid { generation, node, keeps: Vec::new(), after: None, wherefrom: String::new() };
                 let last = Holder { bid, ended: false };
                 for (found, fault_tolerant) in stamps.into_iter().flat_map(|s| [(s, false), (s, true)]) {
-                    let claimant = Claimant { vm, node: NodeId(9), last: Some(&last), replica: None, fault_tolerant };
+                    let claimant =
+                        Claimant { vm, node: NodeId(9), last: Some(&last), replica: None, fault_tolerant };
                     match identity.check_boot(disk, &claimant, found) {
                         Ok(told) => {
                             assert!(identity.role != Role::Behind, "half a copy is booted: {identity:?}");
