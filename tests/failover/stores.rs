@@ -6,6 +6,7 @@ use lockstep::ft::{Ack, NodeStatus};
 use lockstep::lab::cluster::Process;
 
 use super::scene::*;
+use crate::common::small_disk::SmallDisk;
 
 /// A node is back within this, also on a busy host.
 const BACK_WITHIN: Duration = Duration::from_secs(30);
@@ -194,4 +195,29 @@ fn a_store_that_cannot_be_made_is_refused_before_anything_is_claimed() {
     let mut primary = scene.cluster.primary().unwrap();
     await_store(&scene, &mut primary);
     assert_eq!(primary.status().unwrap().generation.get(), 1);
+}
+
+#[test]
+fn a_primary_alone_whose_store_is_full_keeps_its_answers_back_until_a_backup_takes_over() {
+    let mut scene = stored("disk");
+    let Some(small) = SmallDisk::mount(&scene.dir.path().join("small"), 17 << 20) else { return };
+    scene.cluster.stores = false;
+    scene.cluster.arguments = vec!["--store".into(), small.at.join("store").display().to_string()];
+    let mut primary = scene.cluster.primary().unwrap();
+    await_store(&scene, &mut primary);
+    let load = scene.load(8, 63);
+    let until = Instant::now() + BACK_WITHIN;
+    while primary.status().unwrap().store_trouble.is_none() {
+        assert!(Instant::now() < until, "the store never fills: {}", primary.told());
+        sleep_ms(20);
+    }
+    let status = primary.status().unwrap();
+    assert!(status.troubles().iter().any(|trouble| trouble.contains("No space left")), "{status:?}");
+    scene.cluster.arguments = vec!["--store".into(), scene.dir.path().join("large").display().to_string()];
+    let mut backup = scene.cluster.backup(&primary).unwrap();
+    scene.cluster.await_status(&mut backup, "the primary", |status| status.role == "primary").unwrap();
+    assert_eq!(primary.wait(PATIENCE), Some(1), "{}", primary.told());
+    assert!(primary.told().contains("its store failed, and the log counts there"), "{}", primary.told());
+    assert!(load.verify_all(), "{}\n{}", primary.told(), backup.told());
+    assert_clean(&load.stop(), &[&backup]);
 }

@@ -317,7 +317,9 @@ impl Primary {
     /// Offers the state that is due once no output from before it waits.
     fn offer_if_drained(&mut self, common: &mut Common, link: LinkId, now_ns: u64) {
         self.take_outputs(common);
-        if !self.gate.is_empty() && !Sabotage::OfferedEarly.is_on() {
+        // With a store that has failed nothing leaves any more, and the joiner is who can go on.
+        let drains = self.store_failed.is_none();
+        if !self.gate.is_empty() && drains && !Sabotage::OfferedEarly.is_on() {
             // Those who have to acknowledge them must have the log for it.
             return self.flush(common, now_ns, false);
         }
