@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use super::disk::{Booted, DiskArgs};
 use super::past::{self, Past, When};
+use super::store::s;
 use crate::base::NodeId;
 use crate::devices::disk::{DiskSpec, SECTOR_BYTES};
 use crate::host::os::fill_entropy;
@@ -74,7 +75,7 @@ fn other_disks(had: &[DiskSpec], given: usize) -> Failure {
         0 => Failure::new(format!("the guest has no disk, and {given} are given")).fix("leave --disk out"),
         count => Failure::new(format!(
             "the guest has {count} disk{} ({}), {given} are given, and a store has no disk's content",
-            if count == 1 { "" } else { "s" },
+            s(count),
             sizes.join(", ")
         ))
         .fix("name a copy of each, in their order, from that point of time: --disk COPY, or --disk IMAGE,overlay"),

@@ -144,15 +144,14 @@ fn is_store(dir: &Path) -> bool {
 }
 
 fn of_recording(args: &Args) -> Result<History, Failure> {
+    let log = LogDir::open(&args.dir).map_err(unreadable)?;
     if args.at.is_some() {
-        LogDir::open(&args.dir).map_err(unreadable)?;
         let what = format!(
             "--at is for a store; {} is a recording, and starts at its beginning",
             args.dir.display()
         );
         return Err(Failure::new(what).fix("stop a recording's replay with --until POSITION"));
     }
-    let log = LogDir::open(&args.dir).map_err(unreadable)?;
     let lineage = log.header().map_err(unreadable)?.lineage;
     check_guest(args, &lineage)?;
     let entries = log.read().map(|place| match place {

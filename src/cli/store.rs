@@ -9,6 +9,8 @@ mod ls;
 mod prune;
 mod verify;
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
 use super::Failure;
@@ -32,6 +34,17 @@ enum Command {
     Prune(prune::Args),
 }
 
+/// What those that only look are given.
+#[derive(clap::Args)]
+struct Looking {
+    /// The store's directory
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
 pub fn run(args: &Args) -> Result<u8, Failure> {
     match &args.command {
         Command::Ls(args) => ls::run(args),
@@ -42,6 +55,6 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
 }
 
 /// An `s` for all counts but one.
-fn s(count: usize) -> &'static str {
+pub(super) fn s(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }

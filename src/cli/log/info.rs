@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Entries, Halt, head_of_many, printable};
 use crate::base::Icount;
+use crate::cli::store::s;
 use crate::host::logdir::LogDir;
 use crate::inspect::kind::Kind;
 use crate::inspect::picture::{bytes_text, grouped};
@@ -77,9 +78,8 @@ impl Found<'_> {
             }
             None => writeln!(out, "header        none that can be read")?,
         }
-        let (count, segments) =
-            (self.log.segments().len(), if self.log.segments().len() == 1 { "" } else { "s" });
-        writeln!(out, "size          {} in {count} segment{segments}", bytes_text(self.log.bytes()))?;
+        let count = self.log.segments().len();
+        writeln!(out, "size          {} in {count} segment{}", bytes_text(self.log.bytes()), s(count))?;
         writeln!(out, "entries       {}", grouped(self.stats.total().count))?;
         if let Some(last) = self.last_position() {
             writeln!(out, "reaches       position {}", grouped(last.get()))?;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::super::past::{Progress, seq, unusable};
 use crate::base::{Generation, Seq};
 use crate::cli::{Failure, arg};
-use crate::host::logdir::{BASE_NAME, BASE_PART_NAME, LogDir, LogWriter};
+use crate::host::logdir::{BASE_NAME, BASE_PART_NAME, LogDir, LogError, LogWriter};
 use crate::host::say::put;
 use crate::host::store::{Check, CheckpointInfo, StoreError, StoreReader};
 use crate::inspect::picture::bytes_text;
@@ -39,7 +39,8 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     // A recording whose base cannot be read would be of no use: nothing is begun then.
     store.read_checkpoint(from.meta.seq).and_then(|chunks| chunks.verify(|_| {})).map_err(unusable)?;
     let was_there = args.out.symlink_metadata().is_ok();
-    match write(&store, &from, &args.out) {
+    let mut is_begun = false;
+    match write(&store, &from, &args.out, &mut is_begun) {
         Ok(bytes) => {
             let (seq, at, last) = (from.meta.seq, from.meta.icount, store.found().last());
             put!(
@@ -50,7 +51,10 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
             Ok(0)
         }
         Err(failure) => {
-            remove(&args.out, was_there);
+            // What another process has begun there meanwhile is not this one's to remove.
+            if is_begun {
+                remove(&args.out, was_there);
+            }
             Err(failure)
         }
     }
@@ -63,8 +67,13 @@ fn no_checkpoint(args: &Args, checkpoints: &[CheckpointInfo]) -> Failure {
         .fix(format!("name one that it has: {}", kept.join(", ")))
 }
 
-/// Writes the recording; answers with the bytes of its segments.
-fn write(store: &StoreReader, from: &CheckpointInfo, out: &Path) -> Result<u64, Failure> {
+/// Writes the recording; answers with the bytes of its segments. `is_begun` once there is something to remove.
+fn write(
+    store: &StoreReader,
+    from: &CheckpointInfo,
+    out: &Path,
+    is_begun: &mut bool,
+) -> Result<u64, Failure> {
     let meta = from.meta;
     let lineage = Lineage {
         base_seq: meta.seq,
@@ -76,8 +85,9 @@ fn write(store: &StoreReader, from: &CheckpointInfo, out: &Path) -> Result<u64, 
     let note = Rc::clone(&unread);
     let chunks = store.read_checkpoint(meta.seq).map_err(unusable)?;
     let chunks = chunks.map_while(move |chunk| chunk.map_err(|why| note.replace(Some(why))).ok());
-    let mut writer =
-        LogWriter::create(out, lineage, meta.generation, chunks).map_err(Failure::of_recording)?;
+    let created = LogWriter::create(out, lineage, meta.generation, chunks);
+    *is_begun = !matches!(created, Err(LogError::Occupied { .. }));
+    let mut writer = created.map_err(Failure::of_recording)?;
     if let Some(error) = unread.take() {
         return Err(unusable(error));
     }

@@ -4,11 +4,10 @@
 //! every other.
 
 use std::fmt::Write;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::s;
+use super::{Looking, s};
 use crate::cli::Failure;
 use crate::cli::past::unusable;
 use crate::host::os::{time_of_day_text, wall_clock_ns};
@@ -20,22 +19,18 @@ const NS_PER_S: u64 = 1_000_000_000;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The store's directory
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    of: Looking,
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let store = StoreReader::open(&args.dir, Check::SinceNewest).map_err(unusable)?;
+    let store = StoreReader::open(&args.of.dir, Check::SinceNewest).map_err(unusable)?;
     let found = store.found();
     for fault in &found.faults {
         say!("lockstep: {fault}");
     }
     let now_ns = wall_clock_ns();
-    match args.json {
+    match args.of.json {
         true => put!("{}", to_json(found, args, now_ns))?,
         false => put!("{}", to_text(found, now_ns).trim_end())?,
     }
@@ -151,7 +146,7 @@ fn to_json(found: &Findings, args: &Args, now_ns: u64) -> Value {
     };
     let faults: Vec<String> = found.faults.iter().map(ToString::to_string).collect();
     json!({
-        "dir": args.dir,
+        "dir": args.of.dir,
         "vm": identity.vm,
         "guest": identity.guest,
         "guest_digest": identity.guest_digest,

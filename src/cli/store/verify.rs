@@ -3,11 +3,9 @@
 //! Every byte of checkpoints and log is read and checked. Then the log is replayed from each checkpoint to the next,
 //! which must come out the same, and from the newest to the end.
 
-use std::path::PathBuf;
-
 use serde_json::json;
 
-use super::s;
+use super::{Looking, s};
 use crate::base::Seq;
 use crate::cli::Failure;
 use crate::cli::past::{self, Progress, unusable};
@@ -24,12 +22,8 @@ const BUDGET: u64 = 1 << 26;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The store's directory
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    of: Looking,
     /// Read and check all of it, and replay nothing
     #[arg(long)]
     quick: bool,
@@ -41,7 +35,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         bytes += more;
         progress.tell_if_due("store verify", || format!("{} read", bytes_text(bytes)));
     };
-    let store = StoreReader::open_watched(&args.dir, Check::All, has_read).map_err(unusable)?;
+    let store = StoreReader::open_watched(&args.of.dir, Check::All, has_read).map_err(unusable)?;
     let found = store.found();
     let mut verdict =
         Verdict { faults: found.faults.iter().map(ToString::to_string).collect(), ..Verdict::default() };
@@ -49,7 +43,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         replay_all(&store, &mut verdict);
     }
     let is_whole = verdict.faults.is_empty();
-    match args.json {
+    match args.of.json {
         true => put!("{}", to_json(args, found, &verdict))?,
         false => {
             for fault in &verdict.faults {
@@ -73,7 +67,7 @@ struct Verdict {
 }
 
 fn judgement(args: &Args, found: &Findings, verdict: &Verdict) -> String {
-    let (dir, faults) = (args.dir.display(), verdict.faults.len());
+    let (dir, faults) = (args.of.dir.display(), verdict.faults.len());
     if faults > 0 {
         return format!("{dir}: damaged in {faults} place{}", s(faults));
     }
@@ -95,7 +89,7 @@ fn judgement(args: &Args, found: &Findings, verdict: &Verdict) -> String {
 
 fn to_json(args: &Args, found: &Findings, verdict: &Verdict) -> serde_json::Value {
     json!({
-        "dir": args.dir,
+        "dir": args.of.dir,
         "verdict": if verdict.faults.is_empty() { "whole" } else { "damaged" },
         "checkpoints": found.checkpoints.len(),
         "seq_last": found.last(),

@@ -269,12 +269,6 @@ impl Store {
             // From here on it is a creation that was cut off.
             let path = files.path(identity::NAME);
             files.rename(identity::NAME, identity::NAME_NEW).map_err(StoreError::io("rename", &path))?;
-            match files.remove(replica::NAME) {
-                Err(why) if why.kind() != io::ErrorKind::NotFound => {
-                    return Err(StoreError::io("remove", files.path(replica::NAME))(why));
-                }
-                Ok(()) | Err(_) => {}
-            }
             files.sync_dir().map_err(StoreError::io("sync the directory of", &path))?;
         }
         Self::create(dir, identity, base, chunks, settings, on_event)
@@ -484,6 +478,12 @@ impl Drop for Store {
     }
 }
 
+/// Removes what is of no use: a removal before was cut off, for example.
+pub(super) fn remove_leftovers(files: &dyn Files, found: &Survey) -> Result<(), StoreError> {
+    let remove = |name: &String| files.remove(name).map_err(StoreError::io("remove", files.path(name)));
+    found.leftovers.iter().try_for_each(remove)
+}
+
 /// Looks through a store, removes what is of no use, and gets ready to go on.
 pub(super) fn resume(
     files: &Arc<dyn Files>,
@@ -492,9 +492,7 @@ pub(super) fn resume(
 ) -> Result<(Survey, Arc<Catalog>, Writer), StoreError> {
     let found = survey(&**files, check)?;
     let catalog = Arc::new(Catalog::new(&found));
-    for name in &found.leftovers {
-        files.remove(name).map_err(StoreError::io("remove", files.path(name)))?;
-    }
+    remove_leftovers(&**files, &found)?;
     let identity = found.identity.clone();
     let writer =
         Writer::resume(Arc::clone(files), Arc::clone(&catalog), identity, &found.tail, segment_bytes)?;
@@ -526,6 +524,10 @@ pub(super) fn create(
     if has(identity::NAME) || (!has(identity::NAME_NEW) && ours().next().is_some()) {
         let found = if has(identity::NAME) { identity::NAME } else { ours().next().map_or("", |name| name) };
         return Err(StoreError::Occupied { dir, found: found.to_owned() });
+    }
+    // What another store's node was to its group says nothing of this one's.
+    if has(replica::NAME) {
+        remove(replica::NAME)?;
     }
     if has(identity::NAME_NEW) {
         ours().try_for_each(|name| remove(name))?;

@@ -442,6 +442,18 @@ pub fn closed() -> (Disk, Seq) {
     (disk, rig.writer.close().unwrap())
 }
 
+/// A replacement was cut off behind its first step: what the old store's node was to its group is not the new one's.
+#[test]
+fn a_new_store_knows_nothing_of_the_one_before() {
+    let (disk, _) = closed();
+    disk.put(super::replica::NAME, b"standing".to_vec());
+    let files = disk.files();
+    files.rename(super::identity::NAME, super::identity::NAME_NEW).unwrap();
+    let identity = identity(Seq::ZERO);
+    create(&*files, &identity, meta(Seq::ZERO, Generation(1)), chunks(Seq::ZERO), 1200).unwrap();
+    assert!(!disk.names().iter().any(|name| name == super::replica::NAME), "{:?}", disk.names());
+}
+
 #[test]
 fn every_flipped_byte_is_rot_or_means_nothing() {
     let (disk, last) = closed();

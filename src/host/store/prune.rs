@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::catalog::Catalog;
 use super::error::StoreError;
 use super::files::{Files, HostFiles};
-use super::handle::lock;
+use super::handle::{lock, remove_leftovers};
 use super::keep::{Keep, needed_from};
 use super::keeper::{Keeper, Pruned};
 use super::survey::{Check, Survey, survey};
@@ -43,16 +43,21 @@ pub(super) fn prune_in(files: Arc<dyn Files>, keep: &Keep) -> Result<PruneReport
     if let Some(limit) = keep.bytes.filter(|limit| bytes > *limit) {
         return Err(StoreError::OnlyWayBack { dir: files.path(""), limit, bytes });
     }
+    let sizes = files.list().map_err(StoreError::io("read the directory", files.path("")))?;
+    let is_left_over = |(name, _): &&(String, u64)| before.leftovers.contains(name);
+    let freed: u64 = sizes.iter().filter(is_left_over).map(|(_, bytes)| bytes).sum();
+    remove_leftovers(&*files, &before)?;
     let over = keep.surplus(checkpoints, segments, None, files.now_ns());
     let Some(stays) = checkpoints.get(over).filter(|_| over > 0) else {
-        return Ok(PruneReport { pruned: Pruned::default(), before, bytes_freed: 0 });
+        return Ok(PruneReport { pruned: Pruned::default(), before, bytes_freed: freed });
     };
     if !Sabotage::StorePrunedBlind.is_on() {
         survey(&*files, Check::Since(stays.meta.seq))
             .map_err(|why| StoreError::LeftUnsound { why: Box::new(why) })?;
     }
     let log = segments[..needed_from(segments, stays.meta.seq)].iter().map(|(_, bytes)| bytes);
-    let bytes_freed = log.sum::<u64>() + checkpoints[..over].iter().map(|went| went.bytes).sum::<u64>();
+    let bytes_freed =
+        freed + log.sum::<u64>() + checkpoints[..over].iter().map(|went| went.bytes).sum::<u64>();
     let catalog = Arc::new(Catalog::new(&before));
     let mut keeper = Keeper::new(files, catalog, before.identity.clone()).without_spares();
     // These, whatever the time is now.

@@ -56,6 +56,21 @@ fn what_is_over_goes_and_its_space_is_free_again() {
     assert_eq!(prune_in(disk.files(), &keep("1")).unwrap().pruned, Default::default());
 }
 
+/// A removal was cut off: the checkpoint has gone, and a segment that only it needed has not.
+#[test]
+fn what_a_removal_has_left_goes_with_the_next_one() {
+    let (disk, last) = closed();
+    let first = disk.names().into_iter().find(|name| name.ends_with(".log")).unwrap();
+    let (content, _) = disk.content(&first);
+    prune_in(disk.files(), &keep("1")).unwrap();
+    assert!(!disk.names().contains(&first));
+    disk.put(&first, content.clone());
+    let report = prune_in(disk.files(), &keep("1")).unwrap();
+    assert_eq!((report.bytes_freed, report.pruned), (content.len() as u64, Default::default()));
+    assert!(!disk.names().contains(&first), "{:?}", disk.names());
+    assert_eq!(survey(&*disk.files(), Check::All).unwrap().last(), last);
+}
+
 #[test]
 fn a_limit_that_the_only_way_back_exceeds_is_refused() {
     let (disk, _) = closed();
