@@ -931,7 +931,8 @@ impl Backup {
         let slice = common.settings.replay_slice(replayer.machine().clock_rate());
         let stop = replayer.run(slice, &mut self.followed)?;
         let done = replayer.done();
-        if stop == ReplayStop::Checkpoint && !matches!(self.away, Some(Away::Reading)) {
+        let is_checkpoint = |followed: &Followed| matches!(followed, Followed::Control(entry) if entry.event == log::Event::Checkpoint);
+        if self.followed.last().is_some_and(is_checkpoint) && !matches!(self.away, Some(Away::Reading)) {
             let generation = common.tail.generation_of(done).unwrap_or(self.generation);
             let machine = replayer.machine_mut();
             common.with_checkpoints(|checkpoints, common| {

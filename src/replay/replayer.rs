@@ -11,12 +11,10 @@ use crate::machine::{Exit, Machine, Output, Stop};
 /// Why [`Replayer::run`] came back without a divergence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplayStop {
-    /// The instruction budget is used up; there is more to replay.
+    /// There is more to replay: the instruction budget is used up, or something is to be done before.
     Budget,
     /// Every entry given so far has been obeyed.
     Drained,
-    /// The last entry obeyed is a [`Event::Checkpoint`]: the machine is in the state to save.
-    Checkpoint,
 }
 
 /// The effects of the replayed entries for the replayer's caller, in order.
@@ -125,7 +123,8 @@ impl Replayer {
     }
 
     /// Obeys entries until `budget` instructions are spent or there are none left; what they meant
-    /// is appended to `followed`. After a divergence the replayer must not be run again.
+    /// is appended to `followed`. Comes back behind an [`Event::Checkpoint`], which is the last of `followed` then: the
+    /// machine is in the state to save. After a divergence the replayer must not be run again.
     pub fn run(&mut self, budget: u64, followed: &mut Vec<Followed>) -> Result<ReplayStop, Divergence> {
         let limit = self.machine.icount().plus(budget);
         let mut disk_bytes = 0;
@@ -150,8 +149,8 @@ impl Replayer {
             }
             let is_checkpoint = entry.event == Event::Checkpoint;
             self.recent.push_back(entry);
-            if is_checkpoint {
-                return Ok(ReplayStop::Checkpoint);
+            if is_checkpoint && !self.queue.is_empty() {
+                return Ok(ReplayStop::Budget);
             }
         }
         Ok(ReplayStop::Drained)

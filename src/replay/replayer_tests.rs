@@ -232,6 +232,30 @@ fn what_is_not_the_machines_business_is_passed_on() {
     assert_eq!(followed, log.into_iter().map(Followed::Control).collect::<Vec<_>>());
 }
 
+/// Whoever replays on while there is more is stopped by no checkpoint, and whoever saves stands at each.
+#[test]
+fn a_run_comes_back_behind_each_checkpoint_and_the_log_goes_on() {
+    let log = vec![
+        entry(1, 5, Event::Checkpoint),
+        entry(2, 5, Event::Checkpoint),
+        horizon(3, 9),
+        entry(4, 9, Event::Checkpoint),
+    ];
+    let mut replayer = Replayer::new(machine(&[LOOP]), Seq(1));
+    replayer.push(log.clone()).unwrap();
+    let mut runs = Vec::new();
+    loop {
+        let mut followed = Vec::new();
+        let stop = replayer.run(1000, &mut followed).unwrap();
+        runs.push((replayer.done(), replayer.icount(), followed));
+        if stop == ReplayStop::Drained {
+            break;
+        }
+    }
+    let stands = |at: usize| (log[at].seq, log[at].at, vec![Followed::Control(log[at].clone())]);
+    assert_eq!(runs, [stands(0), stands(1), stands(3)]);
+}
+
 #[test]
 fn a_report_shows_the_hart_and_the_last_entries() {
     let log: Vec<Entry> = (1..=20).map(|n| horizon(n, n)).chain([horizon(21, 30)]).collect();

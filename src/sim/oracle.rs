@@ -225,7 +225,7 @@ pub fn judge(
         }
         match stop {
             Ok(ReplayStop::Drained) => break,
-            Ok(ReplayStop::Budget | ReplayStop::Checkpoint) => {}
+            Ok(ReplayStop::Budget) => {}
             Err(divergence) => return Err(format!("the survivor's history does not replay: {divergence}")),
         }
     }
