@@ -1097,8 +1097,9 @@ impl Running {
                 self.arbitrate(ArbiterJob::End(generation, node), generation);
             }
             Command::StartRecording { base, seq_next, generation, life } => {
-                self.store.begin(self.node.vm(), &base, seq_next, generation, life);
-                if let Some(dir) = &self.wiring.record {
+                let recorded = self.wiring.record.is_some().then(|| base.clone());
+                self.store.begin(self.node.vm(), *base, seq_next, generation, life);
+                if let (Some(dir), Some(base)) = (&self.wiring.record, recorded) {
                     let lineage = Lineage::of(self.node.vm(), &base, Seq(seq_next.get() - 1));
                     let (base, waker) = (snapshot::Encoder::new(*base), self.events.clone());
                     let wake = move || match waker.try_send(HostEvent::Recorded) {

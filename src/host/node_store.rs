@@ -12,10 +12,10 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
-use std::thread::Builder;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
 
 use super::store::{
     Appended, CheckpointMeta, Frames, Identity, Replica, Settings, Store, StoreError, StoreEvent,
@@ -107,6 +107,76 @@ impl Iterator for Chunks {
     }
 }
 
+/// Something to note, and where to say what came of it, if somebody waits.
+type Note = (Replica, Option<SyncSender<Result<(), String>>>);
+
+/// The one writer of the file `replica`, on a thread of its own: notes are written in the order in which they were made.
+struct Notes {
+    todo: SyncSender<Note>,
+    thread: Option<JoinHandle<()>>,
+    /// The last that was made.
+    made: Replica,
+    /// The last that is on the disk.
+    written: Arc<Mutex<Replica>>,
+}
+
+impl Notes {
+    /// The file in `dir` holds `replica`, or is missing.
+    fn begin(dir: PathBuf, replica: Replica) -> Self {
+        let (todo, notes) = sync_channel::<Note>(1);
+        let written = Arc::new(Mutex::new(replica.clone()));
+        let on_disk = written.clone();
+        let write = move || {
+            for (replica, asked) in notes {
+                let noted = replica.write(&dir).map_err(|error| error.line());
+                if noted.is_ok() {
+                    *lock(&on_disk) = replica;
+                }
+                // It permits, and never obliges: a note that is missing costs the permission.
+                asked.map(|asked| asked.send(noted));
+            }
+        };
+        // Without the thread nothing is noted, and whoever waits is told.
+        let thread = Builder::new().name("store-notes".into()).spawn(write).ok();
+        Self { todo, thread, made: replica, written }
+    }
+
+    /// Notes what the node is to its group, if that has changed; if a note is being written still, the next time.
+    fn note(&mut self, node: &Node) {
+        if (&self.made.standing, self.made.ack) == (node.standing(), node.ack()) {
+            return;
+        }
+        let replica = Replica { standing: node.standing().clone(), ack: node.ack(), known: node.known() };
+        match self.todo.try_send((replica.clone(), None)) {
+            Ok(()) | Err(TrySendError::Disconnected(_)) => self.made = replica,
+            Err(TrySendError::Full(_)) => {}
+        }
+    }
+
+    /// Waits until the node's store knows it as `id`.
+    fn is_known_as(&mut self, id: NodeId) -> Result<(), String> {
+        if lock(&self.written).standing.nodes.contains(&id) {
+            return Ok(());
+        }
+        self.made.standing.is_known_as(id);
+        let ((asked, answer), gone) = (sync_channel(1), || "the thread that notes is gone".to_owned());
+        self.todo.send((self.made.clone(), Some(asked))).map_err(|_| gone())?;
+        answer.recv().map_err(|_| gone())?
+    }
+
+    /// Writes what waits, and ends.
+    fn end(self) {
+        drop(self.todo);
+        // A thread that panicked has said why.
+        self.thread.map(JoinHandle::join);
+    }
+}
+
+fn lock(replica: &Mutex<Replica>) -> MutexGuard<'_, Replica> {
+    // Every change is a whole one.
+    replica.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The store of a node, if it has one.
 pub(super) struct NodeStore {
     place: Option<(PathBuf, Settings)>,
@@ -116,8 +186,8 @@ pub(super) struct NodeStore {
     report: Reporter,
     /// Counts the stores of this process.
     number: u64,
-    noted: Replica,
-    notes: Option<SyncSender<Replica>>,
+    /// Of a store that is open.
+    notes: Option<Notes>,
 }
 
 impl NodeStore {
@@ -129,24 +199,18 @@ impl NodeStore {
             saving: None,
             report,
             number: 0,
-            noted: Replica::default(),
             notes: None,
         };
         let Some(StorePlace { dir, settings, replica, resumed }) = place else { return none };
-        let (state, frames) = match resumed {
-            Some((store, frames)) => {
-                store.report_to(hears(&none.report, 0));
-                (State::Open(Box::new(store)), Some(frames))
-            }
-            None => (State::Idle, None),
-        };
-        Self { place: Some((dir, settings)), state, frames, noted: replica, ..none }
+        let Some((store, frames)) = resumed else { return Self { place: Some((dir, settings)), ..none } };
+        store.report_to(hears(&none.report, 0));
+        let (state, notes) = (State::Open(Box::new(store)), Notes::begin(dir.clone(), replica));
+        Self { place: Some((dir, settings)), state, frames: Some(frames), notes: Some(notes), ..none }
     }
 
     /// Begins a store with this state, in place of what is there, if this node has one.
-    pub fn begin(&mut self, vm: &str, base: &Saved, seq_next: Seq, generation: Generation, life: u64) {
+    pub fn begin(&mut self, vm: &str, base: Saved, seq_next: Seq, generation: Generation, life: u64) {
         let Some((dir, settings)) = self.place.clone() else { return };
-        let base = base.clone();
         self.number += 1;
         (self.frames, self.saving) = (None, None);
         let creating = State::Creating { waiting: VecDeque::new(), bytes: 0 };
@@ -158,8 +222,12 @@ impl NodeStore {
             digest: base.digest,
         };
         let identity = Identity::new(vm, life, &base.config, &meta);
-        let (number, report) = (self.number, self.report.clone());
+        let (number, report, notes) = (self.number, self.report.clone(), self.notes.take());
         let create = move || {
+            // What waits to be noted is of the store before.
+            if let Some(notes) = notes {
+                notes.end();
+            }
             if let State::Open(store) = last {
                 // What it could not write is of no use any more.
                 store.close().ok();
@@ -190,6 +258,7 @@ impl NodeStore {
         };
         let store = opened.map_err(|error| error.line())?;
         self.state = State::Open(Box::new(store));
+        self.notes = self.place.as_ref().map(|(dir, _)| Notes::begin(dir.clone(), Replica::default()));
         waiting.iter().try_for_each(|frame| self.append(frame))
     }
 
@@ -278,7 +347,7 @@ impl NodeStore {
 
     /// It has failed: nothing more is appended.
     pub fn ends(&mut self) {
-        self.saving = None;
+        (self.saving, self.notes) = (None, None);
         if let State::Open(store) = std::mem::replace(&mut self.state, State::Idle) {
             // Its threads may hang in the disk for long.
             match Builder::new().name("store-end".into()).spawn(move || drop(store)) {
@@ -287,46 +356,24 @@ impl NodeStore {
         }
     }
 
-    /// Notes what the node is to its group, on a thread, when that has changed.
+    /// Has it noted what the node is to its group, when that has changed.
     pub fn note(&mut self, node: &Node) {
-        let Some((dir, _)) = &self.place else { return };
-        let is_noted = (&self.noted.standing, self.noted.ack) == (node.standing(), node.ack());
-        if is_noted || !matches!(self.state, State::Open(_)) {
-            return;
-        }
-        let replica = replica_of(node);
-        let notes = self.notes.get_or_insert_with(|| {
-            let (notes, todo) = sync_channel::<Replica>(1);
-            let dir = dir.clone();
-            let write = move || {
-                for replica in todo {
-                    // It permits, and never obliges: a note that is missing costs the permission.
-                    replica.write(&dir).ok();
-                }
-            };
-            match Builder::new().name("store-notes".into()).spawn(write) {
-                Ok(_) | Err(_) => notes,
-            }
-        });
-        match notes.try_send(replica.clone()) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => self.noted = replica,
-            Err(TrySendError::Full(_)) => {}
+        if let Some(notes) = &mut self.notes {
+            notes.note(node);
         }
     }
 
     /// Makes sure that the store knows the node as `id` before that claims a generation.
     pub fn is_known_as(&mut self, id: NodeId) -> Result<(), String> {
-        let (Some((dir, _)), State::Open(_)) = (&self.place, &self.state) else { return Ok(()) };
-        if self.noted.standing.nodes.contains(&id) {
-            return Ok(());
-        }
-        self.noted.standing.is_known_as(id);
-        self.noted.write(dir).map_err(|error| error.line())
+        self.notes.as_mut().map_or(Ok(()), |notes| notes.is_known_as(id))
     }
 
     /// Brings everything to the disk and ends.
     pub fn close(&mut self) -> Result<(), StoreError> {
         self.saving = None;
+        if let Some(notes) = self.notes.take() {
+            notes.end();
+        }
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Open(store) => store.close(),
             State::Idle | State::Creating { .. } => Ok(()),
@@ -334,11 +381,50 @@ impl NodeStore {
     }
 }
 
-fn replica_of(node: &Node) -> Replica {
-    Replica { standing: node.standing().clone(), ack: node.ack(), known: node.known() }
-}
-
 fn hears(report: &Reporter, number: u64) -> impl FnMut(StoreEvent) + Send + 'static {
     let report = report.clone();
     move |event| report(number, Report::Event(event))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ft::{Ack, Settings, Standing};
+
+    fn node(id: u64) -> Node {
+        Node::seeking(NodeId(id), "vm", Vec::new(), 0, Settings { ack: Ack::Disk, ..Settings::default() }, 0)
+    }
+
+    fn on_disk(dir: &tempfile::TempDir) -> Option<Replica> {
+        Replica::read(dir.path()).unwrap()
+    }
+
+    #[test]
+    fn a_claim_waits_until_its_identity_is_noted_and_later_notes_do_not_take_that_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let standing = Standing { nodes: vec![NodeId(1)], counts: Some(Generation(2)) };
+        let before = Replica { standing, ..Replica::default() };
+        let mut notes = Notes::begin(dir.path().to_owned(), before.clone());
+        notes.is_known_as(NodeId(1)).unwrap();
+        assert_eq!(on_disk(&dir), None, "it is known already");
+        notes.is_known_as(NodeId(7)).unwrap();
+        let nodes = vec![NodeId(1), NodeId(7)];
+        let known = Standing { nodes, ..before.standing };
+        assert_eq!(on_disk(&dir).map(|replica| replica.standing), Some(known));
+        // A node with nothing to its name yet, whose log counts on disk.
+        notes.note(&node(3));
+        notes.end();
+        let last = on_disk(&dir).unwrap();
+        assert_eq!((last.standing, last.ack), (Standing::default(), Ack::Disk));
+    }
+
+    #[test]
+    fn a_claim_whose_identity_cannot_be_noted_is_told_each_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut notes = Notes::begin(dir.path().join("gone"), Replica::default());
+        for _ in 0..2 {
+            let why = notes.is_known_as(NodeId(7)).unwrap_err();
+            assert!(why.contains("replica") && why.contains("No such file"), "{why}");
+        }
+    }
 }
