@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::disk::DiskArgs;
 use super::guest::GuestArgs;
 use super::node::{self, Site};
-use super::reopen::{self, Refusal, Reopened};
+use super::reopen::{Refusal, Reopened};
 use super::{Failure, arg};
 use crate::base::NodeId;
 use crate::ft::{GIVEN_MAX, Node};
@@ -55,12 +55,11 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     }
     let (listener, mut arbiter) = site.open()?;
     let (driver, mut node) = match reopened {
-        Some((Reopened { mut place, mut restart }, dir)) => {
+        Some(mut reopened) => {
             let last = arbiter.holder(&site.vm).map_err(|error| arg::arbiter_failed(&site.arbiter, error))?;
+            reopened.is_known_as(id)?;
+            let Reopened { place, mut restart } = reopened;
             let disks = args.disks.reopen(&site.vm, id, last.as_ref(), &restart)?;
-            place.replica.standing.is_known_as(id);
-            restart.standing.is_known_as(id);
-            place.replica.write(dir).map_err(reopen::failure)?;
             restart.wait_ns = wait_ns;
             let driver = Driver::new(site.wiring("backup", listener, arbiter, disks, Some(place))?)?;
             let node = Node::restarting(id, &site.vm, restart, addresses, site.settings(), driver.now_ns());
@@ -87,9 +86,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
 }
 
 /// Opens the store that is there. One that cannot be used is put aside: what it held comes from another node.
-fn reopen<'a>(args: &Args, dir: &'a Path) -> Result<Option<(Reopened, &'a Path)>, Failure> {
+fn reopen(args: &Args, dir: &Path) -> Result<Option<Reopened>, Failure> {
     let failure = match args.site.store.reopen(dir, &args.site.vm) {
-        Ok(reopened) => return Ok(Some((reopened, dir))),
+        Ok(reopened) => return Ok(Some(reopened)),
         Err(Refusal { failure, is_damage: false }) => return Err(failure),
         Err(Refusal { failure, .. }) => failure,
     };

@@ -7,7 +7,7 @@ use super::arg;
 use super::disk::DiskArgs;
 use super::guest::GuestArgs;
 use super::node::{self, Site};
-use super::reopen::{self, AckArg, Reopened};
+use super::reopen::Reopened;
 use crate::base::{Generation, Icount, NodeId};
 use crate::ft::{Ack, Arbiter, Bid, Boot, Claim, GIVEN_MAX, Holder, Node, Settings};
 use crate::host::arbiter::Place;
@@ -32,8 +32,8 @@ pub struct Args {
     /// When an entry of the log counts, and the output behind it may leave: in the memory of all nodes that count
     /// (`memory`: a loss of all nodes at once loses what was acknowledged last), or synced in the stores of all of them
     /// (`disk`, which takes as long as a disk takes) [default: memory; going on from a store: as before].
-    #[arg(long, value_name = "WHERE", value_enum)]
-    ack: Option<AckArg>,
+    #[arg(long, value_name = "memory|disk")]
+    ack: Option<Ack>,
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
@@ -60,7 +60,7 @@ fn begin(args: &Args) -> Result<u8, Failure> {
     site.store.prepare()?;
     let (listener, mut arbiter) = site.open()?;
     let id = NodeId(draw_u64());
-    let ack = args.ack.map_or(Ack::Memory, Ack::from);
+    let ack = args.ack.unwrap_or_default();
     if ack == Ack::Disk && site.store.store.is_none() {
         return Err(Failure::new("--ack disk needs a store")
             .fix("give this node, and each of its backups, a --store"));
@@ -84,11 +84,10 @@ fn begin(args: &Args) -> Result<u8, Failure> {
 fn go_on(args: &Args, dir: &Path) -> Result<u8, Failure> {
     let site = &args.site;
     site.records_no_restart()?;
-    let Reopened { mut place, mut restart } =
-        site.store.reopen(dir, &site.vm).map_err(|refusal| refusal.failure)?;
+    let mut reopened = site.store.reopen(dir, &site.vm).map_err(|refusal| refusal.failure)?;
     let (listener, mut arbiter) = site.open()?;
     if let Some(ack) = args.ack {
-        restart.ack = ack.into();
+        reopened.restart.ack = ack;
     }
     let last = arbiter.holder(&site.vm).map_err(|error| arg::arbiter_failed(&site.arbiter, error))?;
     if let Some(Holder { bid, ended: true }) = &last {
@@ -99,12 +98,9 @@ fn go_on(args: &Args, dir: &Path) -> Result<u8, Failure> {
         .fix("name a guest to begin another life, with another --store or with --fresh"));
     }
     let id = NodeId(draw_u64());
-    // A claim under this identity is recognised as this store's, whenever this process dies.
-    place.replica.standing.is_known_as(id);
-    restart.standing.is_known_as(id);
-    place.replica.write(dir).map_err(reopen::failure)?;
-    let mut known = std::mem::take(&mut place.replica.known);
-    known.truncate(GIVEN_MAX);
+    reopened.is_known_as(id)?;
+    let Reopened { place, restart } = reopened;
+    let known = place.replica.known.iter().take(GIVEN_MAX).cloned().collect();
     let disks = args.disks.reopen(&site.vm, id, last.as_ref(), &restart)?;
     let driver = Driver::new(site.wiring("primary", listener, arbiter, disks, Some(place))?)?;
     let node = Node::restarting(id, &site.vm, restart, known, site.settings(), driver.now_ns());

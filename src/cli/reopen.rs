@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Failure;
-use crate::ft::{Ack, Restart};
+use super::past::unusable;
+use crate::base::NodeId;
+use crate::ft::Restart;
 use crate::host::node_store::StorePlace;
 use crate::host::say::say;
 use crate::host::store::{self, Check, CheckpointInfo, Keep, Replica, Store, StoreError};
@@ -31,24 +33,6 @@ pub struct StoreArgs {
     keep: Keep,
 }
 
-/// When an entry counts, for `primary`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum AckArg {
-    /// In the memory of all nodes that count.
-    Memory,
-    /// Synced in the stores of all nodes that count.
-    Disk,
-}
-
-impl From<AckArg> for Ack {
-    fn from(arg: AckArg) -> Self {
-        match arg {
-            AckArg::Memory => Ack::Memory,
-            AckArg::Disk => Ack::Disk,
-        }
-    }
-}
-
 /// Why a store is none to go on from.
 pub struct Refusal {
     pub failure: Failure,
@@ -64,7 +48,7 @@ impl From<Failure> for Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        Self { is_damage: error.is_damage(), failure: failure(error) }
+        Self { is_damage: error.is_damage(), failure: unusable(error) }
     }
 }
 
@@ -72,6 +56,17 @@ impl From<StoreError> for Refusal {
 pub struct Reopened {
     pub place: StorePlace,
     pub restart: Restart,
+}
+
+impl Reopened {
+    /// Notes in the store that its node is `id` from here on: before anything is done under that identity, a claim or a
+    /// mark beside a disk, so that whenever this process dies, the store knows both for its own.
+    pub fn is_known_as(&mut self, id: NodeId) -> Result<(), Failure> {
+        let Self { place, restart } = self;
+        place.replica.standing.is_known_as(id);
+        restart.standing.is_known_as(id);
+        place.replica.write(&place.dir).map_err(unusable)
+    }
 }
 
 impl StoreArgs {
@@ -133,10 +128,22 @@ impl StoreArgs {
             .fix("give the directory of this vm's store, or another --vm")
             .into());
         }
-        let replica = Replica::read(dir)?.unwrap_or_else(|| {
-            say!("lockstep: {} does not say what its node was to its group: others go first", dir.display());
-            Replica::default()
-        });
+        let replica = match Replica::read(dir) {
+            Ok(Some(replica)) => replica,
+            Ok(None) => {
+                say!(
+                    "lockstep: {} does not say what its node was to its group: others go first",
+                    dir.display()
+                );
+                Replica::default()
+            }
+            // That permits, and is no part of the log.
+            Err(error @ StoreError::BadIdentity { .. }) => {
+                say!("lockstep: {error}: it is taken for missing, and others go first");
+                Replica::default()
+            }
+            Err(error) => return Err(error.into()),
+        };
         let (info, machine) = newest(&opened)?;
         let frames = opened.frames_after(info.meta.seq)?;
         let restart = Restart {
@@ -176,11 +183,4 @@ fn newest(store: &Store) -> Result<(CheckpointInfo, Machine), Refusal> {
         first.get_or_insert(error);
     }
     Err(first.unwrap_or_else(|| Failure::new("the store has no checkpoint").into()))
-}
-
-/// An error of a store, and what to do about it.
-pub fn failure(error: StoreError) -> Failure {
-    let fix = error.fix();
-    let failure = Failure::new(error);
-    fix.into_iter().fold(failure, Failure::fix)
 }

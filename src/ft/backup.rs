@@ -38,7 +38,7 @@ use super::kept::KeptOutputs;
 use super::link::LinkId;
 use super::message::{Audit, Message};
 use super::mirror::{Ended, Mirror};
-use super::own_store::{Ack, StoreState};
+use super::own_store::Ack;
 use super::seek::Looking;
 use super::standing::Standing;
 use super::status::{DiskStanding, NodeStatus};
@@ -337,10 +337,7 @@ impl Backup {
                 Next::Stay
             }
             Event::Stored(frame) => self.stored(common, frame, now_ns),
-            Event::StoredAll => {
-                self.stored_all(common);
-                Next::Stay
-            }
+            Event::StoredAll(end) => self.stored_all(common, end),
             Event::Checkpointed { seq, outcome } => {
                 let machine = self.machine_mut();
                 common.with_checkpoints(|checkpoints, common| {
@@ -348,9 +345,8 @@ impl Backup {
                 });
                 Next::Stay
             }
-            Event::Store(StoreState::Ended { why }) => self.store_failed(common, why),
-            Event::Store(_)
-            | Event::Frame { .. }
+            Event::Store(_) => self.store_failed(common),
+            Event::Frame { .. }
             | Event::ConsoleInput(_)
             | Event::ConsoleSize { .. }
             | Event::ArbiterSeen { .. }

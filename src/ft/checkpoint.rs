@@ -16,6 +16,7 @@ use super::command::Command;
 use super::common::Common;
 use super::disk::{DiskJob, DiskWorked, Work};
 use super::link::LinkId;
+use super::message::Message;
 use super::world::World;
 use crate::base::{Generation, Icount, Sabotage, Seq};
 use crate::machine::{Machine, SaveStep};
@@ -29,6 +30,9 @@ const ASIDE_BYTES_MAX: u64 = 64 << 20;
 /// Pieces that are drawn before the guest runs on when that is exceeded.
 const PIECES_IN_A_ROW: usize = 64;
 
+/// How often it is looked whether what was before has left.
+const LOOK_NS: u64 = 5_000_000;
+
 /// A checkpoint under way.
 #[derive(Debug)]
 struct Saving {
@@ -40,8 +44,6 @@ struct Saving {
     console_before: u64,
     /// The last piece was given.
     is_drawn: bool,
-    /// Disks that are not synced yet.
-    syncs: usize,
     /// The store was told to keep it.
     is_kept: bool,
     asked_by: Vec<LinkId>,
@@ -64,6 +66,8 @@ pub(super) struct Checkpoints {
     saving: Option<Saving>,
     /// The last one that the store has.
     pub last: Option<Kept>,
+    /// Disks that have been asked to sync, also for a checkpoint that came to nothing, and have not answered.
+    syncs: usize,
     /// When the next piece may be drawn.
     next_ns: u64,
 }
@@ -87,13 +91,10 @@ impl Checkpoints {
             return;
         }
         let pause_ns = world.now_ns().saturating_sub(begun_ns);
-        let disks = machine.config().disks.iter().filter(|spec| !spec.read_only).count();
-        if !Sabotage::CheckpointUnsynced.is_on() {
-            for (disk, spec) in (0..).zip(&machine.config().disks) {
-                if !spec.read_only {
-                    common.ask_disk_work(DiskJob { link: LinkId::NONE, disk, work: Work::Sync });
-                }
-            }
+        let disks = (0..).zip(&machine.config().disks).filter(|(_, spec)| !spec.read_only);
+        for (disk, _) in disks.filter(|_| !Sabotage::CheckpointUnsynced.is_on()) {
+            common.ask_disk_work(DiskJob { link: LinkId::NONE, disk, work: Work::Sync });
+            self.syncs += 1;
         }
         self.saving = Some(Saving {
             seq,
@@ -102,7 +103,6 @@ impl Checkpoints {
             net_before: machine.tx_seq(),
             console_before: machine.console_bytes(),
             is_drawn: false,
-            syncs: if Sabotage::CheckpointUnsynced.is_on() { 0 } else { disks },
             is_kept: false,
             asked_by,
             pause_ns,
@@ -166,7 +166,7 @@ impl Checkpoints {
     /// Has the store keep it once nothing from before is needed any more.
     fn keep_if_due<W: World>(&mut self, common: &mut Common, console_out: u64, world: &mut W) {
         let Some(saving) = &mut self.saving else { return };
-        if saving.is_kept || !saving.is_drawn || saving.syncs > 0 {
+        if saving.is_kept || !saving.is_drawn || self.syncs > 0 {
             return;
         }
         let is_out = world.net_accepted() >= saving.net_before && console_out >= saving.console_before;
@@ -186,13 +186,9 @@ impl Checkpoints {
         if worked.link != LinkId::NONE {
             return false;
         }
-        match &worked.outcome {
-            Ok(_) => {
-                if let Some(saving) = &mut self.saving {
-                    saving.syncs = saving.syncs.saturating_sub(1);
-                }
-            }
-            Err(why) => self.give_up(common, machine, &format!("a disk is not synced: {why}")),
+        self.syncs = self.syncs.saturating_sub(1);
+        if let Err(why) = &worked.outcome {
+            self.give_up(common, machine, &format!("a disk is not synced: {why}"));
         }
         true
     }
@@ -212,12 +208,11 @@ impl Checkpoints {
         match outcome {
             Ok(bytes) => {
                 let Some(saving) = self.saving.take() else { return };
-                let Saving { seq, at, pause_ns, .. } = saving;
+                let Saving { seq, at, pause_ns, asked_by, .. } = saving;
                 self.last = Some(Kept { seq, at, since_ns: now_ns, pause_ns });
-                let json =
-                    serde_json::json!({ "checkpoint": saving.at, "entry": saving.seq, "bytes": bytes });
-                for link in saving.asked_by {
-                    common.send(link, super::message::Message::Answer { json: json.to_string() });
+                let json = serde_json::json!({ "checkpoint": at, "entry": seq, "bytes": bytes });
+                for link in asked_by {
+                    common.send(link, Message::Answer { json: json.to_string() });
                     common.commands.push(Command::Close { link });
                 }
             }
@@ -238,6 +233,12 @@ impl Checkpoints {
         }
     }
 
+    /// The node's role is over, and its disks answer no more.
+    pub fn role_is_over(&mut self, common: &mut Common) {
+        self.give_up(common, None, "the node's role is over");
+        self.syncs = 0;
+    }
+
     /// When there is more to draw.
     pub fn next_look_ns(&self, now_ns: u64) -> u64 {
         match &self.saving {
@@ -248,6 +249,3 @@ impl Checkpoints {
         }
     }
 }
-
-/// How often it is looked whether what was before has left.
-const LOOK_NS: u64 = 5_000_000;

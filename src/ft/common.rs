@@ -6,7 +6,7 @@ use super::disk::DiskJob;
 use super::event::Recording;
 use super::link::LinkId;
 use super::message::Message;
-use super::own_store::{Ack, OwnStore};
+use super::own_store::{Ack, OwnStore, StoreState};
 use super::seek::{Looking, Seek};
 use super::settings::{SCROLLBACK_BYTES_MAX, Settings};
 use super::standing::Standing;
@@ -176,9 +176,15 @@ impl Common {
     /// What was under way of a role that is over is not wanted any more.
     pub fn role_is_over(&mut self) {
         self.store.forget();
-        self.with_checkpoints(|checkpoints, common| {
-            checkpoints.give_up(common, None, "the node's role is over")
-        });
+        self.with_checkpoints(Checkpoints::role_is_over);
+    }
+
+    /// Why nothing can count on this node: entries count on disk, and its store has ended.
+    pub fn store_failure(&self) -> Option<&str> {
+        match &self.store.state {
+            StoreState::Ended { why } if self.ack == Ack::Disk => Some(why),
+            _ => None,
+        }
     }
 
     /// Asks a disk of this node once entry `mark`, which determines the request, is durable here.

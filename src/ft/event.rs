@@ -96,8 +96,8 @@ pub enum Event {
     },
     /// The next frame of this node's own store, for a node that goes on from there.
     Stored(Vec<u8>),
-    /// The store has no more.
-    StoredAll,
+    /// The store has no more; or why the rest of it cannot be read.
+    StoredAll(Result<(), String>),
     /// The operator wants this node to end. A node whose guest another node has leaves. One that is alone
     /// with its guest refuses, and reports what would be lost; asked again within a minute it ends its
     /// guest's life.

@@ -781,9 +781,8 @@ impl Node {
             }
             Role::Halted { .. } => {}
         }
-        let counting = status.followers.iter().filter(|follower| follower.phase == "counting").count();
         let is_guest_of_ours = self.is_primary() && status.generation != Generation::ZERO;
-        status.degraded = is_guest_of_ours && counting < self.common.settings.backups_wanted;
+        status.degraded = is_guest_of_ours && status.counting() < self.common.settings.backups_wanted;
         status.protected &= self.common.switch.serves();
         status
     }

@@ -13,6 +13,7 @@
 //! guest may have under way.
 
 use std::collections::VecDeque;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,18 @@ pub enum Ack {
     Memory,
     /// Once it is in their stores, synced.
     Disk,
+}
+
+impl FromStr for Ack {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "memory" => Ok(Ack::Memory),
+            "disk" => Ok(Ack::Disk),
+            _ => Err(format!("{text:?} is neither memory nor disk")),
+        }
+    }
 }
 
 /// What has become of a store that was asked for.

@@ -39,7 +39,7 @@ use super::handover::{Boot, Inheritance, Next};
 use super::lag::Brake;
 use super::link::LinkId;
 use super::message::{Audit, Message};
-use super::own_store::{Ack, StoreState};
+use super::own_store::Ack;
 use super::status::NodeStatus;
 use super::world::World;
 use crate::base::{Generation, Icount, NodeId, Sabotage, Seq};
@@ -105,8 +105,6 @@ pub(super) struct Primary {
     /// When and where the last checkpoint was written, and who waits for the next.
     checkpointed: (u64, Icount),
     checkpoint_asked: Vec<LinkId>,
-    /// Why this node's store has ended, where the log counts on it.
-    store_failed: Option<String>,
     log_bytes: u64,
     outputs_released: u64,
     inputs_dropped: u64,
@@ -181,7 +179,6 @@ impl Primary {
             pause_ns: None,
             checkpointed: (now_ns, icount),
             checkpoint_asked: Vec::new(),
-            store_failed: None,
             log_bytes: 0,
             outputs_released: 0,
             inputs_dropped: 0,
@@ -309,17 +306,17 @@ impl Primary {
                     checkpoints.ended(common, Some(machine), seq, outcome, now_ns);
                 });
             }
-            Event::Store(StoreState::Ended { why }) if common.ack == Ack::Disk => {
-                common.tell(format!(
-                    "this node's store has ended, and the log counts there: what the guest outputs waits until a backup \
-                     can carry it on ({why})"
-                ));
-                self.store_failed = Some(why);
+            Event::Store(_) => {
+                if let Some(why) = common.store_failure() {
+                    common.tell(format!(
+                        "this node's store has ended, and the log counts there: what the guest outputs waits until a \
+                         backup can carry it on ({why})"
+                    ));
+                }
             }
             // The node has taken it in.
-            Event::Store(_)
-            | Event::Stored(_)
-            | Event::StoredAll
+            Event::Stored(_)
+            | Event::StoredAll(_)
             | Event::ConsoleSize { .. }
             | Event::ArbiterSeen { .. }
             | Event::HolderSeen(_)
@@ -464,7 +461,7 @@ impl Primary {
     /// Leaves the guest to the backups once this node's store has failed, and one of them can carry it on.
     fn leave_if_store_failed(&mut self, common: &mut Common, now_ns: u64) -> Option<Next> {
         let can_go_on = self.claiming.is_none() && self.counting().any(Follower::knows_that_it_counts);
-        let why = self.store_failed.take_if(|_| can_go_on)?;
+        let why = common.store_failure().filter(|_| can_go_on)?.to_owned();
         self.take_outputs(common);
         self.flush(common, now_ns, true);
         for link in self.followers.keys() {

@@ -82,7 +82,7 @@ impl Scene {
                 "what is in the store is not appended to it"
             );
         }
-        scene.node.step(Event::StoredAll, scene.host.now_ns);
+        scene.node.step(Event::StoredAll(Ok(())), scene.host.now_ns);
         assert!(!scene.node.takes_stored());
         let said = scene.said();
         assert_eq!(said.len(), 1, "{said:?}");
@@ -136,6 +136,40 @@ fn whoever_may_goes_on_with_a_claim_and_goes_live_at_the_end_of_its_log() {
     assert!(!said.iter().any(|line| line.starts_with("Release(")), "{said:#?}");
     let said = scene.event(Event::Durable { upto: last });
     assert!(said.iter().any(|line| line.starts_with("Release(Console")), "{said:#?}");
+}
+
+/// What was acknowledged may stand behind the place that cannot be read.
+#[test]
+fn a_store_that_cannot_be_read_to_its_end_goes_on_by_no_claim() {
+    for addresses in [&[][..], &["10.0.0.1:7"]] {
+        let mut scene = Scene::restarting(Ack::Disk, 0, addresses);
+        for frame in written().into_iter().take(1) {
+            scene.event(Event::Stored(frame));
+        }
+        let said = scene.event(Event::StoredAll(Err("rot at byte 9".into())));
+        let leaves = |line: &String| line.contains("does not go on from its checkpoint: rot at byte 9");
+        assert!(said.iter().any(leaves), "{said:?}");
+        assert_eq!(scene.node.is_halted(), addresses.is_empty(), "{said:?}");
+        let said = scene.turns();
+        assert!(!said.iter().any(|line| line.starts_with("AskHolder")), "{said:?}");
+        // With somebody to ask it joins anew.
+        let left = scene.event(Event::RoleLeft);
+        let said = [left, scene.turns()].concat();
+        let dials = said.iter().any(|line| line.starts_with("Dial"));
+        assert_eq!(dials, !addresses.is_empty(), "{said:?}");
+    }
+}
+
+#[test]
+fn an_arbiter_that_has_gone_back_permits_nothing() {
+    let mut scene = Scene::read(Ack::Disk, 0, &[]);
+    scene.turns();
+    let said = scene.event(holder(0, 1, &[1]));
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("its log has generation 1, and the arbiter knows of none after 0"), "{said:?}");
+    assert_eq!(scene.turns(), NOTHING);
+    scene.host.now_ns += 6000 * MS;
+    assert_eq!(scene.turns(), ["AskHolder"]);
 }
 
 #[test]

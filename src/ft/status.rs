@@ -153,6 +153,11 @@ pub struct FollowerStatus {
 }
 
 impl NodeStatus {
+    /// How many backups count.
+    pub fn counting(&self) -> usize {
+        self.followers.iter().filter(|follower| follower.phase == "counting").count()
+    }
+
     /// What an operator should know of; empty when all is well. A guest outside fault tolerance is well
     /// without a backup.
     pub fn troubles(&self) -> Vec<String> {
@@ -162,8 +167,7 @@ impl NodeStatus {
             troubles.push(format!("not protected ({}, {})", self.role, self.phase));
         }
         if self.degraded && self.protected {
-            let counting = self.followers.iter().filter(|follower| follower.phase == "counting").count();
-            troubles.push(format!("degraded: backups are missing, {counting} count"));
+            troubles.push(format!("degraded: backups are missing, {} count", self.counting()));
         }
         if !matches!(self.switch.as_str(), "none" | "up") {
             troubles.push(format!("switch {}", self.switch));

@@ -783,18 +783,15 @@ impl Running {
                 return;
             }
             let now_ns = self.now_ns();
-            match self.store.next_stored() {
-                Some(Ok(frame)) => self.node.step(Event::Stored(frame), now_ns),
-                Some(Err(error)) => {
-                    // The rest may be had from another node.
-                    say::unless_blocked(format_args!("lockstep: {}", plain(&error.line())));
-                    self.node.step(Event::StoredAll, now_ns);
-                }
+            let event = match self.store.next_stored() {
+                Some(Ok(frame)) => Event::Stored(frame),
+                Some(Err(error)) => Event::StoredAll(Err(error.line())),
                 None => {
                     self.store_holds(true);
-                    self.node.step(Event::StoredAll, now_ns);
+                    Event::StoredAll(Ok(()))
                 }
-            }
+            };
+            self.node.step(event, now_ns);
         }
     }
 

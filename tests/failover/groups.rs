@@ -14,16 +14,12 @@ fn told(nodes: &[Process]) -> String {
     nodes.iter().map(|node| format!("--- {}\n{}", node.name, node.told())).collect()
 }
 
-fn counting(status: &NodeStatus) -> usize {
-    status.followers.iter().filter(|follower| follower.phase == "counting").count()
-}
-
 /// Waits until one of `nodes` is primary, and `backups` of the others count; which is primary.
 fn await_group(nodes: &[Process], backups: usize) -> usize {
     let until = Instant::now() + WHOLE_WITHIN;
     loop {
         let statuses: Vec<_> = nodes.iter().map(|node| node.status().ok()).collect();
-        let is_whole = |s: &NodeStatus| s.role == "primary" && s.protected && counting(s) == backups;
+        let is_whole = |s: &NodeStatus| s.role == "primary" && s.protected && s.counting() == backups;
         if let Some(active) = statuses.iter().position(|s| s.as_ref().is_some_and(is_whole)) {
             return active;
         }
@@ -77,7 +73,7 @@ fn await_group_without(nodes: &[Process], dead: usize, backups: usize) -> usize 
     let until = Instant::now() + WHOLE_WITHIN;
     loop {
         for (at, node) in nodes.iter().enumerate().filter(|(at, _)| *at != dead) {
-            if node.status().is_ok_and(|s| s.role == "primary" && s.protected && counting(&s) == backups) {
+            if node.status().is_ok_and(|s| s.role == "primary" && s.protected && s.counting() == backups) {
                 return at;
             }
         }
@@ -92,7 +88,7 @@ fn a_group_survives_the_loss_of_one_backup_and_then_of_its_primary_without_a_gap
     let load = scene.load(6, 42);
     nodes[1].kill().unwrap();
     // The other backup counts throughout.
-    let is_next = |s: &NodeStatus| s.generation.get() == 2 && s.protected && counting(s) == 1;
+    let is_next = |s: &NodeStatus| s.generation.get() == 2 && s.protected && s.counting() == 1;
     scene.cluster.await_status(&mut nodes[0], "guarded by the backup that is left", is_next).unwrap();
     assert!(!nodes[0].told().contains("going on alone"), "{}", told(&nodes));
     assert!(nodes[0].told().contains("with one backup"), "{}", told(&nodes));
@@ -110,7 +106,7 @@ fn both_backups_may_die_at_once_and_either_may_be_paused_and_come_back() {
     let (scene, mut nodes) = group();
     let load = scene.load(6, 43);
     nodes[2].stop().unwrap();
-    let lost = |s: &NodeStatus| s.protected && counting(s) == 1 && s.generation.get() == 2;
+    let lost = |s: &NodeStatus| s.protected && s.counting() == 1 && s.generation.get() == 2;
     scene.cluster.await_status(&mut nodes[0], "guarded by one", lost).unwrap();
     nodes[2].resume().unwrap();
     assert_eq!(await_group(&nodes, 2), 0);
@@ -170,7 +166,7 @@ fn a_backup_that_loses_its_connection_comes_back_without_a_state_transfer() {
     let before = nodes[2].status().unwrap().node;
     nodes[2].stop().unwrap();
     let until = Instant::now() + WHOLE_WITHIN;
-    while counting(&nodes[0].status().unwrap()) > 1 {
+    while nodes[0].status().unwrap().counting() > 1 {
         assert!(Instant::now() < until, "{}", told(&nodes));
         sleep_ms(2);
     }

@@ -221,3 +221,117 @@ fn a_primary_alone_whose_store_is_full_keeps_its_answers_back_until_a_backup_tak
     assert!(load.verify_all(), "{}\n{}", primary.told(), backup.told());
     assert_clean(&load.stop(), &[&backup]);
 }
+
+/// What a node has written, with checkpoints as entries in it, is what the tools for stores read.
+#[test]
+fn a_nodes_store_is_verified_replayed_and_exported_across_its_checkpoints() {
+    let mut scene = stored("disk");
+    let mut node = scene.cluster.primary().unwrap();
+    await_store(&scene, &mut node);
+    for round in 0..3 {
+        assert_eq!(scene.ask(&format!("SET round {round}")), "OK");
+        let asked = lockstep(&["checkpoint", &node.address.to_string(), "--json"]);
+        assert_eq!(asked.status.code(), Some(0), "{}", said(&asked));
+    }
+    assert_eq!(scene.ask("SET after all"), "OK");
+    let end = node.status().unwrap().icount.get().to_string();
+    terminate(&node);
+    assert_eq!(node.wait(PATIENCE), Some(0), "{}", node.told());
+    let store = scene.cluster.store_of(node.address).display().to_string();
+    let listed = lockstep(&["store", "ls", &store, "--json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed["checkpoints"].as_array().map(Vec::len), Some(4), "{listed:#}");
+    let verified = lockstep(&["store", "verify", &store]);
+    assert_eq!(verified.status.code(), Some(0), "{}", said(&verified));
+    // From the boot, across every checkpoint, to the end.
+    let out = scene.dir.path().join("out").display().to_string();
+    assert_eq!(lockstep(&["store", "export", &store, &out]).status.code(), Some(0));
+    for arguments in [&["replay", &store, "--at", &end][..], &["replay", &out, "--until", &end]] {
+        let replayed = lockstep(arguments);
+        assert_eq!(replayed.status.code(), Some(0), "{arguments:?}: {}", said(&replayed));
+    }
+    let counted = lockstep(&["log", "stats", &out]);
+    assert!(said(&counted).contains("checkpoint"), "{}", said(&counted));
+}
+
+/// What is no store of this vm, or not whole, is no place to start from; a backup gets the rest from its primary.
+#[test]
+fn stores_that_are_no_starting_point_are_refused_or_put_aside() {
+    let mut scene = stored("disk");
+    let mut nodes = stored_pair(&mut scene);
+    let addresses: Vec<_> = nodes.iter().map(|node| node.address).collect();
+    let asked = lockstep(&["checkpoint", &addresses[0].to_string()]);
+    assert_eq!(asked.status.code(), Some(0), "{}", said(&asked));
+    assert_eq!(scene.ask("SET colour green"), "OK");
+    let is_saved = |s: &NodeStatus| s.checkpoint.is_some();
+    scene.cluster.await_status(&mut nodes[1], "saved, too", is_saved).unwrap();
+    let refuses = |scene: &mut Scene, node: &Process, words: &str| {
+        let mut refused = scene.cluster.resumed(node).unwrap();
+        assert_eq!(refused.wait(PATIENCE), Some(2), "{}", refused.told());
+        assert!(refused.told().contains(words) && refused.told().contains("fix: "), "{}", refused.told());
+    };
+    refuses(&mut scene, &nodes[0], "is in use by another process");
+    nodes.iter_mut().for_each(|node| node.kill().unwrap());
+    scene.cluster.vm = "other".into();
+    refuses(&mut scene, &nodes[0], "is of the vm \"kv\", not \"other\"");
+    scene.cluster.vm = "kv".into();
+    // Files of the backup's store, newest last.
+    let store = scene.cluster.store_of(addresses[1]);
+    let files = |suffix: &str| {
+        let names = std::fs::read_dir(&store).unwrap().map(|item| item.unwrap().path());
+        let mut names: Vec<_> = names.filter(|path| path.to_string_lossy().ends_with(suffix)).collect();
+        names.sort();
+        names
+    };
+    let rot = |path: &std::path::Path, at: u64| {
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[at as usize] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    // A checkpoint that lies: the one before it is there, and so is all log behind that.
+    let newest = files(".ckpt").pop().unwrap();
+    rot(&newest, std::fs::metadata(&newest).unwrap().len() / 2);
+    let mut back = scene.cluster.resumed(&nodes[1]).unwrap();
+    await_primary(std::slice::from_ref(&back));
+    assert_eq!(scene.ask("GET colour"), "VALUE green", "{}", back.told());
+    assert!(back.told().contains(&newest.display().to_string()), "{}", back.told());
+    back.kill().unwrap();
+    // What the node was to its group permits, and is no part of the log: others go first, and nothing is given up.
+    rot(&store.join("replica"), 40);
+    let mut unsure = scene.cluster.resumed(&back).unwrap();
+    let waits = |s: &NodeStatus| s.phase == "seeking";
+    scene.cluster.await_status(&mut unsure, "waiting for others", waits).unwrap();
+    assert!(unsure.told().contains("it is taken for missing, and others go first"), "{}", unsure.told());
+    unsure.kill().unwrap();
+    // A segment is missing.
+    files(".log").into_iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    refuses(&mut scene, &back, &store.display().to_string());
+    // The first node holds all that was acknowledged before the second went on; it does not go on alone.
+    nodes[0] = scene.cluster.resumed(&nodes[0]).unwrap();
+    let until = Instant::now() + PATIENCE;
+    while !nodes[0].told().contains("not going on alone") {
+        assert!(Instant::now() < until, "{}", nodes[0].told());
+        sleep_ms(5);
+    }
+}
+
+#[test]
+fn a_backup_with_a_damaged_store_puts_it_aside_and_gets_all_anew() {
+    let mut scene = stored("disk");
+    let mut nodes = stored_pair(&mut scene);
+    let addresses: Vec<_> = nodes.iter().map(|node| node.address).collect();
+    assert_eq!(scene.ask("SET colour green"), "OK");
+    nodes[1].kill().unwrap();
+    scene.await_alone(&mut nodes[0]);
+    let store = scene.cluster.store_of(addresses[1]);
+    std::fs::write(store.join("store"), "rot").unwrap();
+    nodes[1] = scene.cluster.restarted(&nodes[1], &addresses[..1]).unwrap();
+    await_protected(&nodes);
+    let told = nodes[1].told();
+    assert!(told.contains("it is put aside as") && told.contains("the primary sends its state"), "{told}");
+    assert!(store.with_extension("damaged").join("store").exists() && store.join("store").exists(), "{told}");
+    await_store(&scene, &mut nodes[1]);
+    nodes.iter_mut().for_each(|node| node.kill().unwrap());
+    nodes[1] = scene.cluster.resumed(&nodes[1]).unwrap();
+    assert_eq!(scene.ask("GET colour"), "VALUE green", "{}", nodes[1].told());
+}

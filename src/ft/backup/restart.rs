@@ -53,21 +53,29 @@ impl Backup {
         }
         match self.log(common, frame, now_ns) {
             Ok(()) => Next::Stay,
-            Err(why) => {
-                let why = format!("the log in this node's store does not go on from its checkpoint: {why}");
-                self.outdated = true;
-                Next::Halt(Halt::NotJoined { why, for_good: false })
-            }
+            Err(why) => self.cannot_be_read(&why),
         }
     }
 
     /// Its own store has no more: it looks for a primary, or asks whether it may be that.
-    pub(super) fn stored_all(&mut self, common: &mut Common) {
-        if matches!(self.away, Some(Away::Reading)) {
-            let last = common.tail.last();
-            common.tell(format!("the store's log ends with entry {last}, of generation {}", self.generation));
-            self.away = Some(Away::Looking(Looking::Resting { until_ns: common.now_ns }));
+    pub(super) fn stored_all(&mut self, common: &mut Common, end: Result<(), String>) -> Next {
+        if !matches!(self.away, Some(Away::Reading)) {
+            return Next::Stay;
         }
+        if let Err(why) = end {
+            return self.cannot_be_read(&why);
+        }
+        let last = common.tail.last();
+        common.tell(format!("the store's log ends with entry {last}, of generation {}", self.generation));
+        self.away = Some(Away::Looking(Looking::Resting { until_ns: common.now_ns }));
+        Next::Stay
+    }
+
+    /// The rest of the log is there and cannot be had: what is before it is no end to go on from.
+    fn cannot_be_read(&mut self, why: &str) -> Next {
+        let why = format!("the log in this node's store does not go on from its checkpoint: {why}");
+        self.outdated = true;
+        Next::Halt(Halt::NotJoined { why, for_good: false })
     }
 
     /// Asks the arbiter whether this node may carry the guest on, once it has looked long enough for another.
@@ -108,6 +116,16 @@ impl Backup {
                 return Next::Stay;
             }
         };
+        if bid.generation < self.generation {
+            common.arbiter_is(Some(format!(
+                "not going on from the store: its log has generation {}, and the arbiter knows of none after {}: it has \
+                 gone back, or is another",
+                self.generation, bid.generation
+            )));
+            let again_ns = common.now_ns.saturating_add(HOLDER_AGAIN_NS);
+            self.away = Some(Away::AskingHolder { again_ns });
+            return Next::Stay;
+        }
         common.arbiter_is(None);
         if !common.standing.may_go_on_after(&bid) {
             let kept: Vec<String> = bid.keeps.iter().map(NodeId::to_string).collect();
@@ -144,10 +162,8 @@ impl Backup {
     }
 
     /// This node's store has failed. Where the log counts on it, the node is none of those who count any more.
-    pub(super) fn store_failed(&mut self, common: &mut Common, why: String) -> Next {
-        if common.ack == Ack::Memory {
-            return Next::Stay;
-        }
+    pub(super) fn store_failed(&mut self, common: &mut Common) -> Next {
+        let Some(why) = common.store_failure().map(str::to_owned) else { return Next::Stay };
         if self.linked {
             common.send(self.link, Message::Bye { why: format!("the backup's store failed: {why}") });
         }

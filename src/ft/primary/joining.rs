@@ -318,7 +318,7 @@ impl Primary {
     fn offer_if_drained(&mut self, common: &mut Common, link: LinkId, now_ns: u64) {
         self.take_outputs(common);
         // With a store that has failed nothing leaves any more, and the joiner is who can go on.
-        let drains = self.store_failed.is_none();
+        let drains = common.store_failure().is_none();
         if !self.gate.is_empty() && drains && !Sabotage::OfferedEarly.is_on() {
             // Those who have to acknowledge them must have the log for it.
             return self.flush(common, now_ns, false);

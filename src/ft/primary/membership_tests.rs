@@ -11,6 +11,7 @@ use crate::ft::event::Event;
 use crate::ft::handover::Boot;
 use crate::ft::message::Message;
 use crate::ft::node::Node;
+use crate::ft::own_store::Ack;
 use crate::ft::settings::Settings;
 use crate::ft::status::NodeStatus;
 use crate::ft::testing::{Host, boot_kv, shown};
@@ -599,4 +600,42 @@ fn a_second_backup_joins_while_the_first_counts_and_each_learns_where_the_other_
     let listens = Message::Whereabouts { listen: "10.0.0.7:1".into() };
     let said = says(&mut primary, &mut common, listens);
     assert_eq!(said, ["8 Known { addresses: [\"10.0.0.7:1\"] }"]);
+}
+
+/// Where entries count on disk, what is in a backup's memory opens no gate, and makes no joiner count.
+#[test]
+fn on_disk_a_backup_is_taken_by_what_its_store_has() {
+    let (mut common, mut primary) = two_count();
+    common.ack = Ack::Disk;
+    primary.recorder.record(log::Event::Horizon);
+    let mark = last(&primary);
+    primary.gate.hold(mark, Output::Net { seq: 1, frame: vec![1] });
+    let acks = |link, durable| Event::Message {
+        link,
+        message: Message::Ack { received: mark, durable, executed: Icount(0), audited: None },
+    };
+    let before = Seq(mark.get() - 1);
+    assert_eq!(event(&mut primary, &mut common, acks(PEER, mark)), NOTHING);
+    assert_eq!(event(&mut primary, &mut common, acks(OTHER, before)), NOTHING);
+    assert_eq!(event(&mut primary, &mut common, acks(OTHER, mark)).len(), 1);
+    let status = status(&primary, 0);
+    assert!(status.followers.iter().all(|follower| follower.durable == mark), "{status:?}");
+    let lie = Message::Ack { received: before, durable: mark, executed: Icount(0), audited: None };
+    let said = event(&mut primary, &mut common, Event::Message { link: PEER, message: lie });
+    assert_eq!(
+        said[0],
+        "tell the backup 0000000000000002 is lost: it acknowledged on its disk what it does not have"
+    );
+    let (mut common, mut primary, _) = offered();
+    common.ack = Ack::Disk;
+    let base = joining(&mut primary).base;
+    let at = primary.icount();
+    let mut stored = |durable| {
+        let message = Message::Ack { received: base, durable, executed: at, audited: None };
+        says(&mut primary, &mut common, message);
+        primary.count_in(&mut common, 0);
+        follower(&mut primary).counts()
+    };
+    assert!(base > Seq::ZERO && !stored(Seq(base.get() - 1)), "its store has no state to go on from");
+    assert!(stored(base));
 }

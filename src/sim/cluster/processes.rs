@@ -267,7 +267,7 @@ impl Cluster<'_> {
         let id = self.new_id(slot);
         let now_ns = self.clock_ns(slot);
         let addresses = (0..SLOTS).filter(|other| *other != slot).map(address).collect();
-        let mut node = match self.restart(slot) {
+        let mut node = match self.restart(slot, id) {
             Some(restart) => Node::restarting(id, "kv", restart, addresses, self.settings(), now_ns),
             None => Node::seeking(id, "kv", addresses, WAIT_NS, self.settings(), now_ns),
         };

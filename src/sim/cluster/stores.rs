@@ -81,12 +81,11 @@ impl Cluster<'_> {
     }
 
     /// What a new process in `slot` goes on from.
-    pub(super) fn restart(&mut self, slot: usize) -> Option<Restart> {
+    pub(super) fn restart(&mut self, slot: usize, id: NodeId) -> Option<Restart> {
         // A seed without stores draws what it always did.
         self.slots[slot].store.as_ref()?;
         let wait_ns = if self.prng.chance(1, 2) { 0 } else { self.prng.between(1, 300) * MS };
         let (who, now_ns) = ((slot, self.slots[slot].roles), self.clock_ns(slot));
-        let id = NodeId((slot as u64 + 1) * 1000 + self.slots[slot].epoch);
         let store = self.slots[slot].store.as_mut()?;
         store.standing.is_known_as(id);
         store.opened();
@@ -120,7 +119,7 @@ impl Cluster<'_> {
             *given += 1;
             match next {
                 Some(frame) => node.step(Event::Stored(frame.clone()), now_ns),
-                None => node.step(Event::StoredAll, now_ns),
+                None => node.step(Event::StoredAll(Ok(())), now_ns),
             }
         }
         self.carry_out(slot);
