@@ -249,3 +249,105 @@ impl Checkpoints {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::NodeId;
+    use crate::ft::Settings;
+    use crate::ft::disk::Worked;
+    use crate::ft::testing::{Host, boot_diskkv, shown};
+
+    const TOOL: LinkId = LinkId(30);
+
+    struct Scene {
+        common: Common,
+        machine: Machine,
+        checkpoints: Checkpoints,
+        host: Host,
+    }
+
+    impl Scene {
+        /// A machine with one disk, whose node has a store.
+        fn new() -> Self {
+            let mut common = Common::new(NodeId(1), "vm", Settings::default());
+            common.store.begins();
+            let checkpoints = Checkpoints::default();
+            Self { common, machine: boot_diskkv(5).machine, checkpoints, host: Host::default() }
+        }
+
+        fn begin(&mut self, seq: u64) -> Vec<String> {
+            let at = (Seq(seq), Generation(1));
+            self.checkpoints.begin(&mut self.common, &mut self.machine, at, vec![TOOL], &mut self.host);
+            shown(&mut self.common.commands)
+        }
+
+        /// Draws it all; what is wanted of the store in the end.
+        fn drawn(&mut self) -> Vec<String> {
+            while self.checkpoints.is_drawing() {
+                self.host.now_ns = self.checkpoints.next_look_ns(self.host.now_ns);
+                self.checkpoints.draw(&mut self.common, &mut self.machine, 0, &mut self.host);
+            }
+            let mut said = shown(&mut self.common.commands);
+            said.retain(|command| !command.starts_with("CheckpointPiece"));
+            said
+        }
+
+        fn synced(&mut self, outcome: Result<Worked, String>) -> Vec<String> {
+            let worked = DiskWorked { link: LinkId::NONE, disk: 0, outcome };
+            assert!(self.checkpoints.disk_worked(&mut self.common, Some(&mut self.machine), &worked));
+            self.checkpoints.draw(&mut self.common, &mut self.machine, 0, &mut self.host);
+            shown(&mut self.common.commands)
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_is_kept_once_it_is_drawn_and_its_own_sync_has_ended() {
+        let mut scene = Scene::new();
+        assert_eq!(scene.begin(3).len(), 1, "its disk is synced");
+        let said = scene.drawn();
+        assert!(
+            said.len() == 1 && said[0].starts_with("SaveCheckpoint { seq: #3, generation: g1"),
+            "{said:?}"
+        );
+        assert_eq!(scene.synced(Ok(Worked::Done)), ["KeepCheckpoint { seq: #3 }"]);
+        let ended = |scene: &mut Scene, seq, outcome| {
+            let Scene { common, machine, checkpoints, .. } = scene;
+            checkpoints.ended(common, Some(machine), Seq(seq), outcome, 7);
+            shown(&mut common.commands)
+        };
+        assert!(ended(&mut scene, 2, Ok(9)).is_empty(), "of another");
+        let said = ended(&mut scene, 3, Ok(9));
+        assert!(said[0].starts_with("30 Answer") && said[0].contains("\\\"entry\\\":3"), "{said:?}");
+        assert_eq!((said.len(), said[1].as_str()), (2, "30 closed"));
+        assert!(!scene.checkpoints.is_under_way() && scene.machine.saving().is_none());
+    }
+
+    #[test]
+    fn a_sync_of_a_checkpoint_that_came_to_nothing_is_none_of_the_next_ones() {
+        let mut scene = Scene::new();
+        scene.begin(3);
+        scene.checkpoints.give_up(&mut scene.common, Some(&mut scene.machine), "the store is busy");
+        let said = shown(&mut scene.common.commands);
+        assert_eq!(said[..2], ["DropCheckpoint", "tell no checkpoint at 0: the store is busy"]);
+        assert!(said[2].starts_with("30 Refuse"), "{said:?}");
+        assert_eq!(scene.begin(4).len(), 1, "its disk is synced, too");
+        scene.drawn();
+        assert!(scene.synced(Ok(Worked::Done)).is_empty(), "that was the first one's");
+        assert_eq!(scene.synced(Ok(Worked::Done)), ["KeepCheckpoint { seq: #4 }"]);
+    }
+
+    #[test]
+    fn a_disk_that_is_not_synced_makes_no_checkpoint_and_one_at_a_time_is_made() {
+        let mut scene = Scene::new();
+        scene.begin(3);
+        let said = scene.begin(4);
+        assert!(said[0].contains("another is being saved"), "{said:?}");
+        let said = scene.synced(Err("no".into()));
+        assert!(said.contains(&"tell no checkpoint at 0: a disk is not synced: no".to_owned()), "{said:?}");
+        assert!(scene.machine.saving().is_none());
+        scene.common.store = Default::default();
+        let said = scene.begin(5);
+        assert!(said[0].starts_with("30 Refuse"), "without a store: {said:?}");
+    }
+}
