@@ -17,9 +17,9 @@ use crate::host::say::say;
 use crate::host::store::{Check, CheckpointInfo, StoreError, StoreReader};
 use crate::inspect::LogClock;
 use crate::inspect::picture::grouped;
-use crate::log::Payloads;
+use crate::log::{Entry, Payloads};
 use crate::machine::Machine;
-use crate::replay::{ReplayStop, Replayer};
+use crate::replay::{Divergence, Followed, ReplayStop, Replayer};
 
 /// Ticks of the guest's clock in a second.
 const TICKS_PER_S: u64 = 10_000_000;
@@ -267,45 +267,18 @@ impl<'a> Past<'a> {
 
     /// Replays from `machine`, which stands at the checkpoint of `point`, to the point.
     pub fn advance(&self, machine: Machine, point: Point) -> Result<Machine, Failure> {
-        let diverged = |divergence: crate::replay::Divergence| {
-            Failure::new(divergence)
-                .fix("`lockstep store verify` replays all of the store, and tells what is wrong")
-        };
         let frames = self.store.frames_after(point.from.meta.seq).map_err(unusable)?;
-        let mut entries = frames.entries(Payloads::Kept);
+        let is_before = |entry: &Entry| point.at.is_none_or(|at| entry.at < at);
+        let entries = frames.entries(Payloads::Kept);
+        let entries = entries.take_while(|entry| entry.as_ref().map_or(true, is_before));
         let mut replayer = Replayer::new(machine, point.from.meta.seq.next());
-        let mut progress = Progress::begin();
-        let goal = point.at.unwrap_or_else(|| self.end());
-        let mut followed = Vec::new();
-        loop {
-            let mut batch = Vec::new();
-            let mut is_last = true;
-            for entry in &mut entries {
-                let entry = entry.map_err(unusable)?;
-                if point.at.is_some_and(|at| entry.at >= at) {
-                    break;
-                }
-                batch.push(entry);
-                if batch.len() == ENTRIES_A_TURN {
-                    is_last = false;
-                    break;
-                }
-            }
-            replayer.push(batch).map_err(diverged)?;
-            while replayer.run(BUDGET, &mut followed).map_err(diverged)? == ReplayStop::Budget {
-                followed.clear();
-                progress.tell(self.command, replayer.icount(), goal);
-            }
-            followed.clear();
-            progress.tell(self.command, replayer.icount(), goal);
-            if is_last {
-                break;
-            }
-        }
-        while let Some(at) = point.at.filter(|at| replayer.icount() < *at) {
-            replayer.run_to(at.min(replayer.icount().plus(BUDGET))).map_err(diverged)?;
-            progress.tell(self.command, replayer.icount(), goal);
-        }
+        let (mut progress, goal) = (Progress::begin(), point.at.unwrap_or_else(|| self.end()));
+        let has_run = |_: &[Followed], icount| progress.tell(self.command, icount, goal);
+        follow(&mut replayer, entries, point.at, has_run).map_err(|why| match why {
+            Unfollowed::Unread(error) => unusable(error),
+            Unfollowed::Diverged(divergence) => Failure::new(divergence)
+                .fix("`lockstep store verify` replays all of the store, and tells what is wrong"),
+        })?;
         Ok(replayer.into_parts().0)
     }
 
@@ -315,6 +288,45 @@ impl<'a> Past<'a> {
         let (seq, at) = (from.meta.seq, from.meta.icount);
         say!("lockstep {}: from the checkpoint after entry {seq}, at {at}", self.command);
     }
+}
+
+/// Why a log is not followed any further.
+pub enum Unfollowed {
+    Unread(StoreError),
+    Diverged(Divergence),
+}
+
+/// Replays `entries`, and runs on to `until` if they end before; `has_run` is told now and then what came of that, and how
+/// far the machine is.
+pub fn follow(
+    replayer: &mut Replayer,
+    mut entries: impl Iterator<Item = Result<Entry, StoreError>>,
+    until: Option<Icount>,
+    mut has_run: impl FnMut(&[Followed], Icount),
+) -> Result<(), Unfollowed> {
+    let mut followed = Vec::new();
+    loop {
+        let batch: Result<Vec<Entry>, _> = entries.by_ref().take(ENTRIES_A_TURN).collect();
+        let batch = batch.map_err(Unfollowed::Unread)?;
+        let is_last = batch.len() < ENTRIES_A_TURN;
+        replayer.push(batch).map_err(Unfollowed::Diverged)?;
+        loop {
+            let stop = replayer.run(BUDGET, &mut followed).map_err(Unfollowed::Diverged)?;
+            has_run(&followed, replayer.icount());
+            followed.clear();
+            if stop == ReplayStop::Drained {
+                break;
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    while let Some(at) = until.filter(|at| replayer.icount() < *at) {
+        replayer.run_to(at.min(replayer.icount().plus(BUDGET))).map_err(Unfollowed::Diverged)?;
+        has_run(&[], replayer.icount());
+    }
+    Ok(())
 }
 
 /// The machine at a checkpoint; otherwise what is wrong with it, with its file. That the state is the one which the

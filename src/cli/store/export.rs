@@ -36,8 +36,6 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         Some(seq) => checkpoints.iter().find(|kept| kept.meta.seq == seq).copied(),
     };
     let Some(from) = from else { return Err(no_checkpoint(args, checkpoints)) };
-    // A recording whose base cannot be read would be of no use: nothing is begun then.
-    store.read_checkpoint(from.meta.seq).and_then(|chunks| chunks.verify(|_| {})).map_err(unusable)?;
     let was_there = args.out.symlink_metadata().is_ok();
     let mut is_begun = false;
     match write(&store, &from, &args.out, &mut is_begun) {

@@ -8,17 +8,12 @@ use serde_json::json;
 use super::{Looking, s};
 use crate::base::Seq;
 use crate::cli::Failure;
-use crate::cli::past::{self, Progress, unusable};
+use crate::cli::past::{self, Progress, Unfollowed, unusable};
 use crate::host::say::put;
 use crate::host::store::{Check, CheckpointInfo, Findings, StoreReader};
 use crate::inspect::picture::{bytes_text, grouped};
 use crate::log::Payloads;
-use crate::replay::{Followed, ReplayStop, Replayer};
-
-/// Entries handed to the replayer at once.
-const ENTRIES_A_TURN: usize = 1024;
-/// Instructions replayed between two looks at the clock.
-const BUDGET: u64 = 1 << 26;
+use crate::replay::{Followed, Replayer};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -128,56 +123,32 @@ fn stretch(
     let done = from.meta.seq;
     let last = to.map_or(Seq::MAX, |to| to.meta.seq);
     let goal = to.map_or(store.found().end(), |to| to.meta.icount);
-    let diverged = |divergence: crate::replay::Divergence| {
-        format!("a replay from the checkpoint after entry {done} diverges: {divergence}")
-    };
     let machine = past::restore(store, *from)?;
     let mut replayer = Replayer::new(machine, done.next());
-    let mut entries = match store.frames_after(done) {
+    let is_damaged = !store.found().faults.is_empty();
+    let entries = match store.frames_after(done) {
         Ok(frames) => frames.entries(Payloads::Kept),
         // That entries are missing has been reported.
-        Err(_) if !store.found().faults.is_empty() => return Ok(()),
+        Err(_) if is_damaged => return Ok(()),
         Err(error) => return Err(error.to_string()),
     };
-    let mut followed = Vec::new();
-    loop {
-        let mut batch = Vec::new();
-        while batch.len() < ENTRIES_A_TURN
-            && batch.last().map_or(replayer.seq_next(), |entry: &crate::log::Entry| entry.seq.next()) <= last
-            && let Some(entry) = entries.next()
-        {
-            match entry {
-                Ok(entry) => batch.push(entry),
-                // So has this.
-                Err(_) if !store.found().faults.is_empty() => return Ok(()),
-                Err(error) => return Err(error.to_string()),
-            }
-        }
-        let is_last = batch.len() < ENTRIES_A_TURN;
-        replayer.push(batch).map_err(diverged)?;
-        loop {
-            let stop = replayer.run(BUDGET, &mut followed).map_err(diverged)?;
-            let agreed = |followed: &Followed| matches!(followed, Followed::Agreed { .. });
-            verdict.digests += followed.drain(..).filter(agreed).count() as u64;
-            progress.tell("store verify", replayer.icount(), goal);
-            if stop == ReplayStop::Drained {
-                break;
-            }
-        }
-        if is_last {
-            break;
-        }
-    }
-    let Some(to) = to else {
-        verdict.instructions += replayer.icount().since(from.meta.icount);
-        return Ok(());
+    let entries = entries.take_while(|entry| entry.as_ref().map_or(true, |entry| entry.seq <= last));
+    let agreed = |followed: &&Followed| matches!(followed, Followed::Agreed { .. });
+    let has_run = |followed: &[Followed], icount| {
+        verdict.digests += followed.iter().filter(agreed).count() as u64;
+        progress.tell("store verify", icount, goal);
     };
-    while replayer.icount() < to.meta.icount {
-        let at = to.meta.icount.min(replayer.icount().plus(BUDGET));
-        replayer.run_to(at).map_err(diverged)?;
-        progress.tell("store verify", replayer.icount(), goal);
+    match past::follow(&mut replayer, entries, to.map(|to| to.meta.icount), has_run) {
+        Ok(()) => {}
+        // So has this.
+        Err(Unfollowed::Unread(_)) if is_damaged => return Ok(()),
+        Err(Unfollowed::Unread(error)) => return Err(error.to_string()),
+        Err(Unfollowed::Diverged(divergence)) => {
+            return Err(format!("a replay from the checkpoint after entry {done} diverges: {divergence}"));
+        }
     }
     verdict.instructions += replayer.icount().since(from.meta.icount);
+    let Some(to) = to else { return Ok(()) };
     let machine = replayer.machine_mut();
     machine.take_outputs();
     let (at, digest) = (machine.icount(), machine.digest());
