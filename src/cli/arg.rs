@@ -1,5 +1,7 @@
 //! Arguments that several subcommands share, parsed fully before anything acts.
 
+use std::fs::File;
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
 
@@ -81,7 +83,7 @@ pub fn vm(text: &str) -> Result<String, String> {
 
 /// Reads a guest and puts it into a machine.
 pub fn boot(path: &Path, options: BootOptions) -> Result<Machine, Failure> {
-    let bytes = read_guest(path, "the guest's ELF file")?;
+    let bytes = read_elf(path, "the guest's ELF file")?;
     let named =
         |failure: Failure| Failure { what: format!("{}: {}", path.display(), failure.what), ..failure };
     let guest = elf::parse(&bytes).map_err(named)?;
@@ -96,6 +98,23 @@ pub fn file_name(path: &Path) -> String {
 
 /// Reads a guest's file, refusing what cannot be one before it is in memory. `what` is what to name.
 pub fn read_guest(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
+    read_if(path, what, |_| true)
+}
+
+/// The same for an ELF file. Of one for another machine (a host's own programs are large) only the header is read:
+/// whoever parses it says what is wrong.
+pub fn read_elf(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
+    read_if(path, what, |header| match (header.get(..4), header.get(18..20)) {
+        (Some(b"\x7fELF"), Some(machine)) => *machine == 243_u16.to_le_bytes(),
+        _ => true,
+    })
+}
+
+/// Bytes of a 64-bit ELF file's header.
+const HEADER_BYTES: usize = 64;
+
+/// A file's first [`HEADER_BYTES`], and all that follows if `is_wanted` finds nothing against it in them.
+fn read_if(path: &Path, what: &str, is_wanted: fn(&[u8]) -> bool) -> Result<Vec<u8>, Failure> {
     const GUEST_BYTES_MAX: u64 = 1 << 30;
     const NAME: &str = "name a file that exists and can be read:";
     let failed = |error| Failure::new(format!("{}: {error}", path.display())).fix(format!("{NAME} {what}"));
@@ -111,7 +130,14 @@ pub fn read_guest(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
         ))
         .fix(format!("{NAME} {what}, of at most {} MiB", GUEST_BYTES_MAX >> 20)));
     }
-    std::fs::read(path).map_err(failed)
+    let mut file = File::open(path).map_err(failed)?;
+    let mut bytes = Vec::with_capacity(HEADER_BYTES);
+    file.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut bytes).map_err(failed)?;
+    if is_wanted(&bytes) {
+        bytes.reserve_exact((meta.len() as usize).saturating_sub(bytes.len()));
+        file.take(GUEST_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    Ok(bytes)
 }
 
 /// An address with a port, as every command takes it: `127.0.0.1:7000`, `[::1]:7000`, or a name that the host

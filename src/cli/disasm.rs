@@ -9,19 +9,17 @@ mod code;
 mod tests;
 
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use self::code::{Code, Label, Region};
-use super::Failure;
+use super::{Failure, arg};
 use crate::host::say::say;
 use crate::isa::decode::is_wide;
 use crate::isa::disasm::{Disassembly, disasm};
 use crate::isa::{Extensions, Insn};
 
-/// A file larger than this is not read.
-const FILE_BYTES_MAX: u64 = 1 << 30;
 /// At most this many notes on a damaged file are printed.
 const NOTES_MAX: usize = 20;
 
@@ -55,7 +53,7 @@ fn address(text: &str) -> Result<u64, String> {
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let path = args.guest.display();
-    let bytes = read(&args.guest)?;
+    let bytes = arg::read_elf(&args.guest, "the guest's ELF file")?;
     let code = Code::parse(&bytes).map_err(|error| {
         Failure::new(format!("{path}: {error}")).fix("name a linked 64-bit RISC-V ELF file")
     })?;
@@ -90,22 +88,6 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(0),
         Err(error) => Err(Failure::new(format!("cannot write to standard output: {error}"))),
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let failure =
-        |why: String| Failure::new(format!("{}: {why}", path.display())).fix("name the guest's ELF file");
-    let metadata = std::fs::metadata(path).map_err(|error| failure(error.to_string()))?;
-    if !metadata.is_file() {
-        return Err(failure("not a file".into()));
-    }
-    if metadata.len() > FILE_BYTES_MAX {
-        return Err(failure(format!(
-            "{} bytes are more than the {FILE_BYTES_MAX} of a guest",
-            metadata.len()
-        )));
-    }
-    std::fs::read(path).map_err(|error| failure(error.to_string()))
 }
 
 /// Where an address is, relative to a symbol.
