@@ -98,6 +98,8 @@ sabotages! {
     SaveUnmarked = "save-unmarked",
     /// Where a save begins, the hart goes on writing to the pages that it may write without a mark.
     SaveEpochKept = "save-epoch-kept",
+    /// A page that is written while it waits to be digested for a save is missing in the next increment.
+    SaveChangeMissed = "save-change-missed",
     /// A store's old checkpoints are removed without a look at what is left.
     StorePrunedBlind = "store-pruned-blind",
 }

@@ -20,6 +20,7 @@ use super::message::Message;
 use super::world::World;
 use crate::base::{Generation, Icount, Sabotage, Seq};
 use crate::machine::{Machine, SaveStep};
+use crate::mem::Extent;
 
 /// Pages that are drawn at a time.
 const PAGES_A_PIECE: usize = 8;
@@ -84,7 +85,7 @@ impl Checkpoints {
     ) {
         let begun_ns = world.now_ns();
         let is_free = common.store.durable().is_some() && self.saving.is_none();
-        if !is_free || machine.begin_save(ASIDE_BYTES_MAX).is_err() {
+        if !is_free || machine.begin_save(ASIDE_BYTES_MAX, Extent::Apart).is_err() {
             asked_by
                 .into_iter()
                 .for_each(|link| common.refuse(link, "no checkpoint: another is being saved"));

@@ -43,17 +43,7 @@ impl Arriving {
     /// Takes pages as they are now, in ascending order. Their digests are made at once, so that little is
     /// left to do at the end.
     pub fn load(&mut self, pages: &[(u32, Box<[u8]>)]) -> Result<(), RestoreError> {
-        let mut next = 0;
-        for (nth, (page, bytes)) in pages.iter().enumerate() {
-            let (page, bad) = (*page, RestoreError::Page { nth, page: *page, len: bytes.len() });
-            if page < next || page >= self.ram.pages() || bytes.len() != PAGE_BYTES {
-                return Err(bad);
-            }
-            self.ram.load_page(page, bytes).map_err(|_| bad)?;
-            next = page + 1;
-        }
-        self.ram.digest();
-        Ok(())
+        load(&mut self.ram, pages)
     }
 
     /// Takes the next bytes of the boot image.
@@ -63,47 +53,87 @@ impl Arriving {
 
     /// The machine. In `saved` is what has not come before: pages that were written since, and the boot
     /// image if it has not come.
-    pub fn complete(mut self, saved: Saved) -> Result<Machine, RestoreError> {
-        let Saved { config, icount, digest, state, boot, pages } = saved;
-        config.check()?;
-        if config.ram_bytes != self.ram_bytes() {
-            return Err(RestoreError::RamAhead { ahead: self.ram_bytes(), config: config.ram_bytes });
-        }
-        let (State { hart, mut board }, rest) = postcard::take_from_bytes::<State>(&state)
-            .map_err(|error| RestoreError::Encoding(error.to_string()))?;
-        if !rest.is_empty() {
-            board.clint.timebase = match postcard::take_from_bytes::<Timebase>(rest) {
-                Ok((timebase, [])) if timebase != Timebase::default() => timebase,
-                _ => return Err(RestoreError::LeftOver { bytes: rest.len() }),
-            };
-        }
-        board.check(config.ram_bytes)?;
-        if board.net.device.mac() != config.mac {
-            return Err(RestoreError::Mac { config: config.mac, device: board.net.device.mac() });
-        }
-        if board.own_sbi != (config.platform == Platform::OwnSbi) {
-            return Err(RestoreError::Sbi);
-        }
-        let disks = board.disks.len().max(config.disks.len());
-        let differs =
-            |disk: &usize| board.disks.get(*disk).map(|d| d.device.spec()) != config.disks.get(*disk);
-        if let Some(disk) = (0..disks).find(differs) {
-            return Err(RestoreError::Disk { disk });
-        }
-        let hart = Hart::restore(config.cpu, hart)?;
-        if hart.icount() != icount {
-            return Err(RestoreError::Position { saved: icount, hart: hart.icount() });
-        }
-        self.load(&pages)?;
-        let boot = if boot.is_empty() { &self.boot } else { &boot };
-        let boot = BootImage::decode(boot, &self.ram, config.boot_digest)?;
-        let mut machine = Machine::of_parts(config, hart, self.ram, board, boot);
-        let found = machine.digest();
-        if found != digest {
-            return Err(RestoreError::Digest { saved: digest, found });
-        }
-        Ok(machine)
+    pub fn complete(self, saved: Saved) -> Result<Machine, RestoreError> {
+        let boot_bytes = self.boot;
+        finish(self.ram, saved, |saved, ram| {
+            let boot = if saved.boot.is_empty() { &boot_bytes } else { &saved.boot };
+            Ok(BootImage::decode(boot, ram, saved.config.boot_digest)?)
+        })
     }
+}
+
+/// Takes pages as [`Arriving::load`] does.
+fn load(ram: &mut Ram, pages: &[(u32, Box<[u8]>)]) -> Result<(), RestoreError> {
+    let mut next = 0;
+    for (nth, (page, bytes)) in pages.iter().enumerate() {
+        let (page, bad) = (*page, RestoreError::Page { nth, page: *page, len: bytes.len() });
+        if page < next || page >= ram.pages() || bytes.len() != PAGE_BYTES {
+            return Err(bad);
+        }
+        ram.load_page(page, bytes).map_err(|_| bad)?;
+        next = page + 1;
+    }
+    ram.digest();
+    Ok(())
+}
+
+impl Machine {
+    /// The machine that this one has become, where `saved` is an increment of a save of this one: what has been written
+    /// since, and no boot image.
+    pub fn succeed(self, saved: Saved) -> Result<Self, RestoreError> {
+        if saved.config != *self.config() || !saved.boot.is_empty() {
+            return Err(RestoreError::OtherMachine);
+        }
+        let (ram, boot) = self.into_memory();
+        finish(ram, saved, |_, _| Ok(boot))
+    }
+}
+
+/// Puts what is `saved` on `ram`; what a reset starts over from comes of `boot`.
+fn finish(
+    mut ram: Ram,
+    mut saved: Saved,
+    boot: impl FnOnce(&Saved, &Ram) -> Result<BootImage, RestoreError>,
+) -> Result<Machine, RestoreError> {
+    let pages = std::mem::take(&mut saved.pages);
+    let Saved { config, icount, state, .. } = &saved;
+    config.check()?;
+    if config.ram_bytes != ram.size_bytes() {
+        return Err(RestoreError::RamAhead { ahead: ram.size_bytes(), config: config.ram_bytes });
+    }
+    let (State { hart, mut board }, rest) = postcard::take_from_bytes::<State>(state)
+        .map_err(|error| RestoreError::Encoding(error.to_string()))?;
+    if !rest.is_empty() {
+        board.clint.timebase = match postcard::take_from_bytes::<Timebase>(rest) {
+            Ok((timebase, [])) if timebase != Timebase::default() => timebase,
+            _ => return Err(RestoreError::LeftOver { bytes: rest.len() }),
+        };
+    }
+    board.check(config.ram_bytes)?;
+    if board.net.device.mac() != config.mac {
+        return Err(RestoreError::Mac { config: config.mac, device: board.net.device.mac() });
+    }
+    if board.own_sbi != (config.platform == Platform::OwnSbi) {
+        return Err(RestoreError::Sbi);
+    }
+    let disks = board.disks.len().max(config.disks.len());
+    let differs = |disk: &usize| board.disks.get(*disk).map(|d| d.device.spec()) != config.disks.get(*disk);
+    if let Some(disk) = (0..disks).find(differs) {
+        return Err(RestoreError::Disk { disk });
+    }
+    let hart = Hart::restore(config.cpu, hart)?;
+    if hart.icount() != *icount {
+        return Err(RestoreError::Position { saved: *icount, hart: hart.icount() });
+    }
+    load(&mut ram, &pages)?;
+    let boot = boot(&saved, &ram)?;
+    let Saved { config, digest, .. } = saved;
+    let mut machine = Machine::of_parts(config, hart, ram, board, boot);
+    let found = machine.digest();
+    if found != digest {
+        return Err(RestoreError::Digest { saved: digest, found });
+    }
+    Ok(machine)
 }
 
 #[cfg(test)]

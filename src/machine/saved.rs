@@ -109,6 +109,9 @@ pub enum RestoreError {
         /// The hart's.
         hart: Icount,
     },
+    /// An increment is of a machine that is made of other things.
+    #[error("it is of another machine than the one that it builds on")]
+    OtherMachine,
     /// The restored machine is not the one that was saved: what was saved is damaged, or was changed.
     #[error("the state's digest is {found}, saved was {saved}")]
     Digest {

@@ -11,6 +11,9 @@
 //!           End <-- pages of RAM <-- what follows of the boot image <-- SavedHead <-+
 //! ```
 //!
+//! An increment ([`Extent::Increment`]) has of RAM only what has been written since the save that it builds on, and no boot
+//! image: [`Machine::succeed`] puts it on that one's machine.
+//!
 //! The pieces are plain bytes. To pack them is another thread's work: `snapshot::Packer`.
 //!
 //! Absent on purpose: when to draw the next piece, and how large it is.
@@ -20,8 +23,8 @@ use thiserror::Error;
 use super::config::MachineConfig;
 use super::vm::Machine;
 use crate::base::{Digest, Icount};
-use crate::mem::Pages;
 use crate::mem::ram::copy::Outline;
+use crate::mem::{Extent, Pages};
 
 /// A save of this machine is under way already; it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -39,13 +42,15 @@ pub struct SavedHead {
     pub config: MachineConfig,
     /// The position at which the save began.
     pub icount: Icount,
+    /// Of an increment: the position of the save that it builds on.
+    pub base: Option<Icount>,
     /// The state's digest there.
     pub digest: Digest,
     /// Hart and devices, encoded.
     pub state: Vec<u8>,
     /// Length of what a reset starts over from, encoded.
     pub boot_bytes: u64,
-    /// How many pages are not zero.
+    /// How many pages there are.
     pub pages: u32,
 }
 
@@ -87,6 +92,7 @@ enum Stage {
 /// The save under way.
 pub(super) struct Saving {
     icount: Icount,
+    extent: Extent,
     /// Hart and devices, encoded; empty when the head has gone.
     state: Vec<u8>,
     outline: Option<Outline>,
@@ -96,23 +102,34 @@ pub(super) struct Saving {
 }
 
 impl Machine {
-    /// Begins to save the machine as it is here, which then runs on. Outputs have been taken.
+    /// Begins to save the machine as it is here, which then runs on. Outputs have been taken. Without a
+    /// [`save_base`](Self::save_base) an increment is a base.
     ///
     /// Pages that the guest writes before they are drawn are kept, each once. When they take `aside_bytes_max`,
     /// [`Machine::save_is_short`] says so.
     ///
     /// # Errors
     /// A save is under way.
-    pub fn begin_save(&mut self, aside_bytes_max: u64) -> Result<(), SaveUnderWay> {
+    pub fn begin_save(&mut self, aside_bytes_max: u64, extent: Extent) -> Result<(), SaveUnderWay> {
         if let Some(saving) = &self.saving {
             return Err(SaveUnderWay { at: saving.icount });
         }
         let state = self.state_bytes();
-        self.ram.begin_copy(aside_bytes_max).expect("no copy of RAM but a save's");
+        let extent = match extent {
+            Extent::Increment if self.save_base.is_none() => Extent::Base,
+            extent => extent,
+        };
+        self.ram.begin_copy(aside_bytes_max, extent).expect("no copy of RAM but a save's");
         let in_ram = Vec::new();
         let (icount, outline, stage) = (self.icount(), None, Stage::Settling);
-        self.saving = Some(Box::new(Saving { icount, state, outline, in_ram, stage }));
+        self.saving = Some(Box::new(Saving { icount, extent, state, outline, in_ram, stage }));
         Ok(())
+    }
+
+    /// The position of the save that an increment would build on: the last one that came to its end, but for those that
+    /// are [`Extent::Apart`].
+    pub fn save_base(&self) -> Option<Icount> {
+        self.save_base
     }
 
     /// The position that the save under way is of.
@@ -127,6 +144,8 @@ impl Machine {
         let step = self.save_piece(&mut saving, pages_max);
         if step != SaveStep::End {
             self.saving = Some(saving);
+        } else if saving.extent != Extent::Apart {
+            self.save_base = Some(saving.icount);
         }
         step
     }
@@ -137,9 +156,14 @@ impl Machine {
         match saving.stage {
             Stage::Settling => {
                 saving.outline = self.ram.settle_copy(pages_max);
-                if saving.outline.is_some() {
-                    saving.stage = Stage::Comparing { pages: 0, bytes: 0 };
+                if saving.outline.is_none() {
+                    return SaveStep::Working;
                 }
+                if saving.extent == Extent::Increment {
+                    saving.stage = Stage::Pages;
+                    return SaveStep::Head(Box::new(self.head_of(saving, 0)));
+                }
+                saving.stage = Stage::Comparing { pages: 0, bytes: 0 };
                 SaveStep::Working
             }
             Stage::Comparing { pages: at, bytes } => {
@@ -178,7 +202,8 @@ impl Machine {
         let Outline { digest, pages } = saving.outline.expect("pages are settled before they are compared");
         let state = std::mem::take(&mut saving.state);
         let (config, icount) = (self.config().clone(), saving.icount);
-        SavedHead { digest: self.digest_with(digest, &state), config, icount, state, boot_bytes, pages }
+        let base = self.save_base.filter(|_| saving.extent == Extent::Increment);
+        SavedHead { digest: self.digest_with(digest, &state), config, icount, base, state, boot_bytes, pages }
     }
 
     /// True when as many bytes are kept for the save under way as it was given, or more. Pieces should be drawn before

@@ -7,8 +7,8 @@ use crate::engine::Engine;
 use crate::machine::config::RAM_BYTES_MIN;
 use crate::machine::io::{Input, Stop};
 use crate::machine::testing::{boot, record};
-use crate::machine::{Arriving, BootOptions, Elf, Saved};
-use crate::mem::PAGE_BYTES;
+use crate::machine::{Arriving, BootOptions, Elf, RestoreError, Saved};
+use crate::mem::{Extent, PAGE_BYTES};
 
 const KV: &[u8] = include_bytes!("../../guest-programs/kv/kv.elf");
 const CHURN: &[u8] = include_bytes!("../../guest-programs/churn/churn.elf");
@@ -76,7 +76,7 @@ fn finish(machine: &mut Machine, pages_max: usize) -> Saved {
 fn a_machine_that_has_run_on_is_saved_as_it_was() {
     for pages_max in [1, 7, 10_000] {
         let (mut machine, mut twin) = (lived(), lived());
-        machine.begin_save(PLENTY).unwrap();
+        machine.begin_save(PLENTY, Extent::Apart).unwrap();
         assert_eq!(machine.saving(), Some(twin.icount()));
         let before = machine.icount();
         machine.deliver(Input::Console(b"typed meanwhile".to_vec())).unwrap();
@@ -94,6 +94,58 @@ fn a_machine_that_has_run_on_is_saved_as_it_was() {
 }
 
 #[test]
+fn an_increment_on_the_machine_that_it_builds_on_is_the_machine_that_was_saved() {
+    let mut machine = lived();
+    assert_eq!(machine.save_base(), None);
+    // Without one to build on it is a base.
+    machine.begin_save(PLENTY, Extent::Increment).unwrap();
+    let (mut saved, mut at) = (finish(&mut machine, 9), machine.icount());
+    let whole = saved.pages.len();
+    let mut restored = Machine::restore(saved.clone()).unwrap();
+    let mut until = 1_000_000;
+    for round in 0..12 {
+        assert_eq!(machine.save_base(), Some(at));
+        until += 50_000;
+        record(&mut machine, round, frames(round), until);
+        if round == 4 {
+            machine.start_over();
+        }
+        if round % 3 == 1 {
+            machine.digest();
+        }
+        if round % 3 == 2 {
+            // Neither counts: one that is apart, and one that is given up.
+            machine.begin_save(PLENTY, Extent::Apart).unwrap();
+            finish(&mut machine, 1000);
+            machine.begin_save(PLENTY, Extent::Increment).unwrap();
+            (0..2).for_each(|_| drop(machine.save_next(round as usize)));
+            record(&mut machine, round, frames(90), until + 1_000);
+            assert!(machine.saving().is_some());
+            machine.abandon_save();
+        }
+        let mut twin = Machine::restore(machine.save()).unwrap();
+        machine.begin_save(PLENTY, Extent::Increment).unwrap();
+        let mut received = Received::default();
+        (0..round).for_each(|_| _ = received.take(&mut machine, 2));
+        // What is written now is of the next one.
+        record(&mut machine, round, frames(91), until + 2_000);
+        let is_of = received.head.as_ref().map(|head| head.base);
+        saved = received.finish(&mut machine, 5);
+        assert!(is_of.is_none_or(|base| base == Some(at)), "{is_of:?}");
+        assert!(saved.boot.is_empty() && (saved.pages.len() < whole || round == 4), "{}", saved.pages.len());
+        restored = restored.succeed(saved.clone()).unwrap();
+        at = twin.icount();
+        assert!(restored.save() == twin.save(), "round {round}");
+    }
+    // It fits no other machine, and none at another time.
+    let mut other = lived();
+    let untouched = (0..).find(|page| saved.pages.iter().all(|(saved, _)| saved != page)).unwrap();
+    other.ram_mut().load_page(untouched, &[9; PAGE_BYTES]).unwrap();
+    assert!(matches!(other.succeed(saved.clone()), Err(RestoreError::Digest { .. })));
+    assert!(matches!(churn(RAM_BYTES_MIN * 16).succeed(saved), Err(RestoreError::OtherMachine)));
+}
+
+#[test]
 fn a_joiner_follows_the_same_writes_and_neither_disturbs_the_other() {
     let (mut machine, mut twin) = (lived(), lived());
     let mut arriving = Arriving::new(machine.ram().size_bytes()).unwrap();
@@ -104,7 +156,7 @@ fn a_joiner_follows_the_same_writes_and_neither_disturbs_the_other() {
     arriving.load(&now(&machine, &mut machine.ram().pages_nonzero())).unwrap();
     record(&mut machine, 2, frames(4), 1_200_000);
     record(&mut twin, 2, frames(4), 1_200_000);
-    machine.begin_save(PLENTY).unwrap();
+    machine.begin_save(PLENTY, Extent::Apart).unwrap();
     let mut received = Received::default();
     let mut until = 1_200_000;
     for script in 5..9 {
@@ -127,13 +179,13 @@ fn a_joiner_follows_the_same_writes_and_neither_disturbs_the_other() {
 fn a_guest_that_resets_its_machine_meanwhile_does_not_disturb_it() {
     let all_steps = {
         let mut machine = lived();
-        machine.begin_save(PLENTY).unwrap();
+        machine.begin_save(PLENTY, Extent::Apart).unwrap();
         (0..).find(|_| machine.save_next(1) == SaveStep::End).unwrap()
     };
     assert!(all_steps > 20, "{all_steps}");
     for steps in (0..all_steps).step_by(3) {
         let (mut machine, mut twin) = (lived(), lived());
-        machine.begin_save(PLENTY).unwrap();
+        machine.begin_save(PLENTY, Extent::Apart).unwrap();
         let mut received = Received::default();
         (0..steps).for_each(|_| assert!(!received.take(&mut machine, 1)));
         record(&mut machine, 2, frames(4), 1_010_000);
@@ -147,13 +199,13 @@ fn a_guest_that_resets_its_machine_meanwhile_does_not_disturb_it() {
 fn one_save_at_a_time_and_one_that_is_abandoned_leaves_nothing() {
     let mut machine = lived();
     machine.abandon_save();
-    machine.begin_save(PLENTY).unwrap();
+    machine.begin_save(PLENTY, Extent::Apart).unwrap();
     let at = machine.icount();
     let mut until = 1_000_000;
     for steps in [0, 1, 2, 3, 10, 60] {
         until += 50_000;
         record(&mut machine, steps, frames(steps), until);
-        let refused = machine.begin_save(PLENTY);
+        let refused = machine.begin_save(PLENTY, Extent::Apart);
         assert_eq!(refused, Err(SaveUnderWay { at: machine.saving().unwrap() }));
         (0..steps).for_each(|_| drop(machine.save_next(2)));
         record(&mut machine, steps, frames(steps), until + 50_000);
@@ -161,13 +213,13 @@ fn one_save_at_a_time_and_one_that_is_abandoned_leaves_nothing() {
         assert_eq!((machine.saving(), machine.save_aside_bytes()), (None, 0));
         assert_eq!(machine.save_next(1), SaveStep::End);
         record(&mut machine, steps, frames(steps), until + 100_000);
-        machine.begin_save(PLENTY).unwrap();
+        machine.begin_save(PLENTY, Extent::Apart).unwrap();
         until += 100_000;
     }
     assert!(machine.icount() > at);
     let mut twin = Machine::restore(machine.save()).unwrap();
     machine.abandon_save();
-    machine.begin_save(PLENTY).unwrap();
+    machine.begin_save(PLENTY, Extent::Apart).unwrap();
     record(&mut machine, 9, frames(9), until + 100_000);
     assert_eq!(finish(&mut machine, 11), twin.save());
 }
@@ -196,7 +248,7 @@ fn what_is_kept_stays_within_its_limit_where_pieces_are_drawn_while_it_is_short(
             machine
         };
         let (mut machine, mut twin) = (start(), start());
-        machine.begin_save(LIMIT).unwrap();
+        machine.begin_save(LIMIT, Extent::Apart).unwrap();
         let mut until = 1_000_000;
         let (mut short, mut most) = (0, 0);
         let mut pieces = 0;
@@ -216,7 +268,7 @@ fn what_is_kept_stays_within_its_limit_where_pieces_are_drawn_while_it_is_short(
         // Then once more, whole.
         record(&mut twin, 1, Vec::new(), until);
         assert_eq!(machine.digest(), twin.digest());
-        machine.begin_save(LIMIT).unwrap();
+        machine.begin_save(LIMIT, Extent::Apart).unwrap();
         record(&mut machine, 1, Vec::new(), until + 1_000_000);
         assert_eq!(finish(&mut machine, 100), twin.save());
     }
@@ -257,7 +309,7 @@ fn pauses() {
             machine.digest();
         }
         let start = Instant::now();
-        machine.begin_save(64 << 20).unwrap();
+        machine.begin_save(64 << 20, Extent::Apart).unwrap();
         let begin = start.elapsed();
         let (mut until, mut took) = (1_000_000, Vec::new());
         let mut guest = std::time::Duration::ZERO;
@@ -285,7 +337,7 @@ fn pauses() {
              longest {longest:?}; all {whole:?}, of which the guest {guest:?}; {aside} bytes aside at most"
         );
         let start = Instant::now();
-        machine.begin_save(64 << 20).unwrap();
+        machine.begin_save(64 << 20, Extent::Apart).unwrap();
         let again = start.elapsed();
         for _ in 0..1000 {
             until += 40_000;

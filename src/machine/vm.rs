@@ -162,6 +162,8 @@ pub struct Machine {
     began: Icount,
     observer: Option<Box<Observer>>,
     pub(super) saving: Option<Box<Saving>>,
+    /// The position of the last save that another may build on.
+    pub(super) save_base: Option<Icount>,
 }
 
 impl Machine {
@@ -239,7 +241,17 @@ impl Machine {
         hart.restart(start.mode, start.pc, start.a1, start.a2);
         let mut board = Board::new(config.mac, &config.disks, config.platform == Platform::OwnSbi);
         board.set_model(config.board);
-        Self { began: hart.icount(), hart, ram, board, config, boot, observer: None, saving: None }
+        Self {
+            began: hart.icount(),
+            hart,
+            ram,
+            board,
+            config,
+            boot,
+            observer: None,
+            saving: None,
+            save_base: None,
+        }
     }
 
     /// A machine of parts that fit each other.
@@ -252,7 +264,22 @@ impl Machine {
     ) -> Self {
         hart.set_tohost(config.tohost);
         board.set_model(config.board);
-        Self { config, began: hart.icount(), hart, ram, board, boot, observer: None, saving: None }
+        Self {
+            config,
+            began: hart.icount(),
+            hart,
+            ram,
+            board,
+            boot,
+            observer: None,
+            saving: None,
+            save_base: None,
+        }
+    }
+
+    /// RAM, and what a reset starts over from.
+    pub(super) fn into_memory(self) -> (Ram, BootImage) {
+        (self.ram, self.boot)
     }
 
     /// The guest has reset its machine: everything starts over, and positions, time and the numbers of its

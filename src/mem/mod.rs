@@ -11,7 +11,7 @@ pub mod sv39;
 
 pub use bytes::Bytes;
 pub use pmp::Pmp;
-pub use ram::copy::{CopyUnderWay, Pages};
+pub use ram::copy::{CopyUnderWay, Extent, Pages};
 pub use ram::{OutOfRam, PAGE_BYTES, PageFlags, RAM_BASE, Ram};
 
 /// What an access wants to do: it selects the permission and the exception.

@@ -16,7 +16,7 @@
 //! None of the flags is state: they only control what to invalidate.
 //!
 //! Who follows the writes does so for itself: the digest (`dirty`), a joiner's transfer
-//! ([`Ram::note_writes`]) and a copy of RAM as it was at one moment ([`copy`]). All of them hear of a write by
+//! ([`Ram::note_writes`]), a copy of RAM as it was at one moment ([`copy`]) and the next such copy. All of them hear of a write by
 //! [`Ram::mark_dirty`], before it happens.
 
 pub mod copy;
@@ -27,7 +27,7 @@ use thiserror::Error;
 
 use self::copy::Copy as RamCopy;
 use super::bytes::Bytes;
-use crate::base::{Digest, GuestPhys, digest_bytes};
+use crate::base::{Digest, GuestPhys, Sabotage, digest_bytes};
 
 /// Where RAM starts (as on QEMU's `virt` machine).
 pub const RAM_BASE: GuestPhys = GuestPhys(0x8000_0000);
@@ -61,6 +61,10 @@ impl PageFlags {
     const DIRTY: Self = Self(8);
     /// A copy of RAM is under way, and the page has neither been written since it began nor been drawn.
     const UNCOPIED: Self = Self(16);
+    /// The page has been written since the last copy began that others build on.
+    const CHANGED: Self = Self(32);
+    /// The page was `CHANGED` where that copy began.
+    const CHANGED_BEFORE: Self = Self(64);
 
     /// The flags that are in either set.
     pub const fn union(self, other: Self) -> Self {
@@ -300,6 +304,9 @@ impl Ram {
         }
         let mut old = std::mem::replace(self, other);
         self.before = old.before.take();
+        old.pages_changed()
+            .chain(old.pages_nonzero())
+            .for_each(|page| self.set_flags(page, PageFlags::CHANGED));
         if old.copy.is_some() {
             old.written = None;
             self.before = Some(Box::new(old));
@@ -317,9 +324,13 @@ impl Ram {
             self.put_aside(page);
         }
         let flags = &mut self.flags[page as usize];
-        if !flags.intersects(PageFlags::DIRTY) {
-            *flags = flags.union(PageFlags::DIRTY);
+        let is_first = !flags.intersects(PageFlags::DIRTY);
+        if is_first {
             self.dirty.push(page);
+        }
+        *flags = flags.union(PageFlags::DIRTY);
+        if is_first || !Sabotage::SaveChangeMissed.is_on() {
+            *flags = flags.union(PageFlags::CHANGED);
         }
     }
 

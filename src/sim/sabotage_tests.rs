@@ -14,6 +14,7 @@ use crate::ft::primary::{members, scenarios};
 use crate::host::store::{power_tests, prune_tests};
 use crate::log::{Entry, Event};
 use crate::machine::{Machine, Saved};
+use crate::mem::ram::copy::tests::copies_are_of_their_moments;
 use crate::replay::Replayer;
 use crate::snapshot::pack::tests as pack;
 
@@ -62,6 +63,7 @@ const fn detector(sabotage: Sabotage) -> Detector {
         Sabotage::StoreDurableEarly | Sabotage::StoreNameUnsynced => Detector::Scenario(power_tests::lives),
         Sabotage::StorePrunedBlind => Detector::Scenario(prune_tests::the_only_way_back_stays),
         Sabotage::StoreTailKept => Detector::Scenario(power_tests::a_cut_batch_does_not_come_back),
+        Sabotage::SaveChangeMissed => Detector::Scenario(copies_are_of_their_moments),
         Sabotage::SaveUnmarked | Sabotage::SaveEpochKept => {
             Detector::Scenario(|| pack::a_save_is_of_where_it_began(Engine::default(), 1..2))
         }

@@ -30,7 +30,7 @@ pub struct Packer<I> {
 impl<I: Iterator<Item = Piece>> Packer<I> {
     /// Encodes the configuration; the rest is packed chunk by chunk.
     pub fn new(head: SavedHead, pieces: I) -> Self {
-        let SavedHead { config, icount, digest, state, boot_bytes, pages } = head;
+        let SavedHead { config, icount, digest, state, boot_bytes, pages, base: _ } = head;
         let cut = Cut::new(&config, (icount, digest), state.len(), boot_bytes, pages);
         Self { cut, state, pieces, boot: Vec::new(), pages: Pages::default(), next: 0, page_end: 0 }
     }

@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use crate::machine::saving::tests as saving;
 use crate::machine::testing::{Recording, boot, record, replay};
 use crate::machine::{Machine, SaveStep, Saved};
+use crate::mem::Extent;
 use crate::snapshot::{Decoder, Encoder};
 
 const KV: &[u8] = include_bytes!("../../guest-programs/kv/kv.elf");
@@ -27,7 +28,7 @@ struct UnderWay {
 
 impl UnderWay {
     fn begin(machine: &mut Machine) -> Self {
-        machine.begin_save(u64::MAX).expect("no other is under way");
+        machine.begin_save(u64::MAX, Extent::Apart).expect("no other is under way");
         Self { at: machine.icount(), head: None, pieces: Vec::new() }
     }
 

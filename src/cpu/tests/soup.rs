@@ -11,7 +11,7 @@ use crate::base::{GuestPhys, GuestVirt, Prng};
 use crate::cpu::Cpu;
 use crate::cpu::{Answer, Hart, HartStop, Privilege, Question};
 use crate::engine::{Engine, Fared};
-use crate::mem::Ram;
+use crate::mem::{Extent, Ram};
 
 const SOUP: u64 = BASE + 0x4000;
 const SOUP_BYTES: u64 = 0x8000;
@@ -515,7 +515,7 @@ fn a_copy_of_ram_is_of_where_it_began_under_either_engine() {
             let (mut then, mut outline, mut drawn) = (None, None, Ram::new(2 << 20));
             let mut go_on = |ram: &mut Ram| match &then {
                 None => {
-                    ram.begin_copy(u64::MAX).unwrap();
+                    ram.begin_copy(u64::MAX, Extent::Base).unwrap();
                     then = Some(ram.bytes().to_vec());
                 }
                 Some(_) if outline.is_none() => outline = ram.settle_copy(prng.between(1, 60) as usize),

@@ -23,6 +23,9 @@
 //! A page that is `UNCOPIED` is `DIRTY` only while it waits in `unsettled`, and no write entry leads to it: the
 //! copy began a new [`Ram::epoch`], and each write since was marked. So `DIRTY` may be cleared without another.
 //!
+//! A copy may be an increment: only the pages that have been written since the copy began that it builds on, those of
+//! zeros too ([`Extent`]). A copy that is given up was none, for the next one.
+//!
 //! When a guest resets its machine, RAM is replaced as a whole. The RAM of before is then kept until its copy ends.
 
 use std::collections::BTreeMap;
@@ -32,6 +35,8 @@ use thiserror::Error;
 use super::{PAGE_BYTES, PageFlags, Ram, is_zero, part_of};
 use crate::base::{Digest, Sabotage};
 
+const ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
+
 /// The most pages that one call of [`Ram::draw_copy`] looks at, pages of zeros included.
 const PASSED_MAX: u32 = 16_384;
 
@@ -40,7 +45,18 @@ const PASSED_MAX: u32 = 16_384;
 #[error("a copy of RAM is under way already")]
 pub struct CopyUnderWay;
 
-/// Pages of a copy, ascending, none of them all zeros.
+/// What a copy is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Every page that is not all zeros. For later copies it does not count.
+    Apart,
+    /// The same, and the next increment builds on this one.
+    Base,
+    /// The pages written since the last copy began that was a `Base` or an `Increment`. The next one builds on this one.
+    Increment,
+}
+
+/// Pages of a copy, ascending; none of them all zeros, but in an increment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pages {
     /// Their numbers.
@@ -61,7 +77,7 @@ impl Pages {
 pub struct Outline {
     /// The digest of all of RAM, as [`Ram::digest`] computes it.
     pub digest: Digest,
-    /// How many pages are not all zeros.
+    /// How many pages it has.
     pub pages: u32,
 }
 
@@ -78,6 +94,19 @@ pub(super) struct Copy {
     /// How many pages have been drawn.
     drawn: u32,
     aside_bytes_max: u64,
+    extent: Extent,
+    /// How many pages an increment has.
+    changed: u32,
+}
+
+impl Copy {
+    /// How many pages there are to draw.
+    const fn pages(&self) -> u32 {
+        match self.extent {
+            Extent::Apart | Extent::Base => self.nonzero,
+            Extent::Increment => self.changed,
+        }
+    }
 }
 
 impl Ram {
@@ -86,12 +115,22 @@ impl Ram {
     ///
     /// # Errors
     /// One is under way.
-    pub fn begin_copy(&mut self, aside_bytes_max: u64) -> Result<(), CopyUnderWay> {
+    pub fn begin_copy(&mut self, aside_bytes_max: u64, extent: Extent) -> Result<(), CopyUnderWay> {
         if self.is_copying() {
             return Err(CopyUnderWay);
         }
+        const BOTH: PageFlags = PageFlags::CHANGED.union(PageFlags::CHANGED_BEFORE);
+        let mut changed = 0;
         for flags in &mut self.flags {
-            *flags = flags.union(PageFlags::UNCOPIED);
+            let is_changed = flags.intersects(PageFlags::CHANGED);
+            changed += u32::from(is_changed);
+            if extent != Extent::Increment || is_changed {
+                *flags = flags.union(PageFlags::UNCOPIED);
+            }
+            if extent != Extent::Apart {
+                let before = if is_changed { PageFlags::CHANGED_BEFORE } else { PageFlags::NONE };
+                *flags = flags.without(BOTH).union(before);
+            }
         }
         if !Sabotage::SaveEpochKept.is_on() {
             self.epoch += 1;
@@ -104,6 +143,8 @@ impl Ram {
             next: 0,
             drawn: 0,
             aside_bytes_max,
+            extent,
+            changed,
         }));
         Ok(())
     }
@@ -119,11 +160,16 @@ impl Ram {
         let ram = self.copied_mut();
         ram.settle(pages_max);
         let copy = ram.copy.as_ref().filter(|copy| copy.unsettled.is_empty())?;
-        Some(Outline { digest: Digest(copy.sum), pages: copy.nonzero })
+        Some(Outline { digest: Digest(copy.sum), pages: copy.pages() })
+    }
+
+    /// The pages that have been written since the last copy began which others build on.
+    pub(super) fn pages_changed(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.pages()).filter(|page| self.flags(*page).intersects(PageFlags::CHANGED))
     }
 
     /// The bytes of page `page` as they were where the copy began, if it has not been drawn; none if they were
-    /// all zeros and the page has been written since.
+    /// all zeros and the page has been written since. Not of an increment.
     pub fn copied_page(&self, page: u32) -> Option<&[u8]> {
         let ram = self.before.as_deref().unwrap_or(self);
         if ram.flags(page).intersects(PageFlags::UNCOPIED) {
@@ -162,8 +208,17 @@ impl Ram {
 
     /// Ends the copy, if one is under way, and frees what was put aside.
     pub fn end_copy(&mut self) {
-        self.before = None;
+        if let Some(before) = self.before.take() {
+            let is_counted = before.copy.as_ref().is_some_and(|copy| copy.extent != Extent::Apart);
+            for page in before.pages_changed_before().filter(|_| is_counted) {
+                self.set_flags(page, PageFlags::CHANGED);
+            }
+        }
         let Some(copy) = self.copy.take() else { return };
+        if copy.extent != Extent::Apart {
+            let pages: Vec<u32> = self.pages_changed_before().collect();
+            pages.into_iter().for_each(|page| self.set_flags(page, PageFlags::CHANGED));
+        }
         // Those that have been written since are among the dirty ones again.
         let flags = &self.flags;
         let is_untouched = |page: &u32| flags[*page as usize].intersects(PageFlags::UNCOPIED);
@@ -171,6 +226,10 @@ impl Ram {
         for flags in &mut self.flags[copy.next as usize..] {
             *flags = flags.without(PageFlags::UNCOPIED);
         }
+    }
+
+    fn pages_changed_before(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.pages()).filter(|page| self.flags(*page).intersects(PageFlags::CHANGED_BEFORE))
     }
 
     /// The RAM that is being copied, if one is.
@@ -225,7 +284,8 @@ impl Ram {
         if copy.next == self.pages() {
             return None;
         }
-        let left = copy.nonzero.saturating_sub(copy.drawn).min(PASSED_MAX);
+        let is_increment = copy.extent == Extent::Increment;
+        let left = copy.pages().saturating_sub(copy.drawn).min(PASSED_MAX);
         let room = pages_max.min(left as usize);
         let mut pages =
             Pages { numbers: Vec::with_capacity(room), bytes: Vec::with_capacity(room * PAGE_BYTES) };
@@ -236,10 +296,11 @@ impl Ram {
             let aside;
             let bytes = if self.flags(page).intersects(PageFlags::UNCOPIED) {
                 self.clear_flags(page, PageFlags::UNCOPIED);
-                (self.parts[page as usize] != 0).then(|| self.page(page))
+                (is_increment || self.parts[page as usize] != 0).then(|| self.page(page))
             } else {
                 aside = copy.aside.remove(&page);
-                aside.as_deref()
+                let is_of_it = is_increment && self.flags(page).intersects(PageFlags::CHANGED_BEFORE);
+                aside.as_deref().or(is_of_it.then_some(&ZEROS[..]))
             };
             if let Some(bytes) = bytes {
                 pages.numbers.push(page);
@@ -254,4 +315,4 @@ impl Ram {
 
 #[cfg(test)]
 #[path = "copy_tests.rs"]
-mod tests;
+pub(crate) mod tests;
