@@ -19,9 +19,10 @@ use lockstep::host::store::{
 use lockstep::lab::cluster::Cluster;
 use lockstep::lab::kvclient::request;
 use lockstep::log::{Event, Start};
-use lockstep::machine::{BootOptions, Elf, Machine, Saved};
+use lockstep::machine::{BootOptions, Elf, Machine, SaveStep, Saved};
+use lockstep::mem::Extent;
 use lockstep::replay::{Answers, RecordStop, Recorder};
-use lockstep::snapshot::Encoder;
+use lockstep::snapshot::{Encoder, Packer};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -79,7 +80,7 @@ fn boot(name: &str, disks: Vec<DiskSpec>) -> Machine {
 }
 
 fn meta_of(saved: &Saved, seq: Seq) -> CheckpointMeta {
-    CheckpointMeta { seq, icount: saved.icount, generation: Generation(1), digest: saved.digest }
+    CheckpointMeta { seq, icount: saved.icount, generation: Generation(1), digest: saved.digest, base: None }
 }
 
 impl Live {
@@ -135,6 +136,35 @@ impl Live {
         change(&mut saved);
         let meta = meta_of(&saved, seq);
         self.store.checkpoint(meta, Encoder::new(saved)).unwrap();
+        self.saved(meta)
+    }
+
+    /// Saves a checkpoint as a node does, which builds on `base` if there is one.
+    fn checkpoint_on(&mut self, base: Option<Kept>) -> Kept {
+        let seq = Seq(self.recorder.seq_next().get() - 1);
+        let machine = self.recorder.machine_mut();
+        let extent = if base.is_some() { Extent::Increment } else { Extent::Base };
+        machine.begin_save(u64::MAX, extent).unwrap();
+        let (mut head, mut pieces) = (None, Vec::new());
+        loop {
+            match machine.save_next(100) {
+                SaveStep::Working => {}
+                SaveStep::Head(saved) => head = Some(*saved),
+                SaveStep::Piece(piece) => pieces.push(piece),
+                SaveStep::End => break,
+            }
+        }
+        let head = head.unwrap();
+        assert_eq!(head.base, base.map(|base| base.at));
+        let (icount, digest, base) = (head.icount, head.digest, base.map(|base| base.seq));
+        let meta = CheckpointMeta { seq, icount, generation: Generation(1), digest, base };
+        let chunks: Vec<Vec<u8>> = Packer::new(head, pieces.into_iter()).collect();
+        self.store.checkpoint(meta, chunks.into_iter()).unwrap();
+        self.saved(meta)
+    }
+
+    fn saved(&self, meta: CheckpointMeta) -> Kept {
+        let seq = meta.seq;
         loop {
             match self.events.recv_timeout(Duration::from_secs(60)).unwrap() {
                 StoreEvent::CheckpointSaved { seq: saved, .. } if saved == seq => break,
@@ -185,7 +215,71 @@ fn made() -> &'static Made {
     })
 }
 
-/// A copy of that store to change.
+/// A closed store with checkpoints at 10, 20 and 30 seconds, of which the last two each build on the one before, and one at
+/// 40 that stands by itself; and these.
+fn built(dir: &Path) -> [Kept; 4] {
+    let mut live = Live::begin(dir, boot("chatter", Vec::new()));
+    let mut checkpoint = |seconds, base| {
+        live.run_to(seconds);
+        live.checkpoint_on(base)
+    };
+    let first = checkpoint(10, None);
+    let second = checkpoint(20, Some(first));
+    let kept = [first, second, checkpoint(30, Some(second)), checkpoint(40, None)];
+    live.run_to(50);
+    live.store.close().unwrap();
+    kept
+}
+
+#[test]
+fn checkpoints_that_build_on_each_other_are_gone_back_to_like_any() {
+    let dir = TempDir::new().unwrap();
+    let (store, out) = (dir.path().join("s"), dir.path().join("out"));
+    let (store, out) = (text(&store), text(&out));
+    let kept = built(Path::new(store));
+    let listed = json(&ends(0, &["store", "ls", store, "--json"]));
+    let of = |nth: usize, field: &str| listed["checkpoints"][nth + 1][field].as_u64();
+    assert_eq!(
+        [0, 1, 2, 3].map(|nth| of(nth, "builds_on")),
+        [None, Some(kept[0].seq.get()), Some(kept[1].seq.get()), None]
+    );
+    assert!(of(1, "bytes") < of(0, "bytes") && of(2, "bytes") < of(3, "bytes"), "{listed}");
+    let verified = json(&ends(0, &["store", "verify", store, "--json"]));
+    assert_eq!((&verified["verdict"], &verified["checkpoints"]), (&"whole".into(), &5.into()), "{verified}");
+    // A recording that begins there has a base of its own.
+    let at = kept[2].at.get().to_string();
+    let seq = kept[2].seq.get().to_string();
+    let there = digest(&ends(0, &["replay", store, "--at", &at]));
+    let exported = json(&ends(0, &["store", "export", store, out, "--from", &seq, "--json"]));
+    assert_eq!((exported["seq"].as_u64(), &exported["out"]), (Some(kept[2].seq.get()), &out.into()));
+    let end = digest(&ends(0, &["replay", store]));
+    assert_eq!(digest(&ends(0, &["replay", out])), end);
+    assert_ne!(there, end);
+    // Rot in what a checkpoint builds on is that one's, too: the one before is gone back to.
+    let base = files(Path::new(store), ".ckpt")[1].clone();
+    flip(&base, 4000);
+    let damaged = ends(1, &["store", "verify", store]);
+    assert!(said(&damaged).contains(base.file_name().unwrap().to_str().unwrap()), "{}", said(&damaged));
+    let refused = ends(2, &["replay", store, "--at", &at]);
+    assert!(told(&refused).contains(text(&base)), "{}", told(&refused));
+    assert_eq!(digest(&ends(0, &["replay", store])), end, "the newest stands by itself");
+}
+
+#[test]
+fn what_checkpoints_build_on_goes_with_the_last_of_them() {
+    let dir = TempDir::new().unwrap();
+    let store = dir.path().join("s");
+    built(&store);
+    let prune = |keep: &str| json(&ends(0, &["store", "prune", text(&store), "--keep", keep, "--json"]));
+    let pruned = prune("2");
+    assert_eq!((&pruned["checkpoints"], &pruned["needed"]), (&1.into(), &2.into()), "only the store's first");
+    ends(0, &["store", "verify", text(&store)]);
+    assert_eq!(prune("1")["checkpoints"], 3);
+    ends(0, &["store", "verify", text(&store)]);
+    assert_eq!(files(&store, ".ckpt").len(), 1);
+}
+
+/// A copy of the store of a minute, to change.
 fn copy() -> (TempDir, PathBuf) {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("s");
@@ -279,7 +373,7 @@ fn a_store_is_listed() {
         assert!(listed.lines().any(|listed| listed == line), "{line:?} in\n{listed}");
     }
     for kept in made.kept {
-        let row = format!("{:>14} {:>18} ", kept.seq.get(), kept.at.get());
+        let row = format!("{:>14} {:>14} {:>18} ", kept.seq.get(), "-", kept.at.get());
         assert!(listed.lines().any(|line| line.starts_with(&row)), "{row:?} in\n{listed}");
     }
     let found = json(&ends(0, &["store", "ls", text(&made.path), "--json"]));
@@ -535,8 +629,8 @@ fn a_time_before_the_end_is_a_time_of_the_guests_clock() {
 fn save_at(path: &Path, ns: u64) {
     let mut bytes = fs::read(path).unwrap();
     bytes[56..64].copy_from_slice(&ns.to_le_bytes());
-    let crc = crc32fast::hash(&bytes[..72]);
-    bytes[72..76].copy_from_slice(&crc.to_le_bytes());
+    let crc = crc32fast::hash(&bytes[..80]);
+    bytes[80..84].copy_from_slice(&crc.to_le_bytes());
     let end = bytes.len() - 16;
     let sum = xxhash_rust::xxh3::xxh3_128(&bytes[..end]);
     bytes[end..].copy_from_slice(&sum.to_le_bytes());
@@ -627,8 +721,8 @@ fn the_only_way_back_is_not_removed() {
     let before = content(&store);
     let told = told(&ends(2, &["store", "prune", &path, "--keep", "1K"]));
     let begins = format!(
-        "lockstep: the limit of 1024 bytes would remove the only way back: the newest checkpoint of {path} and the log \
-         after it have "
+        "lockstep: the limit of 1024 bytes would remove the only way back: the newest checkpoint of {path}, what it \
+         builds on, and the log after that have "
     );
     assert!(
         told.starts_with(&begins) && told.ends_with("\n  fix: keep at least that: --keep 1M\n"),
@@ -880,8 +974,8 @@ fn a_store_that_is_not_whole_is_refused_with_what_is_missing() {
 
     // Another format.
     let identity = fs::read_to_string(store.join("store")).unwrap();
-    fs::write(store.join("store"), identity.replace("\"format\": 1", "\"format\": 9")).unwrap();
-    let what = format!("{path}/store has format 9, this lockstep reads format 1");
+    fs::write(store.join("store"), identity.replace("\"format\": 2", "\"format\": 9")).unwrap();
+    let what = format!("{path}/store has format 9, this lockstep reads format 2");
     all_refuse(&path, &what, "open it with the lockstep that wrote it");
     refuses(&what, "open it with the lockstep that wrote it");
     fs::write(store.join("store"), identity.replace("talker", "walker")).unwrap();

@@ -100,6 +100,8 @@ sabotages! {
     SaveEpochKept = "save-epoch-kept",
     /// A page that is written while it waits to be digested for a save is missing in the next increment.
     SaveChangeMissed = "save-change-missed",
+    /// A store's old checkpoints are removed although newer ones build on them.
+    StoreBasePruned = "store-base-pruned",
     /// A store's old checkpoints are removed without a look at what is left.
     StorePrunedBlind = "store-pruned-blind",
 }

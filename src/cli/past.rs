@@ -332,10 +332,7 @@ pub fn follow(
 /// The machine at a checkpoint; otherwise what is wrong with it, with its file. That the state is the one which the
 /// checkpoint's header names, the store and the machine have checked then.
 pub fn restore(store: &StoreReader, checkpoint: CheckpointInfo) -> Result<Machine, String> {
-    let chunks = store.read_checkpoint(checkpoint.meta.seq).map_err(|error| error.to_string())?;
-    let path = chunks.path().display().to_string();
-    let saved = chunks.saved().map_err(|error| error.to_string())?;
-    Machine::restore(saved).map_err(|error| format!("{path}: {error}"))
+    store.restore(checkpoint.meta.seq).map_err(|error| error.to_string())
 }
 
 /// Words about work that takes long, on standard error.

@@ -165,18 +165,8 @@ impl StoreArgs {
 fn newest(store: &Store) -> Result<(CheckpointInfo, Machine), Refusal> {
     let mut first = None;
     for info in store.status().checkpoints.into_iter().rev() {
-        let saved = store.read_checkpoint(info.meta.seq).and_then(|chunks| chunks.saved());
-        let error = match saved {
-            Ok(saved) => match Machine::restore(saved) {
-                Ok(machine) => return Ok((info, machine)),
-                Err(error) => Refusal {
-                    failure: Failure::new(format!(
-                        "the checkpoint at {} is unusable: {error}",
-                        info.meta.icount
-                    )),
-                    is_damage: true,
-                },
-            },
+        let error: Refusal = match store.restore(info.meta.seq) {
+            Ok(machine) => return Ok((info, machine)),
             Err(error) => error.into(),
         };
         say!("lockstep: {}", error.failure.what);

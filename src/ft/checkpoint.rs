@@ -7,6 +7,9 @@
 //!               +------------ role or store lost --> dropped                       the store: saved, or not
 //! ```
 //!
+//! Most are increments: of RAM they have what has been written since the checkpoint before, which has to be the newest in
+//! the store. Every so many, and once they are as large together as what they build on, one stands by itself again.
+//!
 //! Promises: the machine stands still only where the save begins and while more waits than may; what a checkpoint takes
 //! for done on the disks survives a loss of the host; a node that goes on from a checkpoint need not repeat anything
 //! from before it: a checkpoint is kept only once the switch has accepted the frames and the console has shown the bytes
@@ -31,6 +34,9 @@ const ASIDE_BYTES_MAX: u64 = 64 << 20;
 /// Pieces that are drawn before the guest runs on when that is exceeded.
 const PIECES_IN_A_ROW: usize = 64;
 
+/// So many increments follow each other before a checkpoint stands by itself.
+const INCREMENTS_MAX: u32 = 15;
+
 /// How often it is looked whether what was before has left.
 const LOOK_NS: u64 = 5_000_000;
 
@@ -40,6 +46,8 @@ struct Saving {
     seq: Seq,
     at: Icount,
     generation: Generation,
+    /// The checkpoint that it builds on.
+    base: Option<Seq>,
     /// The last frame, and the console's end, from before.
     net_before: u64,
     console_before: u64,
@@ -61,12 +69,25 @@ pub(super) struct Kept {
     pub pause_ns: u64,
 }
 
+/// The newest checkpoint in the store, with those that it builds on.
+#[derive(Clone, Copy, Debug)]
+struct Chain {
+    seq: Seq,
+    at: Icount,
+    /// Bytes of the one that stands by itself.
+    base_bytes: u64,
+    /// How many build on it, and their bytes.
+    increments: u32,
+    bytes: u64,
+}
+
 /// The checkpoints of a node.
 #[derive(Debug, Default)]
 pub(super) struct Checkpoints {
     saving: Option<Saving>,
     /// The last one that the store has.
     pub last: Option<Kept>,
+    chain: Option<Chain>,
     /// Disks that have been asked to sync, also for a checkpoint that came to nothing, and have not answered.
     syncs: usize,
     /// When the next piece may be drawn.
@@ -85,7 +106,9 @@ impl Checkpoints {
     ) {
         let begun_ns = world.now_ns();
         let is_free = common.store.durable().is_some() && self.saving.is_none();
-        if !is_free || machine.begin_save(ASIDE_BYTES_MAX, Extent::Apart).is_err() {
+        let base = self.base_for(machine);
+        let extent = if base.is_some() { Extent::Increment } else { Extent::Base };
+        if !is_free || machine.begin_save(ASIDE_BYTES_MAX, extent).is_err() {
             asked_by
                 .into_iter()
                 .for_each(|link| common.refuse(link, "no checkpoint: another is being saved"));
@@ -101,6 +124,7 @@ impl Checkpoints {
             seq,
             at: machine.icount(),
             generation,
+            base,
             net_before: machine.tx_seq(),
             console_before: machine.console_bytes(),
             is_drawn: false,
@@ -109,6 +133,14 @@ impl Checkpoints {
             pause_ns,
         });
         self.next_ns = 0;
+    }
+
+    /// The checkpoint that the next one of `machine` builds on, unless it is to stand by itself.
+    fn base_for(&self, machine: &Machine) -> Option<Seq> {
+        let chain = self.chain.as_ref()?;
+        let builds = chain.increments < INCREMENTS_MAX && chain.bytes <= chain.base_bytes;
+        // What the machine takes for its last save may have failed in the store.
+        (builds && machine.save_base() == Some(chain.at)).then_some(chain.seq)
     }
 
     pub fn is_under_way(&self) -> bool {
@@ -152,8 +184,9 @@ impl Checkpoints {
         match machine.save_next(PAGES_A_PIECE) {
             SaveStep::Working => {}
             SaveStep::Head(head) => {
-                let (seq, generation) = (saving.seq, saving.generation);
-                common.commands.push(Command::SaveCheckpoint { seq, generation, head });
+                let (seq, generation, base) = (saving.seq, saving.generation, saving.base);
+                debug_assert_eq!(head.base.is_some(), base.is_some());
+                common.commands.push(Command::SaveCheckpoint { seq, generation, base, head });
             }
             SaveStep::Piece(piece) => common.commands.push(Command::CheckpointPiece(piece)),
             SaveStep::End => {
@@ -209,7 +242,13 @@ impl Checkpoints {
         match outcome {
             Ok(bytes) => {
                 let Some(saving) = self.saving.take() else { return };
-                let Saving { seq, at, pause_ns, asked_by, .. } = saving;
+                let Saving { seq, at, pause_ns, asked_by, base, .. } = saving;
+                self.chain = Some(match self.chain.filter(|_| base.is_some()) {
+                    Some(Chain { base_bytes, increments, bytes: before, .. }) => {
+                        Chain { seq, at, base_bytes, increments: increments + 1, bytes: before + bytes }
+                    }
+                    None => Chain { seq, at, base_bytes: bytes, increments: 0, bytes: 0 },
+                });
                 self.last = Some(Kept { seq, at, since_ns: now_ns, pause_ns });
                 let json = serde_json::json!({ "checkpoint": at, "entry": seq, "bytes": bytes });
                 for link in asked_by {
@@ -217,7 +256,10 @@ impl Checkpoints {
                     common.commands.push(Command::Close { link });
                 }
             }
-            Err(why) => self.give_up(common, machine, &why),
+            Err(why) => {
+                self.chain = None;
+                self.give_up(common, machine, &why);
+            }
         }
     }
 
@@ -237,6 +279,7 @@ impl Checkpoints {
     /// The node's role is over, and its disks answer no more.
     pub fn role_is_over(&mut self, common: &mut Common) {
         self.give_up(common, None, "the node's role is over");
+        self.chain = None;
         self.syncs = 0;
     }
 
@@ -308,7 +351,7 @@ mod tests {
         assert_eq!(scene.begin(3).len(), 1, "its disk is synced");
         let said = scene.drawn();
         assert!(
-            said.len() == 1 && said[0].starts_with("SaveCheckpoint { seq: #3, generation: g1"),
+            said.len() == 1 && said[0].starts_with("SaveCheckpoint { seq: #3, generation: g1, base: None"),
             "{said:?}"
         );
         assert_eq!(scene.synced(Ok(Worked::Done)), ["KeepCheckpoint { seq: #3 }"]);
@@ -322,6 +365,33 @@ mod tests {
         assert!(said[0].starts_with("30 Answer") && said[0].contains("\\\"entry\\\":3"), "{said:?}");
         assert_eq!((said.len(), said[1].as_str()), (2, "30 closed"));
         assert!(!scene.checkpoints.is_under_way() && scene.machine.saving().is_none());
+    }
+
+    #[test]
+    fn a_checkpoint_builds_on_the_one_before_until_these_are_many_large_or_not_in_the_store() {
+        let mut scene = Scene::new();
+        // The base that each is of, if it has one; the store answers.
+        let mut next = |seq: u64, outcome: Result<u64, &str>| {
+            scene.begin(seq);
+            let said = scene.drawn().remove(0);
+            scene.synced(Ok(Worked::Done));
+            let Scene { common, machine, checkpoints, .. } = &mut scene;
+            let outcome = outcome.map_err(str::to_owned);
+            checkpoints.ended(common, Some(machine), Seq(seq), outcome, 7);
+            common.commands.clear();
+            let of = said.split_once("base: ").expect("it says so").1;
+            of.strip_prefix("Some(#").map_or(0, |rest| rest.split(')').next().unwrap().parse().unwrap())
+        };
+        assert_eq!(next(10, Ok(1000)), 0, "nothing is in the store");
+        assert_eq!([next(11, Ok(400)), next(12, Ok(600)), next(13, Ok(1))], [10, 11, 12]);
+        assert_eq!(next(14, Ok(1 << 30)), 0, "they have 1001 bytes, and their base 1000");
+        assert_eq!([next(15, Ok(1)), next(16, Err("no room"))], [14, 15]);
+        assert_eq!(next(17, Ok(1 << 30)), 0, "the last one is not in the store");
+        for seq in 18..18 + u64::from(INCREMENTS_MAX) {
+            assert_eq!(next(seq, Ok(1)), seq - 1);
+        }
+        assert_eq!(next(50, Ok(1)), 0, "these are many");
+        assert_eq!(next(51, Ok(1)), 50);
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub enum Command {
         seq: Seq,
         /// The generation after it.
         generation: Generation,
+        /// The checkpoint that it builds on.
+        base: Option<Seq>,
         /// The state but its memory.
         head: Box<SavedHead>,
     },

@@ -1114,8 +1114,8 @@ impl Running {
                 }
                 self.recording.append(self.node.generation(), bytes);
             }
-            Command::SaveCheckpoint { seq, generation, head } => {
-                if let Err(why) = self.store.save(seq, generation, *head) {
+            Command::SaveCheckpoint { seq, generation, base, head } => {
+                if let Err(why) = self.store.save((seq, base), generation, *head) {
                     let now_ns = self.now_ns();
                     self.node.step(Event::Checkpointed { seq, outcome: Err(why) }, now_ns);
                 }

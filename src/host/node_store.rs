@@ -220,6 +220,7 @@ impl NodeStore {
             icount: base.icount,
             generation,
             digest: base.digest,
+            base: None,
         };
         let identity = Identity::new(vm, life, &base.config, &meta);
         let (number, report, notes) = (self.number, self.report.clone(), self.notes.take());
@@ -282,10 +283,15 @@ impl NodeStore {
         Err(why)
     }
 
-    /// Begins to save a checkpoint, while pieces of it come.
-    pub fn save(&mut self, seq: Seq, generation: Generation, head: SavedHead) -> Result<(), String> {
+    /// Begins to save the checkpoint after entry `seq`, which builds on `base`, while pieces of it come.
+    pub fn save(
+        &mut self,
+        (seq, base): (Seq, Option<Seq>),
+        generation: Generation,
+        head: SavedHead,
+    ) -> Result<(), String> {
         let State::Open(store) = &self.state else { return Err("there is no store yet".into()) };
-        let meta = CheckpointMeta { seq, icount: head.icount, generation, digest: head.digest };
+        let meta = CheckpointMeta { seq, icount: head.icount, generation, digest: head.digest, base };
         let ((pieces, coming), (keep, kept)) = (channel(), channel());
         let waiting = Arc::new(AtomicUsize::new(0));
         let coming = Pieces { pieces: coming, waiting: waiting.clone() };

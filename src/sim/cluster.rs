@@ -200,7 +200,7 @@ struct Slot {
     /// The disks hold what the machine in the store takes for done.
     disks_go_with_store: bool,
     /// The checkpoint that is being saved, and its pieces.
-    saving: Option<(Seq, Generation, SavedHead)>,
+    saving: Option<Saving>,
     pieces: Vec<Piece>,
     /// So many frames of the store were given to the process that goes on from it.
     given: usize,
@@ -208,6 +208,14 @@ struct Slot {
     disk_at: [u64; DISKS_MAX],
     /// From then on this process' disks have to have what is acknowledged.
     answerable_from: Option<u64>,
+}
+
+/// What a checkpoint is of that is being saved.
+struct Saving {
+    seq: Seq,
+    generation: Generation,
+    base: Option<Seq>,
+    head: SavedHead,
 }
 
 /// A connection's end in `slot`; `other` is the end that the peer holds.

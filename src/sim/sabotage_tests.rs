@@ -64,6 +64,7 @@ const fn detector(sabotage: Sabotage) -> Detector {
         Sabotage::StorePrunedBlind => Detector::Scenario(prune_tests::the_only_way_back_stays),
         Sabotage::StoreTailKept => Detector::Scenario(power_tests::a_cut_batch_does_not_come_back),
         Sabotage::SaveChangeMissed => Detector::Scenario(copies_are_of_their_moments),
+        Sabotage::StoreBasePruned => Detector::Scenario(prune_tests::what_a_checkpoint_builds_on_stays),
         Sabotage::SaveUnmarked | Sabotage::SaveEpochKept => {
             Detector::Scenario(|| pack::a_save_is_of_where_it_began(Engine::default(), 1..2))
         }

@@ -1,9 +1,9 @@
 //! `lockstep store export`: a recording that starts at a checkpoint, and has all the log behind it.
 
-use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+
+use serde_json::json;
 
 use super::super::past::{Progress, seq, unusable};
 use crate::base::{Generation, Seq};
@@ -13,6 +13,7 @@ use crate::host::say::put;
 use crate::host::store::{Check, CheckpointInfo, StoreError, StoreReader};
 use crate::inspect::picture::bytes_text;
 use crate::log::{Event, Frame, FrameBuilder, FrameError, Lineage, Payloads};
+use crate::snapshot::Encoder;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -25,6 +26,9 @@ pub struct Args {
     /// Start at the checkpoint after this entry, as `lockstep store ls` numbers them [default: the oldest]
     #[arg(long, value_name = "CHECKPOINT", value_parser = seq)]
     from: Option<Seq>,
+    /// One JSON object: out, seq, icount, seq_last, bytes
+    #[arg(long)]
+    json: bool,
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
@@ -41,6 +45,14 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     match write(&store, &from, &args.out, &mut is_begun) {
         Ok(bytes) => {
             let (seq, at, last) = (from.meta.seq, from.meta.icount, store.found().last());
+            if args.json {
+                let (out, icount) = (&args.out, at);
+                put!(
+                    "{}",
+                    json!({ "out": out, "seq": seq, "icount": icount, "seq_last": last, "bytes": bytes })
+                )?;
+                return Ok(0);
+            }
             put!(
                 "{}: a recording from the checkpoint after entry {seq}, at {at}, to entry {last}, {} of log",
                 args.out.display(),
@@ -79,16 +91,11 @@ fn write(
         base_digest: meta.digest,
         ..store.found().identity.lineage()
     };
-    let unread = Rc::new(RefCell::new(None));
-    let note = Rc::clone(&unread);
-    let chunks = store.read_checkpoint(meta.seq).map_err(unusable)?;
-    let chunks = chunks.map_while(move |chunk| chunk.map_err(|why| note.replace(Some(why))).ok());
-    let created = LogWriter::create(out, lineage, meta.generation, chunks);
+    // It may be an increment, and a recording's base is not.
+    let base = store.restore(meta.seq).map_err(unusable)?.save();
+    let created = LogWriter::create(out, lineage, meta.generation, Encoder::new(base));
     *is_begun = !matches!(created, Err(LogError::Occupied { .. }));
     let mut writer = created.map_err(Failure::of_recording)?;
-    if let Some(error) = unread.take() {
-        return Err(unusable(error));
-    }
     let mut progress = Progress::begin();
     for frame in store.frames_after(meta.seq).map_err(unusable)? {
         let frame = frame.map_err(unusable)?;

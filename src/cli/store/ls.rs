@@ -100,8 +100,8 @@ fn to_text(found: &Findings, now_ns: u64) -> String {
     line(format_args!("checkpoints   {}", found.checkpoints.len()));
     if !found.checkpoints.is_empty() {
         line(format_args!(
-            "{:>14} {:>18} {:>10}  {:<20} {:>5} {:>9}  digest",
-            "after entry", "position", "generation", "saved", "age", "bytes"
+            "{:>14} {:>14} {:>18} {:>10}  {:<20} {:>5} {:>9}  digest",
+            "after entry", "builds on", "position", "generation", "saved", "age", "bytes"
         ));
     }
     for checkpoint in &found.checkpoints {
@@ -109,8 +109,9 @@ fn to_text(found: &Findings, now_ns: u64) -> String {
         let (seq, saved) = (meta.seq.get(), time_of_day_text(checkpoint.saved_ns));
         let (age, bytes) = (age_text(age_s(checkpoint, now_ns)), bytes_text(checkpoint.bytes));
         let (position, generation, digest) = (meta.icount.get(), meta.generation.get(), meta.digest);
+        let base = meta.base.map_or_else(|| "-".to_owned(), |base| base.get().to_string());
         line(format_args!(
-            "{seq:>14} {position:>18} {generation:>10}  {saved:<20} {age:>5} {bytes:>9}  {digest}"
+            "{seq:>14} {base:>14} {position:>18} {generation:>10}  {saved:<20} {age:>5} {bytes:>9}  {digest}"
         ));
     }
     let segments = found.segments.len();
@@ -135,6 +136,7 @@ fn to_json(found: &Findings, args: &Args, now_ns: u64) -> Value {
         let meta = &checkpoint.meta;
         json!({
             "seq": meta.seq,
+            "builds_on": meta.base,
             "icount": meta.icount,
             "generation": meta.generation,
             "digest": meta.digest,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::s;
 use crate::cli::Failure;
 use crate::cli::past::unusable;
@@ -17,20 +19,41 @@ pub struct Args {
     /// How much to keep: a time (2h), bytes (10G), a number of checkpoints (3), or several of these with commas
     #[arg(long, value_name = "2h|10G|3")]
     keep: Keep,
+    /// One JSON object: checkpoints, segments, bytes_freed, needed
+    #[arg(long)]
+    json: bool,
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
     let report = store::prune(&args.dir, &args.keep).map_err(unusable)?;
     let Pruned { checkpoints, segments } = report.pruned;
     let dir = args.dir.display();
+    let needed = report.needed;
+    if args.json {
+        put!(
+            "{}",
+            json!({
+                "dir": args.dir,
+                "checkpoints": checkpoints,
+                "segments": segments,
+                "bytes_freed": report.bytes_freed,
+                "needed": needed,
+            })
+        )?;
+        return Ok(0);
+    }
     match checkpoints {
-        0 => put!("{dir}: nothing is over the limit")?,
+        0 if needed == 0 => put!("{dir}: nothing is over the limit")?,
+        0 => {}
         _ => put!(
             "{dir}: {checkpoints} checkpoint{} and {segments} segment{} removed, {} free again",
             s(checkpoints),
             s(segments),
             bytes_text(report.bytes_freed)
         )?,
+    }
+    if needed > 0 {
+        put!("{dir}: {needed} checkpoint{} over the limit stay: newer ones build on them", s(needed))?;
     }
     Ok(0)
 }

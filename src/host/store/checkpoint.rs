@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size  field
 //! 0       8     magic, "LKSTPCKP"
-//! 8       4     format version, 1
+//! 8       4     format version, 2
 //! 12      4     header length in bytes, this table up to the CRC and with it
 //! 16      8     number of the last entry that the state contains
 //! 24      8     position of the state
@@ -11,12 +11,16 @@
 //! 40      16    digest of the state
 //! 56      8     when it was saved, ns since 1970
 //! 64      8     id of the store
-//! 72      4     CRC-32 (IEEE) of all the bytes before
-//! 76      ...   the chunks of a snapshot, one after another
+//! 72      8     number of the last entry of the checkpoint that it builds on; its own if it stands by itself
+//! 80      4     CRC-32 (IEEE) of all the bytes before
+//! 84      ...   the chunks of a snapshot, one after another
 //! end-32  8     "LKSTPEND"
 //! end-24  8     length of the chunks in bytes
 //! end-16  16    XXH3-128 of all the bytes before
 //! ```
+//!
+//! The snapshot of one that builds on another holds only the pages that have been written since that one, those of zeros
+//! too, and nothing of what a reset starts over from.
 //!
 //! It is written as `.part`, synced, renamed, and the directory is synced: under its own name it is whole.
 
@@ -27,7 +31,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::error::StoreError;
 use super::files::{Files, StoreFile, read_full, write_full};
-use super::identity::Identity;
+use super::identity::{self, Identity};
+use super::segment::number_in;
 use crate::base::{Digest, Generation, Icount, Seq};
 use crate::machine::Saved;
 use crate::snapshot::chunk::CHUNK_PREFIX_BYTES;
@@ -35,8 +40,8 @@ use crate::snapshot::{Decoder, chunk_len};
 
 const MAGIC: [u8; 8] = *b"LKSTPCKP";
 const MAGIC_END: [u8; 8] = *b"LKSTPEND";
-const VERSION: u32 = 1;
-const HEADER_BYTES: usize = 76;
+const VERSION: u32 = identity::FORMAT;
+const HEADER_BYTES: usize = 84;
 const TRAILER_BYTES: usize = 32;
 /// Written between two syncs, so that a large checkpoint does not fill the page cache and then make the
 /// log's next sync wait for all of it.
@@ -53,6 +58,8 @@ pub struct CheckpointMeta {
     pub generation: Generation,
     /// Its digest.
     pub digest: Digest,
+    /// The checkpoint that it builds on, by that one's last entry; none if it stands by itself.
+    pub base: Option<Seq>,
 }
 
 /// A checkpoint that is kept.
@@ -71,6 +78,11 @@ pub fn name_of(seq: Seq) -> String {
     format!("{:020}.ckpt", seq.get())
 }
 
+/// Whether that is the name of a checkpoint.
+pub fn is_name(name: &str) -> bool {
+    number_in(name, ".ckpt").is_some()
+}
+
 /// The same while it is being written.
 pub fn part_name_of(seq: Seq) -> String {
     format!("{:020}.ckpt.part", seq.get())
@@ -87,6 +99,7 @@ fn encode_header(meta: &CheckpointMeta, saved_ns: u64, id: u64) -> Vec<u8> {
     out.extend_from_slice(&meta.digest.0.to_le_bytes());
     out.extend_from_slice(&saved_ns.to_le_bytes());
     out.extend_from_slice(&id.to_le_bytes());
+    out.extend_from_slice(&meta.base.unwrap_or(meta.seq).get().to_le_bytes());
     let crc = crc32fast::hash(&out);
     out.extend_from_slice(&crc.to_le_bytes());
     out
@@ -126,7 +139,11 @@ fn decode_header(bytes: &[u8]) -> Result<Header, NoHeader> {
     }
     let digest = Digest(u128::from_le_bytes(bytes[40..56].try_into().expect("sixteen bytes")));
     let (seq, icount, generation) = (Seq(u64_at(16)), Icount(u64_at(24)), Generation(u64_at(32)));
-    let meta = CheckpointMeta { seq, icount, generation, digest };
+    let base = Some(Seq(u64_at(72))).filter(|base| *base != seq);
+    if base.is_some_and(|base| base > seq) {
+        return bad(72, "it builds on a later checkpoint".into());
+    }
+    let meta = CheckpointMeta { seq, icount, generation, digest, base };
     Ok(Header { meta, saved_ns: u64_at(56), id: u64_at(64) })
 }
 

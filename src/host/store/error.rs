@@ -9,6 +9,7 @@ use super::identity::FORMAT;
 use crate::base::{Generation, Seq};
 use crate::host::remedy::fix_of_io;
 use crate::log::{FrameError, HeaderError};
+use crate::machine::RestoreError;
 
 /// What is wrong with a store, or keeps it from being written. [`StoreError::fix`] names the remedy.
 #[derive(Debug, Error)]
@@ -84,6 +85,27 @@ pub enum StoreError {
     NoCheckpoint {
         /// The directory.
         dir: PathBuf,
+    },
+    /// A checkpoint builds on one that is not there.
+    #[error(
+        "the store {} is not whole: its checkpoint after entry {seq} builds on one after entry {base}, which is missing",
+        dir.display()
+    )]
+    NoBase {
+        /// The directory.
+        dir: PathBuf,
+        /// The last entry of the checkpoint.
+        seq: Seq,
+        /// Of the one that it builds on.
+        base: Seq,
+    },
+    /// A checkpoint's bytes are what was written, and no machine's.
+    #[error("{}: {why}", path.display())]
+    NotAMachine {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: Box<RestoreError>,
     },
     /// A checkpoint's bytes are not what was written.
     #[error("{}, at byte {offset}: {why}", path.display())]
@@ -193,8 +215,8 @@ pub enum StoreError {
     },
     /// What is to be removed is needed, whatever the limit: nothing was removed.
     #[error(
-        "the limit of {limit} bytes would remove the only way back: the newest checkpoint of {} and the log after \
-         it have {bytes}",
+        "the limit of {limit} bytes would remove the only way back: the newest checkpoint of {}, what it builds \
+         on, and the log after that have {bytes}",
         dir.display()
     )]
     OnlyWayBack {
@@ -202,7 +224,7 @@ pub enum StoreError {
         dir: PathBuf,
         /// The limit.
         limit: u64,
-        /// Bytes of the newest checkpoint and the segments after it.
+        /// Bytes of the newest checkpoint, those that it builds on, and the segments after them.
         bytes: u64,
     },
     /// What would be left is not whole: nothing was removed.
@@ -264,6 +286,8 @@ impl StoreError {
             | StoreError::NoIdentity { .. }
             | StoreError::BadIdentity { .. }
             | StoreError::NoCheckpoint { .. }
+            | StoreError::NoBase { .. }
+            | StoreError::NotAMachine { .. }
             | StoreError::BadCheckpoint { .. }
             | StoreError::BadSegment { .. }
             | StoreError::Misnamed { .. }
@@ -330,11 +354,13 @@ impl StoreError {
             }
             StoreError::NoIdentity { .. }
             | StoreError::NoCheckpoint { .. }
+            | StoreError::NoBase { .. }
             | StoreError::Misnamed { .. }
             | StoreError::Foreign { .. }
             | StoreError::OtherGeneration { .. }
             | StoreError::Missing { .. } => Some(copy),
             StoreError::BadIdentity { .. }
+            | StoreError::NotAMachine { .. }
             | StoreError::BadCheckpoint { .. }
             | StoreError::BadSegment { .. }
             | StoreError::Rot { .. }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::BATCH_BYTES_MAX;
 use super::catalog::Catalog;
-use super::checkpoint::{self, CheckpointInfo, CheckpointMeta, Chunks};
+use super::checkpoint::{self, CheckpointInfo, CheckpointMeta};
 use super::error::StoreError;
 use super::files::{Files, HostFiles};
 use super::frames::Frames;
@@ -26,12 +26,14 @@ use super::identity::{self, Identity};
 use super::keep::Keep;
 use super::keeper::{Keeper, Pruned};
 use super::replica;
+use super::restore::restore;
 use super::survey::{Check, Survey, is_ours, survey};
 use super::writer::{self, Writer};
 use crate::base::{Generation, Seq};
 use crate::host::durable;
 use crate::host::remedy::CREATE_DIR;
 use crate::log::{FRAME_BYTES_MAX, Frame, FrameError};
+use crate::machine::Machine;
 
 /// Between two syncs when nobody waits for them.
 const RELAXED_SYNC_AFTER: Duration = Duration::from_secs(1);
@@ -430,13 +432,10 @@ impl Store {
         Frames::new(files, catalog, self.found.identity.clone(), after)
     }
 
-    /// The checkpoint after entry `seq`.
-    pub fn read_checkpoint(&self, seq: Seq) -> Result<Chunks, StoreError> {
-        let is_there = self.shared.catalog.lock().checkpoints.iter().any(|kept| kept.meta.seq == seq);
-        match is_there {
-            true => Chunks::open(&*self.shared.files, &self.found.identity, seq),
-            false => Err(StoreError::NoSuchCheckpoint { seq }),
-        }
+    /// The machine at the checkpoint after entry `seq`.
+    pub fn restore(&self, seq: Seq) -> Result<Machine, StoreError> {
+        let checkpoints = self.shared.catalog.lock().checkpoints.clone();
+        restore(&*self.shared.files, &self.found.identity, &checkpoints, seq)
     }
 
     /// Writes and syncs everything that waits, and ends. A checkpoint that is not finished is dropped.
@@ -480,8 +479,20 @@ impl Drop for Store {
 
 /// Removes what is of no use: a removal before was cut off, for example.
 pub(super) fn remove_leftovers(files: &dyn Files, found: &Survey) -> Result<(), StoreError> {
+    if found.leftovers.is_empty() {
+        return Ok(());
+    }
     let remove = |name: &String| files.remove(name).map_err(StoreError::io("remove", files.path(name)));
-    found.leftovers.iter().try_for_each(remove)
+    let sync = || files.sync_dir().map_err(StoreError::io("sync the directory", files.path("")));
+    // A checkpoint that is gone now, and comes back with a crash, must find the log that it needs.
+    sync()?;
+    let (checkpoints, rest): (Vec<_>, Vec<_>) =
+        found.leftovers.iter().partition(|name| checkpoint::is_name(name));
+    if !checkpoints.is_empty() {
+        checkpoints.into_iter().try_for_each(remove)?;
+        sync()?;
+    }
+    rest.into_iter().try_for_each(remove)
 }
 
 /// Looks through a store, removes what is of no use, and gets ready to go on.

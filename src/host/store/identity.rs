@@ -13,7 +13,7 @@ use crate::log::Lineage;
 use crate::machine::MachineConfig;
 
 /// The version of the whole directory: identity, segments' batches, checkpoints.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// The file's name.
 pub const NAME: &str = "store";
 /// The same while the store is being created.
@@ -173,8 +173,8 @@ mod tests {
 
     #[test]
     fn another_version_is_named_whatever_else_it_holds() {
-        let other = br#"{"format": 2, "colour": "green"}"#;
-        assert_eq!(Identity::parse(other).unwrap_err().0, Some(2));
+        let other = br#"{"format": 3, "colour": "green"}"#;
+        assert_eq!(Identity::parse(other).unwrap_err().0, Some(3));
         assert_eq!(Identity::parse(b"{}").unwrap_err().0, None);
     }
 }

@@ -4,10 +4,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::checkpoint::CheckpointInfo;
-use crate::base::Seq;
+use crate::base::{Sabotage, Seq};
 
 /// Limits; the oldest checkpoint goes while one of them is exceeded, and the log before the oldest that
-/// is left. The newest checkpoint and all of the log after it stay in any case.
+/// is left. The newest checkpoint and all of the log after it stay in any case. A checkpoint on which one builds that stays,
+/// stays too: so more may be left than the limits say, by the checkpoints that build on one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
     /// The most checkpoints.
@@ -54,9 +55,23 @@ impl FromStr for Keep {
 }
 
 impl Keep {
-    /// How many of the checkpoints, oldest first, are over. `segments` are the first entry and the length
-    /// of each, in order; the way back to entry `hold` is kept, too.
+    /// How many of the checkpoints, oldest first, are to go: those that are [`over`](Self::over), but for some that a
+    /// checkpoint builds on which stays.
     pub(super) fn surplus(
+        &self,
+        checkpoints: &[CheckpointInfo],
+        segments: &[(Seq, u64)],
+        hold: Option<Seq>,
+        now_ns: u64,
+    ) -> usize {
+        let stands =
+            |drop: &usize| checkpoints[*drop].meta.base.is_none() || Sabotage::StoreBasePruned.is_on();
+        (1..=self.over(checkpoints, segments, hold, now_ns)).rev().find(stands).unwrap_or(0)
+    }
+
+    /// How many of the checkpoints, oldest first, are over the limits. `segments` are the first entry and the length
+    /// of each, in order; the way back to entry `hold` is kept, too.
+    pub(super) fn over(
         &self,
         checkpoints: &[CheckpointInfo],
         segments: &[(Seq, u64)],
@@ -104,6 +119,7 @@ mod tests {
                 icount: Icount(n),
                 generation: Generation(1),
                 digest: Digest(0),
+                base: None,
             },
             saved_ns: n * HOUR_NS,
             bytes: 100,
@@ -149,6 +165,20 @@ mod tests {
         assert_eq!(surplus("1K,1", 1000, Some(Seq(42))), 4);
         assert_eq!(surplus("1", 1000, Some(Seq(0))), 0);
         assert_eq!(Keep { count: Some(1), ..Keep::default() }.surplus(&[], &[], None, 0), 0);
+    }
+
+    #[test]
+    fn what_a_checkpoint_that_stays_builds_on_stays_too() {
+        let (mut checkpoints, segments) = store(10);
+        // Those of 0, 4 and 8 stand by themselves.
+        for at in [1, 2, 3, 5, 6, 7, 9] {
+            checkpoints[at].meta.base = Some(checkpoints[at - 1].meta.seq);
+        }
+        let over = |count: usize| {
+            Keep { count: Some(count), ..Keep::default() }.surplus(&checkpoints, &segments, None, 0)
+        };
+        let all: Vec<usize> = (1..=10).map(over).collect();
+        assert_eq!(all, [8, 8, 4, 4, 4, 4, 0, 0, 0, 0]);
     }
 
     #[test]

@@ -55,6 +55,11 @@ impl Keeper {
         go_on: impl Fn() -> bool,
     ) -> Result<Option<CheckpointInfo>, StoreError> {
         self.refuse_broken()?;
+        if let Some(base) = meta.base
+            && !self.catalog.lock().checkpoints.iter().any(|kept| kept.meta.seq == base)
+        {
+            return Err(StoreError::NoBase { dir: self.files.path(""), seq: meta.seq, base });
+        }
         let written = checkpoint::write_part(&*self.files, &self.identity, meta, chunks, go_on);
         if !matches!(written, Ok(Some(_))) {
             self.discard(meta.seq);

@@ -18,9 +18,9 @@
 //! when the power fails meanwhile.
 //!
 //! Reading order: `error`, `files` (what is asked of the directory), `identity`, `batch` (what frames are
-//! written in), `segment`, `checkpoint`, `survey` (what is there), `catalog` (what is there now), `writer`,
-//! `keep`, `keeper` and `prune` (retention), `frames` (reading back), `handle` (the threads), `reader` (a store
-//! that is only looked at).
+//! written in), `segment`, `checkpoint`, `survey` (what is there), `restore` (the machine at a
+//! checkpoint), `catalog` (what is there now), `writer`, `keep`, `keeper` and `prune` (retention), `frames` (reading
+//! back), `handle` (the threads), `reader` (a store that is only looked at).
 //!
 //! Absent on purpose: replication, and what an entry means.
 
@@ -37,11 +37,12 @@ mod keeper;
 mod prune;
 mod reader;
 mod replica;
+mod restore;
 mod segment;
 mod survey;
 mod writer;
 
-pub use checkpoint::{CheckpointInfo, CheckpointMeta, Chunks};
+pub use checkpoint::{CheckpointInfo, CheckpointMeta};
 pub use error::StoreError;
 pub use frames::{Entries, Frames};
 pub use handle::{Appended, Settings, Status, Store, StoreEvent, Sync, is_there};

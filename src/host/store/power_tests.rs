@@ -43,7 +43,7 @@ pub fn state(seq: Seq) -> Saved {
 
 pub fn meta(seq: Seq, generation: Generation) -> CheckpointMeta {
     let saved = state(seq);
-    CheckpointMeta { seq, icount: saved.icount, generation, digest: saved.digest }
+    CheckpointMeta { seq, icount: saved.icount, generation, digest: saved.digest, base: None }
 }
 
 pub fn chunks(seq: Seq) -> Vec<Vec<u8>> {
@@ -193,7 +193,10 @@ fn live(
             }
             14 | 15 => {
                 let (seq, generation) = model.last();
-                let info = rig.keeper.write(meta(seq, generation), chunks(seq), || true)?.unwrap();
+                let newest = model.saved.last().copied().filter(|newest| *newest < seq);
+                let base = newest.filter(|_| prng.chance(2, 3));
+                let meta = CheckpointMeta { base, ..meta(seq, generation) };
+                let info = rig.keeper.write(meta, chunks(seq), || true)?.unwrap();
                 model.durable = rig.writer.sync()?;
                 rig.keeper.publish(info)?;
                 if !model.saved.contains(&seq) {
@@ -205,9 +208,10 @@ fn live(
                     0 => Keep { bytes: Some(3 * segment_bytes), ..Keep::default() },
                     _ => Keep { count: Some(prng.between(1, 2) as usize), ..Keep::default() },
                 };
-                // Until it comes back, it is not known what has gone.
-                let newest = model.saved.pop();
-                model.saved = newest.into_iter().collect();
+                // Until it comes back, it is not known what has gone but what the newest builds on.
+                let newest = *model.saved.last().expect("a store has a checkpoint");
+                let needed = super::restore::chain(&*disk.files(), &rig.catalog.lock().checkpoints, newest)?;
+                model.saved = needed.iter().map(|info| info.meta.seq).collect();
                 rig.keeper.prune(&keep)?;
                 model.saved =
                     rig.catalog.lock().checkpoints.iter().map(|checkpoint| checkpoint.meta.seq).collect();

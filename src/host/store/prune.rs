@@ -13,6 +13,7 @@ use super::files::{Files, HostFiles};
 use super::handle::{lock, remove_leftovers};
 use super::keep::{Keep, needed_from};
 use super::keeper::{Keeper, Pruned};
+use super::restore;
 use super::survey::{Check, Survey, survey};
 use crate::base::Sabotage;
 
@@ -25,6 +26,8 @@ pub struct PruneReport {
     pub before: Survey,
     /// How many bytes the files had that went.
     pub bytes_freed: u64,
+    /// Checkpoints over the limits that stay, because newer ones build on them.
+    pub needed: usize,
 }
 
 /// Removes from the store in `dir` what is over the limits, and is not needed to go back to a checkpoint that stays.
@@ -38,8 +41,9 @@ pub(super) fn prune_in(files: Arc<dyn Files>, keep: &Keep) -> Result<PruneReport
     let before = survey(&*files, Check::SinceNewest)?;
     let (checkpoints, segments) = (&before.checkpoints, &before.segments);
     let newest = checkpoints.last().expect("a store has a checkpoint");
-    let log = segments[needed_from(segments, newest.meta.seq)..].iter().map(|(_, bytes)| bytes);
-    let bytes = newest.bytes + log.sum::<u64>();
+    let way_back = restore::chain(&*files, checkpoints, newest.meta.seq)?;
+    let log = segments[needed_from(segments, way_back[0].meta.seq)..].iter().map(|(_, bytes)| bytes);
+    let bytes = way_back.iter().map(|needed| needed.bytes).sum::<u64>() + log.sum::<u64>();
     if let Some(limit) = keep.bytes.filter(|limit| bytes > *limit) {
         return Err(StoreError::OnlyWayBack { dir: files.path(""), limit, bytes });
     }
@@ -47,9 +51,11 @@ pub(super) fn prune_in(files: Arc<dyn Files>, keep: &Keep) -> Result<PruneReport
     let is_left_over = |(name, _): &&(String, u64)| before.leftovers.contains(name);
     let freed: u64 = sizes.iter().filter(is_left_over).map(|(_, bytes)| bytes).sum();
     remove_leftovers(&*files, &before)?;
-    let over = keep.surplus(checkpoints, segments, None, files.now_ns());
+    let now_ns = files.now_ns();
+    let over = keep.surplus(checkpoints, segments, None, now_ns);
+    let needed = keep.over(checkpoints, segments, None, now_ns).saturating_sub(over);
     let Some(stays) = checkpoints.get(over).filter(|_| over > 0) else {
-        return Ok(PruneReport { pruned: Pruned::default(), before, bytes_freed: freed });
+        return Ok(PruneReport { pruned: Pruned::default(), before, bytes_freed: freed, needed });
     };
     if !Sabotage::StorePrunedBlind.is_on() {
         survey(&*files, Check::Since(stays.meta.seq))
@@ -62,5 +68,5 @@ pub(super) fn prune_in(files: Arc<dyn Files>, keep: &Keep) -> Result<PruneReport
     let mut keeper = Keeper::new(files, catalog, before.identity.clone()).without_spares();
     // These, whatever the time is now.
     let pruned = keeper.prune(&Keep { count: Some(checkpoints.len() - over), ..Keep::default() })?;
-    Ok(PruneReport { pruned, before, bytes_freed })
+    Ok(PruneReport { pruned, before, bytes_freed, needed })
 }

@@ -1,11 +1,15 @@
 //! Removing what is over from a store that nobody has, and looking through one that is damaged.
 
+use super::checkpoint::{CheckpointMeta, name_of};
 use super::disk_tests::Disk;
 use super::error::StoreError;
+use super::handle::resume;
 use super::keep::Keep;
-use super::power_tests::closed;
+use super::keeper::Keeper;
+use super::power_tests::{chunks, closed, meta};
 use super::prune::prune_in;
 use super::survey::{Check, RECORDING_NAMES, look_through, survey};
+use crate::base::{Generation, Seq};
 use crate::host::logdir::{BASE_NAME, BASE_PART_NAME};
 
 fn keep(text: &str) -> Keep {
@@ -22,6 +26,78 @@ pub fn the_only_way_back_stays() -> Result<(), String> {
         Err(StoreError::LeftUnsound { .. }) if disk.names() == names => Ok(()),
         other => Err(format!("{other:?}, and {:?} are left of {names:?}", disk.names())),
     }
+}
+
+/// Of checkpoints that build on each other none goes while one stays.
+pub fn what_a_checkpoint_builds_on_stays() -> Result<(), String> {
+    let (disk, _) = chained();
+    prune_in(disk.files(), &keep("1")).map_err(|error| error.to_string())?;
+    let found = survey(&*disk.files(), Check::All).map_err(|error| error.to_string())?;
+    match found.checkpoints.len() {
+        3 => Ok(()),
+        other => Err(format!("{other} checkpoints are left")),
+    }
+}
+
+#[test]
+fn a_checkpoint_goes_only_with_those_that_build_on_it() {
+    what_a_checkpoint_builds_on_stays().unwrap();
+    // The newest and all that it builds on is the only way back.
+    let (disk, _) = chained();
+    let error = prune_in(disk.files(), &keep("1K")).unwrap_err();
+    let newest = survey(&*disk.files(), Check::All).unwrap().checkpoints.pop().unwrap();
+    assert!(
+        matches!(error, StoreError::OnlyWayBack { bytes, .. } if bytes > 2 * newest.bytes),
+        "{error}: {newest:?}"
+    );
+}
+
+/// A removal was cut off in any place: what builds on a checkpoint that has gone is left over, and only before all others.
+#[test]
+fn increments_without_their_base_are_left_over_or_a_fault() {
+    let (disk, checkpoints) = chained();
+    let before = disk.names();
+    for gone in [&checkpoints[..1], &checkpoints[1..2], &checkpoints[..2], &checkpoints[..3]] {
+        let copy = disk.copy();
+        gone.iter().for_each(|name| copy.files().remove(name).unwrap());
+        let found = survey(&*copy.files(), Check::All).unwrap();
+        let expected = if gone[0] == checkpoints[0] { 3 } else { 4 };
+        assert_eq!(found.checkpoints.len(), expected, "{gone:?}");
+        let report = prune_in(copy.files(), &keep("1")).unwrap();
+        assert_eq!(report.pruned.checkpoints, expected - 3);
+        assert!(!copy.names().iter().any(|name| checkpoints[..3].contains(name)), "{:?}", copy.names());
+    }
+    // The newest ones' base.
+    let copy = disk.copy();
+    copy.files().remove(&checkpoints[3]).unwrap();
+    let found = look_through(&*copy.files(), Check::All, &mut |_| {}).unwrap();
+    let missing = found.faults.iter().filter(|fault| matches!(fault, StoreError::NoBase { .. })).count();
+    assert_eq!((missing, found.checkpoints.len()), (2, 3), "{:?}", found.faults);
+    assert_eq!(disk.names(), before);
+}
+
+/// A closed store with two groups of three checkpoints that build on each other, the first of each on none; and their names.
+fn chained() -> (Disk, Vec<String>) {
+    let (disk, last) = closed();
+    let files = disk.files();
+    prune_in(disk.files(), &keep("1")).unwrap();
+    let (_, catalog, _) = resume(&files, Check::All, 2000).unwrap();
+    let identity = survey(&*files, Check::All).unwrap().identity;
+    let mut keeper = Keeper::new(disk.files(), catalog, identity);
+    let oldest = survey(&*files, Check::All).unwrap().checkpoints[0].meta.seq;
+    let mut base = None;
+    let names = (0..6).map(|nth| {
+        let seq = Seq(last.get() - 5 + nth);
+        assert!(seq > oldest, "{seq} {oldest}");
+        let meta = CheckpointMeta { base: base.filter(|_| nth % 3 > 0), ..meta(seq, Generation(1)) };
+        let info = keeper.write(meta, chunks(seq), || true).unwrap().unwrap();
+        keeper.publish(info).unwrap();
+        base = Some(seq);
+        name_of(seq)
+    });
+    let names = names.collect();
+    files.remove(&name_of(oldest)).unwrap();
+    (disk, names)
 }
 
 fn rot(disk: &Disk, name: &str, at: usize) {

@@ -8,13 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::catalog::Catalog;
-use super::checkpoint::Chunks;
 use super::error::StoreError;
 use super::files::{Files, HostFiles};
 use super::frames::Frames;
 use super::handle::lock;
+use super::restore::restore;
 use super::survey::{Check, Findings, look_through};
 use crate::base::Seq;
+use crate::machine::Machine;
 
 /// A store that is open for reading.
 #[derive(Debug)]
@@ -63,11 +64,8 @@ impl StoreReader {
         Frames::new(files, catalog, self.found.identity.clone(), after)
     }
 
-    /// The checkpoint after entry `seq`.
-    pub fn read_checkpoint(&self, seq: Seq) -> Result<Chunks, StoreError> {
-        match self.found.checkpoints.iter().any(|kept| kept.meta.seq == seq) {
-            true => Chunks::open(&*self.files, &self.found.identity, seq),
-            false => Err(StoreError::NoSuchCheckpoint { seq }),
-        }
+    /// The machine at the checkpoint after entry `seq`.
+    pub fn restore(&self, seq: Seq) -> Result<Machine, StoreError> {
+        restore(&*self.files, &self.found.identity, &self.found.checkpoints, seq)
     }
 }

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use super::checkpoint::Chunks;
 use super::disk_tests::{Disk, Operation};
+use super::files::HostFiles;
 use super::handle::create;
 use super::power_tests::{Source, chunks, closed, identity, meta};
 use super::*;
@@ -93,9 +95,11 @@ fn what_was_appended_is_read_back_now_and_after_the_next_start() {
     assert_eq!(found.checkpoints.iter().map(|kept| kept.meta.seq).collect::<Vec<_>>(), [Seq::ZERO, last]);
     assert_eq!(read(&store, Seq::ZERO), frames);
     assert_eq!(read(&store, last), frames[500..]);
-    let state = store.read_checkpoint(last).unwrap().saved().unwrap();
-    assert_eq!(state, super::power_tests::state(last));
-    assert!(matches!(store.read_checkpoint(Seq(1)), Err(StoreError::NoSuchCheckpoint { .. })));
+    // These bytes are whole, and no machine's.
+    let chunks = Chunks::open(&HostFiles::new(&dir), &found.identity, last).unwrap();
+    assert_eq!(chunks.saved().unwrap(), super::power_tests::state(last));
+    assert!(matches!(store.restore(last), Err(StoreError::NotAMachine { .. })));
+    assert!(matches!(store.restore(Seq(1)), Err(StoreError::NoSuchCheckpoint { .. })));
     assert_eq!(Store::survey(&dir, Check::All).unwrap_err().to_string(), in_use(&dir));
 }
 
@@ -144,8 +148,8 @@ fn what_is_no_store_is_refused_with_what_to_do() {
     drop(open(dir).unwrap());
 
     let text = fs::read_to_string(dir.join("store")).unwrap();
-    fs::write(dir.join("store"), text.replace("\"format\": 1", "\"format\": 7")).unwrap();
-    refused(dir, "has format 7, this lockstep reads format 1");
+    fs::write(dir.join("store"), text.replace("\"format\": 2", "\"format\": 7")).unwrap();
+    refused(dir, "has format 7, this lockstep reads format 2");
     fs::write(dir.join("store"), vec![b'x'; 70 << 10]).unwrap();
     refused(dir, "does not say whose store");
     fs::write(dir.join("store"), &text).unwrap();

@@ -3,6 +3,7 @@
 //! | in the directory | what happened | what is answered |
 //! |---|---|---|
 //! | `store.new`, no `store` | crash during creation | `Unfinished`: create it again |
+//! | a checkpoint that builds on one which is not there, and a later one that stands by itself | crash while old ones were removed | ignored; an opener removes it |
 //! | `N.ckpt.part` | crash while a checkpoint was saved | ignored; an opener removes it |
 //! | `N.spare` | a file for a later segment | whatever it holds is ignored |
 //! | segments before what the oldest checkpoint needs | crash while old ones were removed | ignored |
@@ -194,7 +195,7 @@ pub fn look_through(
 
     let mut faults = Vec::new();
     let saved = numbered(".ckpt");
-    let mut checkpoints = Vec::new();
+    let (mut checkpoints, mut orphans) = (Vec::new(), Vec::new());
     for (seq, _) in &saved {
         let is_checked = match check {
             Check::All => true,
@@ -203,7 +204,14 @@ pub fn look_through(
         };
         match Chunks::open(files, &identity, *seq) {
             Ok(chunks) => {
-                checkpoints.push(chunks.info());
+                let info = chunks.info();
+                match info.meta.base {
+                    Some(base) if !checkpoints.iter().any(|kept: &CheckpointInfo| kept.meta.seq == base) => {
+                        orphans.push((*seq, base));
+                        continue;
+                    }
+                    _ => checkpoints.push(info),
+                }
                 if is_checked {
                     faults.extend(chunks.verify(&mut *has_read).err());
                 }
@@ -213,6 +221,13 @@ pub fn look_through(
     }
     let mut segments = numbered(".log");
     // By their names: what a checkpoint that is rotten needs is needed.
+    // A removal that was cut off leaves a later one that stands by itself.
+    let stands = checkpoints.iter().rfind(|kept| kept.meta.base.is_none()).map(|kept| kept.meta.seq);
+    let (orphans, lost): (Vec<_>, Vec<_>) = orphans.into_iter().partition(|(seq, _)| Some(*seq) < stands);
+    let no_base = |(seq, base)| StoreError::NoBase { dir: dir.clone(), seq, base };
+    faults.extend(lost.into_iter().map(no_base));
+    let is_whole = |seq: &Seq| !orphans.iter().any(|(orphan, _)| orphan == seq);
+    let saved: Vec<_> = saved.into_iter().filter(|(seq, _)| is_whole(seq)).collect();
     let (oldest, newest) = match (saved.first(), saved.last()) {
         (Some((oldest, _)), Some((newest, _))) => (*oldest, *newest),
         _ => {
@@ -249,6 +264,7 @@ pub fn look_through(
 
     let parts = numbered(".ckpt.part");
     leftovers.extend(parts.into_iter().map(|(seq, _)| checkpoint::part_name_of(seq)));
+    leftovers.extend(orphans.into_iter().map(|(seq, _)| checkpoint::name_of(seq)));
     let spares = numbered(".spare");
     let bytes_spare = spares.iter().map(|(_, bytes)| bytes).sum();
     let mut spares: Vec<String> =

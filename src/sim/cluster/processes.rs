@@ -124,8 +124,8 @@ impl Cluster<'_> {
                 self.chronicle.append((slot, self.slots[slot].roles), entries);
                 self.append_to_store(slot, bytes);
             }
-            Command::SaveCheckpoint { seq, generation, head } => {
-                self.save_checkpoint(slot, seq, generation, *head)
+            Command::SaveCheckpoint { seq, generation, base, head } => {
+                self.save_checkpoint(slot, Saving { seq, generation, base, head: *head });
             }
             Command::CheckpointPiece(piece) => self.slots[slot].pieces.push(piece),
             Command::KeepCheckpoint { seq } => self.keep_checkpoint(slot, seq),

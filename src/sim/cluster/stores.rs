@@ -151,14 +151,15 @@ impl Cluster<'_> {
     }
 
     /// A node begins to save its state.
-    pub(super) fn save_checkpoint(&mut self, slot: usize, seq: Seq, generation: Generation, head: SavedHead) {
-        (self.slots[slot].saving, self.slots[slot].pieces) = (Some((seq, generation, head)), Vec::new());
+    pub(super) fn save_checkpoint(&mut self, slot: usize, saving: Saving) {
+        (self.slots[slot].saving, self.slots[slot].pieces) = (Some(saving), Vec::new());
     }
 
     /// All of it is there; it becomes the store's once it is synced, and the log up to it is.
     pub(super) fn keep_checkpoint(&mut self, slot: usize, seq: Seq) {
         let pieces = std::mem::take(&mut self.slots[slot].pieces);
-        let Some((saved, generation, head)) = self.slots[slot].saving.take() else { return };
+        let Some(saving) = self.slots[slot].saving.take() else { return };
+        let Saving { seq: saved, generation, base, head } = saving;
         let Some(store) = &self.slots[slot].store else { return };
         if saved != seq {
             return self.fail(format!("slot {slot}: a checkpoint after {saved} is kept as one after {seq}"));
@@ -167,7 +168,22 @@ impl Cluster<'_> {
         let chunks = snapshot::Packer::new(head, pieces.into_iter());
         let decoded = chunks.into_iter().try_for_each(|chunk| decoder.push(&chunk).map(|_| ()));
         let number = store.number;
-        match decoded.and_then(|()| decoder.finish()) {
+        if base.is_some_and(|base| base.next() != store.first) {
+            let first = store.first;
+            return self.fail(format!(
+                "slot {slot}: a checkpoint builds on {base:?}, the store's is before {first}"
+            ));
+        }
+        let whole = |state: Saved| match base {
+            None => Ok(state),
+            // The next one may build on this one.
+            Some(_) => Machine::restore(store.base.clone())
+                .and_then(|machine| machine.succeed(state))
+                .map(|mut machine| machine.save())
+                .map_err(|error| error.to_string()),
+        };
+        let state = decoded.and_then(|()| decoder.finish()).map_err(|error| error.to_string());
+        match state.and_then(whole) {
             Ok(state) => {
                 let after = self.prng.between(300, 20_000) * US;
                 let state = Box::new(state);
