@@ -89,6 +89,7 @@ impl Site {
             backups_max,
             backups_wanted: self.wanted as usize,
             checkpoint_ns: self.store.checkpoint_every.saturating_mul(1_000_000_000),
+            checkpoint_instructions_max: self.store.checkpoint_instructions,
             stores: self.store.store.is_some(),
             ..settings
         })

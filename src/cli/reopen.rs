@@ -22,11 +22,15 @@ pub struct StoreArgs {
     /// made if it is missing; if it holds a store of this vm, this node goes on from that.
     #[arg(long, value_name = "DIR")]
     pub store: Option<PathBuf>,
-    /// Write a checkpoint every so many seconds, if the guest computes at all. A restart executes what came after the
-    /// last one again.
+    /// Write a checkpoint every so many seconds, if the guest computes at all.
     #[arg(long, value_name = "S", requires = "store", default_value_t = 60,
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub checkpoint_every: u64,
+    /// Write one after so many instructions, however soon that is, as long as saving takes little of the time. A restart
+    /// executes what came after the last checkpoint again: about so much, when the guest is busy.
+    #[arg(long, value_name = "N", requires = "store", default_value_t = 4_000_000_000,
+          value_parser = clap::value_parser!(u64).range(1_000_000..))]
+    pub checkpoint_instructions: u64,
     /// How far back the store goes: limits separated by commas, of time (2h), bytes (10G) and number of checkpoints
     /// (3). The newest checkpoint and the log behind it stay in any case.
     #[arg(long, value_name = "LIMITS", requires = "store", default_value = "10G")]

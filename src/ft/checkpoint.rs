@@ -56,6 +56,7 @@ struct Saving {
     /// The store was told to keep it.
     is_kept: bool,
     asked_by: Vec<LinkId>,
+    begun_ns: u64,
     /// How long the machine stood still to begin it.
     pause_ns: u64,
 }
@@ -87,6 +88,8 @@ pub(super) struct Checkpoints {
     saving: Option<Saving>,
     /// The last one that the store has.
     pub last: Option<Kept>,
+    /// How long it took to save the last one, from its entry on.
+    pub took_ns: u64,
     chain: Option<Chain>,
     /// Disks that have been asked to sync, also for a checkpoint that came to nothing, and have not answered.
     syncs: usize,
@@ -130,6 +133,7 @@ impl Checkpoints {
             is_drawn: false,
             is_kept: false,
             asked_by,
+            begun_ns,
             pause_ns,
         });
         self.next_ns = 0;
@@ -242,7 +246,8 @@ impl Checkpoints {
         match outcome {
             Ok(bytes) => {
                 let Some(saving) = self.saving.take() else { return };
-                let Saving { seq, at, pause_ns, asked_by, base, .. } = saving;
+                let Saving { seq, at, pause_ns, asked_by, base, begun_ns, .. } = saving;
+                self.took_ns = now_ns.saturating_sub(begun_ns);
                 self.chain = Some(match self.chain.filter(|_| base.is_some()) {
                     Some(Chain { base_bytes, increments, bytes: before, .. }) => {
                         Chain { seq, at, base_bytes, increments: increments + 1, bytes: before + bytes }

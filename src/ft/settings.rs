@@ -68,6 +68,9 @@ pub struct Settings {
     pub checkpoint_ns: u64,
     /// The fewest instructions between two checkpoints that nobody asked for: those of an idle guest are worth little.
     pub checkpoint_instructions: u64,
+    /// A checkpoint is written after so many instructions, however soon that is: a restart executes about as many again.
+    /// Unless to save them takes too much of the time.
+    pub checkpoint_instructions_max: u64,
     /// This node keeps the log in a store.
     pub stores: bool,
     /// When an entry counts, of a vm that begins here.
@@ -161,6 +164,7 @@ impl Default for Settings {
             backups_wanted: 1,
             checkpoint_ns: 60_000 * MS,
             checkpoint_instructions: 200_000_000,
+            checkpoint_instructions_max: 4_000_000_000,
             stores: false,
             ack: Ack::Memory,
             backups_max: BACKUPS_MAX,

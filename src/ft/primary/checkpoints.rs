@@ -4,8 +4,12 @@ use super::Primary;
 use crate::base::Seq;
 use crate::ft::common::Common;
 use crate::ft::link::LinkId;
+use crate::ft::settings::Settings;
 use crate::ft::world::World;
 use crate::log;
+
+/// From one checkpoint to the next that only the instructions ask for it takes so many times as long as to save one.
+const PARTS_BETWEEN: u64 = 20;
 
 /// Tools that wait for one checkpoint, at most.
 const ASKED_MAX: usize = 64;
@@ -50,9 +54,9 @@ impl Primary {
             return false;
         }
         let (at_ns, at) = self.checkpointed;
-        let is_worth_it = self.icount().since(at) >= common.settings.checkpoint_instructions
-            && now_ns.saturating_sub(at_ns) >= common.settings.checkpoint_ns;
-        is_worth_it || !self.checkpoint_asked.is_empty()
+        let (instructions, elapsed_ns) = (self.icount().since(at), now_ns.saturating_sub(at_ns));
+        is_worth_it(&common.settings, common.checkpoints.took_ns, instructions, elapsed_ns)
+            || !self.checkpoint_asked.is_empty()
     }
 
     fn write_checkpoint<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) {
@@ -67,5 +71,40 @@ impl Primary {
         common.with_checkpoints(|checkpoints, common| {
             checkpoints.begin(common, machine, (seq, generation), asked_by, world);
         });
+    }
+}
+
+/// Whether a checkpoint is worth what it costs, so long and so many instructions after the last one, which took `took_ns`
+/// to be saved.
+fn is_worth_it(settings: &Settings, took_ns: u64, instructions: u64, elapsed_ns: u64) -> bool {
+    let is_late = instructions >= settings.checkpoint_instructions && elapsed_ns >= settings.checkpoint_ns;
+    let is_far = instructions >= settings.checkpoint_instructions_max
+        && elapsed_ns >= took_ns.saturating_mul(PARTS_BETWEEN);
+    is_late || is_far
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_due_after_a_time_or_far_from_the_last_one_unless_these_take_the_time() {
+        const S: u64 = 1_000_000_000;
+        let settings = Settings {
+            checkpoint_ns: 60 * S,
+            checkpoint_instructions: 100,
+            checkpoint_instructions_max: 1000,
+            ..Settings::default()
+        };
+        let is_worth_it = |took_ns, instructions, elapsed_ns| {
+            super::is_worth_it(&settings, took_ns, instructions, elapsed_ns)
+        };
+        // An idle guest's, one that computes, and a busy one's.
+        assert!(!is_worth_it(0, 99, 3600 * S));
+        assert!(!is_worth_it(0, 999, 59 * S) && is_worth_it(0, 100, 60 * S));
+        assert!(is_worth_it(0, 1000, 1) && is_worth_it(S, 1000, 20 * S));
+        // The last one took a second: 5 % of the time.
+        assert!(!is_worth_it(S, 1_000_000, 20 * S - 1));
+        assert!(is_worth_it(10 * S, 100, 60 * S), "the time was asked for");
     }
 }
