@@ -724,6 +724,8 @@ impl Backup {
     /// The first of its invariants that does not hold, in words.
     pub fn check(&self, common: &Common) -> Result<(), String> {
         let holds = |holds: bool, what: &str| if holds { Ok(()) } else { Err(format!("a backup: {what}")) };
+        self.kept.check()?;
+        self.mirror.check()?;
         let replayer = match &self.state {
             State::Following(replayer) => Some(replayer),
             State::Asking | State::Receiving { .. } => None,

@@ -288,6 +288,23 @@ impl Checkpoints {
         self.syncs = 0;
     }
 
+    /// The first of its invariants that does not hold, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let chained = self.chain.map_or(0, |chain| chain.increments);
+        if chained > INCREMENTS_MAX {
+            return Err(format!("checkpoints: {chained} build on one"));
+        }
+        match &self.saving {
+            Some(saving) if saving.is_kept && !saving.is_drawn => {
+                Err(format!("checkpoints: the one after {} is kept before it is drawn", saving.seq))
+            }
+            Some(saving) if saving.base.is_some_and(|base| base > saving.seq) => {
+                Err(format!("checkpoints: the one after {} builds on a later one", saving.seq))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// When there is more to draw.
     pub fn next_look_ns(&self, now_ns: u64) -> u64 {
         match &self.saving {

@@ -48,6 +48,14 @@ impl KeptOutputs {
         }
     }
 
+    /// The first of its invariants that does not hold, in words.
+    pub fn check(&self) -> Result<(), String> {
+        match self.outputs.len() <= self.outputs_max && self.bytes <= self.bytes_max {
+            true => Ok(()),
+            false => Err(format!("kept outputs: {}, of {} bytes", self.outputs.len(), self.bytes)),
+        }
+    }
+
     /// The console has left the primary up to byte `released`.
     pub fn console_released(&mut self, released: u64) {
         self.console_released = released.max(self.console_released);

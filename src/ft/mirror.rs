@@ -63,6 +63,17 @@ impl Mirror {
         }
     }
 
+    /// The first of its invariants that does not hold, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let under_way = || self.disks.iter().flatten();
+        let counted = (under_way().count(), under_way().map(|request| request.bytes).sum());
+        if counted != (self.requests, self.bytes) {
+            let (requests, bytes) = (self.requests, self.bytes);
+            return Err(format!("mirror: {requests} requests of {bytes} bytes are {counted:?}"));
+        }
+        Ok(())
+    }
+
     fn under_way(&mut self, disk: u8, tag: u64, flush: bool, bytes: usize) {
         if let Some(disk) = self.disks.get_mut(usize::from(disk)) {
             disk.push_back(UnderWay { tag, flush, bytes });

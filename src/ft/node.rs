@@ -190,6 +190,11 @@ impl Node {
 
     /// Takes an event in. Cheap: the work is done by [`Node::run`].
     pub fn step(&mut self, event: Event, now_ns: u64) {
+        self.take_in(event, now_ns);
+        debug_assert_eq!(self.check(), Ok(()));
+    }
+
+    fn take_in(&mut self, event: Event, now_ns: u64) {
         self.common.now_ns = now_ns;
         if let Event::Message { link, message: Message::Status } = &event
             && !self.role.is_peer(*link)
@@ -486,6 +491,7 @@ impl Node {
     pub fn run<W: World>(&mut self, world: &mut W) -> Pace {
         self.common.now_ns = world.now_ns();
         let pace = self.run_role(world);
+        debug_assert_eq!(self.check(), Ok(()));
         let Common { terminals, commands, .. } = &mut self.common;
         let again_ns = terminals.show(world, commands);
         match pace {
@@ -601,12 +607,14 @@ impl Node {
         std::mem::replace(&mut self.role, halted)
     }
 
-    /// The first invariant of this node's role that does not hold, in words: a fault of the code, whatever came. The
-    /// simulator asks after every step.
+    /// The first invariant of this node that does not hold, in words: a fault of the code, whatever came. The simulator
+    /// asks after every step, and a debug build asserts it.
     ///
     /// # Errors
     /// What does not hold.
     pub fn check(&self) -> Result<(), String> {
+        self.common.store.check()?;
+        self.common.checkpoints.check()?;
         match &self.role {
             Role::Primary(primary) => primary.check(&self.common),
             Role::Backup(backup) => backup.check(&self.common),

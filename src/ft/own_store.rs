@@ -124,6 +124,17 @@ impl OwnStore {
         !self.waiting.is_empty()
     }
 
+    /// The first of its invariants that does not hold, in words.
+    pub fn check(&self) -> Result<(), String> {
+        match (self.durable, self.waiting.front().map(|(mark, _)| *mark)) {
+            (None, Some(mark)) => Err(format!("own store: a disk waits for {mark}, and there is no store")),
+            (Some(durable), Some(mark)) if mark <= durable => {
+                Err(format!("own store: a disk waits for {mark}, which is durable"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn let_go(&mut self, commands: &mut Vec<Command>) {
         let upto = if Sabotage::DiskAheadOfStore.is_on() { None } else { self.durable };
         let is_free = |mark: &Seq| upto.is_none_or(|upto| *mark <= upto);
