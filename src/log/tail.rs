@@ -112,6 +112,19 @@ impl Tail {
         }
     }
 
+    /// The frame with entry `seq` and those before it, as they follow each other: as far as they are kept, and at most
+    /// `bytes_max` bytes, of which the oldest frames go first.
+    pub fn upto(&self, seq: Seq, bytes_max: usize) -> Vec<u8> {
+        let end = self.frames.partition_point(|kept| kept.first <= seq);
+        let mut bytes = 0;
+        let fits = |kept: &&Kept| {
+            bytes += kept.bytes.len();
+            bytes <= bytes_max
+        };
+        let count = self.frames.range(..end).rev().take_while(fits).count();
+        self.frames.range(end - count..end).flat_map(|kept| &kept.bytes).copied().collect()
+    }
+
     /// Bytes that are kept.
     pub fn bytes_len(&self) -> usize {
         self.bytes
@@ -157,6 +170,25 @@ mod tests {
             "only where a frame begins"
         );
         assert_eq!(tail.behind(Seq(7)), Behind::Frame { last: Seq(12), bytes: &[8; 3] });
+    }
+
+    #[test]
+    fn the_frames_up_to_an_entry_are_bounded_and_the_oldest_go_first() {
+        let mut tail = Tail::starting(Seq(5), Generation(1), 1 << 20);
+        for (first, last) in [(5, 6), (7, 7), (8, 12)] {
+            push(&mut tail, first, last, 3);
+        }
+        for (seq, bytes_max, firsts) in [
+            (4, 99, &[][..]),
+            (5, 99, &[5, 5, 5]),
+            (6, 99, &[5, 5, 5]),
+            (7, 99, &[5, 5, 5, 7, 7, 7]),
+            (9, 8, &[7, 7, 7, 8, 8, 8]),
+            (12, 2, &[]),
+            (99, 99, &[5, 5, 5, 7, 7, 7, 8, 8, 8]),
+        ] {
+            assert_eq!(tail.upto(Seq(seq), bytes_max), firsts, "{seq}, {bytes_max} bytes");
+        }
     }
 
     #[test]

@@ -262,6 +262,11 @@ impl Replayer {
         Ok(())
     }
 
+    /// Gives the machine up where it stands, whatever there is still to obey.
+    pub fn give_up(self) -> Machine {
+        self.machine
+    }
+
     /// Gives the machine up at the end of everything it was given, with the next entry's number.
     pub fn into_parts(self) -> (Machine, Seq) {
         assert!(self.queue.is_empty(), "a replayer is taken apart only at the end of its log");
