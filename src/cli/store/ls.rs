@@ -12,7 +12,7 @@ use crate::cli::Failure;
 use crate::cli::past::unusable;
 use crate::host::os::{time_of_day_text, wall_clock_ns};
 use crate::host::say::{put, say};
-use crate::host::store::{Check, CheckpointInfo, Findings, StoreReader};
+use crate::host::store::{Check, CheckpointInfo, Findings, StoreReader, is_distrusted};
 use crate::inspect::picture::{bytes_text, grouped};
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -28,6 +28,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     let found = store.found();
     for fault in &found.faults {
         say!("lockstep: {fault}");
+    }
+    if is_distrusted(&args.of.dir) {
+        say!("lockstep: the node of this store has diverged: no process goes on from it");
     }
     let now_ns = wall_clock_ns();
     match args.of.json {

@@ -64,6 +64,12 @@ pub enum StoreError {
         /// The name of a file that is there.
         found: String,
     },
+    /// Its node has diverged.
+    #[error("the node of the store {} has diverged: it is none to go on from", dir.display())]
+    Diverged {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The identity cannot be read.
     #[error("{} does not say whose store this is: {why}", path.display())]
     BadIdentity {
@@ -301,6 +307,7 @@ impl StoreError {
             | StoreError::Occupied { .. }
             | StoreError::InUse { .. }
             | StoreError::NoStore { .. }
+            | StoreError::Diverged { .. }
             | StoreError::BadVersion { .. }
             | StoreError::NotHere { .. }
             | StoreError::NoSuchCheckpoint { .. }
@@ -347,6 +354,11 @@ impl StoreError {
                     .into(),
             ),
             StoreError::NoStore { .. } => Some("check the path, or start with a guest or as a backup".into()),
+            StoreError::Diverged { dir } => Some(format!(
+                "join another node with `lockstep backup`: it gets the state anew. If there is none left: `lockstep store verify \
+                 {0}` tells whether the log replays; if it does, the store can be gone on from without the file {0}/diverged",
+                dir.display()
+            )),
             StoreError::Unfinished { .. } => Some("create the store again in the same directory".into()),
             StoreError::BadVersion { .. } => Some("open it with the lockstep that wrote it".into()),
             StoreError::BadSegment { why: HeaderError::BadVersion { .. }, .. } => {

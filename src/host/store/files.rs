@@ -127,9 +127,14 @@ impl Files for HostFiles {
         let mut found = Vec::new();
         for item in fs::read_dir(&self.dir)? {
             let item = item?;
+            let meta = match item.metadata() {
+                // Something else beside the store, as evidence of a divergence.
+                Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
+                meta => meta?,
+            };
             // Ours are all in ASCII.
             if let Ok(name) = item.file_name().into_string() {
-                found.push((name, item.metadata()?.len()));
+                found.push((name, meta.len()));
             }
         }
         Ok(found)

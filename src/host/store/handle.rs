@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use super::batch::BATCH_BYTES_MAX;
 use super::catalog::Catalog;
 use super::checkpoint::{self, CheckpointInfo, CheckpointMeta};
+use super::distrust;
 use super::error::StoreError;
 use super::files::{Files, HostFiles};
 use super::frames::Frames;
@@ -294,6 +295,9 @@ impl Store {
         on_event: impl FnMut(StoreEvent) + Send + 'static,
     ) -> Result<Self, StoreError> {
         let lock = lock(dir, File::try_lock)?;
+        if distrust::is_distrusted(dir) {
+            return Err(StoreError::Diverged { dir: dir.to_owned() });
+        }
         Self::start(Arc::new(HostFiles::new(dir)), Some(lock), settings, Box::new(on_event))
     }
 
@@ -537,8 +541,10 @@ pub(super) fn create(
         return Err(StoreError::Occupied { dir, found: found.to_owned() });
     }
     // What another store's node was to its group says nothing of this one's.
-    if has(replica::NAME) {
-        remove(replica::NAME)?;
+    for name in [replica::NAME, distrust::NAME] {
+        if has(name) {
+            remove(name)?;
+        }
     }
     if has(identity::NAME_NEW) {
         ours().try_for_each(|name| remove(name))?;

@@ -8,6 +8,7 @@
 //! 00000000000000180003.ckpt  ...
 //! 00000000000000000877.spare a file for a later segment
 //! replica                    what the replica was to its group: JSON
+//! diverged                   its node has diverged: nobody goes on from it
 //! ```
 //!
 //! Promises: an entry that was reported durable is there after any crash, with all before it, back to the
@@ -20,13 +21,14 @@
 //! Reading order: `error`, `files` (what is asked of the directory), `identity`, `batch` (what frames are
 //! written in), `segment`, `checkpoint`, `survey` (what is there), `restore` (the machine at a
 //! checkpoint), `catalog` (what is there now), `writer`, `keep`, `keeper` and `prune` (retention), `frames` (reading
-//! back), `handle` (the threads), `reader` (a store that is only looked at).
+//! back), `handle` (the threads), `reader` (a store that is only looked at), `distrust`.
 //!
 //! Absent on purpose: replication, and what an entry means.
 
 mod batch;
 mod catalog;
 mod checkpoint;
+mod distrust;
 mod error;
 pub mod files;
 mod frames;
@@ -43,6 +45,7 @@ mod survey;
 mod writer;
 
 pub use checkpoint::{CheckpointInfo, CheckpointMeta};
+pub use distrust::{distrust, is_distrusted};
 pub use error::StoreError;
 pub use frames::{Entries, Frames};
 pub use handle::{Appended, Settings, Status, Store, StoreEvent, Sync, is_there};

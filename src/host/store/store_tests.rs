@@ -12,7 +12,7 @@ use super::files::HostFiles;
 use super::handle::create;
 use super::power_tests::{Source, chunks, closed, identity, meta};
 use super::*;
-use crate::base::{Generation, Seq};
+use crate::base::{Generation, Icount, Seq};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -120,6 +120,50 @@ fn a_store_has_one_owner_until_it_is_closed() {
         Err(StoreError::Occupied { found, .. }) => assert_eq!(found, "store"),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_store_whose_node_has_diverged_is_looked_at_and_not_gone_on_from_until_another_takes_its_place() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path();
+    let divergence = crate::replay::Divergence {
+        seq: Seq(7),
+        entry_at: Icount(50),
+        machine_at: Icount(50),
+        expected: "state digest 1".into(),
+        found: "2".into(),
+        context: vec![],
+    };
+    // There is nothing yet to distrust.
+    distrust(&dir.join("missing"), &divergence).unwrap();
+    distrust(dir, &divergence).unwrap();
+    assert!(!is_distrusted(dir));
+    drop(begin(dir).unwrap());
+    distrust(dir, &divergence).unwrap();
+    assert!(is_distrusted(dir) && is_there(dir));
+    let error = open(dir).unwrap_err();
+    assert!(matches!(&error, StoreError::Diverged { .. }) && !error.is_damage(), "{error}");
+    assert!(error.fix().unwrap().contains("lockstep backup"));
+    assert!(Store::survey(dir, Check::All).is_ok(), "whoever looks may look");
+    // Whatever the file holds.
+    fs::write(dir.join("diverged"), b"").unwrap();
+    assert!(open(dir).is_err());
+    let base = meta(Seq::ZERO, Generation(1));
+    let replace = || Store::replace(dir, &identity(Seq::ZERO), base, chunks(Seq::ZERO), settings(), |_| {});
+    drop(replace().unwrap());
+    assert!(!is_distrusted(dir));
+    drop(open(dir).unwrap());
+    // Cut off in between, it is none: its name goes before the mark does.
+    distrust(dir, &divergence).unwrap();
+    fs::rename(dir.join("store"), dir.join("store.new")).unwrap();
+    fs::remove_file(dir.join("diverged")).unwrap();
+    assert!(!is_there(dir) && open(dir).is_err());
+    drop(replace().unwrap());
+    drop(open(dir).unwrap());
+    // A disk that takes no more bytes still takes a name away.
+    fs::create_dir(dir.join("diverged")).unwrap();
+    distrust(dir, &divergence).unwrap();
+    assert!(!is_there(dir));
 }
 
 #[test]
