@@ -60,6 +60,12 @@ sabotages! {
     OfferedEarly = "offered-early",
     /// The replayer takes any state digest for the recorder's.
     DigestUnchecked = "digest-unchecked",
+    /// A backup whose replay differs from the log keeps its role, and bids when the primary is lost.
+    DivergedBids = "diverged-bids",
+    /// A backup whose replay differs from the log keeps its machine, and goes on with it where a primary has the log.
+    DivergedResumes = "diverged-resumes",
+    /// The store of a node that has diverged is one to go on from.
+    DivergedStoreKept = "diverged-store-kept",
     /// A backup goes live before it has replayed all that it acknowledged.
     LiveUndrained = "live-undrained",
     /// A backup goes live before its disks have done every request that the guest saw complete.

@@ -12,6 +12,7 @@ use crate::ft::{GIVEN_MAX, Node};
 use crate::host::driver::Driver;
 use crate::host::os::draw_u64;
 use crate::host::say::say;
+use crate::host::store;
 
 #[derive(clap::Args)]
 #[command(
@@ -48,6 +49,13 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         );
         there = None;
     }
+    if let Some(dir) = there.filter(|dir| store::is_distrusted(dir)) {
+        say!(
+            "lockstep: the node of the store {} has diverged: this node gets the state and the log anew",
+            dir.display()
+        );
+        there = None;
+    }
     let reopened = there.map(|dir| reopen(args, dir)).transpose()?.flatten();
     match reopened {
         Some(_) => site.records_no_restart()?,
@@ -73,14 +81,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
             (driver, node)
         }
     };
-    if !site.once {
-        node.rejoins();
-    }
+    site.instruct(&mut node);
     if let Some(config) = expects {
         node.expects(config);
-    }
-    if site.record.is_none() && site.store.store.is_none() {
-        node.does_not_record();
     }
     node::live(driver, node, "backup", site.record.as_deref())
 }

@@ -65,6 +65,10 @@ pub struct Site {
     /// as its backup under a new identity, for as long as that takes.
     #[arg(long)]
     pub once: bool,
+    /// Keep what is left of a replay that diverges from the log in this directory, of which the last four. Without this
+    /// it is kept beside the recording, or in the store's directory, if there is one.
+    #[arg(long, value_name = "DIR")]
+    evidence: Option<PathBuf>,
     #[command(flatten)]
     pub store: StoreArgs,
     #[command(flatten)]
@@ -110,6 +114,19 @@ impl Site {
         }
     }
 
+    /// Says what the node keeps of what it does, and whether it goes on when it has lost its place.
+    pub fn instruct(&self, node: &mut Node) {
+        if !self.once {
+            node.rejoins();
+        }
+        if self.record.is_none() && self.store.store.is_none() {
+            node.does_not_record();
+        }
+        if self.evidence.is_some() || self.record.is_some() || self.store.store.is_some() {
+            node.keeps_evidence();
+        }
+    }
+
     /// What people find in the arbiter's record of a claim.
     pub fn wherefrom(&self, role: &str) -> String {
         format!("{role} at {}, process {}", self.listen, std::process::id())
@@ -134,6 +151,7 @@ impl Site {
             record_first: false,
             disks,
             store,
+            evidence: self.evidence.clone(),
             console: self.console.open(false)?,
             ends_with_console: false,
             narrates: true,
@@ -308,9 +326,6 @@ fn report(lived: &Lived, name: &str, record: Option<&Path>) -> u8 {
             for line in &divergence.context {
                 say!("  {line}");
             }
-            if let Some(dir) = record {
-                keep_evidence(dir, divergence);
-            }
             1
         }
         Halt::DiskFailed { disk, tag } => {
@@ -326,14 +341,5 @@ fn report(lived: &Lived, name: &str, record: Option<&Path>) -> u8 {
             1
         }
         Halt::Quit => 0,
-    }
-}
-
-fn keep_evidence(dir: &Path, divergence: &crate::replay::Divergence) {
-    let path = dir.join("divergence.json");
-    let json = serde_json::to_vec_pretty(divergence).expect("a divergence serialises");
-    match std::fs::write(&path, json) {
-        Ok(()) => say!("  evidence: {} and the log beside it", path.display()),
-        Err(error) => say!("  the evidence could not be kept in {}: {error}", path.display()),
     }
 }

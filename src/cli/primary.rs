@@ -109,12 +109,7 @@ fn go_on(args: &Args, dir: &Path) -> Result<u8, Failure> {
 
 fn live(args: &Args, driver: Driver, mut node: Node) -> Result<u8, Failure> {
     let site = &args.site;
-    if !site.once {
-        node.rejoins();
-    }
-    if site.record.is_none() && site.store.store.is_none() {
-        node.does_not_record();
-    }
+    site.instruct(&mut node);
     node::live(driver, node, "primary", site.record.as_deref())
 }
 

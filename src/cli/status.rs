@@ -80,6 +80,9 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     put!("log         {} bytes", status.log_bytes)?;
     put!("gate        {} outputs, {} bytes waiting", status.gated_outputs, status.gated_bytes)?;
     put!("audit       {audit}")?;
+    if let Some(last) = &status.last_divergence {
+        put!("divergences {}, the last of {}", status.divergences, plain(last))?;
+    }
     put!("arbiter     {}", plain(status.arbiter_trouble.as_deref().unwrap_or("answers")))?;
     if let Some(watch) = &status.watch {
         put!("watch       {}", watched(watch))?;

@@ -13,7 +13,7 @@
 //!
 //! A backup that has lost its place through no fault of its own keeps its machine and looks for the primary
 //! ([`Away`]): if that has the log which this one lacks, it goes on from where it is, and counts again later. Otherwise it
-//! leaves its role, and joins anew.
+//! leaves its role, and joins anew. So does one whose replay differs from the log, if it still has a primary.
 //!
 //! Promises: it claims only while it counts; it replays only once its disks hold all that the state
 //! takes for done, and does to them what the guest does to its own; it goes live only at the end of every entry it has
@@ -748,6 +748,20 @@ impl Backup {
 
     // ---- looking for the primary
 
+    /// Another node has the guest, as far as this one knows: nothing is lost with this machine.
+    pub fn is_replaceable(&self) -> bool {
+        // A node that has come from its own store, and found no primary, follows none.
+        if self.away.is_some() { self.primary != NodeId::ZERO } else { self.linked }
+    }
+
+    /// Its machine, at the end of its role.
+    pub fn into_machine(self) -> Option<Machine> {
+        match self.state {
+            State::Following(replayer) => Some(replayer.give_up()),
+            State::Asking | State::Receiving { .. } => None,
+        }
+    }
+
     /// With this node the guest would be lost, as far as it knows.
     pub fn is_last(&self) -> bool {
         self.counting && !self.linked && self.ended.is_none()
@@ -882,6 +896,10 @@ impl Backup {
         let drained = match self.replay(common, world) {
             Ok(drained) => drained,
             Err(divergence) => {
+                // Before anybody counts on this node having left: whenever it dies, nothing goes on from what it holds.
+                if !Sabotage::DivergedStoreKept.is_on() {
+                    common.commands.push(Command::Distrust(Box::new(divergence.clone())));
+                }
                 if self.linked {
                     common.send(self.link, Message::Diverged(Box::new(divergence.clone())));
                 }

@@ -106,6 +106,11 @@ pub enum Command {
         /// The reason.
         halt: Halt,
     },
+    /// What this node has derived from the log is not what the log says. Its store must never be gone on from, nor its
+    /// disks be used without a look at what they should hold: that is to survive a crash before anything that follows.
+    Distrust(Box<Divergence>),
+    /// What is left of a replay that has diverged, for people.
+    KeepEvidence(Box<Evidence>),
     /// A connection to `address` is wanted, for the node's present identity; [`Event::Dialed`](super::Event::Dialed) follows.
     Dial {
         /// Where a node of this vm may listen.
@@ -117,6 +122,22 @@ pub enum Command {
     Warn(String),
     /// The node has ended; nothing follows.
     Halt(Halt),
+}
+
+/// What is left of a replay that has diverged.
+pub struct Evidence {
+    /// Where, and what was expected and found.
+    pub divergence: Divergence,
+    /// Frames of the log, one behind the other: the one that could not be obeyed is the last, as far as it is kept.
+    pub log: Vec<u8>,
+    /// As it stands.
+    pub machine: Machine,
+}
+
+impl core::fmt::Debug for Evidence {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Evidence {{ {}, {} bytes of log }}", self.divergence, self.log.len())
+    }
 }
 
 /// How a node introduces its guest to the switch.

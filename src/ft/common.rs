@@ -3,6 +3,7 @@
 use super::checkpoint::Checkpoints;
 use super::command::Command;
 use super::disk::DiskJob;
+use super::divergences::Divergences;
 use super::event::Recording;
 use super::link::LinkId;
 use super::message::Message;
@@ -54,6 +55,9 @@ pub(super) struct Common {
     pub checkpoints: Checkpoints,
     /// What this node's store may permit after a loss of all nodes.
     pub standing: Standing,
+    pub divergences: Divergences,
+    /// What is left of a replay that diverges is wanted.
+    pub keeps_evidence: bool,
     /// When the operator was last refused to end this node.
     quit_refused_ns: Option<u64>,
     /// Whether a recording or a store wants the log, and the state that it begins with.
@@ -92,6 +96,8 @@ impl Common {
             ack: settings.ack,
             checkpoints: Checkpoints::default(),
             standing: Standing::default(),
+            divergences: Divergences::default(),
+            keeps_evidence: false,
             quit_refused_ns: None,
             records: true,
             expects: None,
@@ -256,6 +262,11 @@ impl Common {
 
     pub fn tell(&mut self, text: impl Into<String>) {
         self.commands.push(Command::Tell(text.into()));
+    }
+
+    /// For people, also where messages about the node are not printed.
+    pub fn warn(&mut self, text: impl Into<String>) {
+        self.commands.push(Command::Warn(text.into()));
     }
 
     /// Notes how the arbiter is. It is asked over and over: only a change is reported.

@@ -2,7 +2,7 @@
 //!
 //! Reading order: the vocabulary (`link`, `settings`, [`message`], `arbiter`, `event`, `command`, `world`, `status`,
 //! `handover`); what is kept and judged (`gate` and `kept`: outputs held back on either side; `scrollback` and
-//! `terminals`: who attached watches and types; `clock`: guest time; [`disk`]; `detector`; `lag`); then the roles
+//! `terminals`: who attached watches and types; `clock`: guest time; [`disk`]; `detector`; `lag`; `divergences`); then the roles
 //! `primary` and `backup`, `seek` (a node without a role looks for one), and [`node`], which is a machine in a role.
 //!
 //! ```text
@@ -38,10 +38,13 @@ mod commit;
 mod common;
 pub(crate) mod detector;
 pub mod disk;
+mod divergences;
 mod event;
 mod fetch;
 pub(crate) mod gate;
 mod handover;
+#[cfg(test)]
+pub(crate) mod healing_tests;
 pub(crate) mod kept;
 pub(crate) mod lag;
 mod link;
@@ -64,11 +67,11 @@ mod status;
 mod switch_state;
 mod terminals;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod world;
 
 pub use arbiter::{Arbiter, ArbiterError, Bid, Claim, Holder};
-pub use command::{Command, Halt, Plug};
+pub use command::{Command, Evidence, Halt, Plug};
 pub use event::{Event, Recording};
 pub use handover::{Boot, Restart};
 pub use link::LinkId;

@@ -6,8 +6,9 @@
 
 use super::arbiter::{ArbiterError, Holder};
 use super::backup::Backup;
-use super::command::{Command, Halt};
+use super::command::{Command, Evidence, Halt};
 use super::common::Common;
+use super::divergences::DIVERGENCES_MAX;
 use super::event::{Event, Recording};
 use super::handover::{Boot, Next, Restart};
 use super::link::LinkId;
@@ -20,8 +21,12 @@ use super::standing::Standing;
 use super::status::{CheckpointStatus, DiskStanding, NodeStatus};
 use super::switch_state::SwitchState;
 use super::world::{Pace, World};
-use crate::base::{Generation, Icount, NodeId, Seq};
+use crate::base::{Generation, Icount, NodeId, Sabotage, Seq};
 use crate::machine::{Executed, Machine, MachineConfig};
+use crate::replay::Divergence;
+
+/// Log that is kept beside a divergence.
+const EVIDENCE_LOG_BYTES_MAX: usize = 1 << 20;
 
 pub(super) enum Role {
     Primary(Box<Primary>),
@@ -173,6 +178,11 @@ impl Node {
         self.common.records = false;
     }
 
+    /// Has what is left of a replay that diverges be kept.
+    pub fn keeps_evidence(&mut self) {
+        self.common.keeps_evidence = true;
+    }
+
     /// Has a backup refuse any machine but this one.
     pub fn expects(&mut self, config: MachineConfig) {
         self.common.expects = Some(Box::new(config));
@@ -321,6 +331,7 @@ impl Node {
         match event {
             Event::RoleLeft => {
                 let until_ns = now_ns.saturating_add(self.common.seek.rest_ns());
+                let until_ns = until_ns.max(self.common.divergences.joins_at_ns);
                 *seeking = Seeking::Looking(Looking::Resting { until_ns });
             }
             Event::Dialed { address, outcome } => {
@@ -385,8 +396,11 @@ impl Node {
     fn seek(&mut self, halt: Halt) {
         let common = &mut self.common;
         for link in self.role.peer_links() {
-            let why = "this node has lost its place".to_owned();
-            common.send(link, Message::Bye { why });
+            // Who has diverged has said that.
+            if !matches!(halt, Halt::Diverged(_)) {
+                let why = "this node has lost its place".to_owned();
+                common.send(link, Message::Bye { why });
+            }
             common.commands.push(Command::Close { link });
         }
         match &halt {
@@ -395,13 +409,21 @@ impl Node {
                  and looks for it, to be its backup"
             )),
             Halt::NotJoined { why, .. } | Halt::NoPrimary { why } => common.not_found(format!("not joined: {why}")),
+            Halt::Diverged(divergence) => {
+                common.warn(divergence.to_string());
+                divergence.context.iter().for_each(|line| common.tell(format!("  {line}")));
+                common.tell("this node leaves the log, and gets the state anew from the primary");
+                common.seek.last = Some(format!("this node has diverged at {}", divergence.machine_at));
+                common.seek.was_taken_on(common.divergences.joins_at_ns);
+            }
             _ => {}
         }
-        if matches!(halt, Halt::LostClaim { .. }) {
+        if matches!(halt, Halt::LostClaim { .. } | Halt::Diverged(_)) {
             self.farewell(&halt);
             self.common.terminals.leave();
         }
-        self.vacate();
+        let left = self.vacate();
+        self.hand_in_evidence(left, &halt);
         self.common.role_is_over();
         let common = &mut self.common;
         (common.switch, common.fence_told, common.arbiter_trouble) = (SwitchState::None, false, None);
@@ -552,13 +574,18 @@ impl Node {
         if matches!(&self.role, Role::Backup(backup) if backup.is_taken_on()) {
             self.common.seek.was_taken_on(now_ns);
         }
-        let goes_on = self.common.seek.goes_on_after(&halt, now_ns);
+        let diverged = matches!(halt, Halt::Diverged(_));
+        if diverged && Sabotage::DivergedBids.is_on() {
+            return;
+        }
+        let goes_on = self.may_heal_after(&halt) && self.common.seek.goes_on_after(&halt, now_ns);
         if goes_on {
             self.note_newest(&halt);
         }
         if let (true, Role::Backup(backup)) = (goes_on, &mut self.role)
             && self.common.seek.was_member()
             && backup.can_resume()
+            && (!diverged || Sabotage::DivergedResumes.is_on())
         {
             let why = match &halt {
                 Halt::LostClaim { generation, to } => format!("generation {generation} belongs to node {to}"),
@@ -569,10 +596,40 @@ impl Node {
         } else if goes_on {
             self.seek(halt);
         } else {
-            self.vacate();
+            let left = self.vacate();
+            self.hand_in_evidence(left, &halt);
             self.common.role_is_over();
             self.farewell(&halt);
             self.common.commands.push(Command::Halt(halt));
+        }
+    }
+
+    /// Whether a node that ends with `halt` gets the state anew, if it has diverged: only while another node has the
+    /// guest, and not again and again.
+    fn may_heal_after(&mut self, halt: &Halt) -> bool {
+        let Halt::Diverged(divergence) = halt else { return true };
+        let common = &mut self.common;
+        // Its store is begun anew with the next state: of what it was to its group nothing is left.
+        common.standing = Standing::default();
+        common.store.state = StoreState::None;
+        if !common.divergences.found(divergence, common.now_ns) {
+            common.warn(format!(
+                "this node has diverged {DIVERGENCES_MAX} times within an hour, and ends: suspect this host's memory and \
+                 processor, and then the translator (`--engine interpreter` does without)"
+            ));
+            return false;
+        }
+        matches!(&self.role, Role::Backup(backup) if backup.is_replaceable())
+    }
+
+    /// Hands in what is left of a role that has diverged, if somebody wants it.
+    fn hand_in_evidence(&mut self, left: Role, halt: &Halt) {
+        let (Halt::Diverged(divergence), Role::Backup(backup)) = (halt, left) else { return };
+        let common = &mut self.common;
+        if let Some(machine) = backup.into_machine().filter(|_| common.keeps_evidence) {
+            let (divergence, log) =
+                (Divergence::clone(divergence), common.tail.upto(divergence.seq, EVIDENCE_LOG_BYTES_MAX));
+            common.commands.push(Command::KeepEvidence(Box::new(Evidence { divergence, log, machine })));
         }
     }
 
@@ -753,6 +810,8 @@ impl Node {
             followers: Vec::new(),
             committed: None,
             degraded: false,
+            divergences: self.common.divergences.count,
+            last_divergence: self.common.divergences.last.clone(),
             ack: self.common.ack,
             store: match &self.common.store.state {
                 StoreState::On(holds) => Some(*holds),

@@ -14,32 +14,32 @@ use crate::machine::{BoardModel, Output};
 const MS: u64 = 1_000_000;
 /// Each end's name for the connection between them.
 const AT_PRIMARY: LinkId = LinkId(9);
-const AT_BACKUP: LinkId = LinkId(20);
+pub(super) const AT_BACKUP: LinkId = LinkId(20);
 
-struct Pair {
-    host: Host,
-    primary: Node,
-    backup: Node,
+pub(super) struct Pair {
+    pub host: Host,
+    pub primary: Node,
+    pub backup: Node,
     /// What has left each of them.
-    released: [Vec<Output>; 2],
+    pub released: [Vec<Output>; 2],
     /// Every other command of each.
-    others: [Vec<Command>; 2],
+    pub others: [Vec<Command>; 2],
     /// Messages of the backup are lost.
-    deaf: bool,
+    pub deaf: bool,
     /// The connection between them, as the primary and as the backup name it.
-    links: [LinkId; 2],
+    pub links: [LinkId; 2],
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::with(Settings::default())
     }
 
-    fn with(settings: Settings) -> Self {
+    pub fn with(settings: Settings) -> Self {
         Self::of(boot_kv(5, BoardModel::default()), settings)
     }
 
-    fn of(boot: Boot, settings: Settings) -> Self {
+    pub fn of(boot: Boot, settings: Settings) -> Self {
         let primary = Node::primary(NodeId(1), "vm", boot, settings, 0);
         let backup = Node::backup(NodeId(2), "vm", AT_BACKUP, settings, 0);
         let (released, others) = Default::default();
@@ -55,7 +55,7 @@ impl Pair {
     }
 
     /// Carries out the commands of both until there are none.
-    fn carry(&mut self) {
+    pub fn carry(&mut self) {
         loop {
             let [a, b] = [self.primary.take_commands(), self.backup.take_commands()];
             let [at_primary, at_backup] = self.links;
@@ -83,7 +83,7 @@ impl Pair {
         }
     }
 
-    fn run(&mut self, ms: u64) {
+    pub fn run(&mut self, ms: u64) {
         for _ in 0..ms * 2 {
             assert_eq!((self.primary.check(), self.backup.check()), (Ok(()), Ok(())));
             self.host.now_ns += MS / 2;
@@ -95,11 +95,11 @@ impl Pair {
     }
 
     /// Until the backup counts.
-    fn guarded() -> Self {
+    pub fn guarded() -> Self {
         Self::new().until_guarded()
     }
 
-    fn until_guarded(self) -> Self {
+    pub fn until_guarded(self) -> Self {
         let mut pair = self;
         pair.carry();
         for _ in 0..1000 {
@@ -113,7 +113,7 @@ impl Pair {
     }
 
     /// An ARP question for 10.0.2.15, which the guest answers.
-    fn ask(&mut self, rx_seq: u64) {
+    pub fn ask(&mut self, rx_seq: u64) {
         let mut frame = vec![0xff; 6];
         frame.extend([2, 0, 0, 0, 0, 1, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 10, 0, 2, 2]);
         frame.extend([0, 0, 0, 0, 0, 0, 10, 0, 2, 15]);
@@ -121,11 +121,11 @@ impl Pair {
         self.primary.step(Event::Frame { rx_seq, frame }, self.host.now_ns);
     }
 
-    fn told(&self, node: usize, text: &str) -> bool {
+    pub fn told(&self, node: usize, text: &str) -> bool {
         self.others[node].iter().any(|command| matches!(command, Command::Tell(said) if said.contains(text)))
     }
 
-    fn claims(&self, node: usize) -> Vec<(u64, Vec<NodeId>, NodeId)> {
+    pub fn claims(&self, node: usize) -> Vec<(u64, Vec<NodeId>, NodeId)> {
         let claim = |command: &Command| match command {
             Command::Claim { generation, keeps, after } => Some((generation.get(), keeps.clone(), *after)),
             _ => None,
@@ -133,7 +133,7 @@ impl Pair {
         self.others[node].iter().filter_map(claim).collect()
     }
 
-    fn backup_says(&mut self, message: Message) {
+    pub fn backup_says(&mut self, message: Message) {
         self.backup.step(Event::Message { link: AT_BACKUP, message }, self.host.now_ns);
         self.carry();
     }

@@ -410,7 +410,10 @@ impl Primary {
             Message::Known { addresses } if from_peer => common.learn_all(&addresses),
             Message::Log(bytes) if from_peer => return self.generation_of_heir(common, link, bytes, now_ns),
             Message::Diverged(divergence) if from_peer => {
-                common.tell(format!("the backup reports a {divergence}"));
+                if let Some(Follower { node, .. }) = self.followers.get(&link) {
+                    common.divergences.reported(*node, &divergence);
+                    common.warn(format!("the backup {node} reports a {divergence}"));
+                }
                 self.lose(common, link, "it diverged");
             }
             Message::Bye { why } | Message::Refuse { why } if from_peer => self.lose(common, link, &why),

@@ -9,6 +9,9 @@
 //!     +------------------------------------------ Backup (asks to join) <-------+
 //! ```
 //!
+//! A node whose replay has diverged from the log leaves its role in the same way, and gets the state anew: it keeps
+//! nothing of what it has derived (`Node::may_heal_after`).
+//!
 //! A node that was started to join gives up after its time to wait. One that was a member of the pair (a
 //! primary, or a backup that counted) never does: it is a spare until it counts again or is ended.
 //!
@@ -137,12 +140,11 @@ impl Seek {
     /// Whether a node that ends with `halt` looks for another primary.
     pub fn goes_on_after(&self, halt: &Halt, now_ns: u64) -> bool {
         match halt {
-            Halt::LostClaim { .. } => self.rejoins && self.addresses.len() > 0,
+            Halt::LostClaim { .. } | Halt::Diverged(_) => self.rejoins && self.addresses.len() > 0,
             Halt::NotJoined { for_good: false, .. } | Halt::NoPrimary { .. } => self.goes_on(now_ns),
             Halt::NotJoined { for_good: true, .. }
             | Halt::GuestEnded(_)
             | Halt::LimitReached
-            | Halt::Diverged(_)
             | Halt::DiskFailed { .. }
             | Halt::StoreFailed { .. }
             | Halt::Quit => false,

@@ -104,6 +104,12 @@ pub struct NodeStatus {
     /// Fewer backups count than this primary is to have ([`Settings::backups_wanted`](super::Settings::backups_wanted)).
     #[serde(default)]
     pub degraded: bool,
+    /// Replays that have differed from the log: this node's, and those which nodes that followed it reported.
+    #[serde(default)]
+    pub divergences: u64,
+    /// The last of them: whose it was, and where.
+    #[serde(default)]
+    pub last_divergence: Option<String>,
     /// When an entry counts: in the `memory` of those who count, or on their `disk`.
     #[serde(default)]
     pub ack: Ack,

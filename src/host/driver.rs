@@ -19,6 +19,7 @@ use super::console::{self, ConsoleIn, ConsoleOut};
 use super::disk::identity::State;
 use super::disk::worker::Answer;
 use super::disk::{Disks, Rack};
+use super::evidence::EvidenceWriter;
 use super::keys::{HELP, Key};
 use super::link::{self, LinkEvent, LinkNumbers, Links, Reception, Sink};
 use super::logdir::{BackgroundWriter, Ended, LogError, LogWriter};
@@ -36,11 +37,13 @@ use crate::ft::Pace;
 use crate::ft::arbiter::{Arbiter, ArbiterError};
 use crate::ft::detector::Signs;
 use crate::ft::{
-    Bid, Claim, Command, Event, Halt, LinkId, Message, Node, Plug, Recording, StoreState, SwitchState, World,
+    Bid, Claim, Command, Event, Evidence, Halt, LinkId, Message, Node, Plug, Recording, StoreState,
+    SwitchState, World,
 };
 use crate::log::Lineage;
 use crate::machine::Output;
 use crate::net::{Attach, ether::Mac};
+use crate::replay::Divergence;
 use crate::snapshot;
 
 /// Events that wait for the node; the threads that bring more wait too.
@@ -92,6 +95,8 @@ pub struct Wiring {
     pub record_first: bool,
     /// Keep the log and checkpoints here.
     pub store: Option<StorePlace>,
+    /// What is left of a divergence is kept here; otherwise beside the recording, or in the store's directory.
+    pub evidence: Option<PathBuf>,
     pub disks: Disks,
     /// Where the guest's console input comes from.
     pub console: ConsoleIn,
@@ -405,6 +410,7 @@ impl Driver {
             wiring,
             disks,
             life_ended: false,
+            evidence: EvidenceWriter::default(),
         };
         let mut halt = running.live();
         if running.wiring.record_first {
@@ -416,7 +422,17 @@ impl Driver {
         running.close_store();
         let left = how_disks_are_left(&halt, running.life_ended);
         let Running {
-            node, console, claims, looks, mut recording, disks, leaving, queue, mut wiring, ..
+            node,
+            console,
+            claims,
+            looks,
+            mut recording,
+            disks,
+            leaving,
+            queue,
+            mut wiring,
+            evidence,
+            ..
         } = running;
         let record = wiring.record.take();
         drop((claims, looks));
@@ -430,6 +446,7 @@ impl Driver {
         if !disks.finish(left, until.saturating_duration_since(Instant::now())) || !left_well {
             say!("lockstep: the disks are not synced after {} s: not waited for", DISK_LINGER.as_secs());
         }
+        evidence.finish(DISK_LINGER);
         let console_shown = !console.is_gone();
         console.finish();
         let record_fatal = wiring.record_fatal;
@@ -599,6 +616,7 @@ struct Running {
     disks: Rack,
     /// The guest's life was ended by this node.
     life_ended: bool,
+    evidence: EvidenceWriter,
 }
 
 impl Running {
@@ -942,6 +960,25 @@ impl Running {
         Ok(())
     }
 
+    /// What this node holds is not what the log says: nobody goes on from it.
+    fn distrust(&mut self, divergence: &Divergence) {
+        // The store first: with it, a restart would go on by itself. The disks know after what they were asked before.
+        if let Err(why) = self.store.distrust(divergence) {
+            let line =
+                format!("this node has diverged, and its store does not know: remove that by hand ({why})");
+            say::unless_blocked(format_args!("lockstep: {}", plain(&line)));
+        }
+        self.disks.distrust(self.node.generation());
+    }
+
+    fn keep_evidence(&mut self, evidence: Evidence) {
+        let Wiring { evidence: named, record, .. } = &self.wiring;
+        let dir = named.as_deref().or(record.as_deref()).or(self.store.dir());
+        if let Some(dir) = dir.map(Path::to_owned) {
+            self.evidence.keep(dir, evidence);
+        }
+    }
+
     /// Gives up what belongs to a role that is lost. The process goes on: its listener, terminals and console stay.
     fn leave_role(&mut self, halt: Halt) -> std::io::Result<()> {
         (self.port, self.socket) = (None, None);
@@ -1154,6 +1191,8 @@ impl Running {
                     port.received(rx_seq);
                 }
             }
+            Command::Distrust(divergence) => self.distrust(&divergence),
+            Command::KeepEvidence(evidence) => self.keep_evidence(*evidence),
             Command::LeaveRole { halt } => self.leave_role(halt)?,
             Command::Dial { address } => self.dial(address)?,
             Command::Tell(text) => self.tell(&text),

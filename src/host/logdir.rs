@@ -40,7 +40,7 @@ use crate::snapshot::SnapshotError;
 
 pub use background::{BackgroundWriter, Ended, WAITING_BYTES_MAX, WAITING_BYTES_SOFT};
 pub use follow::Follower;
-pub use reader::{LogDir, LogReader, Segment};
+pub use reader::{LogDir, LogReader, Segment, read_snapshot};
 pub use writer::LogWriter;
 
 /// The file that holds the state which the log starts from.

@@ -5,24 +5,26 @@
 //! standing --another thread--> the file `replica`
 //! ```
 //!
-//! Promises: the node's thread waits for no disk, but before a claim under an identity that is not noted yet; what waits
+//! Promises: the node's thread waits for no disk, but before a claim under an identity that is not noted yet, and after a
+//! divergence, until the store says that it is none to go on from; what waits
 //! for a store is bounded ([`is_full`](NodeStore::is_full): the guest should wait); nothing of an earlier store is taken for
 //! the present one's.
 //! *Absent:* what a failure means for the node (`ft`).
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use super::store::{
-    Appended, CheckpointMeta, Frames, Identity, Replica, Settings, Store, StoreError, StoreEvent,
+    self, Appended, CheckpointMeta, Frames, Identity, Replica, Settings, Store, StoreError, StoreEvent,
 };
 use crate::base::{Generation, NodeId, Seq};
 use crate::ft::{Node, StoreHolds};
 use crate::machine::{Piece, Saved, SavedHead};
+use crate::replay::Divergence;
 use crate::snapshot::{self, Packer};
 
 /// Bytes of frames that wait for a store before the guest should.
@@ -188,6 +190,8 @@ pub(super) struct NodeStore {
     number: u64,
     /// Of a store that is open.
     notes: Option<Notes>,
+    /// The node has diverged since the store began.
+    distrusted: Option<Box<Divergence>>,
 }
 
 impl NodeStore {
@@ -200,6 +204,7 @@ impl NodeStore {
             report,
             number: 0,
             notes: None,
+            distrusted: None,
         };
         let Some(StorePlace { dir, settings, replica, resumed }) = place else { return none };
         let Some((store, frames)) = resumed else { return Self { place: Some((dir, settings)), ..none } };
@@ -212,7 +217,7 @@ impl NodeStore {
     pub fn begin(&mut self, vm: &str, base: Saved, seq_next: Seq, generation: Generation, life: u64) {
         let Some((dir, settings)) = self.place.clone() else { return };
         self.number += 1;
-        (self.frames, self.saving) = (None, None);
+        (self.frames, self.saving, self.distrusted) = (None, None, None);
         let creating = State::Creating { waiting: VecDeque::new(), bytes: 0 };
         let last = std::mem::replace(&mut self.state, creating);
         let meta = CheckpointMeta {
@@ -247,6 +252,20 @@ impl NodeStore {
         }
     }
 
+    /// This node has diverged: nobody goes on from what it has stored so far, whenever this process dies. The store stays
+    /// as it is until the next one begins.
+    pub fn distrust(&mut self, divergence: &Divergence) -> Result<(), String> {
+        let Some((dir, _)) = &self.place else { return Ok(()) };
+        self.distrusted = Some(Box::new(divergence.clone()));
+        self.saving = None;
+        store::distrust(dir, divergence).map_err(|error| error.line())
+    }
+
+    /// Where it is, if this node has one.
+    pub fn dir(&self) -> Option<&Path> {
+        self.place.as_ref().map(|(dir, _)| dir.as_path())
+    }
+
     /// Whether a report of store `number` is of the present one.
     pub fn is_present(&self, number: u64) -> bool {
         number == self.number
@@ -259,6 +278,9 @@ impl NodeStore {
         };
         let store = opened.map_err(|error| error.line())?;
         self.state = State::Open(Box::new(store));
+        if let (Some(divergence), Some((dir, _))) = (&self.distrusted, &self.place) {
+            store::distrust(dir, divergence).map_err(|error| error.line())?;
+        }
         self.notes = self.place.as_ref().map(|(dir, _)| Notes::begin(dir.clone(), Replica::default()));
         waiting.iter().try_for_each(|frame| self.append(frame))
     }
@@ -343,9 +365,12 @@ impl NodeStore {
         next
     }
 
-    /// What it holds now, once it is open.
+    /// What it holds now, once it is open, and while that is worth anything.
     pub fn holds(&self) -> Option<StoreHolds> {
         let State::Open(store) = &self.state else { return None };
+        if self.distrusted.is_some() {
+            return None;
+        }
         let status = store.status();
         let oldest = status.checkpoints.first().map_or(status.first, |oldest| oldest.meta.seq.next());
         Some(StoreHolds { bytes: status.bytes, oldest, durable: status.durable })
@@ -422,6 +447,54 @@ mod tests {
         notes.end();
         let last = on_disk(&dir).unwrap();
         assert_eq!((last.standing, last.ack), (Standing::default(), Ack::Disk));
+    }
+
+    #[test]
+    fn a_node_that_diverges_while_its_store_is_created_leaves_none_to_go_on_from() {
+        for late in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let (reports, reported) = channel();
+            let report: Reporter =
+                Arc::new(move |number, report| reports.send((number, report)).unwrap_or(()));
+            let place = StorePlace {
+                dir: dir.path().to_owned(),
+                settings: store::Settings::default(),
+                replica: Replica::default(),
+                resumed: None,
+            };
+            let mut of_node = NodeStore::new(Some(place), report);
+            let mut machine = crate::ft::testing::boot_kv(5, Default::default()).machine;
+            let divergence = Divergence {
+                seq: Seq(7),
+                entry_at: machine.icount(),
+                machine_at: machine.icount(),
+                expected: String::new(),
+                found: String::new(),
+                context: Vec::new(),
+            };
+            for round in 1..=2 {
+                of_node.begin("vm", machine.save(), Seq(1), Generation(1), 5);
+                if !late {
+                    of_node.distrust(&divergence).unwrap();
+                }
+                loop {
+                    if let (number, Report::Opened(opened)) = reported.recv().unwrap() {
+                        assert_eq!(number, round);
+                        of_node.opened(*opened).unwrap();
+                        break;
+                    }
+                }
+                if late {
+                    assert!(!store::is_distrusted(dir.path()), "the next one begins anew");
+                    assert!(of_node.holds().is_some());
+                    of_node.distrust(&divergence).unwrap();
+                }
+                assert!(store::is_distrusted(dir.path()), "{late}, {round}");
+                assert_eq!(of_node.holds(), None);
+            }
+            of_node.close().unwrap();
+            assert!(store::is_distrusted(dir.path()));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::base::sabotage::during;
 use crate::base::{Icount, Sabotage, Seq};
 use crate::cli;
 use crate::engine::Engine;
+use crate::ft::healing_tests;
 use crate::ft::own_store;
 use crate::ft::pair_tests;
 use crate::ft::primary::{members, scenarios};
@@ -53,6 +54,11 @@ const fn detector(sabotage: Sabotage) -> Detector {
         Sabotage::ResumeUnchecked => Detector::Scenario(pair_tests::another_history_is_not_resumed),
         Sabotage::ResumedEarly => {
             Detector::Scenario(pair_tests::a_resumed_backup_catches_up_before_it_counts)
+        }
+        Sabotage::DivergedBids => Detector::Scenario(healing_tests::a_diverged_node_does_not_bid),
+        Sabotage::DivergedResumes => Detector::Scenario(healing_tests::a_diverged_node_keeps_nothing),
+        Sabotage::DivergedStoreKept => {
+            Detector::Scenario(healing_tests::nothing_goes_on_from_what_a_diverged_node_holds)
         }
         Sabotage::DigestUnchecked => Detector::Scenario(a_wrong_digest_is_a_divergence),
         Sabotage::BeatsIgnored => {

@@ -332,6 +332,81 @@ impl Victim {
     }
 }
 
+/// Reads what a node that dialled us sends first.
+fn introduced(listener: &TcpListener) -> (TcpStream, Message) {
+    let mut stream = listener.accept().unwrap().0;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let mut preamble = [0; PREAMBLE_BYTES];
+    stream.read_exact(&mut preamble).unwrap();
+    message::check_preamble(&preamble).unwrap();
+    let first = hear(&mut stream).expect("it introduces itself");
+    (stream, first)
+}
+
+#[test]
+fn a_backup_that_diverges_gets_the_state_anew_keeps_its_evidence_and_ends_after_the_third_time() {
+    let dir = TempDir::new().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (fake, listen) = (listener.local_addr().unwrap().to_string(), free_port());
+    let (arbiter, store) = (crate::support::path(&dir, ""), crate::support::path(&dir, "store"));
+    let mut words = vec!["backup", "--vm", "kv", "--primary", &fake, "--listen", &listen];
+    words.extend(["--arbiter", &arbiter, "--store", &store]);
+    let store = dir.path().join("store");
+    let child = lockstep(&words).spawn().unwrap();
+    let wrong = log(&[horizon(1, 1), Entry { seq: Seq(2), at: Icount(1), event: Event::Digest(Digest(1)) }]);
+    let mut known = Vec::new();
+    for round in 1..=3 {
+        let (mut stream, first) = introduced(&listener);
+        let Message::Join { node, .. } = first else { panic!("{first:?}") };
+        assert!(!known.contains(&node), "another node joins than the one that has diverged");
+        known.push(node);
+        for message in transfer(saved()) {
+            assert!(say(&mut stream, &message));
+        }
+        let address = listen.parse().unwrap();
+        until("it has a store", PATIENCE, || {
+            match lockstep::host::link::ask(address, &Message::Status, Duration::from_secs(2)) {
+                Ok(Message::Answer { json }) => json.contains("\"store\":{"),
+                _ => false,
+            }
+        });
+        assert!(store.join("store").exists() && !store.join("diverged").exists());
+        assert!(say(&mut stream, &wrong));
+        let divergence = loop {
+            if let Message::Diverged(divergence) = hear(&mut stream).expect("it says what is wrong") {
+                break divergence;
+            }
+        };
+        assert_eq!((divergence.seq, divergence.machine_at), (Seq(2), Icount(1)), "{round}");
+        closed(stream);
+    }
+    let ran = watch(child, "backup of a lying primary".into());
+    ran.ends(
+        1,
+        &["divergence at position 1", "diverged 3 times within an hour", "evidence of the divergence"],
+    );
+    let evidence = store.join("divergence-1");
+    for name in ["divergence.json", "log.frames", "machine.snap"] {
+        assert!(evidence.join(name).metadata().unwrap().len() > 0, "{name}");
+    }
+    let listed = lockstep(&["store", "ls", &store.display().to_string()]).output().unwrap();
+    let said = String::from_utf8(listed.stderr).unwrap();
+    assert!(said.contains("has diverged: no process goes on from it"), "{said}");
+    // Nothing goes on from its store: neither by itself, nor with another primary's log.
+    let mut again = lockstep(&words).spawn().unwrap();
+    let (_stream, first) = introduced(&listener);
+    assert!(matches!(first, Message::Join { .. }), "{first:?}");
+    again.kill().unwrap();
+    let ran = watch(again, "backup with the store of one that has diverged".into());
+    assert!(ran.err.contains("has diverged: this node gets the state and the log anew"), "{}", ran.said());
+    let mut words = vec!["primary", "--vm", "kv", "--listen", &listen];
+    let store = store.display().to_string();
+    words.extend(["--arbiter", &arbiter, "--store", &store]);
+    watch(lockstep(&words).spawn().unwrap(), "primary with that store".into())
+        .refuses(&["has diverged: it is none to go on from", "lockstep backup"]);
+}
+
 fn offer(seq_next: Seq, at: Icount, chunks: u32) -> Message {
     Message::Offer {
         generation: Generation(1),

@@ -9,7 +9,7 @@ use super::identity::{Role, State};
 use super::open::OpenDisk;
 use super::place::DiskPlace;
 use super::worker::{Answer, Job, Joiner, work};
-use crate::base::NodeId;
+use crate::base::{Generation, NodeId};
 use crate::devices::disk::{DISKS_MAX, DiskDone, DiskRequest, DiskStatus};
 use crate::ft::DiskStanding;
 use crate::ft::disk::{DiskJob, DiskWorked};
@@ -149,6 +149,13 @@ impl Rack {
             // A disk that a copy is made to knows that itself, and before the first byte.
             DiskStanding::Behind => {}
         }
+    }
+
+    /// What the disks hold is not what the guest wrote, as far as this node knows: a life begins with none of them before
+    /// they have been compared with another node's.
+    pub fn distrust(&mut self, generation: Generation) {
+        self.standing = None;
+        self.tell_all(|| Job::Mark { role: Role::Behind, generation });
     }
 
     fn tell_all(&self, job: impl Fn() -> Job) {

@@ -258,6 +258,9 @@ fn a_joiner_makes_a_missing_file_and_calls_it_behind_until_it_counts() {
     );
     assert_eq!(fs::read(&path).unwrap()[64 << 10..], [9; 36 << 10]);
     assert!(open_boot(&place(&path), 0, &claimant).is_ok());
+    // Its node has diverged, and is killed then.
+    join(vec![open(), Job::Mark { role: Role::Behind, generation }]);
+    assert!(matches!(open_boot(&place(&path), 0, &claimant), Err(DiskError::Partial { .. })));
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl LogDir {
 
     /// Reads `base.snap`, the state that the log starts from, of at most `ram_bytes_max` of RAM.
     pub fn base(&self, ram_bytes_max: u64) -> Result<Saved, LogError> {
-        read_base(&self.dir.join(BASE_NAME), ram_bytes_max)
+        read_snapshot(&self.dir.join(BASE_NAME), ram_bytes_max)
     }
 
     /// Reads all entries from the first segment on.
@@ -107,7 +107,8 @@ impl LogDir {
     }
 }
 
-fn read_base(path: &Path, ram_bytes_max: u64) -> Result<Saved, LogError> {
+/// The machine in a file of snapshot chunks.
+pub fn read_snapshot(path: &Path, ram_bytes_max: u64) -> Result<Saved, LogError> {
     let bad = |why| LogError::BadBase { path: path.to_owned(), why };
     let mut file = File::open(path).map_err(LogError::io("open", path))?;
     let mut decoder = Decoder::new(ram_bytes_max);

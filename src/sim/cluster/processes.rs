@@ -153,6 +153,8 @@ impl Cluster<'_> {
             Command::FramesSafe { rx_seq } => self.at_port(slot, |end| {
                 end.received(rx_seq);
             }),
+            Command::Distrust(_) => self.slots[slot].store = None,
+            Command::KeepEvidence(_) => {}
             Command::LeaveRole { halt } => self.leave_role(slot, epoch, &halt),
             Command::Dial { address } => {
                 let after = self.prng.between(100, 3000) * US;
