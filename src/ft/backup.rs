@@ -754,6 +754,13 @@ impl Backup {
         if self.away.is_some() { self.primary != NodeId::ZERO } else { self.linked }
     }
 
+    /// Its memory is not what it wrote: a fault of the host's, for the simulator.
+    pub fn flip_bit(&mut self) {
+        if let Some(machine) = self.machine_mut() {
+            machine.flip_bit();
+        }
+    }
+
     /// Its machine, at the end of its role.
     pub fn into_machine(self) -> Option<Machine> {
         match self.state {

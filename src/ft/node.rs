@@ -679,6 +679,13 @@ impl Node {
         }
     }
 
+    /// Flips a bit in the memory of a backup's machine, as a fault of its host would: for the simulator.
+    pub(crate) fn flip_bit(&mut self) {
+        if let Role::Backup(backup) = &mut self.role {
+            backup.flip_bit();
+        }
+    }
+
     /// What the node wants done, in order.
     pub fn take_commands(&mut self) -> Vec<Command> {
         std::mem::take(&mut self.common.commands)

@@ -552,6 +552,14 @@ impl Machine {
         self.hart.choose_engine(&mut self.ram, engine);
     }
 
+    /// Flips a bit at the end of RAM, as a fault of the host's would.
+    pub(crate) fn flip_bit(&mut self) {
+        let last = GuestPhys(RAM_BASE.get() + self.ram.size_bytes() - 1);
+        let mut byte = [0];
+        let flipped = self.ram.read(last, &mut byte).and_then(|()| self.ram.write(last, &[byte[0] ^ 1]));
+        flipped.expect("the last byte is in RAM");
+    }
+
     /// RAM, to look at.
     pub fn ram(&self) -> &Ram {
         &self.ram

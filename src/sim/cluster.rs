@@ -192,6 +192,10 @@ struct Slot {
     told: BTreeSet<(u8, u64)>,
     /// Those that this slot's disks have carried out for it.
     done: BTreeSet<(u8, u64)>,
+    /// A bit of its node's memory has flipped in this role, and the audit has not found it.
+    flipped: bool,
+    /// Its node has diverged, and does not count again yet.
+    heals: bool,
     /// A request of the guest's has failed in this role.
     disk_failed: bool,
     /// They outlive the processes.
@@ -247,6 +251,8 @@ pub struct Cluster<'a> {
     /// The holder of each generation, and the node that it keeps as its backup.
     claims: BTreeMap<Generation, (NodeId, Vec<NodeId>)>,
     arbiter_back_at: u64,
+    /// A bit flips before the next digest that a backup is given.
+    flip_due: bool,
     partition_until: u64,
     /// How long faults have kept nodes from hearing each other, in all.
     disturbed_ns: u64,
@@ -358,6 +364,8 @@ impl<'a> Cluster<'a> {
             plugs: 0,
             mute_until: 0,
             disk_failed: false,
+            flipped: false,
+            heals: false,
             told: BTreeSet::new(),
             done: BTreeSet::new(),
         });
@@ -381,6 +389,9 @@ impl<'a> Cluster<'a> {
             turns: 0,
             rejoins: 0,
             total_losses: 0,
+            flips: 0,
+            divergences: 0,
+            healed: 0,
             checkpoints: 0,
             restarts: 0,
         };
@@ -399,6 +410,7 @@ impl<'a> Cluster<'a> {
             stores_begun: 0,
             claims: BTreeMap::new(),
             arbiter_back_at: 0,
+            flip_due: false,
             partition_until: 0,
             disturbed_ns: 0,
             net,
@@ -457,6 +469,11 @@ impl<'a> Cluster<'a> {
             stores: self.plan.stores,
             checkpoint_ns: self.plan.checkpoint_ns,
             checkpoint_instructions: 1,
+            digest_instructions: if self.plan.flips() {
+                20_000
+            } else {
+                Settings::default().digest_instructions
+            },
             ack: if self.plan.stores { Ack::Disk } else { Ack::Memory },
             ..Settings::default()
         }
@@ -514,6 +531,9 @@ impl<'a> Cluster<'a> {
         self.outcome.retransmissions = self.clients.iter().map(|client| client.retransmissions).sum();
         self.settle_switch();
         self.outcome.frames_fenced = self.net.dropped;
+        if let Some(slot) = self.slots.iter().position(|slot| slot.flipped) {
+            self.fail(format!("a bit of the memory in slot {slot} has flipped, and no audit has found it"));
+        }
         if self.outcome.failure.is_none() {
             let survivor = self.primary().map(|slot| (slot, self.slots[slot].roles));
             let mut image = std::mem::take(&mut self.image);
@@ -557,6 +577,7 @@ impl<'a> Cluster<'a> {
     fn is_settled(&self) -> bool {
         let (newest, owner, _) = self.newest();
         self.plan.faults.last().is_none_or(|(last_ns, _)| self.now_ns > *last_ns)
+            && !self.any_flipped()
             && self.clients.iter().all(Client::is_finished)
             && self
                 .slots
@@ -601,6 +622,9 @@ impl<'a> Cluster<'a> {
                     && let Some(end) = self.ends.get_mut(link)
                 {
                     end.heard_ns = now_ns;
+                }
+                if self.flip_due {
+                    self.flip_if_audited(slot, &event);
                 }
                 if let Some(node) = &mut self.slots[slot].node {
                     node.step(event, now_ns);
@@ -647,6 +671,8 @@ impl<'a> Cluster<'a> {
             }
             Happening::Dial { slot, epoch, address } => self.dial(slot, epoch, address),
             Happening::Fault(_) if self.rests_until.is_some() => {}
+            // A primary that dies right now would be followed by a node that cannot go on: nobody could.
+            Happening::Fault(fault) if self.any_flipped() => self.later(5 * MS, Happening::Fault(fault)),
             Happening::Fault(fault) => self.fault(fault),
             Happening::Start { slot } => self.start(slot),
             Happening::Synced { slot, number, count } => self.synced(slot, number, count),

@@ -56,6 +56,12 @@ pub struct Outcome {
     pub turns: u64,
     /// How often all processes were lost at once, and began again from their stores.
     pub total_losses: u64,
+    /// Bits that flipped in the memory of a backup.
+    pub flips: u64,
+    /// Replays that differed from the log.
+    pub divergences: u64,
+    /// How often a node that had diverged counted again.
+    pub healed: u64,
     /// Checkpoints that stores had whole.
     pub checkpoints: u64,
     /// How often a process went on from its store.

@@ -114,11 +114,18 @@ pub enum Fault {
     LoseAll {
         power: bool,
     },
+    /// A bit flips in the memory of a backup that counts, before the next comparison of digests: the audit must find it.
+    FlipInBackup,
 }
 
 const MS: u64 = 1_000_000;
 
 impl Plan {
+    /// Whether a bit flips somewhere.
+    pub fn flips(&self) -> bool {
+        self.faults.iter().any(|(_, fault)| *fault == Fault::FlipInBackup)
+    }
+
     /// The plan that `seed` determines.
     pub fn from_seed(seed: u64) -> Self {
         let mut prng = Prng::new(seed ^ 0x6c6f_636b_7374_6570);
@@ -146,6 +153,11 @@ impl Plan {
         }
         let restarts = faults.iter().any(|(_, fault)| matches!(fault, Fault::RestartSwitch { .. }));
         faults.sort_by_key(|(at_ns, _)| *at_ns);
+        let mut flips = Prng::new(seed ^ 0x666c_6970);
+        if flips.chance(1, 8) {
+            faults.push((flips.between(20, until_ms) * MS + flips.below(MS), Fault::FlipInBackup));
+            faults.sort_by_key(|(at_ns, _)| *at_ns);
+        }
         let slow = prng.chance(1, 5);
         let mut group = Prng::new(seed ^ 0x0067_726f_7570);
         Self {

@@ -156,6 +156,24 @@ fn every_sabotage_turns_something_red() {
     assert!(unnoticed.is_empty(), "nothing notices {unnoticed:?}");
 }
 
+/// Bits flip in backups: each is found by the audit, and the nodes count again.
+#[test]
+fn a_backup_whose_memory_was_disturbed_is_found_and_counts_again() {
+    let (mut flips, mut healed) = (0, 0);
+    for (disk, seeds) in [(false, 0..200), (true, 0..60)] {
+        let guest = guest(disk);
+        for plan in seeds.map(Plan::from_seed).filter(Plan::flips) {
+            let seed = plan.seed;
+            let outcome = run(&guest, plan, None);
+            assert_eq!(outcome.failure, None, "seed {seed}, disk {disk}");
+            assert!(outcome.divergences <= outcome.flips, "seed {seed}, disk {disk}: {outcome:?}");
+            flips += outcome.flips;
+            healed += outcome.healed;
+        }
+    }
+    assert!(flips >= 10 && healed * 2 > flips, "{healed} of {flips} healed");
+}
+
 /// The seeds that the list is judged by hold in a build without sabotage.
 #[test]
 fn seeds_hold_without_sabotage() {

@@ -7,7 +7,10 @@ impl Cluster<'_> {
     /// newest generation, or follows it and counts, or has just handed it over and can take it back.
     pub(super) fn is_expendable(&self, victim: usize) -> bool {
         // What was acknowledged is in a store that outlives the process.
-        if self.plan.stores && self.slots[victim].store.as_ref().is_some_and(|store| store.is_whole) {
+        if self.plan.stores
+            && !self.any_flipped()
+            && self.slots[victim].store.as_ref().is_some_and(|store| store.is_whole)
+        {
             return true;
         }
         let (newest, owner, keeps) = self.newest();
@@ -18,7 +21,8 @@ impl Cluster<'_> {
             let counts = status.role == "backup" && status.protected && status.generation == newest;
             // One whose disk has failed leaves as soon as it knows that it is kept.
             let kept = keeps.contains(&node.id()) && !self.slots[slot].disk_failed;
-            self.slots[slot].dies_in.is_none()
+            !self.slots[slot].flipped
+                && self.slots[slot].dies_in.is_none()
                 && self.slots[slot].dies_after_frames.is_none()
                 && (holds || counts || kept)
         })
@@ -84,6 +88,7 @@ impl Cluster<'_> {
                 self.arbiter_back_at = self.arbiter_back_at.max(self.now_ns + for_ns);
             }
             Fault::LoseAll { power } => self.lose_all(power),
+            Fault::FlipInBackup => self.flip_due = true,
             Fault::SwitchOver => {
                 if let Some(slot) = self.primary() {
                     let link = LinkId(self.links_next);
@@ -104,6 +109,39 @@ impl Cluster<'_> {
         self.note(|| format!("{slot}: paused for {} ms", for_ns / MS));
         self.slots[slot].paused_until = self.now_ns + for_ns;
         self.later(for_ns, Happening::Resume { slot, paused_ns: for_ns });
+    }
+
+    pub(super) fn any_flipped(&self) -> bool {
+        self.slots.iter().any(|slot| slot.flipped)
+    }
+
+    /// A bit flips in the memory of the backup in `slot`, if `event` is log with a digest, and nothing else is wrong just
+    /// now: whatever comes then, this node cannot come past that entry. (What no audit has seen yet, nobody can notice.)
+    pub(super) fn flip_if_audited(&mut self, slot: usize, event: &Event) {
+        let Event::Message { message: Message::Log(bytes), .. } = event else { return };
+        let Ok((entries, _)) = decode_frame(bytes) else { return };
+        let is_plain = |entry: &log::Entry| {
+            matches!(entry.event, log::Event::Input(_) | log::Event::Output(_) | log::Event::Horizon)
+        };
+        let before = entries.iter().take_while(|entry| is_plain(entry)).count();
+        if !entries.get(before).is_some_and(|entry| matches!(entry.event, log::Event::Digest(_))) {
+            return;
+        }
+        let Some(status) = self.slots[slot].node.as_ref().map(|node| node.status(self.clock_ns(slot))) else {
+            return;
+        };
+        let is_calm = self.partition_until <= self.now_ns
+            && self.slots.iter().all(|slot| slot.mute_until.max(slot.held_until()) <= self.now_ns);
+        let follows = status.role == "backup" && status.phase == "following" && status.protected;
+        if !follows || status.lag_instructions > 0 || !is_calm || !self.is_expendable(slot) {
+            return;
+        }
+        (self.flip_due, self.slots[slot].flipped) = (false, true);
+        self.outcome.flips += 1;
+        self.note(|| format!("{slot}: a bit flips"));
+        if let Some(node) = &mut self.slots[slot].node {
+            node.flip_bit();
+        }
     }
 
     fn mute(&mut self, slot: Option<usize>, for_ns: u64) {

@@ -114,6 +114,7 @@ impl Cluster<'_> {
                     _ => false,
                 };
                 if entries.iter().any(counts) {
+                    self.outcome.healed += u64::from(std::mem::take(&mut self.slots[slot].heals));
                     self.slots[slot].answerable_from = Some(self.now_ns);
                 }
                 for entry in &entries {
@@ -142,6 +143,9 @@ impl Cluster<'_> {
             Command::DiskWork(job) => self.ask_disk(slot, usize::from(job.disk), Asked::Job(job)),
             Command::PlugIn(plug) => self.plug_in(slot, plug),
             Command::Activate { generation, rx_seq } => {
+                if self.slots[slot].flipped {
+                    self.fail(format!("slot {slot} goes live with a bit flipped, which its log shows"));
+                }
                 if generation > Generation(1) {
                     self.outcome.takeovers += 1;
                     self.check_level(slot);
@@ -153,7 +157,10 @@ impl Cluster<'_> {
             Command::FramesSafe { rx_seq } => self.at_port(slot, |end| {
                 end.received(rx_seq);
             }),
-            Command::Distrust(_) => self.slots[slot].store = None,
+            Command::Distrust(_) => {
+                self.outcome.divergences += 1;
+                self.slots[slot].store = None;
+            }
             Command::KeepEvidence(_) => {}
             Command::LeaveRole { halt } => self.leave_role(slot, epoch, &halt),
             Command::Dial { address } => {
@@ -174,6 +181,12 @@ impl Cluster<'_> {
             | Halt::StoreFailed { .. }
             | Halt::DiskFailed { .. } => {
                 self.empty(slot);
+                let after = self.prng.between(5, 60) * MS;
+                self.later(after, Happening::Start { slot });
+            }
+            Halt::Diverged(_) if self.slots[slot].flipped => {
+                self.empty(slot);
+                self.slots[slot].heals = true;
                 let after = self.prng.between(5, 60) * MS;
                 self.later(after, Happening::Start { slot });
             }
@@ -209,6 +222,7 @@ impl Cluster<'_> {
         let at = &mut self.slots[slot];
         at.roles += 1;
         at.disk_failed = false;
+        at.flipped = false;
         at.told.clear();
         at.done.clear();
         at.answerable_from = None;
@@ -218,6 +232,11 @@ impl Cluster<'_> {
     /// A process that has lost its place goes on without it.
     fn leave_role(&mut self, slot: usize, epoch: u64, halt: &Halt) {
         self.note(|| format!("{slot}: leaves its role: {halt:?}"));
+        match halt {
+            Halt::Diverged(_) if self.slots[slot].flipped => self.slots[slot].heals = true,
+            Halt::Diverged(divergence) => self.fail(format!("slot {slot}: {divergence}")),
+            _ => {}
+        }
         self.outcome.rejoins += 1;
         self.unplug(slot, US);
         self.end_role(slot);
