@@ -1,6 +1,8 @@
 //! `lockstep replay`: a recording, or a part of what a store has, run again: the same output, the same end, or a
 //! divergence.
 
+mod against;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -35,6 +37,14 @@ pub struct Args {
     /// Stop at this position, before what happens there.
     #[arg(long, value_name = "ICOUNT")]
     until: Option<u64>,
+    /// Replay up to where a node diverged, whose evidence this directory has (divergence-POSITION), and tell who was wrong
+    /// and where the two machines differ: the exit status is 1 if they do.
+    #[arg(
+        long,
+        value_name = "EVIDENCE",
+        conflicts_with_all = ["at", "until", "trace", "chunks", "save_restore"]
+    )]
+    against: Option<PathBuf>,
     /// Print every instruction and every entry on standard error.
     #[arg(long)]
     trace: bool,
@@ -84,7 +94,13 @@ enum Unread {
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let history = if is_store(&args.dir) { of_store(args)? } else { of_recording(args)? };
+    if let Some(dir) = &args.against {
+        let evidence = against::Evidence::read(dir)?;
+        let there = When::position(evidence.divergence.machine_at);
+        return against::compare(open(args, Some(&there))?, evidence);
+    }
+    let until = args.until.map(|until| When::position(Icount(until)));
+    let history = open(args, args.at.as_ref().or(until.as_ref()))?;
     let History { what, mut machine, done, entries, end, until, limit, store: _locked } = history;
     let detours = detours(args, machine.icount(), end.min(until));
     let profiling = args.profile.begin(&mut machine)?;
@@ -175,11 +191,15 @@ fn of_recording(args: &Args) -> Result<History, Failure> {
     })
 }
 
-fn of_store(args: &Args) -> Result<History, Failure> {
+/// What is replayed, up to the point `to`.
+fn open(args: &Args, to: Option<&When>) -> Result<History, Failure> {
+    if is_store(&args.dir) { of_store(args, to) } else { of_recording(args) }
+}
+
+fn of_store(args: &Args, to: Option<&When>) -> Result<History, Failure> {
     let past = Past::open(&args.dir, "replay")?;
     check_guest(args, &past.store.found().identity.lineage())?;
-    let at = args.until.map(|until| When::position(Icount(until)));
-    let point = past.locate(args.at.as_ref().or(at.as_ref()))?;
+    let point = past.locate(to)?;
     let machine = past.restore(point.from)?;
     past.tell_start(&point);
     let done = point.from.meta.seq;

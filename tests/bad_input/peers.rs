@@ -390,7 +390,13 @@ fn a_backup_that_diverges_gets_the_state_anew_keeps_its_evidence_and_ends_after_
     for name in ["divergence.json", "log.frames", "machine.snap"] {
         assert!(evidence.join(name).metadata().unwrap().len() > 0, "{name}");
     }
-    let listed = lockstep(&["store", "ls", &store.display().to_string()]).output().unwrap();
+    // A third machine tells who was wrong.
+    let against = [&store, &evidence].map(|path| path.display().to_string());
+    let told = lockstep(&["replay", &against[0], "--against", &against[1]]).output().unwrap();
+    let said = String::from_utf8(told.stdout).unwrap();
+    assert_eq!(told.status.code(), Some(0), "{said} {}", String::from_utf8_lossy(&told.stderr));
+    assert!(said.contains("whoever wrote the log was wrong") && said.contains("memory: the same"), "{said}");
+    let listed = lockstep(&["store", "ls", &against[0]]).output().unwrap();
     let said = String::from_utf8(listed.stderr).unwrap();
     assert!(said.contains("has diverged: no process goes on from it"), "{said}");
     // Nothing goes on from its store: neither by itself, nor with another primary's log.
