@@ -584,6 +584,9 @@ impl Backup {
             None => Arriving::new(saved.config.ram_bytes).map_err(|error| unusable(&error))?,
         };
         let mut machine = arriving.complete(saved).map_err(|error| unusable(&error))?;
+        if let Some(engine) = common.settings.engine {
+            machine.choose_engine(engine);
+        }
         if common.records {
             let base = Box::new(machine.save());
             let generation = self.generation;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::detector::Detector;
 use super::own_store::Ack;
 use crate::devices::timebase::RATE_INSTRUCTIONS;
+use crate::engine::Engine;
 use crate::replay::recorder::DIGEST_EVERY_DEFAULT;
 
 /// Durations are nanoseconds of the host's monotonic clock.
@@ -71,6 +72,9 @@ pub struct Settings {
     /// A checkpoint is written after so many instructions, however soon that is: a restart executes about as many again.
     /// Unless to save them takes too much of the time.
     pub checkpoint_instructions_max: u64,
+    /// What executes the guest on this node; if none, as the process has chosen.
+    #[serde(skip)]
+    pub engine: Option<Engine>,
     /// This node keeps the log in a store.
     pub stores: bool,
     /// When an entry counts, of a vm that begins here.
@@ -165,6 +169,7 @@ impl Default for Settings {
             checkpoint_ns: 60_000 * MS,
             checkpoint_instructions: 200_000_000,
             checkpoint_instructions_max: 4_000_000_000,
+            engine: None,
             stores: false,
             ack: Ack::Memory,
             backups_max: BACKUPS_MAX,

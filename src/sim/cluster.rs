@@ -42,7 +42,7 @@ const MS: u64 = 1_000_000;
 /// A run that has not ended by then never will.
 const VIRTUAL_NS_MAX: u64 = 60_000 * MS;
 const HAPPENINGS_MAX: u64 = 3_000_000;
-const SLOTS: usize = 3;
+pub(super) const SLOTS: usize = 3;
 /// After the last answer, for disks to come to rest.
 const REST_NS: u64 = 300 * MS;
 /// A guest instruction's share of virtual time.
@@ -430,13 +430,14 @@ impl<'a> Cluster<'a> {
 
     /// The first primary, its backup, the clients and the faults.
     fn settle(&mut self, guest: &Saved) {
-        let machine = Machine::restore(guest.clone()).expect("the guest was saved by this very program");
+        let mut machine = Machine::restore(guest.clone()).expect("the guest was saved by this very program");
+        self.plan.choose_engine(0, &mut machine);
         let generation = Generation(1);
         let boot = Boot { machine, generation, life: 1, limit: Icount::MAX };
         let id = self.new_id(0);
         self.claims.insert(generation, (id, Vec::new()));
         let now_ns = self.clock_ns(0);
-        let mut node = Node::primary(id, "kv", boot, self.settings(), now_ns);
+        let mut node = Node::primary(id, "kv", boot, self.settings(0), now_ns);
         self.introduce(0, &mut node);
         self.slots[0].node = Some(node);
         self.start_beats(0);
@@ -456,7 +457,7 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self, slot: usize) -> Settings {
         let slice_instructions = self.plan.slice_instructions;
         let (slice_instructions_held, replay_instructions) = (slice_instructions / 4, slice_instructions / 2);
         let slice_instructions_max = slice_instructions;
@@ -466,6 +467,7 @@ impl<'a> Cluster<'a> {
             slice_instructions_max,
             replay_instructions,
             backups_max: self.plan.backups,
+            engine: self.plan.engine(slot),
             stores: self.plan.stores,
             checkpoint_ns: self.plan.checkpoint_ns,
             checkpoint_instructions: 1,

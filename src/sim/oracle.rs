@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Generation, Icount, Seq};
 use crate::devices::disk::{DiskOp, DiskRequest, SECTOR_BYTES};
+use crate::engine::Engine;
 use crate::log::{Entry, Event};
 use crate::machine::{Channel, Input, Machine, Output, Saved, Stop};
 use crate::replay::{Followed, ReplayStop, Replayer};
@@ -207,7 +208,8 @@ pub fn judge(
     }
     check_released(chronicle, &history)?;
     check_inbound(chronicle, &history, due)?;
-    let machine = Machine::restore(chronicle.boot.clone()).map_err(|error| error.to_string())?;
+    let mut machine = Machine::restore(chronicle.boot.clone()).map_err(|error| error.to_string())?;
+    machine.choose_engine(Engine::Interpreter);
     let mut replayer = Replayer::new(machine, Seq(1));
     replayer.push(history).map_err(|divergence| format!("the history has a hole: {divergence}"))?;
     let mut said = BTreeMap::new();

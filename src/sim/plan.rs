@@ -1,6 +1,9 @@
 //! What goes wrong in a seeded run, and how often.
 
+use super::cluster::SLOTS;
 use crate::base::Prng;
+use crate::engine::Engine;
+use crate::machine::Machine;
 
 /// One seeded run's knobs; all drawn from the seed.
 #[derive(Clone, Debug)]
@@ -42,6 +45,9 @@ pub struct Plan {
     pub checkpoint_ns: u64,
     /// Nodes keep the log in stores, and an entry counts once it is synced there.
     pub stores: bool,
+    /// By slot: its machines are interpreted, whatever the process has chosen. Lives are too short for translation to pay,
+    /// so most are; what a log says must hold for either engine.
+    pub interpreted: [bool; SLOTS],
     /// Of 1000 frames from the switch, this many come twice.
     pub repeated_permille: u64,
     /// Of 1000 requests of a disk that can be done without, this many fail.
@@ -126,6 +132,18 @@ impl Plan {
         self.faults.iter().any(|(_, fault)| *fault == Fault::FlipInBackup)
     }
 
+    /// What executes the guest on the host in `slot`; if none, as the process has chosen.
+    pub fn engine(&self, slot: usize) -> Option<Engine> {
+        self.interpreted[slot].then_some(Engine::Interpreter)
+    }
+
+    /// Has `machine` executed by that.
+    pub(super) fn choose_engine(&self, slot: usize, machine: &mut Machine) {
+        if let Some(engine) = self.engine(slot) {
+            machine.choose_engine(engine);
+        }
+    }
+
     /// The plan that `seed` determines.
     pub fn from_seed(seed: u64) -> Self {
         let mut prng = Prng::new(seed ^ 0x6c6f_636b_7374_6570);
@@ -159,6 +177,7 @@ impl Plan {
             faults.sort_by_key(|(at_ns, _)| *at_ns);
         }
         let slow = prng.chance(1, 5);
+        let mut engines = Prng::new(seed ^ 0x656e_6769_6e65);
         let mut group = Prng::new(seed ^ 0x0067_726f_7570);
         Self {
             seed,
@@ -179,6 +198,7 @@ impl Plan {
             backups: if group.chance(1, 3) { 1 } else { 2 },
             checkpoint_ns: stores.between(10, 400) * MS,
             stores: has_stores,
+            interpreted: std::array::from_fn(|_| !engines.chance(1, 10)),
             repeated_permille: prng.below(40),
             disk_fails_permille: if seed.is_multiple_of(3) { 2 + seed % 7 } else { 0 },
         }

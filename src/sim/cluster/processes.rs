@@ -289,8 +289,8 @@ impl Cluster<'_> {
         let now_ns = self.clock_ns(slot);
         let addresses = (0..SLOTS).filter(|other| *other != slot).map(address).collect();
         let mut node = match self.restart(slot, id) {
-            Some(restart) => Node::restarting(id, "kv", restart, addresses, self.settings(), now_ns),
-            None => Node::seeking(id, "kv", addresses, WAIT_NS, self.settings(), now_ns),
+            Some(restart) => Node::restarting(id, "kv", restart, addresses, self.settings(slot), now_ns),
+            None => Node::seeking(id, "kv", addresses, WAIT_NS, self.settings(slot), now_ns),
         };
         self.introduce(slot, &mut node);
         self.slots[slot].node = Some(node);

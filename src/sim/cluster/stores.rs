@@ -90,8 +90,10 @@ impl Cluster<'_> {
         store.standing.is_known_as(id);
         store.opened();
         self.outcome.restarts += 1;
+        let mut machine = Machine::restore(store.base.clone()).expect("it was saved by this very program");
+        self.plan.choose_engine(slot, &mut machine);
         let restart = Restart {
-            machine: Machine::restore(store.base.clone()).expect("it was saved by this very program"),
+            machine,
             seq_next: store.first,
             generation: store.generation,
             life: store.life,
