@@ -1018,10 +1018,21 @@ fn a_store_that_a_process_has_is_refused() {
     let store = Store::open(&path, Settings::default(), |_| {}).unwrap();
     let what = format!("the store {} is in use by another process", path.display());
     let fix = "end that process first, or choose another directory";
-    all_refuse(text(&path), &what, fix);
+    for command in readers(text(&path)).iter().filter(|words| words[1] != "ls") {
+        let words: Vec<&str> = command.iter().map(String::as_str).collect();
+        refused(&words, &what, fix);
+    }
     refused(&["replay", text(&path)], &what, fix);
+    // It can be looked at.
+    let listed = json(&ends(0, &["store", "ls", text(&path), "--json"]));
+    assert_eq!((&listed["in_use"], &listed["closed"]), (&true.into(), &false.into()));
+    assert_eq!(
+        (&listed["seq_last"], listed["damages"].as_array().unwrap().len()),
+        (&made().end.seq.get().into(), 0)
+    );
     store.close().unwrap();
-    ends(0, &["store", "ls", text(&path)]);
+    let listed = json(&ends(0, &["store", "ls", text(&path), "--json"]));
+    assert_eq!((&listed["in_use"], &listed["closed"]), (&false.into(), &true.into()));
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<u8, Failure> {
-    let store = StoreReader::open(&args.of.dir, Check::SinceNewest).map_err(unusable)?;
+    let store = StoreReader::glance(&args.of.dir, Check::SinceNewest).map_err(unusable)?;
     let found = store.found();
     for fault in &found.faults {
         say!("lockstep: {fault}");
@@ -34,15 +34,16 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
     }
     let now_ns = wall_clock_ns();
     match args.of.json {
-        true => put!("{}", to_json(found, args, now_ns))?,
-        false => put!("{}", to_text(found, now_ns).trim_end())?,
+        true => put!("{}", to_json(&store, args, now_ns))?,
+        false => put!("{}", to_text(&store, now_ns).trim_end())?,
     }
     Ok(0)
 }
 
 /// How its last process left it, in words.
-fn left(found: &Findings) -> String {
-    match &found.tail {
+fn left(store: &StoreReader) -> String {
+    match &store.found().tail {
+        _ if store.is_in_use() => "in use: a process goes on with it".into(),
         None => "damaged: where the log ends cannot be told".into(),
         Some(tail) if tail.torn_bytes > 0 => {
             let bytes = tail.torn_bytes;
@@ -80,7 +81,8 @@ fn printable(text: &str) -> String {
     text.escape_debug().to_string()
 }
 
-fn to_text(found: &Findings, now_ns: u64) -> String {
+fn to_text(store: &StoreReader, now_ns: u64) -> String {
+    let found = store.found();
     let mut out = String::new();
     let mut line =
         |words: std::fmt::Arguments<'_>| writeln!(out, "{words}").expect("a string takes anything");
@@ -126,14 +128,15 @@ fn to_text(found: &Findings, now_ns: u64) -> String {
         s(segments),
         bytes_text(found.bytes_spare)
     ));
-    line(format_args!("left          {}", left(found)));
+    line(format_args!("left          {}", left(store)));
     if !found.faults.is_empty() {
         line(format_args!("damage        {} (see `lockstep store verify`)", found.faults.len()));
     }
     out
 }
 
-fn to_json(found: &Findings, args: &Args, now_ns: u64) -> Value {
+fn to_json(store: &StoreReader, args: &Args, now_ns: u64) -> Value {
+    let found = store.found();
     let identity = &found.identity;
     let checkpoint = |checkpoint: &CheckpointInfo| {
         let meta = &checkpoint.meta;
@@ -167,8 +170,10 @@ fn to_json(found: &Findings, args: &Args, now_ns: u64) -> Value {
         "bytes_checkpoints": bytes_of_checkpoints(found),
         "bytes_log": bytes_of_log(found),
         "bytes_spare": found.bytes_spare,
-        "left": left(found),
-        "closed": found.tail.is_some_and(|tail| tail.closed && tail.torn_bytes == 0),
+        "left": left(store),
+        "in_use": store.is_in_use(),
+        "diverged": is_distrusted(&args.of.dir),
+        "closed": !store.is_in_use() && found.tail.is_some_and(|tail| tail.closed && tail.torn_bytes == 0),
         "torn_bytes": found.tail.map(|tail| tail.torn_bytes),
         "damages": faults,
     })
