@@ -104,6 +104,8 @@ sabotages! {
     SaveUnmarked = "save-unmarked",
     /// Where a save begins, the hart goes on writing to the pages that it may write without a mark.
     SaveEpochKept = "save-epoch-kept",
+    /// In disk mode a node goes live with log that its own store does not have yet.
+    LiveUndurable = "live-undurable",
     /// A page that is written while it waits to be digested for a save is missing in the next increment.
     SaveChangeMissed = "save-change-missed",
     /// A store's old checkpoints are removed although newer ones build on them.

@@ -922,7 +922,8 @@ impl Backup {
         }
         let drained = drained || Sabotage::LiveUndrained.is_on();
         let is_level = self.is_level() || Sabotage::LiveUnlevel.is_on();
-        if drained && self.bid.as_ref().is_some_and(|bid| bid.won) && is_level {
+        let is_durable = Self::is_durable(common) || Sabotage::LiveUndurable.is_on();
+        if drained && self.bid.as_ref().is_some_and(|bid| bid.won) && is_level && is_durable {
             return (Next::GoLive, Pace::Now);
         }
         if self.linked && self.away.is_some() && self.detector.heartbeat_due(now_ns) {
@@ -1012,6 +1013,14 @@ impl Backup {
             State::Following(replayer) => self.mirror.is_level(replayer.machine()),
             State::Asking | State::Receiving { .. } => true,
         }
+    }
+
+    /// Where entries count on disk, this node's own store has all that it holds: whatever has come in by these entries, and
+    /// is nowhere else from the moment in which it goes live, survives this process. A store that has failed is not waited
+    /// for: nothing counts any more then.
+    fn is_durable(common: &Common) -> bool {
+        let last = common.tail.last();
+        common.ack != Ack::Disk || common.store.durable().is_none_or(|durable| durable >= last)
     }
 
     /// Tells the primary what is safe here and how far the machine is, when that is due; whether it was.

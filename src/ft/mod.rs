@@ -56,7 +56,7 @@ pub(crate) mod own_store;
 pub(crate) mod pair_tests;
 pub(crate) mod primary;
 #[cfg(test)]
-mod restart_tests;
+pub(crate) mod restart_tests;
 pub(crate) mod scrollback;
 mod seek;
 #[cfg(test)]

@@ -10,8 +10,8 @@ use crate::cli;
 use crate::engine::Engine;
 use crate::ft::healing_tests;
 use crate::ft::own_store;
-use crate::ft::pair_tests;
 use crate::ft::primary::{members, scenarios};
+use crate::ft::{pair_tests, restart_tests};
 use crate::host::store::{power_tests, prune_tests};
 use crate::log::{Entry, Event};
 use crate::machine::{Machine, Saved};
@@ -69,6 +69,9 @@ const fn detector(sabotage: Sabotage) -> Detector {
         Sabotage::StoreDurableEarly | Sabotage::StoreNameUnsynced => Detector::Scenario(power_tests::lives),
         Sabotage::StorePrunedBlind => Detector::Scenario(prune_tests::the_only_way_back_stays),
         Sabotage::StoreTailKept => Detector::Scenario(power_tests::a_cut_batch_does_not_come_back),
+        Sabotage::LiveUndurable => {
+            Detector::Scenario(restart_tests::nothing_goes_live_before_its_log_is_durable)
+        }
         Sabotage::SaveChangeMissed => Detector::Scenario(copies_are_of_their_moments),
         Sabotage::StoreBasePruned => Detector::Scenario(prune_tests::what_a_checkpoint_builds_on_stays),
         Sabotage::SaveUnmarked | Sabotage::SaveEpochKept => {
