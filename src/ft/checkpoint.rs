@@ -18,21 +18,13 @@
 use super::command::Command;
 use super::common::Common;
 use super::disk::{DiskJob, DiskWorked, Work};
+use super::drawing::{Drawing, Drawn};
 use super::link::LinkId;
 use super::message::Message;
 use super::world::World;
 use crate::base::{Generation, Icount, Sabotage, Seq};
-use crate::machine::{Machine, SaveStep};
+use crate::machine::Machine;
 use crate::mem::Extent;
-
-/// Pages that are drawn at a time.
-const PAGES_A_PIECE: usize = 8;
-/// Of the time, drawing takes one part in so many while the guest runs.
-const REST_PARTS: u64 = 24;
-/// Pages that were written before they were drawn may take so much memory.
-const ASIDE_BYTES_MAX: u64 = 64 << 20;
-/// Pieces that are drawn before the guest runs on when that is exceeded.
-const PIECES_IN_A_ROW: usize = 64;
 
 /// So many increments follow each other before a checkpoint stands by itself.
 const INCREMENTS_MAX: u32 = 15;
@@ -93,8 +85,7 @@ pub(super) struct Checkpoints {
     chain: Option<Chain>,
     /// Disks that have been asked to sync, also for a checkpoint that came to nothing, and have not answered.
     syncs: usize,
-    /// When the next piece may be drawn.
-    next_ns: u64,
+    drawing: Drawing,
 }
 
 impl Checkpoints {
@@ -107,17 +98,17 @@ impl Checkpoints {
         asked_by: Vec<LinkId>,
         world: &mut W,
     ) {
-        let begun_ns = world.now_ns();
         let is_free = common.store.durable().is_some() && self.saving.is_none();
         let base = self.base_for(machine);
         let extent = if base.is_some() { Extent::Increment } else { Extent::Base };
-        if !is_free || machine.begin_save(ASIDE_BYTES_MAX, extent).is_err() {
+        let begun_ns = world.now_ns();
+        let begun = is_free.then(|| self.drawing.begin(machine, extent, world));
+        let Some(Ok(pause_ns)) = begun else {
             asked_by
                 .into_iter()
                 .for_each(|link| common.refuse(link, "no checkpoint: another is being saved"));
             return;
-        }
-        let pause_ns = world.now_ns().saturating_sub(begun_ns);
+        };
         let disks = (0..).zip(&machine.config().disks).filter(|(_, spec)| !spec.read_only);
         for (disk, _) in disks.filter(|_| !Sabotage::CheckpointUnsynced.is_on()) {
             common.ask_disk_work(DiskJob { link: LinkId::NONE, disk, work: Work::Sync });
@@ -136,7 +127,6 @@ impl Checkpoints {
             begun_ns,
             pause_ns,
         });
-        self.next_ns = 0;
     }
 
     /// The checkpoint that the next one of `machine` builds on, unless it is to stand by itself.
@@ -164,41 +154,17 @@ impl Checkpoints {
         console_out: u64,
         world: &mut W,
     ) -> bool {
-        if self.is_drawing() {
-            let is_short = machine.save_is_short();
-            let started_ns = world.now_ns();
-            if is_short || started_ns >= self.next_ns {
-                let pieces = if is_short { PIECES_IN_A_ROW } else { 1 };
-                for _ in 0..pieces {
-                    if !world.checkpoint_takes() || !self.draw_one(common, machine) {
-                        break;
-                    }
-                }
-                let took_ns = world.now_ns().saturating_sub(started_ns);
-                self.next_ns = started_ns.saturating_add(took_ns.saturating_mul(REST_PARTS));
-            }
+        if let Some(saving) = self.saving.as_mut().filter(|saving| !saving.is_drawn) {
+            let (seq, generation, base) = (saving.seq, saving.generation, saving.base);
+            saving.is_drawn = self.drawing.draw(machine, world, W::checkpoint_takes, |drawn| {
+                common.commands.push(match drawn {
+                    Drawn::Head(head) => Command::SaveCheckpoint { seq, generation, base, head },
+                    Drawn::Piece(piece) => Command::CheckpointPiece(piece),
+                });
+            });
         }
         self.keep_if_due(common, console_out, world);
         self.is_drawing() && machine.save_is_short()
-    }
-
-    /// Draws one piece; false after the last.
-    fn draw_one(&mut self, common: &mut Common, machine: &mut Machine) -> bool {
-        let Some(saving) = &mut self.saving else { return false };
-        match machine.save_next(PAGES_A_PIECE) {
-            SaveStep::Working => {}
-            SaveStep::Head(head) => {
-                let (seq, generation, base) = (saving.seq, saving.generation, saving.base);
-                debug_assert_eq!(head.base.is_some(), base.is_some());
-                common.commands.push(Command::SaveCheckpoint { seq, generation, base, head });
-            }
-            SaveStep::Piece(piece) => common.commands.push(Command::CheckpointPiece(piece)),
-            SaveStep::End => {
-                saving.is_drawn = true;
-                return false;
-            }
-        }
-        true
     }
 
     /// Has the store keep it once nothing from before is needed any more.
@@ -271,7 +237,8 @@ impl Checkpoints {
     /// The checkpoint under way comes to nothing.
     pub fn give_up(&mut self, common: &mut Common, machine: Option<&mut Machine>, why: &str) {
         let Some(saving) = self.saving.take() else { return };
-        if let Some(machine) = machine {
+        // Once it is drawn the machine may be saved for something else.
+        if let Some(machine) = machine.filter(|_| !saving.is_drawn) {
             machine.abandon_save();
         }
         common.commands.push(Command::DropCheckpoint);
@@ -311,7 +278,7 @@ impl Checkpoints {
             None => u64::MAX,
             Some(saving) if saving.is_drawn && saving.is_kept => u64::MAX,
             Some(saving) if saving.is_drawn => now_ns + LOOK_NS,
-            Some(_) => self.next_ns.max(now_ns + 1),
+            Some(_) => self.drawing.next_look_ns(now_ns),
         }
     }
 }

@@ -39,6 +39,7 @@ mod common;
 pub(crate) mod detector;
 pub mod disk;
 mod divergences;
+mod drawing;
 mod event;
 mod fetch;
 pub(crate) mod gate;
