@@ -54,6 +54,12 @@ sabotages! {
     CheckpointUnsynced = "checkpoint-unsynced",
     /// A checkpoint is kept while outputs from before it have not arrived.
     CheckpointEarly = "checkpoint-early",
+    /// A fork that is being drawn for a rehearsal keeps a checkpoint from being made.
+    RehearsalFirst = "rehearsal-first",
+    /// A rehearsal goes on in a node that takes over.
+    RehearsalKept = "rehearsal-kept",
+    /// A sandbox reads from a disk what its node has written since.
+    RehearsalReadsOn = "rehearsal-reads-on",
     /// A store goes on whoever holds the newest generation.
     RestartUnchecked = "restart-unchecked",
     /// A joiner is offered a state while outputs from before it wait: if it has to go on, nobody sends them.

@@ -22,6 +22,7 @@ pub(crate) mod node;
 pub(crate) mod past;
 pub(crate) mod primary;
 pub(crate) mod profile;
+mod rehearse;
 pub(crate) mod reopen;
 mod replay;
 pub(crate) mod run;
@@ -83,6 +84,8 @@ enum Command {
     Status(status::Args),
     /// Make primary and backup change places, with nothing lost and no fault counted.
     Switchover(switchover::Args),
+    /// Try out a takeover by a backup, in a sandbox, while the service runs.
+    Rehearse(rehearse::Args),
     /// Have the primary and its backups save the guest's state in their stores now, while the guest runs on.
     Checkpoint(checkpoint::Args),
     /// Have a node leave the guest to the others, and end.
@@ -142,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Attach(args) => attach::run(args),
         Command::Status(args) => status::run(args),
         Command::Switchover(args) => switchover::run(args),
+        Command::Rehearse(args) => rehearse::run(args),
         Command::Checkpoint(args) => checkpoint::run(args),
         Command::Leave(args) => leave::run(args),
         Command::Kill(args) => kill::run(args),

@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         return Ok(u8::from(outcome.failure.is_some()));
     }
     let started = Instant::now();
-    let mut total = [0u64; 12];
+    let mut total = [0u64; 13];
     let mut failed = 0;
     for seed in args.first..args.first.saturating_add(args.seeds) {
         let outcome = sim::run(&guest, Plan::from_seed(seed), None);
@@ -82,6 +82,7 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
             outcome.checkpoints,
             outcome.divergences,
             outcome.healed,
+            outcome.rehearsals,
         ];
         for (sum, count) in total.iter_mut().zip(counts) {
             *sum += count;
@@ -100,12 +101,13 @@ pub fn run(args: &Args) -> Result<u8, Failure> {
         checkpoints,
         divergences,
         healed,
+        rehearsals,
     ] = total;
     say!(
         "{} seeds in {:.1} s: {failed} failed; {acknowledged} answers checked, {crashes} crashes, {pauses} pauses, \
          {partitions} partitions, {takeovers} generations after the first, {fenced} frames fenced, {rejoins} rejoins, \
          {losses} losses of all nodes, {restarts} restarts from stores, {checkpoints} checkpoints, \
-         {divergences} divergences, {healed} healed",
+         {divergences} divergences, {healed} healed, {rehearsals} rehearsals",
         args.seeds,
         started.elapsed().as_secs_f64()
     );

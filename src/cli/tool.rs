@@ -1,4 +1,4 @@
-//! What `status`, `switchover` and `leave` share: they ask one node one thing.
+//! What `status`, `switchover`, `rehearse` and others share: they ask one node one thing.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,7 +23,18 @@ impl Asking {
     /// Has the node do what `message` wants: its answer, one JSON object as text, or why it will not. A node that gives
     /// neither is a failure, told as "ADDR did not `what`", with `fix`.
     pub fn ask(&self, message: &Message, what: &str, fix: &str) -> Result<Result<String, String>, Failure> {
-        match link::ask(self.node, message, Duration::from_secs(30)) {
+        self.ask_for(Duration::ZERO, message, what, fix)
+    }
+
+    /// The same where the node works for `takes` before it can answer.
+    pub fn ask_for(
+        &self,
+        takes: Duration,
+        message: &Message,
+        what: &str,
+        fix: &str,
+    ) -> Result<Result<String, String>, Failure> {
+        match link::ask(self.node, message, takes + Duration::from_secs(30)) {
             Ok(Message::Answer { json }) => Ok(Ok(json)),
             Ok(Message::Refuse { why }) => Ok(Err(plain(&why))),
             Ok(_) => Err(Failure::new(format!("{} answered something else", self.node))),

@@ -26,7 +26,7 @@ use std::collections::VecDeque;
 
 use super::arbiter::{ArbiterError, Claim, Holder};
 use super::claim::Claiming;
-use super::clock::TICK_NS;
+use super::clock::{GuestClock, TICK_NS};
 use super::command::{Command, Halt, Plug};
 use super::common::Common;
 use super::detector::Detector;
@@ -273,7 +273,7 @@ impl Backup {
         if self.in_step { DiskStanding::Replica(self.generation) } else { DiskStanding::Behind }
     }
 
-    fn machine_mut(&mut self) -> Option<&mut Machine> {
+    pub fn machine_mut(&mut self) -> Option<&mut Machine> {
         match &mut self.state {
             State::Following(replayer) => Some(replayer.machine_mut()),
             State::Asking | State::Receiving { .. } => None,
@@ -353,6 +353,7 @@ impl Backup {
             | Event::HolderSeen(_)
             | Event::Switch(_)
             | Event::RoleLeft
+            | Event::Rehearsed { .. }
             | Event::Recording(_) => Next::Stay,
             Event::Fenced { current } => {
                 if current > self.generation && self.bid.is_none() && self.away.is_none() {
@@ -900,7 +901,7 @@ impl Backup {
         if self.told_last {
             return (Next::Stay, Pace::Now);
         }
-        if self.draw_checkpoint(common, world) {
+        if self.draw_checkpoint(common, world) || self.draw_fork(common, world, now_ns) {
             return (Next::Stay, Pace::Now);
         }
         let drained = match self.replay(common, world) {
@@ -933,7 +934,8 @@ impl Backup {
             self.ack_due = true;
             self.acknowledge(common, now_ns);
         }
-        let next_ns = self.next_look_ns().min(look_ns).min(common.checkpoints.next_look_ns(now_ns));
+        let draw_ns = common.checkpoints.next_look_ns(now_ns).min(common.rehearsals.next_look_ns(now_ns));
+        let next_ns = self.next_look_ns().min(look_ns).min(draw_ns);
         let pace = if drained || stalled { Pace::At(next_ns) } else { Pace::Now };
         (Next::Stay, pace)
     }
@@ -946,6 +948,34 @@ impl Backup {
         let console_out = self.console_released;
         let Some(machine) = self.machine_mut() else { return false };
         common.with_checkpoints(|checkpoints, common| checkpoints.draw(common, machine, console_out, world))
+    }
+
+    /// Goes on with the rehearsal under way; true when the machine must not move before more of it is drawn.
+    fn draw_fork<W: World>(&mut self, common: &mut Common, world: &mut W, now_ns: u64) -> bool {
+        if !common.rehearsals.is_under_way() {
+            return false;
+        }
+        let clock = GuestClock::starting(now_ns, self.ticks(now_ns));
+        let Some(machine) = self.machine_mut() else { return false };
+        common.with_rehearsals(|rehearsals, common| rehearsals.draw(common, machine, clock, world))
+    }
+
+    /// Why there is nothing to rehearse.
+    pub fn not_rehearsed(&self) -> Option<&'static str> {
+        if self.bid.is_some() || self.handed_over {
+            return Some("this node is about to take over");
+        }
+        if self.sees_the_end() {
+            return Some("the guest has ended");
+        }
+        let would_not = "this node would not take over: it does not count yet; see `lockstep status`";
+        (!self.counting || !self.in_step || self.away.is_some()).then_some(would_not)
+    }
+
+    /// The guest's time, as far as it was heard; 0 if never.
+    fn ticks(&self, now_ns: u64) -> u64 {
+        let heard = |(ticks, at_ns): (u64, u64)| ticks.saturating_add(now_ns.saturating_sub(at_ns) / TICK_NS);
+        self.ticks_heard.map_or(0, heard)
     }
 
     /// Obeys the log for a while; true when everything received is obeyed.
@@ -962,6 +992,7 @@ impl Backup {
         if self.followed.last().is_some_and(is_checkpoint) && !matches!(self.away, Some(Away::Reading)) {
             let generation = common.tail.generation_of(done).unwrap_or(self.generation);
             let machine = replayer.machine_mut();
+            common.with_rehearsals(|rehearsals, common| rehearsals.make_way(common, machine));
             common.with_checkpoints(|checkpoints, common| {
                 checkpoints.begin(common, machine, (done, generation), Vec::new(), world);
             });
@@ -1058,15 +1089,13 @@ impl Backup {
     /// What the primary that this backup becomes starts from. Only after the claim is won and the
     /// log is drained.
     pub fn into_inheritance(mut self, common: &mut Common, now_ns: u64) -> Inheritance {
+        let ticks = self.ticks(now_ns);
         let bid = self.bid.take().expect("a backup goes live by a bid");
         assert!(bid.won, "a backup goes live only after it has won the claim");
         let State::Following(replayer) = self.state else {
             unreachable!("only a following backup counts, and only one that counts bids")
         };
         let (machine, seq_next) = replayer.into_parts();
-        let ticks = self
-            .ticks_heard
-            .map_or(0, |(ticks, at_ns)| ticks.saturating_add(now_ns.saturating_sub(at_ns) / TICK_NS));
         common.tell(format!("going live at {} as generation {}", machine.icount(), bid.claiming.generation));
         Inheritance {
             machine,
@@ -1155,6 +1184,7 @@ fn name(message: &Message) -> &'static str {
         Message::Anew { .. } => "Anew",
         Message::Leave => "Leave",
         Message::Checkpoint => "Checkpoint",
+        Message::Rehearse { .. } => "Rehearse",
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a node wants done, and how it ends.
 
+use super::clock::GuestClock;
 use super::disk::DiskJob;
 use super::link::LinkId;
 use super::message::Message;
@@ -78,6 +79,26 @@ pub enum Command {
     },
     /// The state that is being saved is not wanted any more.
     DropCheckpoint,
+    /// A second machine is to be made of this state, to be tried; pieces follow.
+    Fork {
+        /// Its number: counted by the node.
+        fork: u64,
+        /// The state but its memory.
+        head: Box<SavedHead>,
+    },
+    /// The next piece of that.
+    ForkPiece(Piece),
+    /// That was all of it: the machine goes live in a sandbox. [`Event::Rehearsed`](super::Event::Rehearsed) follows.
+    Rehearse {
+        /// As in `Fork`.
+        fork: u64,
+        /// The guest's clock.
+        clock: GuestClock,
+        /// How long the guest is tried.
+        seconds: u32,
+    },
+    /// The fork is not wanted any more.
+    DropFork,
     /// The output may leave.
     Release(Output),
     /// The guest wants this of a disk; its end comes back as [`Event::DiskDone`](super::Event::DiskDone), in order.

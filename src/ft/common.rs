@@ -8,6 +8,7 @@ use super::event::Recording;
 use super::link::LinkId;
 use super::message::Message;
 use super::own_store::{Ack, OwnStore, StoreState};
+use super::rehearsal::Rehearsals;
 use super::seek::{Looking, Seek};
 use super::settings::{SCROLLBACK_BYTES_MAX, Settings};
 use super::standing::Standing;
@@ -53,6 +54,7 @@ pub(super) struct Common {
     /// When an entry of this vm's log counts.
     pub ack: Ack,
     pub checkpoints: Checkpoints,
+    pub rehearsals: Rehearsals,
     /// What this node's store may permit after a loss of all nodes.
     pub standing: Standing,
     pub divergences: Divergences,
@@ -95,6 +97,7 @@ impl Common {
             store: OwnStore::default(),
             ack: settings.ack,
             checkpoints: Checkpoints::default(),
+            rehearsals: Rehearsals::default(),
             standing: Standing::default(),
             divergences: Divergences::default(),
             keeps_evidence: false,
@@ -179,10 +182,19 @@ impl Common {
         done
     }
 
+    /// Works on the rehearsals, which need the rest.
+    pub fn with_rehearsals<T>(&mut self, work: impl FnOnce(&mut Rehearsals, &mut Self) -> T) -> T {
+        let mut rehearsals = std::mem::take(&mut self.rehearsals);
+        let done = work(&mut rehearsals, self);
+        self.rehearsals = rehearsals;
+        done
+    }
+
     /// What was under way of a role that is over is not wanted any more.
     pub fn role_is_over(&mut self) {
         self.store.forget();
         self.with_checkpoints(Checkpoints::role_is_over);
+        self.with_rehearsals(Rehearsals::role_is_over);
     }
 
     /// Why nothing can count on this node: entries count on disk, and its store has ended.

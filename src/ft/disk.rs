@@ -28,7 +28,7 @@ pub fn chunk_bytes(spec: &DiskSpec, chunk: u32) -> usize {
     left.min(CHUNK_BYTES as u64) as usize
 }
 
-/// Work on one disk for a state transfer.
+/// Work on one disk for a state transfer, a checkpoint or a rehearsal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskJob {
     /// The connection that the work is for; comes back with the answer, to recognise stale ones.
@@ -74,6 +74,10 @@ pub enum Work {
     },
     /// Everything written so far is to survive a crash of the host.
     Sync,
+    /// The content as it is now is to be readable for a rehearsal, whatever is written from here on.
+    Keep,
+    /// It need not be any longer.
+    Unkeep,
 }
 
 /// The end of the job that was asked for first and is not answered yet.
@@ -90,7 +94,7 @@ pub struct DiskWorked {
 /// What came of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Worked {
-    /// Open, Track, Untrack, Write, Sync.
+    /// Open, Track, Untrack, Write, Sync, Keep, Unkeep.
     Done,
     /// Of [`Work::TakeDirty`].
     Dirty {

@@ -5,6 +5,7 @@ use super::disk::DiskWorked;
 use super::link::LinkId;
 use super::message::Message;
 use super::own_store::StoreState;
+use super::rehearsal::Rehearsed;
 use super::switch_state::SwitchState;
 use crate::base::{Generation, NodeId, Seq};
 use crate::devices::disk::DiskDone;
@@ -93,6 +94,13 @@ pub enum Event {
         seq: Seq,
         /// The length of its file in bytes, or why there is none.
         outcome: Result<u64, String>,
+    },
+    /// A fork was tried, or could not be.
+    Rehearsed {
+        /// As in [`Command::Fork`](super::Command::Fork).
+        fork: u64,
+        /// What came of it, or why nothing did.
+        outcome: Result<Rehearsed, String>,
     },
     /// The next frame of this node's own store, for a node that goes on from there.
     Stored(Vec<u8>),

@@ -9,4 +9,6 @@ pub struct LinkId(pub u64);
 impl LinkId {
     /// No connection has this number.
     pub const NONE: Self = Self(u64::MAX);
+    /// No connection: what is asked of a disk for a rehearsal.
+    pub const SANDBOX: Self = Self(u64::MAX - 1);
 }

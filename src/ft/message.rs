@@ -24,7 +24,7 @@ use crate::replay::Divergence;
 /// What a connection between nodes begins with.
 pub const PREAMBLE_MAGIC: &[u8; 8] = b"LKSTPEER";
 /// Moves with every change of a message's meaning or encoding.
-pub const PROTOCOL_VERSION: u16 = 6;
+pub const PROTOCOL_VERSION: u16 = 7;
 /// Bytes of the preamble: the magic and the protocol version.
 pub const PREAMBLE_BYTES: usize = 10;
 /// Bytes of a message's header: length and checksum.
@@ -299,6 +299,11 @@ pub enum Message {
     Leave,
     /// A tool wants a checkpoint now; answered by `Answer` once this node's store has it, or by `Refuse`.
     Checkpoint,
+    /// A tool wants a backup's state tried for so many seconds; answered by `Answer`, or by `Refuse`.
+    Rehearse {
+        /// How long the guest is live in the sandbox.
+        seconds: u32,
+    },
 }
 
 /// A position at which the digests of both sides agreed.
@@ -447,6 +452,7 @@ impl Message {
             | Message::SwitchOver
             | Message::Leave
             | Message::Checkpoint
+            | Message::Rehearse { .. }
             | Message::DiskStored { .. }
             | Message::DisksComplete
             | Message::Flushed { .. }
@@ -522,6 +528,7 @@ mod tests {
             Message::Anew { why: "too old".into() },
             Message::Leave,
             Message::Checkpoint,
+            Message::Rehearse { seconds: 2 },
             Message::Refuse { why: "no".into() },
             Message::Offer {
                 generation: Generation(1),
@@ -568,7 +575,7 @@ mod tests {
     }
 
     /// How many kinds of messages there are.
-    const MESSAGES: usize = 39;
+    const MESSAGES: usize = 40;
 
     /// Nodes of two versions that speak the same protocol version must understand each other.
     #[test]
@@ -584,7 +591,7 @@ mod tests {
         let digest = crate::base::digest_bytes(&bytes, 0);
         assert_eq!(
             (PROTOCOL_VERSION, digest.to_string().as_str()),
-            (6, "e9b7f03590ac9d1e70ec416e836bbab9"),
+            (7, "9d429690b4d3bbf027f4687a03242f73"),
             "a message is encoded otherwise than in the last version: PROTOCOL_VERSION has to move"
         );
     }

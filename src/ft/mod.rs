@@ -56,8 +56,10 @@ pub(crate) mod own_store;
 #[cfg(test)]
 pub(crate) mod pair_tests;
 pub(crate) mod primary;
+pub(crate) mod rehearsal;
 #[cfg(test)]
 pub(crate) mod restart_tests;
+mod sandbox;
 pub(crate) mod scrollback;
 mod seek;
 #[cfg(test)]
@@ -72,6 +74,7 @@ pub(crate) mod testing;
 mod world;
 
 pub use arbiter::{Arbiter, ArbiterError, Bid, Claim, Holder};
+pub use clock::GuestClock;
 pub use command::{Command, Evidence, Halt, Plug};
 pub use event::{Event, Recording};
 pub use handover::{Boot, Restart};
@@ -79,6 +82,8 @@ pub use link::LinkId;
 pub use message::Message;
 pub use node::Node;
 pub use own_store::{Ack, StoreHolds, StoreState};
+pub use rehearsal::Rehearsed;
+pub use sandbox::{Sandbox, Tried};
 pub(crate) use seek::GIVEN_MAX;
 pub use settings::Settings;
 pub use standing::Standing;

@@ -8,6 +8,7 @@ use super::arbiter::{ArbiterError, Holder};
 use super::backup::Backup;
 use super::command::{Command, Evidence, Halt};
 use super::common::Common;
+use super::disk::DiskWorked;
 use super::divergences::DIVERGENCES_MAX;
 use super::event::{Event, Recording};
 use super::handover::{Boot, Next, Restart};
@@ -43,6 +44,13 @@ impl Role {
             Role::Seeking(_) | Role::Halted { .. } => (None, None),
         };
         followers.into_iter().flatten().chain(primary)
+    }
+
+    fn backup_machine(&mut self) -> Option<&mut Machine> {
+        match self {
+            Role::Backup(backup) => backup.machine_mut(),
+            Role::Primary(_) | Role::Seeking(_) | Role::Halted { .. } => None,
+        }
     }
 
     fn is_peer(&self, link: LinkId) -> bool {
@@ -230,6 +238,26 @@ impl Node {
                 _ => self.common.refuse(link, "this node is not the primary; ask that"),
             };
         }
+        if let Event::Message { link, message: Message::Rehearse { seconds } } = event
+            && !self.role.is_peer(link)
+            && !self.common.terminals.is_terminal(link)
+        {
+            return self.rehearse(link, seconds);
+        }
+        if let Event::Rehearsed { fork, outcome } = event {
+            self.common.with_rehearsals(|rehearsals, common| rehearsals.ended(common, fork, outcome));
+            return;
+        }
+        if let Event::DiskWorked(DiskWorked { link: LinkId::SANDBOX, outcome, .. }) = event {
+            let machine = self.role.backup_machine();
+            self.common
+                .with_rehearsals(|rehearsals, common| rehearsals.disk_worked(common, machine, outcome));
+            return;
+        }
+        if let Event::LinkClosed { link, .. } = &event {
+            let machine = self.role.backup_machine();
+            self.common.with_rehearsals(|rehearsals, common| rehearsals.link_closed(common, machine, *link));
+        }
         if let Event::ArbiterSeen { generation, seen } = event {
             self.arbiter_seen(generation, seen);
             return;
@@ -269,6 +297,37 @@ impl Node {
             Role::Halted { .. } => Next::Stay,
         };
         self.follow(next);
+    }
+
+    /// A tool wants the takeover by this node rehearsed.
+    fn rehearse(&mut self, link: LinkId, seconds: u32) {
+        let common = &mut self.common;
+        let hindrance = match &self.role {
+            Role::Backup(backup) => backup.not_rehearsed(),
+            Role::Primary(_) => Some("this node is the primary, and its guest is live; ask a backup"),
+            Role::Seeking(_) | Role::Halted { .. } => Some("this node has no guest at present"),
+        };
+        match hindrance {
+            Some(why) => common.refuse(link, why),
+            None => common.with_rehearsals(|rehearsals, common| rehearsals.ask(common, link, seconds)),
+        }
+    }
+
+    /// Nothing is rehearsed by a node that takes over, or that would not: before its role does anything else.
+    fn give_up_rehearsal(&mut self) {
+        if !self.common.rehearsals.is_under_way() || Sabotage::RehearsalKept.is_on() {
+            return;
+        }
+        let why = match &self.role {
+            Role::Backup(backup) => backup.not_rehearsed(),
+            Role::Primary(_) | Role::Seeking(_) | Role::Halted { .. } => {
+                Some("this node is no backup any more")
+            }
+        };
+        if let Some(why) = why {
+            let machine = self.role.backup_machine();
+            self.common.with_rehearsals(|rehearsals, common| rehearsals.give_up(common, machine, why));
+        }
     }
 
     /// A tool wants this node to go.
@@ -512,6 +571,7 @@ impl Node {
     /// Works for about one slice.
     pub fn run<W: World>(&mut self, world: &mut W) -> Pace {
         self.common.now_ns = world.now_ns();
+        self.give_up_rehearsal();
         let pace = self.run_role(world);
         debug_assert_eq!(self.check(), Ok(()));
         let Common { terminals, commands, .. } = &mut self.common;

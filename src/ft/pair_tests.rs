@@ -567,3 +567,58 @@ pub(crate) fn another_history_is_not_resumed() -> Result<(), String> {
 fn a_backup_that_holds_what_the_primary_has_not_joins_anew() {
     assert_eq!(another_history_is_not_resumed(), Ok(()));
 }
+
+/// A successor has nothing else in mind.
+pub(crate) fn a_takeover_ends_a_rehearsal() -> Result<(), String> {
+    const TOOL: LinkId = LinkId(40);
+    let mut pair = Pair::guarded();
+    let ask = Event::Message { link: TOOL, message: Message::Rehearse { seconds: 1 } };
+    pair.backup.step(ask, pair.host.now_ns);
+    pair.run(400);
+    let is_live = |command: &Command| matches!(command, Command::Rehearse { fork: 1, .. });
+    assert!(pair.others[1].iter().any(is_live), "it is under way");
+    pair.others[1].clear();
+    let closed = Event::LinkClosed { link: AT_BACKUP, why: "it broke".into() };
+    pair.backup.step(closed, pair.host.now_ns);
+    pair.backup.run(&mut pair.host);
+    pair.carry();
+    assert_eq!(pair.claims(1).len(), 1, "it takes over");
+    let said = |wanted: &str| pair.others[1].iter().any(|command| format!("{command:?}").contains(wanted));
+    match said("DropFork") && said("no rehearsal: this node is about to take over") {
+        true => Ok(()),
+        false => Err(format!("the rehearsal goes on: {:?}", pair.others[1])),
+    }
+}
+
+#[test]
+fn a_backup_that_takes_over_gives_up_its_rehearsal() {
+    assert_eq!(a_takeover_ends_a_rehearsal(), Ok(()));
+}
+
+#[test]
+fn only_a_backup_that_would_take_over_is_rehearsed() {
+    let ask = |node: &mut Node| {
+        let ask = Event::Message { link: LinkId(40), message: Message::Rehearse { seconds: 1 } };
+        node.step(ask, 0);
+        super::testing::shown(&mut node.take_commands())
+    };
+    let refused = |why: &str| vec![format!("40 Refuse {{ why: {why:?} }}"), "40 closed".to_owned()];
+    let mut pair = Pair::new();
+    pair.carry();
+    let not_yet = "this node would not take over: it does not count yet; see `lockstep status`";
+    assert_eq!(ask(&mut pair.backup), refused(not_yet));
+    let mut pair = pair.until_guarded();
+    assert_eq!(
+        ask(&mut pair.primary),
+        refused("this node is the primary, and its guest is live; ask a backup")
+    );
+    assert!(ask(&mut pair.backup).is_empty());
+    pair.run(400);
+    let number = |seq: u64| move |output: &&Output| matches!(output, Output::Net { seq: n, .. } if *n == seq);
+    // The service goes on, and nothing of the fork is in it.
+    pair.ask(1);
+    pair.run(40);
+    assert_eq!(pair.released[0].iter().filter(number(2)).count(), 1, "the answer");
+    assert!(pair.released[1].is_empty(), "a backup sends nothing");
+    assert_eq!(pair.primary.icount(), pair.backup.icount());
+}

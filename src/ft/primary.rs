@@ -52,7 +52,7 @@ use disks::GuestDisks;
 use follower::{Follower, Joining};
 #[cfg(test)]
 pub(crate) use membership::tests as members;
-use running::Live;
+pub(super) use running::Live;
 #[cfg(test)]
 pub(crate) use running::tests as scenarios;
 use switch_over::Switching;
@@ -323,6 +323,7 @@ impl Primary {
             | Event::Switch(_)
             | Event::Recording(_)
             | Event::Dialed { .. }
+            | Event::Rehearsed { .. }
             | Event::RoleLeft => {}
             Event::Fenced { current } => self.fenced(common, current),
             Event::Quit => return self.quit(common, now_ns),

@@ -78,6 +78,18 @@ pub fn boot_diskkv(life: u64) -> Boot {
     boot_with(include_bytes!("../../guest-programs/diskkv/diskkv.elf"), life, &options)
 }
 
+/// The first generation of a guest that writes records to its disk, and looks at its start that they are there.
+pub fn boot_journal(life: u64) -> Boot {
+    let disks = vec![DiskSpec { sectors: 4096, read_only: false, serial: String::new() }];
+    let options = BootOptions { ram_bytes: 8 << 20, disks, ..BootOptions::default() };
+    boot_with(include_bytes!("../../guest-programs/journal/journal.elf"), life, &options)
+}
+
+/// The same without a disk: it ends at once.
+pub fn boot_diskless_journal(life: u64) -> Boot {
+    boot(include_bytes!("../../guest-programs/journal/journal.elf"), life, BoardModel::default())
+}
+
 /// The first generation of a guest that jumps into nowhere, and has no trap vector.
 pub fn boot_wild(life: u64) -> Boot {
     boot(include_bytes!("../../guest-programs/wild/wild.elf"), life, BoardModel::default())

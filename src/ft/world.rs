@@ -23,6 +23,10 @@ pub trait World {
     fn checkpoint_takes(&mut self) -> bool {
         true
     }
+    /// Whether the sandbox takes another piece of a state.
+    fn rehearsal_takes(&mut self) -> bool {
+        true
+    }
     /// The last of the guest's frames that the switch is known to have accepted; all of them without a switch.
     fn net_accepted(&mut self) -> u64 {
         u64::MAX

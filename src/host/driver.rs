@@ -29,6 +29,7 @@ use super::os::{fill_entropy, look, wall_clock_ns, wall_clock_text};
 use super::port::{Port, PortEvent, SendRefused};
 use super::pulse::Pulse;
 use super::recording::NodeRecording;
+use super::rehearsal::Rehearsal;
 use super::say::{self, say};
 use super::store::StoreEvent;
 use super::terminal;
@@ -41,7 +42,7 @@ use crate::ft::{
     SwitchState, World,
 };
 use crate::log::Lineage;
-use crate::machine::Output;
+use crate::machine::{Output, SavedHead};
 use crate::net::{Attach, ether::Mac};
 use crate::replay::Divergence;
 use crate::snapshot;
@@ -155,6 +156,7 @@ struct Here<'a> {
     console: &'a ConsoleOut,
     recording: &'a NodeRecording,
     store: &'a NodeStore,
+    rehearsal: Option<&'a Rehearsal>,
     port: Option<&'a Port>,
     /// Frames that the port would not take.
     refused: usize,
@@ -191,6 +193,10 @@ impl World for Here<'_> {
 
     fn checkpoint_takes(&mut self) -> bool {
         self.store.takes_piece()
+    }
+
+    fn rehearsal_takes(&mut self) -> bool {
+        self.rehearsal.is_none_or(Rehearsal::takes_piece)
     }
 
     fn net_accepted(&mut self) -> u64 {
@@ -406,6 +412,7 @@ impl Driver {
             generation,
             recording: NodeRecording::new(wiring.record_first),
             store,
+            rehearsal: None,
             stored_told: Instant::now(),
             wiring,
             disks,
@@ -413,6 +420,8 @@ impl Driver {
             evidence: EvidenceWriter::default(),
         };
         let mut halt = running.live();
+        // It holds the disks.
+        running.rehearsal = None;
         if running.wiring.record_first {
             // What it has output last waits for that.
             halt = running.finish_recording(halt);
@@ -611,6 +620,8 @@ struct Running {
     wiring: Wiring,
     recording: NodeRecording,
     store: NodeStore,
+    /// The fork that is being tried.
+    rehearsal: Option<Rehearsal>,
     /// When the node was told last what its store holds.
     stored_told: Instant,
     disks: Rack,
@@ -650,6 +661,7 @@ impl Running {
                 console: &self.console,
                 recording: &self.recording,
                 store: &self.store,
+                rehearsal: self.rehearsal.as_ref(),
                 port: self.port.as_ref(),
                 refused: self.refused.len(),
             };
@@ -1160,6 +1172,18 @@ impl Running {
             Command::CheckpointPiece(piece) => self.store.piece(piece),
             Command::KeepCheckpoint { .. } => self.store.end_saving(true),
             Command::DropCheckpoint => self.store.end_saving(false),
+            Command::Fork { fork, head } => self.fork(fork, *head),
+            Command::ForkPiece(piece) => {
+                if let Some(rehearsal) = &self.rehearsal {
+                    rehearsal.piece(piece);
+                }
+            }
+            Command::Rehearse { clock, seconds, .. } => {
+                if let Some(rehearsal) = &self.rehearsal {
+                    rehearsal.go_live(clock, seconds);
+                }
+            }
+            Command::DropFork => self.rehearsal = None,
             Command::Release(Output::Console { bytes, .. }) => self.console.write(bytes),
             Command::Release(Output::Net { seq, frame }) => {
                 if self.refused.is_empty() {
@@ -1201,6 +1225,22 @@ impl Running {
             Command::Halt(halt) => return Ok(Some(halt)),
         }
         Ok(None)
+    }
+
+    /// Begins to make a second machine, to be tried.
+    fn fork(&mut self, fork: u64, head: SavedHead) {
+        let events = self.events.clone();
+        let report = move |outcome| match events.send(HostEvent::Node(Event::Rehearsed { fork, outcome })) {
+            // The node has ended meanwhile.
+            Ok(()) | Err(_) => {}
+        };
+        match Rehearsal::begin(head, self.started, self.disks.kept(), report) {
+            Ok(rehearsal) => self.rehearsal = Some(rehearsal),
+            Err(error) => {
+                let (now_ns, outcome) = (self.now_ns(), Err(format!("no thread for it: {error}")));
+                self.node.step(Event::Rehearsed { fork, outcome }, now_ns);
+            }
+        }
     }
 
     fn begin_recording(&mut self, begun: Result<BackgroundWriter, LogError>) -> Result<(), DriverError> {

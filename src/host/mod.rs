@@ -5,7 +5,8 @@
 //! guests' disks), [`link`] (connections between nodes; `places`: which connections a port admits; `mortal`:
 //! they end when the other host is gone), [`switch`] (the network's process), [`port`] (a node's plug into
 //! it), [`stop`] (ends poll loops), `terminal` and `keys` (the one we were started from), `console`, `attach`
-//! (another node's console, over connections that die), `evidence` (of divergences), `driver` (events in, commands out, one node),
+//! (another node's console, over connections that die), `evidence` (of divergences), `rehearsal` (a fork of a machine, tried),
+//! `driver` (events in, commands out, one node),
 //! `recording` (what waits for its recording), `mailbox` (how its thread waits), [`os`] (time of day,
 //! entropy, how a process ends), `listeners` (whose process listens at an address), `say` (messages to the
 //! operator), `failure` (a command's failure and its fix), `remedy` (fixes of the file system's errors).
@@ -30,6 +31,7 @@ mod places;
 pub mod port;
 mod pulse;
 mod recording;
+mod rehearsal;
 mod remedy;
 pub(crate) mod say;
 pub mod stop;

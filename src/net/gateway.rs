@@ -52,6 +52,14 @@ pub const NEIGHBOR_STALE_NS: u64 = 30 * SECOND_NS;
 /// An address not confirmed for this long is no longer used.
 pub const NEIGHBOR_DEAD_NS: u64 = 40 * SECOND_NS;
 
+/// A gateway's ARP request for a guest with address `mac`, and how the guest's answer begins.
+pub fn arp_of_guest(mac: Mac) -> (Vec<u8>, Vec<u8>) {
+    let gateway = Station { mac: GATEWAY_MAC, ip: GATEWAY_IP };
+    let guest = Station { mac, ip: GUEST_IP };
+    let request = ether::arp(ArpOperation::Request, gateway, Mac::BROADCAST, GUEST_IP);
+    (request, ether::arp(ArpOperation::Reply, guest, GATEWAY_MAC, GATEWAY_IP))
+}
+
 /// What a gateway is made of; it does not change.
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {

@@ -532,3 +532,10 @@ fn a_guest_that_connects_before_it_has_told_its_address_is_asked_and_connects_at
     gateway.flush_tcp(SECOND_NS, true, 8, &mut told);
     assert!(matches!(&told[..], [FromGateway::Frame(_)]), "{told:?}");
 }
+
+#[test]
+fn a_guest_is_asked_for_its_address_as_the_gateway_asks() {
+    let (request, answer) = super::arp_of_guest(GUEST.mac);
+    assert_eq!(request, ether::arp(ArpOperation::Request, GATEWAY, Mac::BROADCAST, GUEST_IP));
+    assert_eq!(answer, ether::arp(ArpOperation::Reply, GUEST, GATEWAY_MAC, GATEWAY_IP));
+}

@@ -8,6 +8,7 @@ mod disks;
 mod faults;
 mod links;
 mod processes;
+mod rehearsals;
 mod stores;
 mod switch;
 
@@ -164,6 +165,13 @@ enum Happening {
     },
 }
 
+/// A state that is to be tried.
+struct Fork {
+    number: u64,
+    head: SavedHead,
+    pieces: Vec<Piece>,
+}
+
 /// One process, or the place of one.
 struct Slot {
     node: Option<Node>,
@@ -206,6 +214,8 @@ struct Slot {
     /// The checkpoint that is being saved, and its pieces.
     saving: Option<Saving>,
     pieces: Vec<Piece>,
+    /// The fork that is being drawn.
+    fork: Option<Fork>,
     /// So many frames of the store were given to the process that goes on from it.
     given: usize,
     /// What a disk was asked earlier it does earlier.
@@ -346,6 +356,7 @@ impl<'a> Cluster<'a> {
             disks_go_with_store: true,
             saving: None,
             pieces: Vec::new(),
+            fork: None,
             given: 0,
             disk_at: [0; DISKS_MAX],
             answerable_from: None,
@@ -393,6 +404,7 @@ impl<'a> Cluster<'a> {
             divergences: 0,
             healed: 0,
             checkpoints: 0,
+            rehearsals: 0,
             restarts: 0,
         };
         let gateway = plan.gateway && specs.is_empty();

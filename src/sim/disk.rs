@@ -34,18 +34,33 @@ pub struct SimDisk {
     volatile: BTreeSet<usize>,
     /// Chunks written since tracking began.
     noted: Option<BTreeSet<u32>>,
+    /// What its host saw when it was told to keep that.
+    kept: Option<Vec<u8>>,
     queue: VecDeque<Asked>,
 }
 
 impl SimDisk {
     pub fn new(spec: DiskSpec, bytes: Vec<u8>) -> Self {
         let durable = bytes.clone();
-        Self { spec, bytes, durable, volatile: BTreeSet::new(), noted: None, queue: VecDeque::new() }
+        Self {
+            spec,
+            bytes,
+            durable,
+            volatile: BTreeSet::new(),
+            noted: None,
+            kept: None,
+            queue: VecDeque::new(),
+        }
     }
 
     /// What its host sees.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// What it saw when it was told to keep that.
+    pub fn kept(&self) -> Option<&[u8]> {
+        self.kept.as_deref()
     }
 
     /// What would be left after a loss of power, at least.
@@ -66,7 +81,7 @@ impl SimDisk {
     /// The process is gone, and with it its outstanding requests.
     pub fn process_died(&mut self) {
         self.queue.clear();
-        self.noted = None;
+        (self.noted, self.kept) = (None, None);
     }
 
     /// The host went down: of what was not flushed some sectors are there.
@@ -176,6 +191,14 @@ impl SimDisk {
             }
             Work::Sync => {
                 self.sync();
+                Worked::Done
+            }
+            Work::Keep => {
+                self.kept = Some(self.bytes.clone());
+                Worked::Done
+            }
+            Work::Unkeep => {
+                self.kept = None;
                 Worked::Done
             }
         })

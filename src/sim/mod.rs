@@ -64,6 +64,8 @@ pub struct Outcome {
     pub healed: u64,
     /// Checkpoints that stores had whole.
     pub checkpoints: u64,
+    /// Forks of a backup that went on.
+    pub rehearsals: u64,
     /// How often a process went on from its store.
     pub restarts: u64,
     /// How often a process that had lost its place looked for another by itself.

@@ -116,6 +116,8 @@ pub enum Fault {
     },
     /// The primary changes places with its backup.
     SwitchOver,
+    /// Nothing goes wrong: the backup is asked for a rehearsal.
+    Rehearse,
     /// All processes are killed, `power` with their hosts, and each starts again later.
     LoseAll {
         power: bool,
@@ -168,6 +170,10 @@ impl Plan {
         for _ in 0..if has_stores { stores.below(3) } else { 0 } {
             let at_ns = stores.between(5, until_ms) * MS + stores.below(MS);
             faults.push((at_ns, Fault::LoseAll { power: stores.chance(1, 2) }));
+        }
+        let mut rehearsals = Prng::new(seed ^ 0x7265_6865_6172_7365);
+        for _ in 0..if rehearsals.chance(1, 4) { rehearsals.between(1, 4) } else { 0 } {
+            faults.push((rehearsals.between(5, until_ms) * MS + rehearsals.below(MS), Fault::Rehearse));
         }
         let restarts = faults.iter().any(|(_, fault)| matches!(fault, Fault::RestartSwitch { .. }));
         faults.sort_by_key(|(at_ns, _)| *at_ns);

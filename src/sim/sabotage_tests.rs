@@ -11,7 +11,9 @@ use crate::engine::Engine;
 use crate::ft::healing_tests;
 use crate::ft::own_store;
 use crate::ft::primary::{members, scenarios};
+use crate::ft::rehearsal::tests as rehearsal;
 use crate::ft::{pair_tests, restart_tests};
+use crate::host::disk::worker::tests as worker;
 use crate::host::store::{power_tests, prune_tests};
 use crate::log::{Entry, Event};
 use crate::machine::{Machine, Saved};
@@ -66,6 +68,9 @@ const fn detector(sabotage: Sabotage) -> Detector {
         }
         Sabotage::HangUnbounded => Detector::Scenario(a_primary_that_hangs_for_long_is_replaced),
         Sabotage::JoinLagUnlimited => Detector::Scenario(scenarios::a_joiner_far_behind_does_not_count),
+        Sabotage::RehearsalFirst => Detector::Scenario(rehearsal::a_checkpoint_does_not_wait_for_a_fork),
+        Sabotage::RehearsalKept => Detector::Scenario(pair_tests::a_takeover_ends_a_rehearsal),
+        Sabotage::RehearsalReadsOn => Detector::Scenario(worker::a_kept_disk_is_read_as_it_was),
         Sabotage::StoreDurableEarly | Sabotage::StoreNameUnsynced => Detector::Scenario(power_tests::lives),
         Sabotage::StorePrunedBlind => Detector::Scenario(prune_tests::the_only_way_back_stays),
         Sabotage::StoreTailKept => Detector::Scenario(power_tests::a_cut_batch_does_not_come_back),

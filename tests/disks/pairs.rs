@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::{
-    Scene, beside, found, last_flushed, make_image, order, records_on, seeded, sleep_ms, until,
+    Scene, beside, found, last_flushed, lockstep, make_image, order, records_on, seeded, sleep_ms, until,
 };
 
 /// Waits until a backup's disk is known to hold what the guest saw flushed.
@@ -36,6 +36,26 @@ fn a_killed_primarys_flushed_records_are_on_the_backups_disk() {
     primary.kill().unwrap();
     let said = last_flushed(&scene.console(&primary));
     assert!(records_on(&disk) >= said && said > 0);
+}
+
+#[test]
+fn a_rehearsal_writes_to_no_disk() {
+    let mut scene = Scene::new();
+    let (p, b) = (scene.path("p.img"), scene.path("b.img"));
+    make_image(&p, 4 << 20, 0);
+    let mut primary = scene.primary(&p, &[]);
+    let mut backup = scene.protect(&mut primary, &b, &[]);
+    let rehearsed = lockstep(&["rehearse", &backup.address.to_string(), "--for", "1"]);
+    rehearsed.ends(0, &["writes", "the guest goes on"]);
+    assert!(!rehearsed.out.contains(" 0 writes"), "{}", rehearsed.out);
+    // The backup has gone on with its own disk meanwhile, and goes on alone.
+    primary.kill().unwrap();
+    let said = last_flushed(&scene.console(&primary));
+    scene.await_primary(&mut backup);
+    let before = last_flushed(&scene.console(&backup));
+    scene.await_flushed(&backup, before.max(said));
+    backup.kill().unwrap();
+    assert!(records_on(&b) >= said && said > 0);
 }
 
 #[test]

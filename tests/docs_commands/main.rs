@@ -53,6 +53,7 @@ const IN_SCENES: &[(&str, &str)] = &[
     (GUIDE, "truncate -s 1G root.img"),
     (GUIDE, "GUEST=guest-programs/diskkv"),
     (GUIDE, "guest-programs/linux/build                                   # once: kernel"),
+    (GUIDE, "lockstep rehearse"),
     (GUIDE, "lockstep switchover"),
     (GUIDE, "lockstep run guest-programs/clock"),
     (GUIDE, "lockstep replay /tmp/clock --chunks"),
@@ -123,6 +124,8 @@ fn a_pair_killed_and_switched_over() {
             typed(GUIDE, "mkdir -p /tmp/arbiter"),
             Step::Check("eventually command lockstep status 127.0.0.1:7100"),
             typed(GUIDE, "lockstep attach 127.0.0.1:7100\n"),
+            Step::Check("eventually command lockstep rehearse 127.0.0.1:7101 --for 1"),
+            typed(GUIDE, "lockstep rehearse"),
             typed(GUIDE, "lockstep switchover"),
             Step::Check("eventually sh -c 'lockstep status --json 127.0.0.1:7101 | grep -q \\\"primary\\\"'"),
             Step::Check(

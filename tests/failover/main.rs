@@ -20,6 +20,7 @@ mod neighbours;
 mod no_net;
 mod pauses;
 mod recordings;
+mod rehearse;
 mod rejoin;
 mod scene;
 mod stores;

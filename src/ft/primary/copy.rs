@@ -348,7 +348,7 @@ mod tests {
                 }
                 Work::Write { chunk, bytes } => self.ours[chunk as usize] = bytes[0],
                 Work::Open { .. } => self.opened = true,
-                Work::Sync => {}
+                Work::Sync | Work::Keep | Work::Unkeep => {}
             }
             Worked::Done
         }

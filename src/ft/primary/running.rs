@@ -28,7 +28,7 @@ const POLL_NS: u64 = 1_000_000;
 const CONSOLE_UP: Icount = Icount(100_000);
 
 /// Answers a guest's questions from the host, in guest time.
-pub(super) struct Live<'a, W: World> {
+pub(in crate::ft) struct Live<'a, W: World> {
     pub clock: GuestClock,
     pub world: &'a mut W,
 }

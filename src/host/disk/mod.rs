@@ -24,4 +24,4 @@ pub(crate) mod worker;
 pub(crate) use error::DiskError;
 pub use identity::Claimant;
 pub(crate) use place::{DiskPlace, OverlayPlace};
-pub(crate) use rack::{Disks, Rack};
+pub(crate) use rack::{Disks, KeptDisks, Rack};

@@ -1,7 +1,7 @@
 //! All disks of one node: a worker for each, and what the node is to them.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -133,6 +133,13 @@ impl Rack {
         outcome.err().map(|why| DiskWorked { link, disk, outcome: Err(why) })
     }
 
+    /// Reads from the open disks what they held when they were told to keep it.
+    pub fn kept(&self) -> KeptDisks {
+        KeptDisks(
+            self.workers.iter().map(|worker| worker.as_ref().map(|worker| worker.jobs.clone())).collect(),
+        )
+    }
+
     /// Tells the disks what they are good for, when that has changed.
     pub fn stand(&mut self, standing: DiskStanding) {
         if self.standing == Some(standing) {
@@ -179,5 +186,20 @@ impl Rack {
             }
             thread.is_finished()
         })
+    }
+}
+
+/// The disks of a rack as they were when they were told to keep that, for another thread.
+#[derive(Default)]
+pub struct KeptDisks(Vec<Option<Sender<Job>>>);
+
+impl KeptDisks {
+    /// Reads `bytes` bytes of disk `number` from `sector` on; or why they are not known.
+    pub fn read(&self, number: u8, sector: u64, bytes: u32) -> Result<Vec<u8>, String> {
+        let gone = || format!("disk {number} is gone");
+        let jobs = self.0.get(usize::from(number)).and_then(Option::as_ref).ok_or_else(gone)?;
+        let (answer, read) = sync_channel(1);
+        jobs.send(Job::ReadKept { sector, bytes, answer }).map_err(|_| gone())?;
+        read.recv().map_err(|_| gone())?
     }
 }

@@ -8,25 +8,35 @@
 //! `Ok` only after a real sync. Once a sync has failed, what reached the disk is not known and the
 //! kernel may have dropped it: no later write or flush is ever answered `Ok`.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::error::DiskError;
 use super::identity::{Role, State};
 use super::open::{OpenDisk, Overwrite, open_join};
 use super::place::DiskPlace;
-use crate::base::{Digest, Generation, NodeId, digest_bytes};
+use crate::base::{Digest, Generation, NodeId, Sabotage, digest_bytes};
 use crate::devices::disk::{DiskDone, DiskOp, DiskRequest, DiskSpec, DiskStatus, SECTOR_BYTES};
 use crate::ft::disk::{CHUNK_BYTES, DIGESTS_MAX, DiskJob, DiskWorked, Work, Worked};
 
 /// Longer than any device's request.
 const REQUEST_BYTES_MAX: u64 = 4 << 20;
 
+/// Sectors whose earlier content is kept for a rehearsal: 64 MiB.
+const KEPT_SECTORS_MAX: usize = 128 << 10;
+
 /// What a worker is asked to do.
 #[derive(Debug)]
 pub enum Job {
     Request(DiskRequest),
     Work(DiskJob),
+    /// Read what the disk held when [`Work::Keep`] came.
+    ReadKept {
+        sector: u64,
+        bytes: u32,
+        answer: SyncSender<Result<Vec<u8>, String>>,
+    },
     /// The disk's part in replication has changed.
     Mark {
         role: Role,
@@ -85,6 +95,45 @@ impl DirtyChunks {
     }
 }
 
+/// What the disk held before it was written to, since [`Work::Keep`]; or why that is not known.
+#[derive(Debug, Default)]
+struct Kept {
+    sectors: BTreeMap<u64, Box<[u8]>>,
+    lost: Option<String>,
+}
+
+impl Kept {
+    /// The bytes from `start` on, whole sectors, are about to be overwritten; `old` is what they are.
+    fn keep(&mut self, start: u64, old: io::Result<Vec<u8>>) {
+        match old {
+            _ if self.lost.is_some() => return,
+            Ok(old) => {
+                let sectors = (start / SECTOR_BYTES..).zip(old.chunks(SECTOR_BYTES as usize));
+                for (sector, bytes) in sectors {
+                    self.sectors.entry(sector).or_insert_with(|| bytes.into());
+                }
+            }
+            Err(error) => self.lost = Some(error.to_string()),
+        }
+        if self.sectors.len() > KEPT_SECTORS_MAX {
+            let mib = (KEPT_SECTORS_MAX as u64 * SECTOR_BYTES) >> 20;
+            self.lost = Some(format!("the guest has overwritten more than {mib} MiB of it since"));
+        }
+        if self.lost.is_some() {
+            self.sectors.clear();
+        }
+    }
+
+    /// Undoes in `data`, which the disk holds from `sector` on, what was written since.
+    fn restore(&self, sector: u64, data: &mut [u8]) {
+        let sectors = data.len() as u64 / SECTOR_BYTES;
+        for (at, bytes) in self.sectors.range(sector..sector.saturating_add(sectors)) {
+            let from = ((at - sector) * SECTOR_BYTES) as usize;
+            data[from..from + bytes.len()].copy_from_slice(bytes);
+        }
+    }
+}
+
 /// The kinds of failure that are reported once each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -97,6 +146,7 @@ enum Kind {
 struct Disk {
     disk: OpenDisk,
     dirty: Option<DirtyChunks>,
+    kept: Option<Kept>,
     /// Why nothing written to it is safe any more.
     dead: Option<String>,
     told: Vec<Kind>,
@@ -130,6 +180,12 @@ pub fn work(
                     },
                 };
                 Some(Answer::Worked(DiskWorked { link, disk: asked, outcome }))
+            }
+            Job::ReadKept { sector, bytes, answer } => {
+                let read = disk.as_mut().map(|disk| disk.read_kept(sector, bytes));
+                // Who has asked may be gone.
+                answer.try_send(read.unwrap_or_else(|| Err(format!("disk {number} is not open")))).ok();
+                None
             }
             Job::Mark { role, generation } => {
                 disk.iter_mut().for_each(|disk| disk.mark(role, generation));
@@ -166,7 +222,7 @@ fn failed(disk: u8, tag: u64) -> DiskDone {
 
 impl Disk {
     fn new(disk: OpenDisk) -> Self {
-        Self { disk, dirty: None, dead: None, told: Vec::new(), tell: Vec::new() }
+        Self { disk, dirty: None, kept: None, dead: None, told: Vec::new(), tell: Vec::new() }
     }
 
     fn request(&mut self, request: DiskRequest) -> DiskDone {
@@ -237,7 +293,25 @@ impl Disk {
             // Also when it fails: part of it may have been written.
             dirty.note(start, start + data.len() as u64);
         }
+        if let Some(kept) = self.kept.as_mut().filter(|_| !Sabotage::RehearsalReadsOn.is_on()) {
+            let mut old = vec![0; data.len()];
+            let read = self.disk.store.read_at(&mut old, start);
+            kept.keep(start, read.map(|()| old));
+        }
         self.disk.store.write_at(data, start)
+    }
+
+    fn read_kept(&mut self, sector: u64, bytes: u32) -> Result<Vec<u8>, String> {
+        let failed = |why: &dyn std::fmt::Display, disk: &OpenDisk| {
+            format!("disk {} ({}) as it was: {why}", disk.number, disk.path.display())
+        };
+        let mut data = self.read(sector, bytes).map_err(|error| failed(&error, &self.disk))?;
+        match &self.kept {
+            None => return Err(failed(&"it is not kept", &self.disk)),
+            Some(Kept { lost: Some(why), .. }) => return Err(failed(why, &self.disk)),
+            Some(kept) => kept.restore(sector, &mut data),
+        }
+        Ok(data)
     }
 
     fn flush(&mut self) -> io::Result<Vec<u8>> {
@@ -281,6 +355,8 @@ impl Disk {
             }
             Work::Write { chunk, bytes } => self.copy_in(chunk, &bytes)?,
             Work::Sync => self.settle().map_err(failed)?,
+            Work::Keep => self.kept = Some(Kept::default()),
+            Work::Unkeep => self.kept = None,
         }
         Ok(Worked::Done)
     }
@@ -387,4 +463,4 @@ impl Disk {
 
 #[cfg(test)]
 #[path = "worker_tests.rs"]
-mod tests;
+pub(crate) mod tests;

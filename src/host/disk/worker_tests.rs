@@ -346,3 +346,63 @@ fn one_file_has_one_writer() {
     assert!(open_boot(&overlay(OverlayPlace::Temporary), 0, &claimant).is_ok());
     drop(over);
 }
+
+/// Three sectors of ones; kept, and two of them overwritten; then what is read of how it was, and of how it is.
+fn kept_and_overwritten(path: &Path) -> [Result<Vec<u8>, String>; 2] {
+    fs::write(path, [1; 3 * 512]).unwrap();
+    let read = || {
+        let (answer, read) = std::sync::mpsc::sync_channel(1);
+        (Job::ReadKept { sector: 0, bytes: 3 * 512, answer }, read)
+    };
+    let (early, [(kept, first), (late, last)]) = (read(), [read(), read()]);
+    let jobs = vec![
+        early.0,
+        job(Work::Keep),
+        write(1, 1, 2, 512),
+        write(2, 1, 3, 1024),
+        kept,
+        job(Work::Unkeep),
+        late,
+    ];
+    let answers = carry_out(Some(boot(path)), None, jobs);
+    assert_eq!(statuses(&answers), [DiskStatus::Ok; 2]);
+    assert!(early.1.recv().unwrap().unwrap_err().ends_with("as it was: it is not kept"));
+    assert!(last.recv().unwrap().unwrap_err().ends_with("as it was: it is not kept"));
+    assert_eq!(fs::read(path).unwrap(), [[1; 512], [3; 512], [3; 512]].concat());
+    let (give, todo) = channel();
+    let (job, closed) = read();
+    give.send(job).unwrap();
+    drop(give);
+    work(0, None, &Joiner { place: None, vm: VM.into(), node: NodeId(2) }, &todo, |_| true);
+    [first.recv().unwrap(), closed.recv().unwrap()]
+}
+
+/// A sandbox reads what its state goes with, whatever the node writes on.
+pub(crate) fn a_kept_disk_is_read_as_it_was() -> Result<(), String> {
+    let dir = TempDir::new().unwrap();
+    let [kept, closed] = kept_and_overwritten(&dir.path().join("disk"));
+    assert_eq!(closed, Err("disk 0 is not open".to_owned()));
+    if kept? == [1; 3 * 512] { Ok(()) } else { Err("what was written since is read".into()) }
+}
+
+#[test]
+fn what_a_disk_held_when_it_was_told_to_keep_it_can_be_read_until_it_is_told_otherwise() {
+    assert_eq!(a_kept_disk_is_read_as_it_was(), Ok(()));
+}
+
+#[test]
+fn no_more_is_kept_than_may_be_and_then_nothing_is_known() {
+    let mut kept = Kept::default();
+    let piece = 4 << 20;
+    for at in 0..(KEPT_SECTORS_MAX as u64 * SECTOR_BYTES / piece) {
+        kept.keep(at * piece, Ok(vec![5; piece as usize]));
+    }
+    assert_eq!((kept.sectors.len(), &kept.lost), (KEPT_SECTORS_MAX, &None));
+    kept.keep(0, Ok(vec![6; 512]));
+    let mut data = [0; 512];
+    kept.restore(0, &mut data);
+    assert_eq!((data, kept.lost.as_ref()), ([5; 512], None), "the first content is what counts");
+    kept.keep(1 << 40, Ok(vec![6; 512]));
+    assert_eq!(kept.lost.as_deref(), Some("the guest has overwritten more than 64 MiB of it since"));
+    assert!(kept.sectors.is_empty());
+}

@@ -87,6 +87,7 @@ impl Cluster<'_> {
             Fault::ArbiterGone { for_ns } => {
                 self.arbiter_back_at = self.arbiter_back_at.max(self.now_ns + for_ns);
             }
+            Fault::Rehearse => self.ask_rehearsal(),
             Fault::LoseAll { power } => self.lose_all(power),
             Fault::FlipInBackup => self.flip_due = true,
             Fault::SwitchOver => {

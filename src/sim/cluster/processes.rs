@@ -131,6 +131,10 @@ impl Cluster<'_> {
             Command::CheckpointPiece(piece) => self.slots[slot].pieces.push(piece),
             Command::KeepCheckpoint { seq } => self.keep_checkpoint(slot, seq),
             Command::DropCheckpoint => self.slots[slot].saving = None,
+            Command::Fork { fork, head } => self.fork(slot, fork, *head),
+            Command::ForkPiece(piece) => self.fork_piece(slot, piece),
+            Command::Rehearse { fork, clock, .. } => self.rehearse(slot, epoch, fork, clock),
+            Command::DropFork => self.slots[slot].fork = None,
             Command::Release(Output::Net { seq, frame }) => {
                 let mut refused = Ok(());
                 self.at_port(slot, |end| refused = end.send(seq, &frame));
@@ -207,7 +211,7 @@ impl Cluster<'_> {
         self.slots[slot].mute_until = 0;
         self.slots[slot].paused_until = 0;
         self.slots[slot].heart = Heart::default();
-        self.slots[slot].saving = None;
+        (self.slots[slot].saving, self.slots[slot].fork) = (None, None);
         self.store_process_died(slot);
         self.end_role(slot);
         let links: Vec<LinkId> =
