@@ -1,20 +1,40 @@
-//! A thousand seeded lives. That the oracle can go red is `sim::sabotage_tests`' to show.
+//! Thousands of seeded lives. That the oracle can go red is `sim::sabotage_tests`' to show.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use lockstep::cli;
-use lockstep::sim::{self, Plan};
+use lockstep::machine::Saved;
+use lockstep::sim::{self, Outcome, Plan};
 
 fn seeds() -> u64 {
-    std::env::var("LOCKSTEP_SIM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1000)
+    std::env::var("LOCKSTEP_SIM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3000)
+}
+
+/// The lives of the first `count` seeds, on every processor.
+fn lives(guest: &Saved, count: u64) -> Vec<(u64, Outcome)> {
+    let (next, lived) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let live = || loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= count {
+            return;
+        }
+        let outcome = sim::run(guest, Plan::from_seed(seed), None);
+        lived.lock().unwrap().push((seed, outcome));
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| (0..threads).for_each(|_| _ = scope.spawn(live)));
+    lived.into_inner().unwrap()
 }
 
 #[test]
-fn a_thousand_seeds_hold() {
+fn thousands_of_seeds_hold() {
     let guest = cli::sim::guest().unwrap_or_else(|failure| panic!("{failure}"));
     let mut failures = Vec::new();
     let (mut acknowledged, mut crashes, mut takeovers) = (0, 0, 0);
     let (mut turns, mut virtual_ms, mut rejoins) = (0, 0, 0);
-    for seed in 0..seeds() {
-        let outcome = sim::run(&guest, Plan::from_seed(seed), None);
+    for (seed, outcome) in lives(&guest, seeds()) {
         acknowledged += outcome.acknowledged;
         crashes += outcome.crashes;
         takeovers += outcome.takeovers;
@@ -54,8 +74,7 @@ fn what_a_disk_was_told_to_keep_is_kept_whatever_dies() {
     let count = seeds().div_ceil(3);
     let mut failures = Vec::new();
     let (mut crashes, mut takeovers, mut checked, mut compared) = (0, 0, 0, 0);
-    for seed in 0..count {
-        let outcome = sim::run(&guest, Plan::from_seed(seed), None);
+    for (seed, outcome) in lives(&guest, count) {
         crashes += outcome.crashes;
         takeovers += outcome.takeovers;
         checked += outcome.disks_checked;
