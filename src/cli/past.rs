@@ -207,15 +207,23 @@ impl<'a> Past<'a> {
             .fix(format!("name a point in between; `lockstep store ls {dir}` lists the checkpoints"))
     }
 
-    /// The guest's clock at a checkpoint.
+    /// The guest's clock where a checkpoint was saved.
+    fn clock_of(&self, checkpoint: CheckpointInfo) -> Result<LogClock, Failure> {
+        let meta = checkpoint.meta;
+        let state = self.store.state(meta.seq).map_err(unusable)?;
+        LogClock::of(&state, meta.icount)
+            .map_err(|why| Failure::new(format!("the checkpoint after entry {}: {why}", meta.seq)))
+    }
+
+    /// What it shows at a checkpoint.
     fn time_of(&self, checkpoint: CheckpointInfo) -> Result<u64, Failure> {
-        Ok(LogClock::of(&self.restore(checkpoint)?).time())
+        Ok(self.clock_of(checkpoint)?.time())
     }
 
     /// The guest's clock at the log's end.
     fn end_time(&self) -> Result<u64, Failure> {
         let newest = self.newest();
-        let mut clock = LogClock::of(&self.restore(newest)?);
+        let mut clock = self.clock_of(newest)?;
         let frames = self.store.frames_after(newest.meta.seq).map_err(unusable)?;
         for entry in frames.entries(Payloads::LeftOut) {
             clock.pass(&entry.map_err(unusable)?);
@@ -239,7 +247,7 @@ impl<'a> Past<'a> {
     /// Where the guest's clock comes to `time` after the checkpoint; at the latest, at the log's end.
     fn at_time(&self, index: usize, time: u64) -> Result<Point, Failure> {
         let from = self.checkpoints()[index];
-        let mut clock = LogClock::of(&self.restore(from)?);
+        let mut clock = self.clock_of(from)?;
         if clock.time() >= time {
             return Ok(Point { from, at: Some(from.meta.icount) });
         }

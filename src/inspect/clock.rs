@@ -7,7 +7,7 @@ use crate::base::Icount;
 use crate::cpu::Answer;
 use crate::devices::clint::Clint;
 use crate::log::{Entry, Event};
-use crate::machine::{Input, Machine};
+use crate::machine::{Input, RestoreError, clint_of};
 
 /// The guest's clock at one position.
 #[derive(Clone, Debug)]
@@ -17,9 +17,10 @@ pub struct LogClock {
 }
 
 impl LogClock {
-    /// The clock of `machine` where it stands.
-    pub fn of(machine: &Machine) -> Self {
-        Self { clint: machine.board().clint.clone(), at: machine.icount() }
+    /// The clock of a machine that was saved at `at`, of whose hart and devices this is the state
+    /// ([`Saved::state`](crate::machine::Saved::state)).
+    pub fn of(state: &[u8], at: Icount) -> Result<Self, RestoreError> {
+        Ok(Self { clint: clint_of(state)?, at })
     }
 
     /// What it shows, in ticks.

@@ -10,6 +10,7 @@ use super::config::{self, BadConfig, Platform};
 use super::saved::{RestoreError, Saved};
 use super::vm::{Machine, State};
 use crate::cpu::Hart;
+use crate::devices::clint::Clint;
 use crate::devices::timebase::Timebase;
 use crate::mem::{PAGE_BYTES, Ram};
 
@@ -89,6 +90,24 @@ impl Machine {
     }
 }
 
+/// Hart and devices, as they were encoded.
+fn state_of(bytes: &[u8]) -> Result<State, RestoreError> {
+    let (mut state, rest) = postcard::take_from_bytes::<State>(bytes)
+        .map_err(|error| RestoreError::Encoding(error.to_string()))?;
+    if !rest.is_empty() {
+        state.board.clint.timebase = match postcard::take_from_bytes::<Timebase>(rest) {
+            Ok((timebase, [])) if timebase != Timebase::default() => timebase,
+            _ => return Err(RestoreError::LeftOver { bytes: rest.len() }),
+        };
+    }
+    Ok(state)
+}
+
+/// The timer in [`Saved::state`]: what a saved machine's clock shows is known without its memory.
+pub fn clint_of(state: &[u8]) -> Result<Clint, RestoreError> {
+    Ok(state_of(state)?.board.clint)
+}
+
 /// Puts what is `saved` on `ram`; what a reset starts over from comes of `boot`.
 fn finish(
     mut ram: Ram,
@@ -101,14 +120,7 @@ fn finish(
     if config.ram_bytes != ram.size_bytes() {
         return Err(RestoreError::RamAhead { ahead: ram.size_bytes(), config: config.ram_bytes });
     }
-    let (State { hart, mut board }, rest) = postcard::take_from_bytes::<State>(state)
-        .map_err(|error| RestoreError::Encoding(error.to_string()))?;
-    if !rest.is_empty() {
-        board.clint.timebase = match postcard::take_from_bytes::<Timebase>(rest) {
-            Ok((timebase, [])) if timebase != Timebase::default() => timebase,
-            _ => return Err(RestoreError::LeftOver { bytes: rest.len() }),
-        };
-    }
+    let State { hart, board } = state_of(state)?;
     board.check(config.ram_bytes)?;
     if board.net.device.mac() != config.mac {
         return Err(RestoreError::Mac { config: config.mac, device: board.net.device.mac() });

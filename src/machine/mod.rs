@@ -24,7 +24,7 @@ pub(crate) mod saving;
 mod sbi;
 pub(crate) mod vm;
 
-pub use arriving::Arriving;
+pub use arriving::{Arriving, clint_of};
 pub use config::{BadConfig, MAC_DEFAULT, MachineConfig, Platform, Symbol, mac_of};
 pub use elf::{Elf, LeftOut, LoadError, symbols_of};
 pub use io::{Channel, Exit, Input, Output, Request, Stop};

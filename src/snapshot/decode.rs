@@ -256,6 +256,13 @@ impl Decoder {
         Ok(self.progress())
     }
 
+    /// The state of hart and devices, once all of that has come.
+    pub fn state(&self) -> Option<&[u8]> {
+        let (head, parts) = self.body.as_ref()?;
+        let is_whole = head.state_bytes > 0 && parts.state.len() as u64 == head.state_bytes;
+        is_whole.then_some(&parts.state)
+    }
+
     /// The saved machine, when all of it has come. [`Machine::restore`](crate::machine::Machine::restore)
     /// decides whether it is one that can run, and whether its digest is right.
     pub fn finish(self) -> Result<Saved, SnapshotError> {

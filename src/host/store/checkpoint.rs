@@ -350,6 +350,18 @@ impl Chunks {
         decoder.finish().map_err(|why| self.bad(why.to_string()))
     }
 
+    /// Reads as far as the state of hart and devices, which comes before all memory.
+    pub fn state(mut self) -> Result<Vec<u8>, StoreError> {
+        let mut decoder = Decoder::new(self.inspector.ram_bytes);
+        while let Some(chunk) = self.next() {
+            decoder.push(&chunk?).map_err(|why| self.bad(why.to_string()))?;
+            if let Some(state) = decoder.state() {
+                return Ok(state.to_vec());
+            }
+        }
+        Err(self.bad("it has no state of hart and devices".into()))
+    }
+
     /// Reads to the end, and says how many bytes each time: the first thing that is wrong.
     pub fn verify(self, mut has_read: impl FnMut(u64)) -> Result<(), StoreError> {
         for chunk in self {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::catalog::Catalog;
+use super::checkpoint::Chunks;
 use super::error::StoreError;
 use super::files::{Files, HostFiles};
 use super::frames::Frames;
@@ -98,6 +99,14 @@ impl StoreReader {
     pub fn frames_after(&self, after: Seq) -> Result<Frames, StoreError> {
         let (files, catalog) = (Arc::clone(&self.files), Arc::clone(&self.catalog));
         Frames::new(files, catalog, self.found.identity.clone(), after)
+    }
+
+    /// The state of hart and devices at the checkpoint after entry `seq`.
+    pub fn state(&self, seq: Seq) -> Result<Vec<u8>, StoreError> {
+        match self.found.checkpoints.iter().any(|kept| kept.meta.seq == seq) {
+            true => Chunks::open(&*self.files, &self.found.identity, seq)?.state(),
+            false => Err(StoreError::NoSuchCheckpoint { seq }),
+        }
     }
 
     /// The machine at the checkpoint after entry `seq`.
