@@ -320,12 +320,9 @@ impl Party {
         };
         let chunk_of = |disk: &[u8], chunk| disk.get(range(chunk)).map_or(vec![0; 512], <[u8]>::to_vec);
         match work {
-            Work::Open { .. }
-            | Work::Track
-            | Work::Untrack
-            | Work::Sync
-            | Work::Keep
-            | Work::Unkeep => Worked::Done,
+            Work::Open { .. } | Work::Track | Work::Untrack | Work::Sync | Work::Keep | Work::Unkeep => {
+                Worked::Done
+            }
             Work::Write { chunk, bytes } => {
                 if let Some(place) =
                     self.disk.get_mut(range(chunk)).filter(|place| place.len() == bytes.len())
