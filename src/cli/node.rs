@@ -61,12 +61,12 @@ pub struct Site {
     /// with 1.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=BACKUPS_MAX as u64))]
     wanted: u64,
-    /// End when this node loses its place in the pair. Without this it looks for the primary then, and joins it
+    /// End when this node loses its place in the pair, or its replay diverges from the log. Without this it looks for the primary then, and joins it
     /// as its backup under a new identity, for as long as that takes.
     #[arg(long)]
     pub once: bool,
-    /// Keep what is left of a replay that diverges from the log in this directory, of which the last four. Without this
-    /// it is kept beside the recording, or in the store's directory, if there is one.
+    /// Keep evidence of a divergence of this node (report, log, machine) in this directory; the last four stay. Without
+    /// this it goes into the recording's directory, or else the store's.
     #[arg(long, value_name = "DIR")]
     evidence: Option<PathBuf>,
     #[command(flatten)]

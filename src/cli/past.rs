@@ -41,6 +41,8 @@ pub struct When {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Position(Icount),
+    /// That position, from a checkpoint before this entry.
+    BeforeEntry(Seq, Icount),
     /// Ticks before the end of the log.
     BeforeEnd(u64),
     /// Nanoseconds since 1970.
@@ -51,6 +53,11 @@ impl When {
     /// That position.
     pub fn position(at: Icount) -> Self {
         Self { text: at.to_string(), kind: Kind::Position(at) }
+    }
+
+    /// Position `at`, before what entry `seq` does there.
+    pub fn before_entry(seq: Seq, at: Icount) -> Self {
+        Self { text: at.to_string(), kind: Kind::BeforeEntry(seq, at) }
     }
 }
 
@@ -158,6 +165,17 @@ impl<'a> Past<'a> {
                 }
                 let index = self.checkpoints().partition_point(|kept| kept.meta.icount <= at) - 1;
                 Ok(Point { from: self.checkpoints()[index], at: Some(at) })
+            }
+            Kind::BeforeEntry(seq, at) => {
+                let before = self.checkpoints().iter().rfind(|kept| kept.meta.seq < seq);
+                let Some(from) = before.filter(|_| seq <= self.store.found().last().next()) else {
+                    let (first, last) = (self.checkpoints()[0].meta.seq.next(), self.store.found().last());
+                    return Err(self.not_kept(
+                        &format!("entry {seq}"),
+                        &format!("which keeps entries {first} to {last}"),
+                    ));
+                };
+                Ok(Point { from: *from, at: Some(at) })
             }
             Kind::BeforeEnd(ticks) => {
                 let end = self.end_time()?;

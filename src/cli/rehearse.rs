@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Failure;
 use super::tool::Asking;
-use crate::ft::Message;
+use crate::ft::{Message, REHEARSAL_SECONDS_MAX};
 use crate::host::driver::plain;
 use crate::host::say::put;
 
@@ -18,7 +18,7 @@ pub struct Args {
     #[command(flatten)]
     asking: Asking,
     /// How long the guest is tried, in seconds.
-    #[arg(long = "for", value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=60))]
+    #[arg(long = "for", value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=i64::from(REHEARSAL_SECONDS_MAX)))]
     seconds: u32,
 }
 

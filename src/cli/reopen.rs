@@ -37,7 +37,7 @@ pub struct StoreArgs {
     keep: Keep,
 }
 
-/// Why a store is none to go on from.
+/// Why a store cannot be gone on from.
 pub struct Refusal {
     pub failure: Failure,
     /// It is broken, and no other is to be looked for: what it held can only come from another node.

@@ -42,7 +42,7 @@ pub struct Args {
     #[arg(
         long,
         value_name = "EVIDENCE",
-        conflicts_with_all = ["at", "until", "trace", "chunks", "save_restore"]
+        conflicts_with_all = ["at", "until", "trace", "chunks", "save_restore", "profile"]
     )]
     against: Option<PathBuf>,
     /// Print every instruction and every entry on standard error.
@@ -96,7 +96,7 @@ enum Unread {
 pub fn run(args: &Args) -> Result<u8, Failure> {
     if let Some(dir) = &args.against {
         let evidence = against::Evidence::read(dir)?;
-        let there = When::position(evidence.divergence.machine_at);
+        let there = When::before_entry(evidence.divergence.seq, evidence.divergence.machine_at);
         return against::compare(open(args, Some(&there))?, evidence);
     }
     let until = args.until.map(|until| When::position(Icount(until)));

@@ -1,6 +1,6 @@
 //! `lockstep store`: what a node has kept of its guest's past.
 //!
-//! Only `prune` changes a store, and `export` writes elsewhere. A store that a process writes to is refused.
+//! Only `prune` changes a store, and `export` writes elsewhere. Every command but `ls` refuses a store that a process has.
 //! Exit codes: 0 whole, done; 1 damaged (`verify`); 2 could not be done. `ls` shows a damaged store as far as it can
 //! be read, and reports the damage on stderr.
 

@@ -758,13 +758,6 @@ impl Backup {
         if self.away.is_some() { self.primary != NodeId::ZERO } else { self.linked }
     }
 
-    /// Its memory is not what it wrote: a fault of the host's, for the simulator.
-    pub fn flip_bit(&mut self) {
-        if let Some(machine) = self.machine_mut() {
-            machine.flip_bit();
-        }
-    }
-
     /// Its machine, at the end of its role.
     pub fn into_machine(self) -> Option<Machine> {
         match self.state {
@@ -1046,9 +1039,9 @@ impl Backup {
         }
     }
 
-    /// Where entries count on disk, this node's own store has all that it holds: whatever has come in by these entries, and
-    /// is nowhere else from the moment in which it goes live, survives this process. A store that has failed is not waited
-    /// for: nothing counts any more then.
+    /// Where entries count on disk: this node's own store holds all of its log. When it goes live the switch forgets the
+    /// frames in that log, so they must survive this process. A store that has failed is not waited for: nothing counts any
+    /// more then.
     fn is_durable(common: &Common) -> bool {
         let last = common.tail.last();
         common.ack != Ack::Disk || common.store.durable().is_none_or(|durable| durable >= last)

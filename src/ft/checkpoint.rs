@@ -158,6 +158,9 @@ impl Checkpoints {
             let (seq, generation, base) = (saving.seq, saving.generation, saving.base);
             saving.is_drawn = self.drawing.draw(machine, world, W::checkpoint_takes, |drawn| {
                 common.commands.push(match drawn {
+                    Drawn::Head(head) if head.base.is_some() != base.is_some() => {
+                        unreachable!("a save is an increment exactly if it was begun as one")
+                    }
                     Drawn::Head(head) => Command::SaveCheckpoint { seq, generation, base, head },
                     Drawn::Piece(piece) => Command::CheckpointPiece(piece),
                 });

@@ -210,7 +210,7 @@ impl Common {
         self.store.ask(mark, Command::Disk(request), &mut self.commands);
     }
 
-    /// Asks a disk of this node for part of a state transfer, after everything asked of it before.
+    /// Asks a disk of this node for part of a state transfer, a checkpoint or a rehearsal, after everything asked of it before.
     pub fn ask_disk_work(&mut self, job: DiskJob) {
         self.store.ask(Seq::ZERO, Command::DiskWork(job), &mut self.commands);
     }

@@ -1,4 +1,4 @@
-//! Divergences, of this node and of those that follow it: how many, the last one, and when a node has had enough.
+//! Divergences, of this node and of those that follow it: how many, the last one, and whether the node may join again.
 //!
 //! A replay that differs from the log once may be a flipped bit in the host's memory; the node gets the state anew. One
 //! that differs again and again has a cause that a new state does not remove: the node ends, and says where to look.
@@ -7,11 +7,10 @@ use crate::base::NodeId;
 use crate::replay::Divergence;
 
 /// So many own divergences within [`WITHIN_NS`] end a node.
-pub const DIVERGENCES_MAX: usize = 3;
+pub(super) const DIVERGENCES_MAX: usize = 3;
 /// One hour.
-pub const WITHIN_NS: u64 = 3600 * 1_000_000_000;
-/// A node that has diverged once within the hour joins anew at once, and so long after the second time; then twice as
-/// long each time.
+const WITHIN_NS: u64 = 3600 * 1_000_000_000;
+/// A node that diverges a second time within the hour waits so long before it joins.
 const WAIT_NS: u64 = 5_000_000_000;
 
 /// What a node knows of divergences.
@@ -40,7 +39,7 @@ impl Divergences {
         self.last = Some(format!("this node, at {} (entry {})", divergence.machine_at, divergence.seq));
         self.own_ns.retain(|at_ns| now_ns.saturating_sub(*at_ns) < WITHIN_NS);
         self.own_ns.push(now_ns);
-        let wait_ns = self.own_ns.len().checked_sub(2).map_or(0, |again| WAIT_NS << again.min(16));
+        let wait_ns = if self.own_ns.len() > 1 { WAIT_NS } else { 0 };
         self.joins_at_ns = now_ns.saturating_add(wait_ns);
         self.own_ns.len() < DIVERGENCES_MAX
     }

@@ -13,10 +13,10 @@ const PAGES_A_PIECE: usize = 8;
 const REST_PARTS: u64 = 24;
 /// Pages that were written before they were drawn may take so much memory.
 const ASIDE_BYTES_MAX: u64 = 64 << 20;
-/// How soon to look again for who takes no more.
-const FULL_NS: u64 = 250_000;
-/// Pieces that are drawn before the guest runs on when that is exceeded.
+/// Pieces that are drawn before the guest runs on, when more than [`ASIDE_BYTES_MAX`] waits.
 const PIECES_IN_A_ROW: usize = 64;
+/// How soon to try again when no more pieces are taken.
+const FULL_NS: u64 = 250_000;
 
 /// A part of a state.
 pub(super) enum Drawn {

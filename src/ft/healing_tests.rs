@@ -237,7 +237,7 @@ fn the_pair_is_whole_again_without_a_person() {
     assert_eq!(pair.backup.icount(), pair.primary.icount());
 }
 
-/// Divergence after divergence, an hour apart from nothing: the last command of each.
+/// Three divergences within an hour: what the node does after each: the last command of each.
 #[test]
 fn who_diverges_again_waits_and_the_third_time_within_an_hour_ends() {
     let mut pair = guarded(true);

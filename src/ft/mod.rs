@@ -82,7 +82,7 @@ pub use link::LinkId;
 pub use message::Message;
 pub use node::Node;
 pub use own_store::{Ack, StoreHolds, StoreState};
-pub use rehearsal::Rehearsed;
+pub use rehearsal::{Rehearsed, SECONDS_MAX as REHEARSAL_SECONDS_MAX};
 pub use sandbox::{Sandbox, Tried};
 pub(crate) use seek::GIVEN_MAX;
 pub use settings::Settings;

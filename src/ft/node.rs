@@ -186,7 +186,7 @@ impl Node {
         self.common.records = false;
     }
 
-    /// Has what is left of a replay that diverges be kept.
+    /// Evidence of a divergence of this node is to be kept.
     pub fn keeps_evidence(&mut self) {
         self.common.keeps_evidence = true;
     }
@@ -679,7 +679,15 @@ impl Node {
             ));
             return false;
         }
-        matches!(&self.role, Role::Backup(backup) if backup.is_replaceable())
+        let is_replaceable = matches!(&self.role, Role::Backup(backup) if backup.is_replaceable());
+        if !is_replaceable {
+            common.warn(
+                "this node has no primary, and may have the only copy of the guest: it ends, and does not go live. If \
+                 another node goes on, join it with `lockstep backup`; otherwise `lockstep store verify` tells whether \
+                 this node's store can be gone on from (the guide: When a node reports a divergence)",
+            );
+        }
+        is_replaceable
     }
 
     /// Hands in what is left of a role that has diverged, if somebody wants it.
@@ -741,8 +749,8 @@ impl Node {
 
     /// Flips a bit in the memory of a backup's machine, as a fault of its host would: for the simulator.
     pub(crate) fn flip_bit(&mut self) {
-        if let Role::Backup(backup) = &mut self.role {
-            backup.flip_bit();
+        if let Some(machine) = self.role.backup_machine() {
+            machine.flip_bit();
         }
     }
 

@@ -6,7 +6,7 @@
 //!
 //! After a loss of all memory the machine is what the stored log makes of it. A disk must not be ahead of that: what
 //! was written there by a history that is lost would be found by a guest that never wrote it. So with a store a request
-//! waits until the log that determines it is durable on this node. Jobs of a state transfer keep their place in the
+//! waits until the log that determines it is durable on this node. Jobs of a state transfer, a checkpoint or a rehearsal keep their place in the
 //! order.
 //!
 //! Promises: order is kept; without a store, or once it has failed, nothing waits here; what waits is bounded by what a

@@ -219,19 +219,23 @@ impl Sandbox {
     }
 
     /// What came of it, at `now_ns`.
-    pub fn tried(self, now_ns: u64) -> Tried {
+    ///
+    /// # Errors
+    /// The sandbox has come to a limit of its own, which says nothing of a takeover.
+    pub fn tried(self, now_ns: u64) -> Result<Tried, String> {
         let machine = self.recorder.machine();
-        let why = match (self.ended, machine.hart().stuck()) {
-            (Some(exit), _) => Some(format!("the guest ended at {} with {exit}", machine.icount())),
-            (_, Some(stuck)) => Some(format!("the guest only traps since {}: {}", stuck.at, stuck.cause)),
-            (None, None) => self.failed,
+        let why = match (self.ended, machine.hart().stuck(), self.failed) {
+            (Some(exit), ..) => Some(format!("the guest ended at {} with {exit}", machine.icount())),
+            (_, Some(stuck), _) => Some(format!("the guest only traps since {}: {}", stuck.at, stuck.cause)),
+            (None, None, Some(limit)) => return Err(limit),
+            (None, None, None) => None,
         };
-        Tried {
+        Ok(Tried {
             ran_ms: now_ns.saturating_sub(self.began_ns) / 1_000_000,
             instructions: machine.icount().since(self.from),
             why,
             ..self.tried
-        }
+        })
     }
 }
 

@@ -72,7 +72,7 @@ pub struct Settings {
     /// A checkpoint is written after so many instructions, however soon that is: a restart executes about as many again.
     /// Unless to save them takes too much of the time.
     pub checkpoint_instructions_max: u64,
-    /// What executes the guest on this node; if none, as the process has chosen.
+    /// What executes the guest on this node; none: what the process has chosen. Only the simulator sets it.
     #[serde(skip)]
     pub engine: Option<Engine>,
     /// This node keeps the log in a store.

@@ -668,6 +668,7 @@ impl Running {
             let pace = self.node.run(&mut here);
             let generation = self.node.generation_and_holder().map_or(0, |(generation, _)| generation.get());
             self.generation.store(generation, Ordering::Relaxed);
+            // A node that ends leaves the note of its standing as it was: an operator may go on from its store.
             if let Some(halt) = self.carry_out()? {
                 return Ok(halt);
             }
@@ -976,8 +977,10 @@ impl Running {
     fn distrust(&mut self, divergence: &Divergence) {
         // The store first: with it, a restart would go on by itself. The disks know after what they were asked before.
         if let Err(why) = self.store.distrust(divergence) {
-            let line =
-                format!("this node has diverged, and its store does not know: remove that by hand ({why})");
+            let line = format!(
+                "this node has diverged, and its store could not be marked ({why}): delete that store before a node is \
+                 started with it"
+            );
             say::unless_blocked(format_args!("lockstep: {}", plain(&line)));
         }
         self.disks.distrust(self.node.generation());

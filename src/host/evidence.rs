@@ -25,11 +25,11 @@ const PREFIX: &str = "divergence-";
 /// The report's name.
 pub const REPORT_NAME: &str = "divergence.json";
 /// The log's.
-pub const LOG_NAME: &str = "log.frames";
+const LOG_NAME: &str = "log.frames";
 /// The machine's.
 pub const MACHINE_NAME: &str = "machine.snap";
 /// So many are kept in one place; the oldest go first.
-pub const KEPT_MAX: usize = 4;
+const KEPT_MAX: usize = 4;
 
 /// Writes evidence, one at a time.
 #[derive(Default)]

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Promises: the node's thread waits for no disk, but before a claim under an identity that is not noted yet, and after a
-//! divergence, until the store says that it is none to go on from; what waits
+//! divergence, until the store is marked; what waits
 //! for a store is bounded ([`is_full`](NodeStore::is_full): the guest should wait); nothing of an earlier store is taken for
 //! the present one's.
 //! *Absent:* what a failure means for the node (`ft`).

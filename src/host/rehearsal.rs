@@ -6,7 +6,7 @@
 //!
 //! Promises: the node's thread waits for none of it; the thread yields the processor to everything else, and ends at once
 //! when its fork is not wanted any more; nothing that the guest says leaves it.
-//! *Absent:* when to fork, and what came of it means (`ft`).
+//! *Absent:* when to fork, and what the outcome means (`ft`).
 
 use std::io;
 use std::sync::Arc;
@@ -180,10 +180,16 @@ impl Stage {
         let saved = Saved { config, icount, digest, state, boot: Vec::new(), pages: Vec::new() };
         let machine =
             arriving.complete(saved).map_err(|error| format!("what was forked is no machine: {error}"))?;
-        Ok(self.try_out(machine, mac, clock, seconds))
+        self.try_out(machine, mac, clock, seconds)
     }
 
-    fn try_out(&mut self, machine: Machine, mac: Mac, clock: GuestClock, seconds: u32) -> Option<Rehearsed> {
+    fn try_out(
+        &mut self,
+        machine: Machine,
+        mac: Mac,
+        clock: GuestClock,
+        seconds: u32,
+    ) -> Result<Option<Rehearsed>, String> {
         let (question, answer) = arp_of_guest(mac);
         let mut sandbox = Sandbox::new(machine, clock, Settings::default(), &mut self.outside);
         let live_ns = self.outside.now_ns();
@@ -191,10 +197,10 @@ impl Stage {
         loop {
             let now_ns = self.outside.now_ns();
             if !self.is_wanted() {
-                return None;
+                return Ok(None);
             }
             if now_ns >= until_ns || sandbox.is_over() {
-                return Some(Rehearsed { live_ns, tried: sandbox.tried(now_ns) });
+                return Ok(Some(Rehearsed { live_ns, tried: sandbox.tried(now_ns)? }));
             }
             sandbox.ask(&question, &answer);
             let disks = &self.disks;

@@ -1,4 +1,4 @@
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 
 use super::*;
 use crate::machine::{BootOptions, Elf, SaveStep};
@@ -48,11 +48,31 @@ fn a_fork_is_made_checked_and_tried() {
     assert!(why.contains("of memory to spare; a second machine takes 16777215 MiB"), "{why}");
 }
 
+/// Goes with the thread that would report, and notes whether that panics.
+struct Reporter {
+    sender: Sender<Result<Rehearsed, String>>,
+    has_panicked: Arc<AtomicBool>,
+}
+
+impl Reporter {
+    fn tell(&self, outcome: Result<Rehearsed, String>) {
+        self.sender.send(outcome).unwrap();
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        self.has_panicked.store(std::thread::panicking(), Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_fork_that_is_not_wanted_any_more_ends_without_a_word() {
     let (head, pieces) = drawn();
-    let (report, reported) = channel();
-    let report = move |outcome| report.send(outcome).unwrap();
+    let (sender, reported) = channel();
+    let has_panicked = Arc::new(AtomicBool::new(false));
+    let reporter = Reporter { sender, has_panicked: has_panicked.clone() };
+    let report = move |outcome| reporter.tell(outcome);
     let rehearsal = Rehearsal::begin(head, Instant::now(), KeptDisks::default(), report).unwrap();
     for piece in pieces {
         rehearsal.piece(piece);
@@ -61,4 +81,5 @@ fn a_fork_that_is_not_wanted_any_more_ends_without_a_word() {
     sleep(Duration::from_millis(50));
     drop(rehearsal);
     assert_eq!(reported.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+    assert!(!has_panicked.load(Ordering::Relaxed), "the thread has ended by itself");
 }

@@ -50,7 +50,7 @@ pub struct SavedHead {
     pub state: Vec<u8>,
     /// Length of what a reset starts over from, encoded.
     pub boot_bytes: u64,
-    /// How many pages there are.
+    /// How many pages the pieces hold.
     pub pages: u32,
 }
 

@@ -410,7 +410,7 @@ fn a_backup_that_diverges_gets_the_state_anew_keeps_its_evidence_and_ends_after_
     let store = store.display().to_string();
     words.extend(["--arbiter", &arbiter, "--store", &store]);
     watch(lockstep(&words).spawn().unwrap(), "primary with that store".into())
-        .refuses(&["has diverged: it is none to go on from", "lockstep backup"]);
+        .refuses(&["has diverged: no process goes on from it", "lockstep backup"]);
 }
 
 fn offer(seq_next: Seq, at: Icount, chunks: u32) -> Message {

@@ -39,7 +39,7 @@ fn a_killed_primarys_flushed_records_are_on_the_backups_disk() {
 }
 
 #[test]
-fn a_rehearsal_writes_to_no_disk() {
+fn a_backup_goes_on_with_its_own_disk_after_a_rehearsal() {
     let mut scene = Scene::new();
     let (p, b) = (scene.path("p.img"), scene.path("b.img"));
     make_image(&p, 4 << 20, 0);

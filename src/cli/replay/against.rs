@@ -162,12 +162,12 @@ fn differences(ours: &Machine, theirs: &Machine) -> Vec<String> {
     let pages = here.page(*first).iter().zip(there.page(*first));
     let bytes: Vec<(usize, u8, u8)> =
         pages.enumerate().filter(|(_, (a, b))| a != b).map(|(at, (a, b))| (at, *a, *b)).collect();
-    lines.push(format!("memory: {} pages differ, the first is page {first}", differ.len()));
+    lines.push(format!("memory: pages that differ: {}, the first is page {first}", differ.len()));
     if let Some((at, a, b)) = bytes.first() {
         let address = RAM_BASE.get() + (here.page(*first).len() * *first as usize + at) as u64;
         let (count, bits) = (bytes.len(), (a ^ b).count_ones());
         lines.push(format!(
-            "  {count} of its bytes, the first at {address:#x}: {a:#04x} here, {b:#04x} there ({bits} bits)"
+            "  {count} of its bytes, the first at {address:#x}: {a:#04x} here, {b:#04x} there (bits: {bits})"
         ));
     }
     lines
@@ -190,9 +190,9 @@ mod tests {
         let last = theirs.ram().pages() - 1;
         let at = RAM_BASE.get() + theirs.ram().size_bytes() - 1;
         let lines = differences(&machine(), &theirs);
-        assert_eq!(lines[0], format!("memory: 1 pages differ, the first is page {last}"));
+        assert_eq!(lines[0], format!("memory: pages that differ: 1, the first is page {last}"));
         assert!(lines[1].starts_with(&format!("  1 of its bytes, the first at {at:#x}: ")), "{lines:?}");
-        assert!(lines[1].ends_with("(1 bits)"), "{lines:?}");
+        assert!(lines[1].ends_with("(bits: 1)"), "{lines:?}");
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub struct Args {
     /// How much to keep: a time (2h), bytes (10G), a number of checkpoints (3), or several of these with commas
     #[arg(long, value_name = "2h|10G|3")]
     keep: Keep,
-    /// One JSON object: checkpoints, segments, bytes_freed, needed
+    /// One JSON object: dir, checkpoints and segments (how many were removed), bytes_freed, needed (checkpoints over the
+    /// limits that stay because newer ones build on them)
     #[arg(long)]
     json: bool,
 }

@@ -8,8 +8,9 @@ use crate::ft::settings::Settings;
 use crate::ft::world::World;
 use crate::log;
 
-/// From one checkpoint to the next that only the instructions ask for it takes so many times as long as to save one.
-const PARTS_BETWEEN: u64 = 20;
+/// A checkpoint that only the instruction count asks for begins no sooner after the last one than this many times what
+/// saving that took: a twentieth of the time.
+const TOOK_TIMES_MIN: u64 = 20;
 
 /// Tools that wait for one checkpoint, at most.
 const ASKED_MAX: usize = 64;
@@ -79,7 +80,7 @@ impl Primary {
 fn is_worth_it(settings: &Settings, took_ns: u64, instructions: u64, elapsed_ns: u64) -> bool {
     let is_late = instructions >= settings.checkpoint_instructions && elapsed_ns >= settings.checkpoint_ns;
     let is_far = instructions >= settings.checkpoint_instructions_max
-        && elapsed_ns >= took_ns.saturating_mul(PARTS_BETWEEN);
+        && elapsed_ns >= took_ns.saturating_mul(TOOK_TIMES_MIN);
     is_late || is_far
 }
 

@@ -1,4 +1,4 @@
-//! The store of a node that has diverged: the file `diverged`, which says that it is none to go on from.
+//! The store of a node that has diverged: the file `diverged`, which keeps processes from going on from it.
 //!
 //! Its log is what the primary sent; its checkpoints are what this node made of that, and one of them may have what went
 //! wrong in it. So it is looked at, and replayed, as any other, and never gone on from. The file goes when the directory

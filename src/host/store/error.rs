@@ -65,7 +65,7 @@ pub enum StoreError {
         found: String,
     },
     /// Its node has diverged.
-    #[error("the node of the store {} has diverged: it is none to go on from", dir.display())]
+    #[error("the node of the store {} has diverged: no process goes on from it", dir.display())]
     Diverged {
         /// The directory.
         dir: PathBuf,
@@ -355,8 +355,8 @@ impl StoreError {
             ),
             StoreError::NoStore { .. } => Some("check the path, or start with a guest or as a backup".into()),
             StoreError::Diverged { dir } => Some(format!(
-                "join another node with `lockstep backup`: it gets the state anew. If there is none left: `lockstep store verify \
-                 {0}` tells whether the log replays; if it does, the store can be gone on from without the file {0}/diverged",
+                "join a running node with `lockstep backup`: it sends the state anew. If no node is left, run `lockstep \
+                 store verify {0}`; if all of it replays, remove {0}/diverged and start again",
                 dir.display()
             )),
             StoreError::Unfinished { .. } => Some("create the store again in the same directory".into()),

@@ -128,7 +128,7 @@ impl Files for HostFiles {
         for item in fs::read_dir(&self.dir)? {
             let item = item?;
             let meta = match item.metadata() {
-                // Something else beside the store, as evidence of a divergence.
+                // A file that is not the store's (evidence, say) was removed since `read_dir`; or one of a store in use.
                 Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
                 meta => meta?,
             };

@@ -7,8 +7,8 @@ use super::checkpoint::CheckpointInfo;
 use crate::base::{Sabotage, Seq};
 
 /// Limits; the oldest checkpoint goes while one of them is exceeded, and the log before the oldest that
-/// is left. The newest checkpoint and all of the log after it stay in any case. A checkpoint on which one builds that stays,
-/// stays too: so more may be left than the limits say, by the checkpoints that build on one.
+/// is left. The newest checkpoint and all of the log after it stay in any case. A checkpoint stays while one that stays
+/// builds on it, so more may be left than the limits say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
     /// The most checkpoints.
@@ -55,8 +55,8 @@ impl FromStr for Keep {
 }
 
 impl Keep {
-    /// How many of the checkpoints, oldest first, are to go: those that are [`over`](Self::over), but for some that a
-    /// checkpoint builds on which stays.
+    /// How many checkpoints, oldest first, to remove: those [`over`](Self::over) the limits, less the last ones on which a
+    /// checkpoint that stays builds.
     pub(super) fn surplus(
         &self,
         checkpoints: &[CheckpointInfo],

@@ -43,7 +43,7 @@ impl StoreReader {
         Self::look(dir, Some(lock), check, &mut has_read)
     }
 
-    /// The same, but a store that a process has is looked at, too: it goes on changing, and what is found is of no one
+    /// The same, but a store that a process has is looked at, too: it goes on changing, and what is found is not of one
     /// moment.
     pub fn glance(dir: &Path, check: Check) -> Result<Self, StoreError> {
         match lock(dir, File::try_lock_shared) {

@@ -220,7 +220,6 @@ pub fn look_through(
         }
     }
     let mut segments = numbered(".log");
-    // By their names: what a checkpoint that is rotten needs is needed.
     // A removal that was cut off leaves a later one that stands by itself.
     let stands = checkpoints.iter().rfind(|kept| kept.meta.base.is_none()).map(|kept| kept.meta.seq);
     let (orphans, lost): (Vec<_>, Vec<_>) = orphans.into_iter().partition(|(seq, _)| Some(*seq) < stands);
@@ -228,6 +227,7 @@ pub fn look_through(
     faults.extend(lost.into_iter().map(no_base));
     let is_whole = |seq: &Seq| !orphans.iter().any(|(orphan, _)| orphan == seq);
     let saved: Vec<_> = saved.into_iter().filter(|(seq, _)| is_whole(seq)).collect();
+    // By their names: what a checkpoint that is rotten needs is needed.
     let (oldest, newest) = match (saved.first(), saved.last()) {
         (Some((oldest, _)), Some((newest, _))) => (*oldest, *newest),
         _ => {

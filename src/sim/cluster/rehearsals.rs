@@ -78,6 +78,6 @@ impl Cluster<'_> {
                 world.now_ns = world.now_ns.max(at_ns.min(world.now_ns + MS));
             }
         }
-        Ok(Rehearsed { live_ns, tried: sandbox.tried(world.now_ns) })
+        Ok(Rehearsed { live_ns, tried: sandbox.tried(world.now_ns)? })
     }
 }
