@@ -17,6 +17,17 @@ pub const CHUNK_BYTES: usize = 64 << 10;
 /// The most chunks whose digests are asked for at once.
 pub const DIGESTS_MAX: u32 = 64;
 
+/// During a rehearsal so many sectors of a disk, 64 MiB, may be written in the sandbox, and as many outside.
+pub const REHEARSAL_SECTORS_MAX: usize = 128 << 10;
+
+/// Lays sectors, by their numbers, over `data`, which begins with sector `from` and has them all.
+pub fn overlay<'a>(data: &mut [u8], from: u64, sectors: impl Iterator<Item = (u64, &'a [u8])>) {
+    for (sector, bytes) in sectors {
+        let at = ((sector - from) * SECTOR_BYTES) as usize;
+        data[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
 /// How many chunks a disk has.
 pub const fn chunk_count(spec: &DiskSpec) -> u64 {
     (spec.sectors * SECTOR_BYTES).div_ceil(CHUNK_BYTES as u64)

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::clock::GuestClock;
+use super::disk::{REHEARSAL_SECTORS_MAX, overlay};
 use super::primary::Live;
 use super::settings::Settings;
 use super::world::{Pace, World};
@@ -23,9 +24,6 @@ use crate::log::Event;
 use crate::log::frame::decode_frame;
 use crate::machine::{Exit, Input, Machine, Output};
 use crate::replay::{RecordStop, Recorder};
-
-/// Sectors that the guest may write in a sandbox: 64 MiB.
-const SECTORS_MAX: usize = 128 << 10;
 
 /// Reads `bytes` bytes of a disk from a sector on: as the disk was where the state was taken, or why that is not known.
 pub type ReadDisk<'a> = dyn FnMut(u8, u64, u32) -> Result<Vec<u8>, String> + 'a;
@@ -185,8 +183,8 @@ impl Sandbox {
                 DiskOp::Write { sector, data } => {
                     let sectors = data.chunks(SECTOR_BYTES as usize);
                     self.written.extend((sector..).map(|n| (disk, n)).zip(sectors.map(Box::from)));
-                    if self.written.len() > SECTORS_MAX {
-                        let mib = (SECTORS_MAX as u64 * SECTOR_BYTES) >> 20;
+                    if self.written.len() > REHEARSAL_SECTORS_MAX {
+                        let mib = (REHEARSAL_SECTORS_MAX as u64 * SECTOR_BYTES) >> 20;
                         return self.fail(format!("the guest writes more than {mib} MiB to its disks"));
                     }
                     self.tried.disk_writes += 1;
@@ -207,10 +205,8 @@ impl Sandbox {
     /// What was read, with what the guest has written since.
     fn overlaid(&self, disk: u8, sector: u64, mut data: Vec<u8>) -> Vec<u8> {
         let sectors = data.len() as u64 / SECTOR_BYTES;
-        for ((_, at), bytes) in self.written.range((disk, sector)..(disk, sector + sectors)) {
-            let from = ((at - sector) * SECTOR_BYTES) as usize;
-            data[from..from + bytes.len()].copy_from_slice(bytes);
-        }
+        let written = self.written.range((disk, sector)..(disk, sector + sectors));
+        overlay(&mut data, sector, written.map(|((_, at), bytes)| (*at, &**bytes)));
         data
     }
 

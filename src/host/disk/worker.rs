@@ -18,13 +18,12 @@ use super::open::{OpenDisk, Overwrite, open_join};
 use super::place::DiskPlace;
 use crate::base::{Digest, Generation, NodeId, Sabotage, digest_bytes};
 use crate::devices::disk::{DiskDone, DiskOp, DiskRequest, DiskSpec, DiskStatus, SECTOR_BYTES};
-use crate::ft::disk::{CHUNK_BYTES, DIGESTS_MAX, DiskJob, DiskWorked, Work, Worked};
+use crate::ft::disk::{
+    CHUNK_BYTES, DIGESTS_MAX, DiskJob, DiskWorked, REHEARSAL_SECTORS_MAX, Work, Worked, overlay,
+};
 
 /// Longer than any device's request.
 const REQUEST_BYTES_MAX: u64 = 4 << 20;
-
-/// Sectors whose earlier content is kept for a rehearsal: 64 MiB.
-const KEPT_SECTORS_MAX: usize = 128 << 10;
 
 /// What a worker is asked to do.
 #[derive(Debug)]
@@ -115,8 +114,8 @@ impl Kept {
             }
             Err(error) => self.lost = Some(error.to_string()),
         }
-        if self.sectors.len() > KEPT_SECTORS_MAX {
-            let mib = (KEPT_SECTORS_MAX as u64 * SECTOR_BYTES) >> 20;
+        if self.sectors.len() > REHEARSAL_SECTORS_MAX {
+            let mib = (REHEARSAL_SECTORS_MAX as u64 * SECTOR_BYTES) >> 20;
             self.lost = Some(format!("the guest has overwritten more than {mib} MiB of it since"));
         }
         if self.lost.is_some() {
@@ -127,10 +126,8 @@ impl Kept {
     /// Undoes in `data`, which the disk holds from `sector` on, what was written since.
     fn restore(&self, sector: u64, data: &mut [u8]) {
         let sectors = data.len() as u64 / SECTOR_BYTES;
-        for (at, bytes) in self.sectors.range(sector..sector.saturating_add(sectors)) {
-            let from = ((at - sector) * SECTOR_BYTES) as usize;
-            data[from..from + bytes.len()].copy_from_slice(bytes);
-        }
+        let kept = self.sectors.range(sector..sector.saturating_add(sectors));
+        overlay(data, sector, kept.map(|(at, bytes)| (*at, &**bytes)));
     }
 }
 

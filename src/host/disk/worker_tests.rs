@@ -394,10 +394,10 @@ fn what_a_disk_held_when_it_was_told_to_keep_it_can_be_read_until_it_is_told_oth
 fn no_more_is_kept_than_may_be_and_then_nothing_is_known() {
     let mut kept = Kept::default();
     let piece = 4 << 20;
-    for at in 0..(KEPT_SECTORS_MAX as u64 * SECTOR_BYTES / piece) {
+    for at in 0..(REHEARSAL_SECTORS_MAX as u64 * SECTOR_BYTES / piece) {
         kept.keep(at * piece, Ok(vec![5; piece as usize]));
     }
-    assert_eq!((kept.sectors.len(), &kept.lost), (KEPT_SECTORS_MAX, &None));
+    assert_eq!((kept.sectors.len(), &kept.lost), (REHEARSAL_SECTORS_MAX, &None));
     kept.keep(0, Ok(vec![6; 512]));
     let mut data = [0; 512];
     kept.restore(0, &mut data);
