@@ -317,19 +317,19 @@ impl<'a> Past<'a> {
 }
 
 /// Why a log is not followed any further.
-pub enum Unfollowed {
-    Unread(StoreError),
+pub enum Unfollowed<E> {
+    Unread(E),
     Diverged(Divergence),
 }
 
 /// Replays `entries`, and runs on to `until` if they end before; `has_run` is told now and then what came of that, and how
 /// far the machine is.
-pub fn follow(
+pub fn follow<E>(
     replayer: &mut Replayer,
-    mut entries: impl Iterator<Item = Result<Entry, StoreError>>,
+    mut entries: impl Iterator<Item = Result<Entry, E>>,
     until: Option<Icount>,
     mut has_run: impl FnMut(&[Followed], Icount),
-) -> Result<(), Unfollowed> {
+) -> Result<(), Unfollowed<E>> {
     let mut followed = Vec::new();
     loop {
         let batch: Result<Vec<Entry>, _> = entries.by_ref().take(ENTRIES_A_TURN).collect();

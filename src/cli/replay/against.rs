@@ -4,9 +4,10 @@
 
 use std::path::Path;
 
-use super::{ENTRIES_A_TURN, History, Stopped, Unread};
+use super::{History, Stopped, Unread};
 use crate::base::{Digest, Icount, Seq};
 use crate::cli::Failure;
+use crate::cli::past::{self, Progress, Unfollowed};
 use crate::host::evidence::{MACHINE_NAME, REPORT_NAME};
 use crate::host::logdir::read_snapshot;
 use crate::host::say::put;
@@ -14,12 +15,10 @@ use crate::log::{Entry, Event};
 use crate::machine::Machine;
 use crate::machine::config::RAM_BYTES_MAX;
 use crate::mem::RAM_BASE;
-use crate::replay::{Divergence, ReplayStop, Replayer};
+use crate::replay::{Divergence, Followed, Replayer};
 
 /// A report is shorter.
 const REPORT_BYTES_MAX: u64 = 4 << 20;
-/// Instructions replayed at once.
-const BUDGET: u64 = 1 << 26;
 
 /// What a node that has diverged has left.
 pub(super) struct Evidence {
@@ -77,26 +76,26 @@ pub(super) fn compare(history: History, evidence: Evidence) -> Result<u8, Failur
 fn advance(
     machine: Machine,
     done: Seq,
-    entries: impl Iterator<Item = Result<Entry, Unread>>,
+    mut entries: impl Iterator<Item = Result<Entry, Unread>>,
     (seq, at): (Seq, Icount),
 ) -> Result<(Machine, Option<Entry>), Stopped> {
     let mut replayer = Replayer::new(machine, done.next());
-    let (mut batch, mut next) = (Vec::new(), None);
-    for entry in entries {
-        match entry {
-            Ok(entry) if entry.seq >= seq => {
-                next = Some(entry);
-                break;
-            }
-            Ok(entry) => batch.push(entry),
-            Err(Unread::Torn(_)) => break,
-            Err(Unread::Failed(failure)) => return Err(Stopped::Failed(failure)),
+    let mut next = None;
+    let before = std::iter::from_fn(|| match entries.next()? {
+        Ok(entry) if entry.seq >= seq => {
+            next = Some(entry);
+            None
         }
-        if batch.len() == ENTRIES_A_TURN {
-            obey(&mut replayer, std::mem::take(&mut batch))?;
-        }
-    }
-    obey(&mut replayer, batch)?;
+        Err(Unread::Torn(_)) => None,
+        read => Some(read),
+    });
+    let mut progress = Progress::begin();
+    let has_run = |_: &[Followed], icount| progress.tell("replay", icount, at);
+    past::follow(&mut replayer, before, None, has_run).map_err(|why| match why {
+        Unfollowed::Unread(Unread::Failed(failure)) => Stopped::Failed(failure),
+        Unfollowed::Unread(Unread::Torn(_)) => unreachable!("a torn tail ends the entries"),
+        Unfollowed::Diverged(divergence) => divergence.into(),
+    })?;
     if replayer.seq_next() != seq || replayer.icount() > at {
         let what = format!(
             "the node diverged at {at}, before entry {seq}: what is replayed goes from entry {} to {}, at {}",
@@ -112,15 +111,6 @@ fn advance(
         replayer.run_to(at)?;
     }
     Ok((replayer.give_up(), next))
-}
-
-fn obey(replayer: &mut Replayer, entries: Vec<Entry>) -> Result<(), Stopped> {
-    replayer.push(entries)?;
-    let mut followed = Vec::new();
-    while replayer.run(BUDGET, &mut followed)? != ReplayStop::Drained {
-        followed.clear();
-    }
-    Ok(())
 }
 
 /// Who was wrong.
