@@ -457,10 +457,11 @@ impl Backup {
             }
             (Message::DisksComplete, State::Receiving { .. }) => self.fetch()?.complete(common)?,
             (Message::Log(bytes), State::Receiving { log, .. }) => {
-                self.backlog_bytes += bytes.len() + size_of::<Vec<u8>>();
-                if self.backlog_bytes > common.settings.backlog_bytes_max {
+                let held_bytes = bytes.len() + size_of::<Vec<u8>>();
+                if self.backlog_bytes + held_bytes > common.settings.backlog_bytes_max {
                     return Err("more log came than this backup may hold".into());
                 }
+                self.backlog_bytes += held_bytes;
                 log.push_back(bytes);
             }
             (Message::Log(bytes), State::Following(_)) => self.log(common, bytes, now_ns)?,
@@ -635,14 +636,15 @@ impl Backup {
                 _ => None,
             })
             .collect();
+        // What is refused has left nothing: not in the machine's log either.
+        if self.backlog_bytes + held_bytes > common.settings.backlog_bytes_max {
+            return Err("more log came than this backup may hold".into());
+        }
         let first = entries.first().map_or(replayer.seq_next(), |entry| entry.seq);
         replayer.push(entries).map_err(|divergence| divergence.to_string())?;
         let last = Seq(replayer.seq_next().get() - 1);
         self.backlog.push_back((last, held_bytes));
         self.backlog_bytes += held_bytes;
-        if self.backlog_bytes > common.settings.backlog_bytes_max {
-            return Err("more log came than this backup may hold".into());
-        }
         self.log_bytes += bytes.len() as u64;
         common.tail.push(first, last, &bytes);
         if !matches!(self.away, Some(Away::Reading)) {
@@ -985,7 +987,9 @@ impl Backup {
         if self.followed.last().is_some_and(is_checkpoint) && !matches!(self.away, Some(Away::Reading)) {
             let generation = common.tail.generation_of(done).unwrap_or(self.generation);
             let machine = replayer.machine_mut();
-            common.with_rehearsals(|rehearsals, common| rehearsals.make_way(common, machine));
+            if common.checkpoints.begins(common) {
+                common.with_rehearsals(|rehearsals, common| rehearsals.make_way(common, machine));
+            }
             common.with_checkpoints(|checkpoints, common| {
                 checkpoints.begin(common, machine, (done, generation), Vec::new(), world);
             });

@@ -412,7 +412,10 @@ fn a_frame_of_log_is_held_as_it_lies_in_memory() {
     );
     assert_eq!(scene.backup.backlog_bytes, scene.common.settings.backlog_bytes_max);
     let more = scene.entry(log::Event::SwitchOver { to: None });
+    let held = scene.status().log_seq;
     assert_eq!(scene.ends_by(Message::Log(more)).0, lost("more log came than this backup may hold"));
+    // What is refused is nowhere: not in the machine's log, nor in the tail or the store.
+    assert_eq!((scene.status().log_seq, scene.backup.check(&scene.common)), (held, Ok(())));
     // An input counts as it was sent and as it is unpacked.
     let mut scene = Scene::restored();
     let input = crate::machine::Input::Console(vec![7; 100]);

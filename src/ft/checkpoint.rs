@@ -89,6 +89,11 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
+    /// Whether a checkpoint would be saved now: there is a store, and no other is being saved.
+    pub fn begins(&self, common: &Common) -> bool {
+        common.store.durable().is_some() && self.saving.is_none()
+    }
+
     /// Begins to save `machine`, which stands at entry `seq`; not while another save is under way.
     pub fn begin<W: World>(
         &mut self,
@@ -98,7 +103,7 @@ impl Checkpoints {
         asked_by: Vec<LinkId>,
         world: &mut W,
     ) {
-        let is_free = common.store.durable().is_some() && self.saving.is_none();
+        let is_free = self.begins(common);
         let base = self.base_for(machine);
         let extent = if base.is_some() { Extent::Increment } else { Extent::Base };
         let begun_ns = world.now_ns();
