@@ -245,7 +245,9 @@ impl Node {
             return self.rehearse(link, seconds);
         }
         if let Event::Rehearsed { fork, outcome } = event {
-            self.common.with_rehearsals(|rehearsals, common| rehearsals.ended(common, fork, outcome));
+            let machine = self.role.backup_machine();
+            self.common
+                .with_rehearsals(|rehearsals, common| rehearsals.ended(common, machine, fork, outcome));
             return;
         }
         if let Event::DiskWorked(DiskWorked { link: LinkId::SANDBOX, outcome, .. }) = event {

@@ -198,11 +198,18 @@ impl Rehearsals {
     }
 
     /// The guest of fork `fork` was tried, or why it could not be.
-    pub fn ended(&mut self, common: &mut Common, fork: u64, outcome: Result<Rehearsed, String>) {
+    pub fn ended(
+        &mut self,
+        common: &mut Common,
+        machine: Option<&mut Machine>,
+        fork: u64,
+        outcome: Result<Rehearsed, String>,
+    ) {
         let Some(rehearsal) = self.under_way.as_ref().filter(|_| fork == self.forks) else { return };
-        let Stage::Live(Forked { at, pause_ns }) = rehearsal.stage else { return };
-        match outcome {
-            Ok(Rehearsed { live_ns, tried }) => {
+        match (outcome, &rehearsal.stage) {
+            // Of a fork that has made way.
+            (_, Stage::Waiting) => {}
+            (Ok(Rehearsed { live_ns, tried }), &Stage::Live(Forked { at, pause_ns })) => {
                 let answer = Answer {
                     forked_at: at,
                     pause_ms: pause_ns as f64 / 1e6,
@@ -220,7 +227,9 @@ impl Rehearsals {
                 self.under_way = None;
                 self.let_disks_go(common);
             }
-            Err(why) => self.give_up(common, None, &why),
+            (Ok(_), Stage::Drawing { .. }) => {}
+            // Also while it is being drawn: there may be no memory for it.
+            (Err(why), _) => self.give_up(common, machine, &why),
         }
     }
 

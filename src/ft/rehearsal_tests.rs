@@ -53,7 +53,7 @@ impl Scene {
     }
 
     fn ended(&mut self, fork: u64, outcome: Result<Rehearsed, String>) -> Vec<String> {
-        self.rehearsals.ended(&mut self.common, fork, outcome);
+        self.rehearsals.ended(&mut self.common, Some(&mut self.machine), fork, outcome);
         shown(&mut self.common.commands)
     }
 
@@ -126,6 +126,13 @@ fn a_guest_that_does_not_go_on_is_an_answer_and_a_fork_that_is_none_is_a_refusal
     let said = Scene::live().ended(1, Err("it is no machine".into()));
     let refusal = "30 Refuse { why: \"no rehearsal: it is no machine\" }";
     assert_eq!(said, [UNKEEP, "DropFork", refusal, "30 closed"]);
+    // There may be no memory for it: that is known as soon as its head is there.
+    let mut scene = Scene::new();
+    scene.ask(TOOL, 2);
+    scene.draw();
+    assert!(scene.machine.saving().is_some());
+    assert_eq!(scene.ended(1, Err("it is no machine".into())), [UNKEEP, "DropFork", refusal, "30 closed"]);
+    assert!(scene.machine.saving().is_none() && !scene.rehearsals.is_under_way());
 }
 
 #[test]

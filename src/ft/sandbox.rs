@@ -23,6 +23,7 @@ use crate::devices::disk::{DiskDone, DiskOp, DiskRequest, DiskStatus, SECTOR_BYT
 use crate::log::Event;
 use crate::log::frame::decode_frame;
 use crate::machine::{Exit, Input, Machine, Output};
+use crate::replay::recorder::FRAME_BYTES_SOFT;
 use crate::replay::{RecordStop, Recorder};
 
 /// Reads `bytes` bytes of a disk from a sector on: as the disk was where the state was taken, or why that is not known.
@@ -196,6 +197,10 @@ impl Sandbox {
             let done = DiskDone { disk, tag, status: DiskStatus::Ok, data };
             if let Err(error) = self.recorder.deliver(Input::DiskDone(done)) {
                 return self.fail(format!("the guest cannot be told that disk {disk} is done: {error}"));
+            }
+            // What was read is in the log that nobody gets; a frame has its bounds all the same.
+            if self.recorder.log_bytes_waiting() >= FRAME_BYTES_SOFT {
+                self.count_log();
             }
         }
         // The end of one request may begin others.

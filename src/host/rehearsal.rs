@@ -9,6 +9,7 @@
 //! *Absent:* when to fork, and what the outcome means (`ft`).
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -20,9 +21,10 @@ use rustix::process::setpriority_process;
 
 use super::disk::KeptDisks;
 use super::os::{fill_entropy, wall_clock_ns};
+use crate::devices::disk::SECTOR_BYTES;
+use crate::ft::disk::REHEARSAL_SECTORS_MAX;
 use crate::ft::{GuestClock, LinkId, Pace, Rehearsed, Sandbox, Settings, World};
 use crate::machine::{Arriving, Machine, Piece, Saved, SavedHead};
-use crate::mem::PAGE_BYTES;
 use crate::net::ether::Mac;
 use crate::net::gateway::arp_of_guest;
 
@@ -73,7 +75,10 @@ impl Rehearsal {
         Builder::new().name("rehearsal".into()).spawn(move || {
             // For Linux, process 0 is the calling thread. Where it is not permitted, the thread is like the others.
             setpriority_process(None, NICE).ok();
-            if let Some(outcome) = stage.rehearse(head).transpose() {
+            // Whoever asked is told, also if this thread has a bug.
+            let outcome = catch_unwind(AssertUnwindSafe(|| stage.rehearse(head)));
+            let outcome = outcome.unwrap_or_else(|_| Err("the thread of the rehearsal failed".into()));
+            if let Some(outcome) = outcome.transpose() {
                 report(outcome);
             }
         })?;
@@ -215,7 +220,12 @@ impl Stage {
 
 /// A second machine must not have the host end the first one.
 fn check_memory(head: &SavedHead) -> Result<(), String> {
-    let needs = u64::from(head.pages) * PAGE_BYTES as u64 + head.boot_bytes;
+    // It may write all of its memory, and the host keeps what is written to disks, in the sandbox and outside.
+    let overlays = match head.config.disks.len() as u64 {
+        0 => 0,
+        disks => (1 + disks) * REHEARSAL_SECTORS_MAX as u64 * SECTOR_BYTES,
+    };
+    let needs = head.config.ram_bytes + head.boot_bytes + overlays;
     let Some(has) = Meminfo::current().ok().and_then(|info| info.mem_available) else { return Ok(()) };
     if needs.saturating_add(MEMORY_LEFT_BYTES) <= has {
         return Ok(());
