@@ -770,11 +770,10 @@ impl Running {
             // They only wake: the console and the recording know.
             HostEvent::ConsoleGone | HostEvent::Recorded => {}
             HostEvent::AskStatus => self.say_status(),
-            HostEvent::Store(number, report) => {
-                if self.store.is_present(number) {
-                    self.store_report(report);
-                }
-            }
+            HostEvent::Store(number, report) => match self.store.is_present(number) {
+                true => self.store_report(report),
+                false => self.store.discard(report),
+            },
             HostEvent::Link(event) => {
                 if let LinkEvent::Message { message, .. } = &event {
                     self.message_bytes.fetch_sub(message.payload_bytes(), Ordering::Relaxed);

@@ -18,7 +18,9 @@ use std::time::{Duration, Instant};
 use super::durable;
 use super::say::say;
 use crate::ft::Evidence;
-use crate::snapshot::Encoder;
+use crate::machine::{Machine, SaveStep};
+use crate::mem::Extent;
+use crate::snapshot::Packer;
 
 /// The directory's name without the position.
 const PREFIX: &str = "divergence-";
@@ -65,6 +67,9 @@ impl EvidenceWriter {
     }
 }
 
+/// Pages that are packed at a time.
+const PAGES_A_PIECE: usize = 64;
+
 /// Writes `evidence` into `dir`, which is made if only it is missing, and removes the oldest. Answers with where it is.
 fn write(dir: &Path, evidence: Evidence) -> io::Result<PathBuf> {
     let Evidence { divergence, log, mut machine } = evidence;
@@ -85,13 +90,37 @@ fn write(dir: &Path, evidence: Evidence) -> io::Result<PathBuf> {
     frames.write_all(&log)?;
     done(frames)?;
     let mut snapshot = create(MACHINE_NAME)?;
-    Encoder::new(machine.save()).try_for_each(|chunk| snapshot.write_all(&chunk))?;
+    chunks(&mut machine).try_for_each(|chunk| snapshot.write_all(&chunk))?;
     done(snapshot)?;
     remove(&path)?;
     fs::rename(&part, &path)?;
     durable::sync_parent(&path)?;
     remove_oldest(dir)?;
     Ok(path)
+}
+
+/// The snapshot of `machine`, piece by piece: where its node gets another machine there is no memory for a third.
+fn chunks(machine: &mut Machine) -> impl Iterator<Item = Vec<u8>> {
+    // It was in the middle of a checkpoint, perhaps.
+    machine.abandon_save();
+    machine.begin_save(u64::MAX, Extent::Apart).expect("no save is under way");
+    let head = loop {
+        match machine.save_next(PAGES_A_PIECE) {
+            SaveStep::Head(head) => break *head,
+            SaveStep::Working => {}
+            SaveStep::Piece(_) | SaveStep::End => unreachable!("a save begins with its head"),
+        }
+    };
+    let pieces = std::iter::from_fn(|| {
+        loop {
+            match machine.save_next(PAGES_A_PIECE) {
+                SaveStep::Piece(piece) => return Some(piece),
+                SaveStep::Working => {}
+                SaveStep::Head(_) | SaveStep::End => return None,
+            }
+        }
+    });
+    Packer::new(head, pieces)
 }
 
 /// Removes a directory, if it is there.

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use super::store::{
     self, Appended, CheckpointMeta, Frames, Identity, Replica, Settings, Store, StoreError, StoreEvent,
@@ -31,6 +32,9 @@ use crate::snapshot::{self, Packer};
 const WAITING_BYTES_SOFT: u64 = 16 << 20;
 /// Bytes of frames that wait for a store that is being created, at most.
 const CREATING_BYTES_MAX: u64 = 256 << 20;
+
+/// So long a store is waited for that another thread of this process still has.
+const RELEASED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Pieces of a checkpoint that wait to be packed before no more are drawn.
 const PIECES_WAITING_MAX: usize = 256;
@@ -229,6 +233,7 @@ impl NodeStore {
         };
         let identity = Identity::new(vm, life, &base.config, &meta);
         let (number, report, notes) = (self.number, self.report.clone(), self.notes.take());
+        let is_first = number == 1;
         let create = move || {
             // What waits to be noted is of the store before.
             if let Some(notes) = notes {
@@ -237,6 +242,10 @@ impl NodeStore {
             if let State::Open(store) = last {
                 // What it could not write is of no use any more.
                 store.close().ok();
+            }
+            if !is_first {
+                // A thread that creates or ends the one before may still have it.
+                store::await_release(&dir, RELEASED_WITHIN);
             }
             let chunks = snapshot::Encoder::new(base);
             let events = hears(&report, number);
@@ -269,6 +278,13 @@ impl NodeStore {
     /// Whether a report of store `number` is of the present one.
     pub fn is_present(&self, number: u64) -> bool {
         number == self.number
+    }
+
+    /// A report of an earlier store: what it opened is closed, on a thread, because that waits for a disk.
+    pub fn discard(&self, report: Report) {
+        match Builder::new().name("store-end".into()).spawn(move || drop(report)) {
+            Ok(_) | Err(_) => {}
+        }
     }
 
     /// The present store is created: it gets what waited.

@@ -596,6 +596,14 @@ pub(super) fn lock(dir: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> R
     Ok(file)
 }
 
+/// Waits until nobody has the store in `dir`, or there is none; for so long at most.
+pub fn await_release(dir: &Path, within: Duration) {
+    let until = Instant::now() + within;
+    while matches!(lock(dir, File::try_lock), Err(StoreError::InUse { .. })) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Ends the store when the writer's thread panics: nobody is to wait for it.
 struct EndsIfPanicking<'a>(&'a Shared);
 

@@ -48,7 +48,7 @@ pub use checkpoint::{CheckpointInfo, CheckpointMeta};
 pub use distrust::{distrust, is_distrusted};
 pub use error::StoreError;
 pub use frames::{Entries, Frames};
-pub use handle::{Appended, Settings, Status, Store, StoreEvent, Sync, is_there};
+pub use handle::{Appended, Settings, Status, Store, StoreEvent, Sync, await_release, is_there};
 pub use identity::{Identity, NAME as IDENTITY_NAME};
 pub use keep::Keep;
 pub use keeper::Pruned;
