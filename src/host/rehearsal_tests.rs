@@ -1,7 +1,7 @@
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 
 use super::*;
-use crate::machine::{BootOptions, Elf, SaveStep};
+use crate::machine::{BootOptions, Elf, MachineConfig, SaveStep};
 use crate::mem::Extent;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,8 +44,9 @@ fn a_fork_is_made_checked_and_tried() {
     let other = SavedHead { digest: crate::base::Digest(1), ..head.clone() };
     let why = rehearsed(other, pieces).unwrap_err();
     assert!(why.starts_with("what was forked is no machine: the state's digest is "), "{why}");
-    let why = rehearsed(SavedHead { pages: u32::MAX, ..head }, Vec::new()).unwrap_err();
-    assert!(why.contains("of memory to spare; a second machine takes 16777215 MiB"), "{why}");
+    let config = MachineConfig { ram_bytes: 1 << 44, ..head.config.clone() };
+    let why = rehearsed(SavedHead { config, ..head }, Vec::new()).unwrap_err();
+    assert!(why.contains("of memory to spare; a second machine takes 16777216 MiB"), "{why}");
 }
 
 /// Goes with the thread that would report, and notes whether that panics.
