@@ -55,6 +55,16 @@ fn thousands_of_seeds_hold() {
     assert!(acknowledged >= seeds() * 15, "only {acknowledged} answers");
 }
 
+/// 20154: a node went live with log that its own store did not have. 101356: a store said that its node counted before it had
+/// the entry by which it does.
+#[test]
+fn seeds_that_failed_once_hold() {
+    let guest = cli::sim::guest().unwrap_or_else(|failure| panic!("{failure}"));
+    for seed in [20154, 101_356] {
+        assert_eq!(sim::run(&guest, Plan::from_seed(seed), None).failure, None, "seed {seed}");
+    }
+}
+
 #[test]
 fn the_same_seed_is_the_same_life() {
     let guest = cli::sim::guest().unwrap_or_else(|failure| panic!("{failure}"));

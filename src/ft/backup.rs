@@ -110,6 +110,9 @@ pub(super) struct Backup {
     life: u64,
     state: State,
     counting: bool,
+    /// It counts from this entry on, and its own store does not have that yet: what was acknowledged before is not known
+    /// to be there after a crash.
+    counts_from: Option<Seq>,
     /// The machine has obeyed the log up to where it counts: its disks have done what went before.
     in_step: bool,
     detector: Detector,
@@ -215,6 +218,7 @@ impl Backup {
             life,
             state,
             counting: false,
+            counts_from: None,
             in_step: false,
             detector: settings.detector_with(now_ns, ANSWER_NS),
             is_answered: false,
@@ -334,6 +338,7 @@ impl Backup {
             Event::DiskWorked(worked) => self.disk_worked(common, worked, now_ns),
             Event::Durable { .. } => {
                 self.ack_due |= common.ack == Ack::Disk;
+                self.note_standing(common);
                 Next::Stay
             }
             Event::Stored(frame) => self.stored(common, frame, now_ns),
@@ -654,7 +659,7 @@ impl Backup {
         for (seq, generation, node) in generations {
             common.tail.begin(seq, generation);
             (self.generation, self.holder) = (generation, node);
-            if self.counting {
+            if self.counting && self.counts_from.is_none() {
                 common.standing.counts_as(common.id, generation);
             }
             if let Some(link) = self.answer_to.take() {
@@ -666,12 +671,22 @@ impl Backup {
         }
         if joined && !self.counting && self.away.is_none() {
             self.counting = true;
-            common.standing.counts_as(common.id, self.generation);
+            self.counts_from = Some(last);
+            self.note_standing(common);
             common.seek.is_member_now();
             self.detector = common.settings.detector(now_ns);
             common.tell("this backup counts");
         }
         Ok(())
+    }
+
+    /// That it counts permits a restart to go on alone, so its store must have all from before, as far as the entry by which
+    /// it counts.
+    fn note_standing(&mut self, common: &mut Common) {
+        let is_there = |seq: Seq| common.store.durable().is_none_or(|durable| durable >= seq);
+        if self.counts_from.take_if(|seq| is_there(*seq)).is_some() {
+            common.standing.counts_as(common.id, self.generation);
+        }
     }
 
     /// The primary is lost or can no longer be followed. Only a backup that counts may claim the next
